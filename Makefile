@@ -1,0 +1,75 @@
+# make demo      install nitic in .venv, compile a small CNN and train it on handwritten digits
+# make test      everything continuous integration checks
+# make accuracy  MNIST, five seeds, each recipe and torch: writes docs/accuracy.md     DATA=folder with the IDX files
+# make bench     seconds per training step beside torch
+# make format    format Python and C
+# make clean     remove .venv and build outputs
+#
+# Variables: PYTHON (3.11 to 3.13), JOBS (test processes), THREADS (of a benchmark), SEED (of the demo), DATA.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+JOBS ?= 2
+THREADS ?= 1
+SEED ?= 0
+DATA ?= data/mnist
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+C_SOURCES := $(wildcard runtime/*.c runtime/*.h)
+
+# `cross` brings a C compiler where the machine has none that links.
+HAS_CC := $(shell t=$$(mktemp) && echo 'int main(void) { return 0; }' | cc -x c - -o $$t 2>/dev/null && $$t && echo yes; rm -f $$t)
+comma := ,
+CROSS := $(if $(HAS_CC),,$(comma)cross)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format accuracy bench clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+demo: $(VENV)/.demo
+	$(BIN)/nitic demo --seed $(SEED)
+
+test: lint
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(if $(C_SOURCES),$(BIN)/clang-format --dry-run -Werror $(C_SOURCES))
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(if $(C_SOURCES),$(BIN)/clang-format -i $(C_SOURCES))
+
+accuracy: $(VENV)/.bench
+	$(BIN)/python benchmarks/accuracy.py --data $(DATA)
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/step.py --threads $(THREADS)
+
+clean:
+	rm -rf $(VENV) build dist nitic-demo .pytest_cache .ruff_cache .hypothesis
+
+# Each stamp says that .venv holds what one extra needs as pyproject.toml now states it.
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "nitic needs Python 3.11, 3.12 or 3.13; name one with: make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml $(VENV)/.made
+	$(PIP) --editable '.[demo$(CROSS)]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.made
+	$(PIP) --editable '.[dev$(CROSS)]'
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.made
+	$(PIP) --editable '.[bench$(CROSS)]'
+	@touch $@

@@ -1,0 +1,138 @@
+"""Seconds per training step and peak memory, beside torch fp32 on the same number of threads.
+
+    python benchmarks/step.py [--threads 1] [--nets lenet,vgg_small]
+
+Both sides stay warm in processes of their own and take turns in short rounds, so that a change of the machine's speed meets
+both; the speed-up is the median of the rounds' ratios. Memory is RssAnon + RssShmem at its highest during a training step:
+of the whole process, and without what the process held before (interpreter and libraries).
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import Self
+
+from nitic import driver
+from nitic.options import CompileOptions, Emit
+
+from models.lenet import lenet
+from models.vgg_small import vgg_small
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, its batch size, how many steps a round has and how many rounds there are."""
+
+    net: str
+    batch: int
+    steps: int
+    rounds: int
+
+
+CASES = (Case("lenet", 64, steps=20, rounds=15), Case("vgg_small", 256, steps=1, rounds=7))
+WRITERS = {"lenet": lenet, "vgg_small": vgg_small}
+
+
+class Worker:
+    """A step_worker.py process."""
+
+    def __init__(self, python: str, side: str, case: Case, threads: int, library: Path | None = None) -> None:
+        command = [python, str(HERE / "step_worker.py"), side, case.net, str(case.batch), str(threads)]
+        command += [str(library)] if library else []
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1, env=environment)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+    def run(self, steps: int) -> float:
+        """Seconds per step."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"run {steps}\n")
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the worker ended with exit code {self.process.wait()}")
+        return float(answer) / max(steps, 1)
+
+    def peak_memory(self, steps: int) -> float:
+        """MiB while the steps run, by polling: the kernel keeps no high-water mark without file-backed pages."""
+        peak, done = 0.0, threading.Event()
+
+        def poll() -> None:
+            nonlocal peak
+            while not done.is_set():
+                peak = max(peak, self.memory())
+                time.sleep(0.001)
+
+        watcher = threading.Thread(target=poll)
+        watcher.start()
+        self.run(steps)
+        done.set()
+        watcher.join()
+        return peak
+
+    def memory(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in status if line.startswith(("RssAnon", "RssShmem"))) / 1024
+
+
+def compile_library(case: Case, folder: Path) -> Path:
+    model, library = folder / f"{case.net}.onnx", folder / f"{case.net}.so"
+    WRITERS[case.net]().save(model)
+    start = time.perf_counter()
+    driver.compile_model(CompileOptions(model=model, output=library, batch_size=case.batch, emit=Emit.LIB))
+    print(f"{case.net}: compiled in {time.perf_counter() - start:.1f} s", flush=True)
+    return library
+
+
+def compare(case: Case, ours: Worker, torch: Worker) -> None:
+    """Warm up, take turns (each goes first in every other round), then measure memory."""
+    for worker in (ours, torch):
+        worker.run(max(2, case.steps))
+    times: dict[Worker, list[float]] = {ours: [], torch: []}
+    for number in range(case.rounds):
+        for worker in (ours, torch) if number % 2 else (torch, ours):
+            times[worker].append(worker.run(case.steps))
+    ratio = median(theirs / mine for mine, theirs in zip(times[ours], times[torch], strict=True))
+    print(f"{case.net}, batch {case.batch}: {ratio:.2f} times as fast as torch fp32")
+    for name, worker in (("nitic", ours), ("torch", torch)):
+        seconds, memory = median(times[worker]), worker.peak_memory(max(5, case.steps))
+        print(f"  {name}  {1e3 * seconds:9.3f} ms per step   {memory:7.1f} MiB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--nets", default="lenet,vgg_small")
+    parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has torch, if not this one")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for case in (case for case in CASES if case.net in options.nets.split(",")):
+            library = compile_library(case, Path(folder))
+            with (
+                Worker(sys.executable, "nitic", case, options.threads, library) as ours,
+                Worker(options.torch_python, "torch", case, options.threads) as torch,
+            ):
+                compare(case, ours, torch)
+
+
+if __name__ == "__main__":
+    main()

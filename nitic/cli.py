@@ -1,0 +1,179 @@
+"""The command line: arguments only. What they ask for is done in nitic.driver, nitic.launch and nitic.demo."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nitic.errors import CompileError, ExitCode
+from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
+from nitic.version import VERSION
+
+app = typer.Typer(
+    help="Compile an ONNX model to a native program that trains it with integer arithmetic alone.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def per_channel(text: str | None) -> tuple[float, ...] | None:
+    """`0.49,0.48,0.45` as numbers."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(value) for value in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 0.49,0.48,0.45") from None
+
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.", show_default=False)]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Default: the model's name without .onnx.")]
+Recipe = Annotated[str, typer.Option(help="niti16 or niti, with options as in 'niti16{momentum=false}'.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Needed where the model leaves the batch open.")]
+TargetOption = Annotated[Target, typer.Option(help="The processor to compile for.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the initial weights and of every random number in training.")]
+InitOption = Annotated[Init, typer.Option(help="Weights of the file, or new ones.")]
+PerChannel = Annotated[str | None, typer.Option(metavar="X,...", help="Per channel, of samples scaled to 0..1.")]
+PrintBefore = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR before this pass.")]
+PrintAfter = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR after this pass.")]
+
+
+def show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"nitic {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that belong to no command."""
+
+
+@app.command("compile")
+def compile_command(
+    model: Model,
+    output: Output = None,
+    recipe: Recipe = "niti16",
+    batch_size: BatchSize = None,
+    emit: Annotated[Emit, typer.Option(help="What to write.")] = Emit.EXE,
+    target: TargetOption = Target.NATIVE,
+    seed: Seed = 0,
+    init: InitOption = Init.KEEP,
+    mean: PerChannel = None,
+    std: PerChannel = None,
+    dump_ir: Annotated[Path | None, typer.Option(help="Write the IR after each pass into this folder.")] = None,
+    print_before: PrintBefore = None,
+    print_after: PrintAfter = None,
+) -> None:
+    """Compile MODEL to one native training binary."""
+    from nitic import driver
+
+    options = CompileOptions(
+        model=model,
+        output=output,
+        recipe=recipe,
+        batch_size=batch_size,
+        emit=emit,
+        target=target,
+        seed=seed,
+        init=init,
+        mean=per_channel(mean),
+        std=per_channel(std),
+        dump_ir=dump_ir,
+        print_before=tuple(print_before or ()),
+        print_after=tuple(print_after or ()),
+    )
+    typer.echo(driver.compile_model(options))
+
+
+@app.command("opt")
+def opt_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="IR in text form, or an ONNX file.", show_default=False)],
+    passes: Annotated[str, typer.Option(help="For example insert-rounding{bits=7},track-exponents.")] = "",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: the standard output.")] = None,
+    print_before: PrintBefore = None,
+    print_after: PrintAfter = None,
+) -> None:
+    """Apply passes to FILE and print the IR."""
+    from nitic import driver
+
+    before, after = tuple(print_before or ()), tuple(print_after or ())
+    driver.run_passes(OptOptions(file, passes, output, before, after))
+
+
+@app.command("inspect")
+def inspect_command(
+    binary: Annotated[Path, typer.Argument(metavar="BINARY", help="What `nitic compile` wrote.", show_default=False)],
+) -> None:
+    """Show operators, kernels, buffers, arena size, parameters and exponents of BINARY."""
+    from nitic import driver
+
+    typer.echo(driver.inspect(binary), nl=False)
+
+
+@app.command("train", context_settings=PASS_THROUGH)
+def train_command(
+    context: typer.Context,
+    model: Model,
+    output: Output = None,
+    recipe: Recipe = "niti16",
+    batch_size: BatchSize = None,
+    target: TargetOption = Target.NATIVE,
+    seed: Seed = 0,
+    init: InitOption = Init.KEEP,
+    mean: PerChannel = None,
+    std: PerChannel = None,
+) -> None:
+    """Compile MODEL and train it: all other options go to the binary (--data DIR --epochs N --lr R --save FILE ...)."""
+    from nitic import launch
+
+    options = CompileOptions(
+        model=model,
+        output=output,
+        recipe=recipe,
+        batch_size=batch_size,
+        target=target,
+        seed=seed,
+        init=init,
+        mean=per_channel(mean),
+        std=per_channel(std),
+    )
+    raise typer.Exit(launch.compile_and_train(options, context.args))
+
+
+@app.command("demo")
+def demo_command(
+    seed: Seed = 0,
+    folder: Annotated[Path, typer.Option(help="Where the model, the binary and the IR dumps go.")] = Path("nitic-demo"),
+) -> None:
+    """Write a small CNN as ONNX, compile it, train it on handwritten digits and evaluate it."""
+    from nitic import demo
+
+    raise typer.Exit(demo.run(folder, seed))
+
+
+def main() -> None:
+    """Run the command line. What went wrong is one sentence on the standard error; the exit code says of which kind."""
+    try:
+        app()
+    except CompileError as error:
+        fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(ExitCode.RUN_TIME)
+    except OSError as error:
+        fail(f"{error.filename or 'nitic'}: {error.strerror or error}", ExitCode.RUN_TIME)
+
+
+def fail(text: str, code: ExitCode) -> None:
+    print(text, file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,123 @@
+"""The integer primitives of nitic.numerics as expressions, for scalars and for vectors.
+
+A shift is one scalar for a whole kernel, so what depends on it alone is computed once, when the primitive is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nitic.codegen import tir
+from nitic.codegen.tir import MAX_THREADS, Buffer, Expr
+from nitic.numerics import WIDE
+
+Rounding = Callable[[Expr], Expr]
+
+
+def clamp(value: Expr, low: Expr, high: Expr) -> Expr:
+    return tir.minimum(tir.maximum(value, low), high)
+
+
+def saturate(value: Expr, limit: int, dtype: str) -> Expr:
+    """Clip to +-limit and narrow."""
+    lanes, wide = tir.lanes_of(value), _element(value)
+    clipped = clamp(value, tir.constant(-limit, wide, lanes), tir.constant(limit, wide, lanes))
+    return tir.cast(clipped, dtype)
+
+
+def bit_length(value: Expr) -> Expr:
+    """Of an int64 in [0, 2^62]; an int32."""
+    return 63 - tir.count_leading_zeros((value << 1) | 1)
+
+
+def shift_for(range_: Expr, bits: int) -> Expr:
+    """bfp.shift: what brings a range to so many bits."""
+    return tir.maximum(bit_length(range_) - bits, 0)
+
+
+def nearest(shift: Expr, dtype: str = "int32", lanes: int = 1) -> Rounding:
+    """R(x, s): halves away from zero. 0 <= s <= 30 for int32, <= 62 for int64; |x| + 2^(s-1) must not overflow."""
+    bits = int(dtype.removeprefix("int"))
+    s = tir.cast(shift, dtype)
+    one = tir.constant(1, dtype)
+    half = tir.let(tir.splat((one << s) >> 1, lanes))
+    some = tir.let(tir.splat(tir.select(s > 0, tir.constant(-1, dtype), tir.constant(0, dtype)), lanes))
+    by = tir.let(tir.splat(s, lanes))
+    return lambda x: (x + half + ((x >> (bits - 1)) & some)) >> by
+
+
+def pseudo_stochastic(shift: Expr, dtype: str = "int32", lanes: int = 1) -> Rounding:
+    """P(x, s), 0 <= s <= 30 for int32, <= 62 for int64."""
+    s = tir.cast(shift, dtype)
+    one, h = tir.constant(1, dtype), tir.let(s >> 1)
+    rest_mask, low_mask, odd, by, half = (
+        tir.let(tir.splat(value, lanes)) for value in ((one << s) - 1, (one << h) - 1, s & 1, s, h)
+    )
+
+    def rounding(x: Expr) -> Expr:
+        magnitude = tir.let(tir.absolute(x))
+        rest = tir.let(magnitude & rest_mask)
+        up = (rest >> half) > ((rest & low_mask) << odd)
+        q = tir.let((magnitude >> by) + tir.cast(up, dtype))
+        return tir.select(x < tir.constant(0, dtype, lanes), -q, q)
+
+    return rounding
+
+
+ROUNDINGS = {"nearest": nearest, "pseudo_stochastic": pseudo_stochastic}
+
+
+def any_shift(rounding: str, shift: Expr, lanes: int = 1) -> Rounding:
+    """A rounding of int64 values |x| <= 2^62 by any shift: above 62 gives 0, below 0 shifts to the left, by 30 at most."""
+    left = tir.let(tir.cast(clamp(-clamp(shift, -30, 0), 0, 30), "int64"))
+    limit = tir.let(tir.splat(tir.constant(WIDE, "int64") >> left, lanes))
+    by = tir.let(tir.splat(left, lanes))
+    kept = tir.let(tir.splat(tir.select(shift > 62, tir.constant(0, "int64"), tir.constant(-1, "int64")), lanes))
+    right = ROUNDINGS[rounding](clamp(shift, 0, 62), "int64", lanes)
+
+    def rounded(x: Expr) -> Expr:
+        return right(tir.let((clamp(tir.cast(x, "int64"), -limit, limit) << by) & kept))
+
+    return rounded
+
+
+def align(exponent: Expr, target: Expr, lanes: int = 1) -> Rounding:
+    """An int8 mantissa, as int32, moved from one exponent to another."""
+    shift = tir.let(target - exponent)
+    left = tir.let(tir.splat(clamp(-clamp(shift, -20, 0), 0, 20), lanes))
+    right = nearest(clamp(shift, 0, 20), "int32", lanes)
+    return lambda x: right(x << left)
+
+
+def philox(index: Expr, stream: int, step: Expr, seed: Expr) -> Sequence[Expr]:
+    """Philox4x32-10: four uint32 words for an int64 element index; step is int32, seed int64."""
+    index, seed = tir.cast(index, "uint64"), tir.cast(seed, "uint64")
+    c = [_low(index), _high(index), tir.constant(stream, "uint32"), tir.cast(step, "uint32")]
+    key = [tir.let(_low(seed)), tir.let(_high(seed))]
+    for round_ in range(10):
+        p = tir.let(tir.cast(c[0], "uint64") * tir.constant(0xD2511F53, "uint64"))
+        q = tir.let(tir.cast(c[2], "uint64") * tir.constant(0xCD9E8D57, "uint64"))
+        weyl = [(constant * round_) & 0xFFFFFFFF for constant in (0x9E3779B9, 0xBB67AE85)]
+        k = [word + tir.constant(add, "uint32") for word, add in zip(key, weyl, strict=True)]
+        c = [_high(q) ^ c[1] ^ k[0], _low(q), _high(p) ^ c[3] ^ k[1], _low(p)]
+    return c
+
+
+def read_range(slots: Buffer) -> Expr:
+    """The maximum over the slots of all threads; an int64."""
+    top = tir.register("int64", tir.constant(0, "int64"))
+    with tir.loop(0, MAX_THREADS) as slot:
+        top.set(tir.maximum(top.value, slots.load(slot)))
+    return tir.let(top.value)
+
+
+def _low(word: Expr) -> Expr:
+    return tir.cast(word, "uint32")
+
+
+def _high(word: Expr) -> Expr:
+    return tir.cast(word >> 32, "uint32")
+
+
+def _element(value: Expr) -> str:
+    return tir.dtype_of(value).partition("x")[0]

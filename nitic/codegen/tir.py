@@ -1,0 +1,235 @@
+"""A thin layer over TVM's IRBuilder: functions of a plain C ABI, flat buffers, loops, vectors.
+
+Every kernel is `int32_t name(buffers..., int32_t thread, int32_t begin, int32_t end)`: it does the units [begin, end) of its work.
+Expressions are TVM's own (operators work on them); vectors are expressions with several lanes. Signed addition must not wrap: TVM
+tells LLVM that it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tvm.ir import PrimType
+from tvm.script.ir_builder import IRBuilder
+from tvm.tirx import Shuffle
+from tvm.tirx.script import builder as T
+
+# TVM's Python classes are untyped: an expression is whatever it makes of our operands, an integer included.
+Expr = Any
+PrimFunc = Any
+
+MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
+MAX_ELEMENTS = 2**31 - 1  # indices are int32
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled-to-be function: its parameters in order with their element types, and how many units of work a call has."""
+
+    name: str
+    function: PrimFunc
+    parameters: Mapping[str, str]
+    units: int
+
+
+def dtype_of(value: Expr) -> str:
+    """Element type and lanes of an expression, as TVM spells them: int32, int8x16."""
+    return str(value.ty.dtype) if hasattr(value, "ty") else str(value.dtype)
+
+
+def lanes_of(value: Expr) -> int:
+    """How many lanes an expression has."""
+    head, _, lanes = dtype_of(value).rpartition("x")
+    return int(lanes) if head else 1
+
+
+def constant(value: int, dtype: str = "int32", lanes: int = 1) -> Expr:
+    """An integer, or a vector of it."""
+    scalar = T.IntImm(dtype, value)
+    return scalar if lanes == 1 else T.broadcast(scalar, lanes)
+
+
+def splat(value: Expr, lanes: int) -> Expr:
+    """A scalar in every lane."""
+    return value if lanes == 1 else T.broadcast(value, lanes)
+
+
+def cast(value: Expr, dtype: str) -> Expr:
+    """Convert to an element type, keeping the lanes."""
+    lanes = lanes_of(value)
+    return T.Cast(dtype if lanes == 1 else f"{dtype}x{lanes}", value)
+
+
+def reinterpret(value: Expr, dtype: str) -> Expr:
+    """The same bits as another type (lanes included)."""
+    return T.reinterpret(value, dtype=dtype)
+
+
+def let(value: Expr) -> Expr:
+    """Compute once, here."""
+    return T.Bind(value)
+
+
+def select(condition: Expr, yes: Expr, no: Expr) -> Expr:
+    """Lane by lane; both sides are computed."""
+    return T.Select(condition, yes, no)
+
+
+def shuffle(vectors: Sequence[Expr], order: Sequence[int]) -> Expr:
+    """Lanes of the concatenated vectors, in a constant order."""
+    return Shuffle(list(vectors), list(order))
+
+
+def extract(vector: Expr, lane: int) -> Expr:
+    """One lane of a vector."""
+    return Shuffle([vector], [lane])
+
+
+def dot_u8s8(acc: Expr, unsigned: Expr, signed: Expr) -> Expr:
+    """vpdpbusd: acc (int32x16) + the dot products of 4 unsigned with 4 signed bytes in each lane. Wraps."""
+    intrinsic = T.llvm_lookup_intrinsic_id("llvm.x86.avx512.vpdpbusd.512")
+    operands = (T.reinterpret(unsigned, dtype="uint8x64"), T.reinterpret(signed, dtype="int8x64"))
+    return T.call_llvm_pure_intrin(intrinsic, acc, *operands, dtype="int32x16")
+
+
+def lane_mask(valid: Expr, lanes: int) -> Expr:
+    """True in the first `valid` lanes."""
+    return T.ramp(T.IntImm("int32", 0), 1, lanes) < T.broadcast(valid, lanes)
+
+
+def minimum(a: Expr, b: Expr) -> Expr:
+    return T.min(a, b)
+
+
+def maximum(a: Expr, b: Expr) -> Expr:
+    return T.max(a, b)
+
+
+def absolute(value: Expr) -> Expr:
+    return T.abs(value)
+
+
+def count_leading_zeros(value: Expr) -> Expr:
+    """Of a positive int32 or int64; an int32."""
+    return cast(T.clz(value), "int32")
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Flat memory of one element type. A load or store of several lanes touches consecutive elements, at any alignment."""
+
+    handle: Any
+    dtype: str
+
+    def load(self, index: Expr, lanes: int = 1, valid: Expr = None) -> Expr:
+        """`lanes` elements from `index` on; only the first `valid` are touched, the rest are zero."""
+        if lanes == 1:
+            return self.handle[index]
+        window = T.ramp(index, 1, lanes)
+        if valid is None or isinstance(valid, int) and valid >= lanes:
+            return self.handle[window]
+        return T.masked_load(f"{self.dtype}x{lanes}", self.handle, window, lane_mask(valid, lanes))
+
+    def store(self, index: Expr, value: Expr, valid: Expr = None) -> None:
+        """Write the lanes of `value`, or the first `valid` of them, to consecutive elements."""
+        lanes = 1 if isinstance(value, int) else lanes_of(value)
+        window = index if lanes == 1 else T.ramp(index, 1, lanes)
+        if lanes == 1 or valid is None or isinstance(valid, int) and valid >= lanes:
+            T.buffer_store(self.handle, value, [window])
+        else:
+            T.evaluate(T.masked_store(self.handle, value, window, lane_mask(valid, lanes)))
+
+
+@dataclass(frozen=True)
+class Register:
+    """A variable of one scalar or vector type that a loop may update."""
+
+    buffer: Buffer
+    lanes: int
+
+    @property
+    def value(self) -> Expr:
+        return self.buffer.load(0, self.lanes)
+
+    def set(self, value: Expr) -> None:
+        self.buffer.store(0, value)
+
+
+def local(dtype: str, elements: int) -> Buffer:
+    """Scratch memory on the stack of the thread."""
+    return Buffer(T.alloc_buffer((elements,), dtype, scope="local"), dtype)
+
+
+def register(dtype: str, initial: Expr, lanes: int = 1) -> Register:
+    """A variable with its first value."""
+    made = Register(local(dtype, lanes), lanes)
+    made.set(splat(initial, lanes) if lanes > 1 and (isinstance(initial, int) or lanes_of(initial) == 1) else initial)
+    return made
+
+
+def loop(begin: Expr, end: Expr) -> AbstractContextManager[Expr]:
+    """`for i in [begin, end)`, one after the other."""
+    return T.serial(begin, end)
+
+
+@contextmanager
+def when(condition: Expr) -> Generator[None]:
+    """Do the block where a scalar condition holds."""
+    with T.If(condition), T.Then():
+        yield
+
+
+def branch(condition: Expr, yes: Callable[[], None], no: Callable[[], None]) -> None:
+    """One block or the other; a condition known while compiling leaves only its own."""
+    if isinstance(condition, bool):
+        return yes() if condition else no()
+    with T.If(condition):
+        with T.Then():
+            yes()
+        with T.Else():
+            no()
+
+
+@dataclass
+class Function(AbstractContextManager["Function"]):
+    """The function under construction: `with Function(name, {"x": "int8"}) as f: ...`, then `f.kernel(units)`.
+
+    Buffers do not alias, except that a kernel reads and writes an in-place operand through one parameter.
+    """
+
+    name: str
+    parameters: Mapping[str, str]
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    thread: Expr = None
+    begin: Expr = None
+    end: Expr = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _builder: Any = None
+
+    def __enter__(self) -> Function:
+        self._builder = self._stack.enter_context(IRBuilder())
+        self._stack.enter_context(T.prim_func(s_tir=True))
+        T.func_name(self.name)
+        T.func_attr({"tirx.noalias": True, "global_symbol": self.name})
+        pointers = {name: T.arg(name, T.ptr(dtype)) for name, dtype in self.parameters.items()}
+        self.thread, self.begin, self.end = (T.arg(name, T.int32()) for name in ("thread", "begin", "end"))
+        T.func_ret(PrimType("int32"))
+        for name, pointer in pointers.items():
+            dtype = self.parameters[name]
+            self.buffers[name] = Buffer(T.decl_buffer((MAX_ELEMENTS,), dtype, data=pointer), dtype)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            T.Return(T.int32(0))
+        self._stack.__exit__(*error)
+
+    def __getitem__(self, name: str) -> Buffer:
+        return self.buffers[name]
+
+    def kernel(self, units: int) -> Kernel:
+        """The finished function."""
+        return Kernel(self.name, self._builder.get(), dict(self.parameters), units)

@@ -1,0 +1,34 @@
+"""The one exception users see: a sentence with place, rule and values."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of `nitic`; the training binaries use the same ones."""
+
+    OK = 0
+    RUN_TIME = 1
+    USAGE = 2
+    UNSUPPORTED_MODEL = 3
+    DATA_MISMATCH = 4
+    INTERRUPTED = 130
+
+
+class CompileError(Exception):
+    """What is wrong (`message`) and where (`location`: a file, node or pass), with the way out as `note`.
+
+    `str()` is what the command line prints: the place and the sentence, then each line of the note indented.
+    """
+
+    def __init__(
+        self, location: str, message: str, note: str = "", exit_code: ExitCode = ExitCode.UNSUPPORTED_MODEL
+    ) -> None:
+        super().__init__(location, message, note, exit_code)
+        self.location = location
+        self.message = message
+        self.note = note
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        text = f"{self.location}: {self.message}" if self.location else self.message
+        return "\n".join([text, *(f"  note: {line}" for line in self.note.splitlines())])

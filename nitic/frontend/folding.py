@@ -1,0 +1,82 @@
+"""Evaluates what depends on no activation and no parameter: mostly shape arithmetic before a Reshape."""
+
+from math import prod
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from nitic.frontend.nodes import Node
+from nitic.frontend.values import Constant, Layout, NodeError, Value
+from nitic.numerics import Array
+
+# None of these is random, reads a file or has a subgraph.
+FOLDABLE = frozenset(
+    "Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Flatten Floor Gather Greater Identity Less Max Min Mod Mul "
+    "Neg Not Or ReduceMax ReduceMin ReduceProd ReduceSum Reshape Size Slice Split Sqrt Squeeze Sub Tile Transpose "
+    "Unsqueeze Where".split()
+)
+MAX_ELEMENTS = 2**28
+
+
+def fold(node: Node, inputs: list[Constant | None]) -> list[Constant]:
+    """The results of a foldable operator over constants, by onnx's reference implementation."""
+    _check_size(node, inputs)
+    names = [name for name in node.proto.input if name]
+    untyped = [helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(names)]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in node.proto.output if name]
+    graph = helper.make_graph([node.proto], "constant", untyped, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])
+    feeds = {name: value.array for name, value in zip(node.proto.input, inputs, strict=True) if value}
+    with np.errstate(all="ignore"):
+        results = ReferenceEvaluator(model).run(None, feeds)
+    return [Constant(np.asarray(array), output.name) for array, output in zip(results, outputs, strict=True)]
+
+
+def _check_size(node: Node, inputs: list[Constant | None]) -> None:
+    """A constant that does not fit memory comes from a broken file."""
+    shapes = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
+    value = inputs[shapes[node.op]] if node.op in shapes else None
+    size = prod(int(v) for v in value.array.flat) if value else 0
+    if node.op != "ConstantOfShape" and inputs and inputs[0]:
+        size *= inputs[0].array.size if node.op == "Tile" else 1
+    if not 0 <= size <= MAX_ELEMENTS:
+        raise NodeError(f"makes a constant of {size} elements")
+
+
+def constant(node: Node) -> Constant:
+    """What a Constant node holds. A matrix or filter in it is as trainable as an initializer."""
+    for key, dtype in (("value_float", np.float32), ("value_floats", np.float32), ("value_int", np.int64)):
+        if key in node.attributes:
+            return Constant(np.asarray(node.attributes[key], dtype), node.proto.output[0])
+    if "value_ints" in node.attributes:
+        return Constant(np.asarray(node.attributes["value_ints"], np.int64), node.proto.output[0])
+    tensor = node.attributes.get("value")
+    if not isinstance(tensor, onnx.TensorProto):
+        raise NodeError(f"a constant of {', '.join(node.attributes) or 'nothing'} is not supported")
+    return tensor_value(tensor, node.proto.output[0], parameter_rank=2)
+
+
+def tensor_value(tensor: onnx.TensorProto, name: str, parameter_rank: int = 1) -> Constant:
+    """A tensor of the file as a constant; floats become float32, and parameters from some rank on."""
+    array = numpy_helper.to_array(tensor)
+    if not is_float_type(tensor.data_type):
+        return Constant(array, name)
+    return Constant(array.astype(np.float32), name, Layout(name) if array.ndim >= parameter_rank else None)
+
+
+def is_float_type(element: int) -> bool:
+    T = onnx.TensorProto
+    return element in {T.FLOAT, T.FLOAT16, T.BFLOAT16, T.DOUBLE}
+
+
+def is_parameter(value: Value | None) -> bool:
+    return isinstance(value, Constant) and value.layout is not None
+
+
+def integers(array: Array) -> tuple[int, ...]:
+    """The values of a rank 0 or 1 array of integers."""
+    if array.ndim > 1 or array.dtype.kind not in "iu":
+        raise NodeError(f"expected a list of integers, found {array.dtype} {list(array.shape)}")
+    return tuple(int(v) for v in array.flat)

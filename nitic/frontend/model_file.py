@@ -1,0 +1,59 @@
+"""Reads an ONNX file and its sidecars. Whatever is wrong with them becomes a CompileError."""
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import external_data_helper, inliner
+
+from nitic.errors import CompileError, ExitCode
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """The checked model with all its data, and without local functions."""
+    model = _parse(path)
+    _load_external_data(model, path)
+    try:
+        onnx.checker.check_model(model)
+        return inliner.inline_local_functions(model) if model.functions else model
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        raise CompileError(path.name, f"is not a valid ONNX model: {first_line(error)}") from error
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CompileError(str(path), f"cannot be read: {error.strerror}", exit_code=ExitCode.RUN_TIME) from error
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError as error:
+        message = f"is truncated or not an ONNX file: its {len(data)} bytes do not parse as a protobuf"
+        raise CompileError(path.name, message) from error
+    if not model.graph.node:
+        raise CompileError(path.name, f"has no operators: its {len(data)} bytes hold an empty graph")
+    return model
+
+
+def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
+    """Reads the weights that lie in files of their own, which must be in the model's folder."""
+    for tensor in model.graph.initializer:
+        if not external_data_helper.uses_external_data(tensor):
+            continue
+        sidecar = external_data_helper.ExternalDataInfo(tensor).location
+        if not (path.parent / sidecar).is_file():
+            message = f"the external data file {sidecar!r}, which holds initializer {tensor.name!r}, is missing"
+            raise CompileError(path.name, message, f"it belongs beside the model, in {path.parent.resolve()}")
+        try:
+            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+        except (onnx.checker.ValidationError, ValueError, OSError, RuntimeError, OverflowError) as error:
+            message = f"cannot read initializer {tensor.name!r} from {sidecar!r}: {first_line(error)}"
+            raise CompileError(path.name, message) from error
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

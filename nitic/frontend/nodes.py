@@ -1,0 +1,93 @@
+"""What the importer asks of an ONNX node: its name, attributes, and where in the user's program it comes from."""
+
+import ast
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import onnx
+from onnx import helper
+
+from nitic.frontend.values import NodeError
+
+T = TypeVar("T", int, float, str)
+_FRAME = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<function>\S+)\n\s*(?P<text>.*)')
+_LIBRARY = re.compile(r"(^|/)(torch|torchvision|site-packages)/")
+
+
+class Node:
+    """One ONNX node."""
+
+    def __init__(self, proto: onnx.NodeProto, opset: int) -> None:
+        self.proto = proto
+        self.opset = opset
+        self.attributes: dict[str, Any] = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
+
+    @property
+    def op(self) -> str:
+        """The operator, with its domain where that is not ONNX's own."""
+        domain = self.proto.domain
+        return self.proto.op_type if domain in {"", "ai.onnx"} else f"{domain}::{self.proto.op_type}"
+
+    @property
+    def name(self) -> str:
+        """The node's name, or that of its first result where it has none."""
+        return self.proto.name or next(iter(self.proto.output), "")
+
+    def __str__(self) -> str:
+        return f"node {self.name!r} ({self.op})"
+
+    def get(self, name: str, default: T) -> T:
+        """An attribute of the default's type."""
+        value = self.attributes.get(name, default)
+        value = value.decode(errors="replace") if isinstance(value, bytes) else value
+        if not isinstance(value, type(default)):
+            raise NodeError(f"attribute {name!r} is {value!r}, not of type {type(default).__name__}")
+        return value
+
+    def ints(self, name: str, default: Sequence[int] | None = None, length: int | None = None) -> tuple[int, ...]:
+        """A list of integers of some length. Raises NodeError where there is neither it nor a default."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, Sequence) or not all(isinstance(v, int) for v in value):
+            raise NodeError(f"attribute {name!r} is {value!r}, not a list of integers")
+        if length is not None and len(value) != length:
+            raise NodeError(f"attribute {name!r} has {len(value)} values; two spatial dimensions need {length}")
+        return tuple(value)
+
+    @property
+    def user_line(self) -> str:
+        """The line of the user's program that made the node, where the exporter tells."""
+        frames = _FRAME.finditer(self._metadata("pkg.torch.onnx.stack_trace"))
+        own = [frame for frame in frames if not _LIBRARY.search(frame["file"])]
+        if not own:
+            return ""
+        return f"{own[-1]['file']}:{own[-1]['line']} in {own[-1]['function']}: {own[-1]['text'].strip()}"
+
+    @property
+    def is_folded_batch_norm(self) -> bool:
+        return "batch_norm" in self._metadata("pkg.torch.onnx.class_hierarchy") and self.op == "Conv"
+
+    @property
+    def module(self) -> str:
+        """The name of the torch module that the node comes from (`layer1.0.conv1`), or an empty string."""
+        scopes = self._metadata("pkg.torch.onnx.name_scopes")
+        if scopes:
+            return _second_to_last(scopes)
+        path = ""
+        for part in self.proto.name.split("/")[1:-1]:
+            last = path.rpartition(".")[2]
+            # a module in a Sequential repeats its parent's name: /layer1/layer1.0/conv1/Conv
+            path = path[: len(path) - len(last)] + part if last and part.startswith(f"{last}.") else f"{path}.{part}"
+        return path.lstrip(".")
+
+    def _metadata(self, key: str) -> str:
+        return next((entry.value for entry in self.proto.metadata_props if entry.key == key), "")
+
+
+def _second_to_last(text: str) -> str:
+    """Of a list of names that is written as Python writes it."""
+    try:
+        names = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ""
+    return names[-2] if isinstance(names, list) and len(names) > 1 and isinstance(names[-2], str) else ""

@@ -1,0 +1,159 @@
+"""What an ONNX value is to the importer: a constant, or a view of an SSA value.
+
+Both are lazy about layout. A Transpose or Reshape of an activation makes no operator, it changes the view; one of a
+parameter adds a step to the way from the ONNX initializer to nitic's layout, a way that export walks back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+from xdsl.ir import SSAValue
+
+from nitic.ir.types import Shape, shape_of
+from nitic.numerics import Array
+
+NCHW = (0, 3, 1, 2)  # the axes of an NHWC array in this order are those of NCHW
+NHWC = (0, 2, 3, 1)
+
+
+class NodeError(Exception):
+    """What is wrong with one ONNX node; the importer knows which."""
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """A step between layouts: axis i of the result is axis perm[i]."""
+
+    perm: tuple[int, ...]
+
+    def apply(self, array: Array) -> Array:
+        return array.transpose(self.perm)
+
+    def revert(self, array: Array) -> Array:
+        return array.transpose(inverse(self.perm))
+
+
+@dataclass(frozen=True)
+class Reshaped:
+    """A step between layouts: the same row-major values under another shape."""
+
+    before: Shape
+    after: Shape
+
+    def apply(self, array: Array) -> Array:
+        return array.reshape(self.after)
+
+    def revert(self, array: Array) -> Array:
+        return array.reshape(self.before)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A step between layouts: Gemm's alpha or beta, folded into the values."""
+
+    factor: float
+
+    def apply(self, array: Array) -> Array:
+        return array * np.float32(self.factor)
+
+    def revert(self, array: Array) -> Array:
+        return array / np.float32(self.factor)
+
+
+Step = Transposed | Reshaped | Scaled
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a parameter comes from the ONNX file: the initializer's name, and the steps to nitic's layout."""
+
+    source: str
+    steps: tuple[Step, ...] = ()
+
+    def from_onnx(self, array: Array) -> Array:
+        for step in self.steps:
+            array = step.apply(array)
+        return array
+
+    def to_onnx(self, array: Array) -> Array:
+        """The inverse: a trained value in the shape and layout of the ONNX initializer."""
+        for step in reversed(self.steps):
+            array = step.revert(array)
+        return array
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An array known at compile time. With a `layout` it is a parameter: something that training changes."""
+
+    array: Array
+    name: str
+    layout: Layout | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return self.array.shape
+
+    def step(self, step: Step) -> "Constant":
+        layout = self.layout and Layout(self.layout.source, (*self.layout.steps, step))
+        return Constant(step.apply(self.array), self.name, layout)
+
+    def transpose(self, perm: Sequence[int]) -> "Constant":
+        return self if tuple(perm) == tuple(range(len(perm))) else self.step(Transposed(tuple(perm)))
+
+    def reshape(self, shape: Shape) -> "Constant":
+        return self if shape == self.shape else self.step(Reshaped(self.shape, shape))
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The SSA value with its axes in the order `perm`, then reshaped to `shape`: what ONNX thinks the value is."""
+
+    value: SSAValue
+    perm: tuple[int, ...]
+    shape: Shape
+
+    @classmethod
+    def of(cls, value: SSAValue) -> "Activation":
+        return cls(value, tuple(range(len(shape_of(value)))), shape_of(value))
+
+    @classmethod
+    def nhwc(cls, value: SSAValue) -> "Activation":
+        """What ONNX sees as NCHW."""
+        return cls(value, NCHW, tuple(shape_of(value)[axis] for axis in NCHW))
+
+    @property
+    def physical(self) -> Shape:
+        return shape_of(self.value)
+
+    @property
+    def transposed(self) -> Shape:
+        """The shape between the two parts of the view."""
+        return tuple(self.physical[axis] for axis in self.perm)
+
+    @property
+    def in_order(self) -> bool:
+        return keeps_order(self.perm, self.physical)
+
+    def with_value(self, value: SSAValue) -> "Activation":
+        """The same view of another value: that of a point-wise operator."""
+        return replace(self, value=value)
+
+    def reshape(self, shape: Shape) -> "Activation":
+        assert prod(shape) == prod(self.shape)
+        return replace(self, shape=shape)
+
+
+Value = Constant | Activation
+
+
+def inverse(perm: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(perm)), key=perm.__getitem__))
+
+
+def keeps_order(perm: Sequence[int], shape: Shape) -> bool:
+    """Whether a transpose moves only axes of size one, so that the values stay where they are."""
+    moved = [axis for axis in perm if shape[axis] != 1]
+    return moved == sorted(moved)

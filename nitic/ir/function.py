@@ -1,0 +1,130 @@
+"""Functions of a program. Every argument and result has a name and a role; an updated result has its argument's name."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, Block, BlockArgument, Region, SSAValue
+
+STATE_ROLES = ("weight", "master", "velocity", "exponent", "statistic")
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a function calls one of its arguments or results."""
+
+    name: str
+    role: str
+
+    def attribute(self) -> DictionaryAttr:
+        return DictionaryAttr({"nn.name": StringAttr(self.name), "nn.role": StringAttr(self.role)})
+
+
+def functions(module: ModuleOp) -> Iterator[FuncOp]:
+    return (op for op in module.ops if isinstance(op, FuncOp))
+
+
+def function(module: ModuleOp, name: str) -> FuncOp:
+    """The function of a module with a name. Raises KeyError."""
+    for candidate in functions(module):
+        if candidate.sym_name.data == name:
+            return candidate
+    raise KeyError(name)
+
+
+def new_function(
+    name: str, arguments: Sequence[tuple[Label, Attribute]], results: Sequence[tuple[Label, Attribute]] = ()
+) -> FuncOp:
+    """A function with labelled arguments and an empty body."""
+    block = Block(arg_types=[type_ for _, type_ in arguments])
+    for arg, (label, _) in zip(block.args, arguments, strict=True):
+        arg.name_hint = value_name(label.name)
+    func = FuncOp(name, ([type_ for _, type_ in arguments], [type_ for _, type_ in results]), Region(block))
+    _label(func, [label for label, _ in arguments], [label for label, _ in results])
+    return func
+
+
+def value_name(name: str) -> str:
+    """A name as the text form can spell it; xdsl drops a trailing _<number>, so none is left."""
+    spelt = "".join(c if c.isalnum() or c in "_$.-" else "." for c in name)
+    spelt = spelt if spelt[:1].isalpha() or spelt[:1] in "_$.-" else f"_{spelt}"
+    head, _, tail = spelt.rpartition("_")
+    return f"{head}.{tail}" if head and tail.isdigit() else spelt
+
+
+def argument_labels(func: FuncOp) -> list[Label]:
+    return _labels(func.arg_attrs)
+
+
+def result_labels(func: FuncOp) -> list[Label]:
+    return _labels(func.res_attrs)
+
+
+def _labels(attributes: ArrayAttr[DictionaryAttr] | None) -> list[Label]:
+    return [Label(_text(d, "nn.name"), _text(d, "nn.role")) for d in attributes or ()]
+
+
+def _text(attributes: DictionaryAttr, key: str) -> str:
+    value = attributes.data[key]
+    assert isinstance(value, StringAttr)
+    return value.data
+
+
+def _label(func: FuncOp, arguments: Sequence[Label], results: Sequence[Label]) -> None:
+    func.properties["arg_attrs"] = ArrayAttr([label.attribute() for label in arguments])
+    func.properties["res_attrs"] = ArrayAttr([label.attribute() for label in results])
+
+
+def arguments(func: FuncOp) -> list[tuple[Label, BlockArgument]]:
+    return list(zip(argument_labels(func), func.body.block.args, strict=True))
+
+
+def argument(func: FuncOp, name: str) -> BlockArgument:
+    """The argument with a name. Raises KeyError."""
+    for label, arg in arguments(func):
+        if label.name == name:
+            return arg
+    raise KeyError(name)
+
+
+def results(func: FuncOp) -> list[tuple[Label, SSAValue]]:
+    return list(zip(result_labels(func), return_of(func).operands, strict=True))
+
+
+def return_of(func: FuncOp) -> ReturnOp:
+    last = func.body.block.last_op
+    assert isinstance(last, ReturnOp)
+    return last
+
+
+def add_argument(func: FuncOp, label: Label, type_: Attribute) -> BlockArgument:
+    """Appends an argument, or gives the one that already has the name."""
+    if label in (labels := argument_labels(func)):
+        return argument(func, label.name)
+    arg = func.body.block.insert_arg(type_, len(func.body.block.args))
+    arg.name_hint = value_name(label.name)
+    _label(func, [*labels, label], result_labels(func))
+    refresh(func)
+    return arg
+
+
+def set_arguments(func: FuncOp, labels: Sequence[Label]) -> None:
+    """Relabels the arguments, which have been added to or taken from the body's block."""
+    _label(func, labels, result_labels(func))
+    refresh(func)
+
+
+def set_results(func: FuncOp, values: Sequence[tuple[Label, SSAValue]]) -> None:
+    """Makes the function return these."""
+    ret = return_of(func)
+    ret.operands = [value for _, value in values]
+    _label(func, argument_labels(func), [label for label, _ in values])
+    refresh(func)
+
+
+def refresh(func: FuncOp) -> None:
+    """Makes the signature follow the body."""
+    block = func.body.block
+    types = [value.type for value in return_of(func).operands] if block.last_op else []
+    func.properties["function_type"] = FunctionType.from_lists(block.arg_types, types)

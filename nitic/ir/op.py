@@ -1,0 +1,216 @@
+"""The contract of an operator: everything that the compiler asks of one, and the text form that all of them share.
+
+Generic machinery (passes, interpreter, verifier) never names an operator: it asks through this class.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
+
+from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, LocationAttr, NameLoc, NoneAttr, StringAttr, UnknownLoc, f64, i64
+from xdsl.ir import Attribute, Operation, OpResult, SSAValue
+from xdsl.irdl import IRDLOperation, traits_def
+from xdsl.parser import Parser
+from xdsl.printer import Printer
+from xdsl.rewriter import Rewriter
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+
+from nitic.ir.types import Shape, Tensor, element_of, f32, i8, i32, is_tensor, shape_of, tensor, with_element
+from nitic.ir.types import i64 as wide_accumulator
+from nitic.numerics import Array
+
+Property = int | float | str | Sequence[int]
+E = TypeVar("E")
+
+
+class Exponents(Protocol, Generic[E]):
+    """Where an operator's exponent rule computes: on int32 SSA values (track-exponents) or on numbers (interpreter)."""
+
+    def of(self, value: SSAValue) -> E: ...
+    def shift(self, value: SSAValue) -> E: ...
+    def const(self, value: int) -> E: ...
+    def add(self, a: E, b: E) -> E: ...
+
+
+class Gradients(Protocol):
+    """Where an operator's gradient rule finds the errors of its results and leaves those of its operands."""
+
+    def of(self, value: SSAValue) -> SSAValue: ...
+    def add(self, value: SSAValue, gradient: "NnOp") -> None: ...
+    def pass_on(self, value: SSAValue, error: SSAValue) -> None: ...
+
+
+Emit = Callable[["NnOp"], OpResult]
+"""Inserts an operator and gives its first result."""
+
+
+class NoGradient(Exception):
+    """Raised by the gradient rule of an operator that has none."""
+
+
+class NnOp(IRDLOperation, ABC):
+    """An operator: shape rule, reference, range rule, exponent rule, gradient rule."""
+
+    traits = traits_def(Pure())
+    ACCUMULATORS: ClassVar[Sequence[int]] = ()
+    """The operands that may be int32 accumulators which no rounding has touched; the others are int8 mantissas."""
+    UPDATES: ClassVar[Sequence[tuple[int, int]]] = ()
+    """Pairs (result, operand) that share one buffer: the operator writes in place."""
+
+    @abstractmethod
+    def infer_types(self) -> Sequence[Attribute]:
+        """The types of the results, from operands and properties. Raises VerifyException where a rule is broken."""
+
+    @abstractmethod
+    def reference(self, *operands: Array) -> Array | tuple[Array, ...]:
+        """The meaning in NumPy, on floats (float64) or on integers; integer results are exact int64 values."""
+
+    @abstractmethod
+    def backward(self, grad: Gradients) -> None:
+        """Adds the error of each operand, or raises NoGradient."""
+
+    def accumulator_bound(self) -> int | None:
+        """An upper bound of |accumulator| over all int8 operands, or None when the operator has no accumulator."""
+        return None
+
+    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> "NnOp":
+        """This float operator over integer operands: by default the same operator. `emit` inserts what it needs besides."""
+        properties = {key: to_property(value) for key, value in self.properties.items()}
+        return type(self).of(*operands, **properties)
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        """The exponent of each result: by default that of operand 0 (None for what is not block floating point)."""
+        first = e.of(self.operands[0])
+        return [first if is_tensor(result) else None for result in self.results]
+
+    @classmethod
+    def of(cls, *operands: SSAValue, **properties: Property) -> Self:
+        """A new operator whose result types are inferred."""
+        count = len(cls.get_irdl_definition().results)
+        attributes = {key: to_attribute(value) for key, value in properties.items()}
+        op = cls.create(operands=operands, result_types=[f32] * count, properties=attributes)
+        for result, type_ in zip(list(op.results), op.infer_types(), strict=True):
+            Rewriter.replace_value_with_new_type(result, type_)
+        return op
+
+    @property
+    def result(self) -> OpResult:
+        """The first result."""
+        return self.results[0]
+
+    @property
+    def source(self) -> str:
+        """The ONNX node that the operator comes from, or an empty string."""
+        return self.location.desc.data if isinstance(self.location, NameLoc) else ""
+
+    def ints(self, name: str) -> tuple[int, ...]:
+        attribute = self.properties[name]
+        assert isinstance(attribute, DenseArrayBase)
+        return tuple(int(v) for v in attribute.get_values())
+
+    def verify_(self) -> None:
+        for found, expected in zip(self.result_types, self.infer_types(), strict=True):
+            if not matches(found, expected):
+                raise VerifyException(f"result is {found} but its operands make it {expected}")
+
+    def print(self, printer: Printer) -> None:
+        if self.operands:
+            printer.print_string(" ")
+            printer.print_list(self.operands, printer.print_ssa_value)
+        print_properties(printer, self)
+        printer.print_string(" : ")
+        printer.print_function_type(self.operand_types, self.result_types)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        operands = parser.parse_optional_undelimited_comma_separated_list(
+            parser.parse_optional_unresolved_operand, parser.parse_unresolved_operand
+        )
+        properties = parse_properties(parser)
+        types = parser.parse_function_type()
+        values = parser.resolve_operands(operands or (), types.inputs.data, parser.pos)
+        return cls.create(operands=values, result_types=types.outputs.data, properties=properties)
+
+
+def location(name: str) -> LocationAttr:
+    """The location of what an ONNX node became."""
+    return NameLoc(StringAttr(name), NoneAttr()) if name else UnknownLoc()
+
+
+def to_attribute(value: Property) -> Attribute:
+    match value:
+        case int():
+            return IntegerAttr(value, i64)
+        case float():
+            return FloatAttr(value, f64)
+        case str():
+            return StringAttr(value)
+        case _:
+            return DenseArrayBase.from_list(i64, list(value))
+
+
+def to_property(attribute: Attribute) -> Property:
+    match attribute:
+        case IntegerAttr() | FloatAttr():
+            return attribute.value.data
+        case StringAttr():
+            return attribute.data
+        case DenseArrayBase():
+            return list(attribute.get_values())
+        case _:
+            raise VerifyException(f"{attribute} is not a property of an operator")
+
+
+def print_properties(printer: Printer, op: Operation) -> None:
+    """` key = value` for each property."""
+    for key, value in sorted(op.properties.items()):
+        printer.print_string(f" {key} = {_spelt(to_property(value))}")
+
+
+def parse_properties(parser: Parser) -> dict[str, Attribute]:
+    """What print_properties writes, up to the colon before the types."""
+    properties: dict[str, Attribute] = {}
+    while (key := parser.parse_optional_identifier()) is not None:
+        parser.parse_punctuation("=")
+        properties[key] = to_attribute(_parse_property(parser))
+    parser.parse_punctuation(":")
+    return properties
+
+
+def _spelt(value: Property) -> str:
+    """As _parse_property reads it: a word stands bare, any other text in quotes."""
+    return f'"{value}"' if isinstance(value, str) and not value.isidentifier() else str(value)
+
+
+def _parse_property(parser: Parser) -> Property:
+    if (word := parser.parse_optional_identifier()) is not None:
+        return word
+    if (text := parser.parse_optional_str_literal()) is not None:
+        return text
+    ints = parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
+    return ints if ints is not None else parser.parse_number()
+
+
+def matches(found: Attribute, expected: Attribute) -> bool:
+    """Same shape and element; layout encodings are free, and an int32 accumulator may have been widened to int64."""
+    if not is_tensor(expected) or not is_tensor(found):
+        return found == expected
+    elements = (element_of(found), element_of(expected))
+    same = elements[0] == elements[1] or elements == (wide_accumulator, i32)
+    return same and shape_of(found) == shape_of(expected)
+
+
+def like(value: SSAValue, shape: Shape | None = None) -> Tensor:
+    """The type of a value, with another shape where one is given and without layout."""
+    return tensor(shape_of(value) if shape is None else shape, element_of(value))
+
+
+def accumulator(value: SSAValue, shape: Shape | None = None) -> Tensor:
+    """What an accumulating operator makes of a value: f32 of f32, int32 of int8."""
+    element = element_of(value)
+    return with_element(like(value, shape), i32 if element == i8 else element)
+
+
+def is_float(array: Array) -> bool:
+    return array.dtype.kind == "f"

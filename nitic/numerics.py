@@ -1,0 +1,322 @@
+"""The integer primitives of the NITI recipes in NumPy: the definition that every kernel must reproduce bit for bit.
+
+A tensor is a pair (m, e) with value m * 2^e. Functions take and return int64 arrays that hold exact integers; floats appear
+only where a constant table is made. Formulas: NITI (arXiv 2009.13108) with the corrections that docs/numerics.md gives.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+INT8_LIMIT, INT16_LIMIT, VELOCITY_LIMIT = 127, 32767, 2**30
+WIDE = 2**62
+INPUT_EXPONENT = -5
+NEVER = -(2**31)  # a `top` that no training step has set
+
+EXP2 = np.array([round(2 ** (10 + i / 256)) for i in range(256)], np.int64)
+LOG2 = np.array([round(256 * np.log2(1 + i / 256)) for i in range(256)], np.int64)
+
+
+def wide(x: Array | int) -> Array:
+    return np.asarray(x, np.int64)
+
+
+def bit_length(r: int) -> int:
+    return int(r).bit_length()
+
+
+def max_abs(x: Array) -> int:
+    return int(np.abs(wide(x)).max(initial=0))
+
+
+def div(a: Array | int, b: Array | int) -> Array:
+    """Division rounded to nearest, halves up: floor((2a + b) / (2b))."""
+    return (2 * wide(a) + b) // (2 * wide(b))
+
+
+def isqrt(v: Array) -> Array:
+    """floor(sqrt(v)) for 0 <= v < 2^62, bit by bit."""
+    root = np.zeros_like(wide(v))
+    for bit in range(30, -1, -1):
+        trial = root | (1 << bit)
+        root = np.where(trial * trial <= v, trial, root)
+    return root
+
+
+# Rounding shifts. A shift above 62 gives 0; one of 0 or less is a left shift by at most 30 that saturates at 2^62.
+
+
+def _is_plain(s: int) -> bool:
+    return 0 < s <= 62
+
+
+def _other_shift(x: Array, s: int) -> Array:
+    if s > 62:
+        return np.zeros_like(x)
+    left = min(-s, 30)
+    return np.clip(x, -(WIDE >> left), WIDE >> left) << left
+
+
+def round_nearest(x: Array, s: int) -> Array:
+    """R(x, s): x / 2^s to nearest, halves away from zero."""
+    x = wide(x)
+    return (x + (1 << (s - 1)) - (x < 0)) >> s if _is_plain(s) else _other_shift(x, s)
+
+
+def round_pseudo_stochastic(x: Array, s: int) -> Array:
+    """P(x, s): the low half of the discarded bits is the random number for the high half (NITI, section 3.3)."""
+    x = wide(x)
+    if not _is_plain(s):
+        return _other_shift(x, s)
+    magnitude, half = np.abs(x), s // 2
+    rest = magnitude & ((1 << s) - 1)
+    threshold = (rest & ((1 << half) - 1)) << (s & 1)
+    q = (magnitude >> s) + ((rest >> half) > threshold)
+    return np.where(x < 0, -q, q)
+
+
+def round_stochastic(x: Array, s: int, seed: int, stream: int, step: int) -> Array:
+    """|x| >> s, plus one where the discarded bits exceed u in [0, 2^s): the low s bits of Philox words 0 and 1."""
+    x = wide(x)
+    if not _is_plain(s):
+        return _other_shift(x, s)
+    words = philox(np.arange(x.size).reshape(x.shape), stream, step, seed)
+    mask, magnitude = (1 << s) - 1, np.abs(x)
+    q = (magnitude >> s) + ((magnitude & mask) > ((words[0] | words[1] << 32) & mask))
+    return np.where(x < 0, -q, q)
+
+
+ROUNDINGS = {"nearest": round_nearest, "pseudo_stochastic": round_pseudo_stochastic}
+
+
+def philox(index: Array, stream: int, step: int, seed: int) -> list[Array]:
+    """Philox4x32-10 with counter (index low, index high, stream, step) and key = seed: four words of 32 bits as int64."""
+    u32, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    index = np.asarray(index, np.uint64)
+    c = [index & u32, index >> shift, np.full_like(index, stream), np.full_like(index, step)]
+    key = [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF]
+    for _ in range(10):
+        p, q = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
+        c = [(q >> shift) ^ c[1] ^ np.uint64(key[0]), q & u32, (p >> shift) ^ c[3] ^ np.uint64(key[1]), p & u32]
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return [word.astype(np.int64) for word in c]
+
+
+def saturate(x: Array, limit: int = INT8_LIMIT) -> Array:
+    return np.clip(x, -limit, limit)
+
+
+def align(x: Array, e_from: int, e_to: int) -> Array:
+    """x moved from one exponent to another; a left shift is at most 20."""
+    return round_nearest(x, max(e_to - e_from, -20))
+
+
+# Requantisation: bfp.range, bfp.shift, bfp.round_shift, and the statistic `top` that makes inference static.
+
+
+def shift_for(r: int, bits: int = 7) -> int:
+    return max(0, bit_length(r) - bits)
+
+
+def round_shift(acc: Array, s: int, rounding: str = "nearest", limit: int = INT8_LIMIT) -> Array:
+    return saturate(ROUNDINGS[rounding](acc, s), limit)
+
+
+def requantise(acc: Array, e: int, bits: int = 7, limit: int = INT8_LIMIT, rounding: str = "nearest") -> tuple[Array, int]:
+    s = shift_for(max_abs(acc), bits)
+    return round_shift(acc, s, rounding, limit), e + s
+
+
+def update_top(top: int, r: int, e: int) -> int:
+    """The decaying maximum (Q8) of the exponent of the leading bit; a zero tensor only decays it."""
+    if r == 0:
+        return top if top == NEVER else top - 1
+    new = (bit_length(r) + e) << 8
+    return new if top == NEVER else max(new, top - 1)
+
+
+def static_shift(top: int, e: int, bits: int = 7) -> int:
+    """The shift of a stored activation at inference; a top never set counts as 0."""
+    return -(-(0 if top == NEVER else top) // 256) - bits - e
+
+
+# Input, sums, pools, dropout
+
+
+def input_statistics(x: Array) -> tuple[Array, Array]:
+    """(multiplier, offset) per channel from uint8 samples (..., C): their mean and standard deviation in Q16."""
+    x = wide(x).reshape(-1, x.shape[-1])
+    n, s1, s2 = len(x), x.sum(0), (x * x).sum(0)
+    mean = div(s1 << 16, n)
+    deviation = isqrt(np.maximum(div(s2 << 16, n) - (mean * mean >> 16), 0) << 16)
+    multiplier = div(2**37, np.maximum(deviation, 1 << 8))
+    return multiplier, -round_nearest(multiplier * mean, 16)
+
+
+def input_map(x: Array, multiplier: Array, offset: Array) -> Array:
+    """uint8 samples to int8 mantissas at exponent INPUT_EXPONENT."""
+    return saturate(round_nearest(wide(x) * multiplier + offset, 16))
+
+
+def add(a: Array, ea: int, b: Array, eb: int, static: bool = False) -> tuple[Array, int]:
+    """The exact sum at the smaller exponent. An all-zero operand never decides it; above 16 apart the smaller is dropped."""
+    a, b = wide(a), wide(b)
+    if not static and not b.any():
+        return a, ea
+    if not static and not a.any():
+        return b, eb
+    if ea < eb:
+        a, ea, b, eb = b, eb, a, ea
+    return (a, ea) if ea - eb > 16 else ((a << (ea - eb)) + b, eb)
+
+
+def average_multiplier(n: int) -> tuple[int, int]:
+    """(round(2^(15+j) / n), -(15+j)) with j = floor(log2 n): division by n as a product and an exponent."""
+    j = bit_length(n) - 1
+    return int(div(2 ** (15 + j), n)), -(15 + j)
+
+
+def dropout_threshold(p: float) -> int:
+    """An element is kept where its Philox word 0 is at least this."""
+    return round(p * 2**32)
+
+
+def dropout_multiplier(p: float) -> int:
+    """1 / (1 - p) at exponent -15."""
+    return round(2**15 / (1 - p))
+
+
+def dropout(x: Array, p: float, seed: int, stream: int, step: int) -> Array:
+    """Kept elements times the multiplier, at exponent e_x - 15, to be requantised."""
+    words = philox(np.arange(x.size).reshape(x.shape), stream, step, seed)
+    return wide(x) * (words[0] >= dropout_threshold(p)) * dropout_multiplier(p)
+
+
+# Loss
+
+
+def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, int]:
+    """Logits (N, C) at exponent e: (error, its exponent, p - onehot in Q24, sum of losses in bits in Q8).
+
+    A row whose label is -1 counts for nothing: no error, no loss.
+    """
+    o, rows = wide(o), np.arange(len(o))
+    t = np.minimum(round_nearest((o.max(1, keepdims=True) - o) * 47274, 7 - e), 2**13)
+    whole, fraction = t >> 8, t & 255
+    g = np.where(fraction > 0, (EXP2[(256 - fraction) & 255] << 10) >> (whole + 1), (1 << 20) >> whole)
+    total = g.sum(1, keepdims=True)
+    p = div(g << 24, total)
+    p[rows, label] -= 1 << 24
+    p[label < 0] = 0
+    loss = t[rows, label] + log2_q8(total[:, 0]) - (20 << 8)
+    return saturate(round_pseudo_stochastic(p, 17)), loss_exponent(len(o)), p, int(loss[label >= 0].sum())
+
+
+def log2_q8(x: Array) -> Array:
+    b = np.array([bit_length(v) - 1 for v in x], np.int64)
+    return (b << 8) + LOG2[((x << 8) >> b) & 255]
+
+
+def loss_exponent(batch: int) -> int:
+    """-7 - floor(log2 N): the mean over the batch, but for the factor 2^floor(log2 N) / N that the learning rate takes."""
+    return -7 - (bit_length(batch) - 1)
+
+
+# Batch normalisation of int16 mantissas x (n, C) at exponent e
+
+
+def align_saturated(x: Array | int, e_from: int, e_to: int, limit: int) -> Array:
+    """`align` without its limit of 20: a left shift saturates to +-limit."""
+    left = min(e_from - e_to, 62)
+    x = wide(x)
+    return saturate(x, limit >> left) << left if left > 0 else saturate(round_nearest(x, e_to - e_from), limit)
+
+
+def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
+    """(mean at exponent e - 8, variance at exponent 2(e - 4))."""
+    x = wide(x)
+    mean = div(x.sum(0) << 8, len(x))
+    return mean, (((x << 8) - mean >> 4) ** 2).sum(0) // len(x)
+
+
+def batch_norm_running(running: Array, new: Array, e_new: int, q: int) -> Array:
+    """The running statistic at exponent -32 after a batch; q = round(2^15 * (1 - momentum))."""
+    limit = 2**46
+    new = align_saturated(new, e_new, -32, limit)
+    return saturate(running + round_nearest((new - running) * q, 15), limit)
+
+
+def batch_norm_normalise(x: Array, e: int, mean: Array, variance: Array, epsilon: int) -> tuple[Array, Array, int]:
+    """(xhat at exponent -5, 1/sigma, its exponent); epsilon is an integer at exponent -48."""
+    eps = int(align_saturated(epsilon, -48, 2 * (e - 4), 2**40))
+    root = isqrt(np.minimum(variance, 2**40) + max(1, eps) << 16)
+    inverse = div(2**44, root)
+    s = max(0, bit_length(max_abs(inverse)) - 24)
+    inverse = round_nearest(inverse, s)
+    return saturate(round_nearest(((wide(x) << 8) - mean) * inverse, 35 - s)), inverse, -32 - e + s
+
+
+def batch_norm_forward(xhat: Array, gamma: Array, e_gamma: int, beta: Array, e_beta: int) -> tuple[Array, int]:
+    """gamma * xhat + beta, to be requantised, and its exponent."""
+    return wide(gamma) * xhat + align(beta, e_beta, e_gamma - 5), e_gamma - 5
+
+
+def batch_norm_backward(
+    dy: Array, e: int, xhat: Array, inverse: Array, e_inverse: int, gamma: Array, e_gamma: int
+) -> tuple[Array, int, Array, Array]:
+    """(dx, its exponent, dgamma at exponent e - 5, dbeta at exponent e)."""
+    dy, xhat, n = wide(dy), wide(xhat), len(dy)
+    dbeta, dgamma = dy.sum(0), (dy * xhat).sum(0)
+    centred = (dy << 8) - div(dbeta << 8, n) - round_nearest(xhat * div(dgamma << 8, n), 10)
+    scale = wide(gamma) * inverse
+    q = max(0, bit_length(max_abs(scale)) - 15)
+    dx, e_dx = requantise(centred * round_nearest(scale, q), e - 8 + e_gamma + e_inverse + q)
+    return dx, e_dx, dgamma, dbeta
+
+
+# Updates. The learning rate is m * 2^-k, m odd and below 256.
+
+
+def scaled_rate(m: int, k: int, batch: int) -> tuple[int, int]:
+    """m * 2^-k * 2^floor(log2 N) / N as an odd m below 256 and its k."""
+    q = int(div(m << (bit_length(batch) + 15), batch))
+    s = max(0, bit_length(q) - 8)
+    q = int(round_nearest(wide(q), s))
+    trailing = bit_length(q & -q) - 1
+    return q >> trailing, k + 16 - s - trailing
+
+
+def update_plain(
+    master: Array, em: int, dw: Array, e_dw: int, m: int, k: int, rounding: str = "pseudo_stochastic"
+) -> Array:
+    return saturate(wide(master) - ROUNDINGS[rounding](wide(dw) * m, em + k - e_dw), INT16_LIMIT)
+
+
+def update_momentum(
+    master: Array,
+    velocity: Array,
+    em: int,
+    dw: Array,
+    e_dw: int,
+    m: int,
+    k: int,
+    momentum: int,
+    decay: int,
+    rounding: str = "pseudo_stochastic",
+) -> tuple[Array, Array]:
+    """(master, velocity) after a step; momentum is of 256; decay = k + d for a weight decay of 2^-d (above 70: none).
+
+    The velocity is not rounded to nearest on its way to the master: a weight would stand still while |v| < 128.
+    """
+    master = wide(master)
+    v = round_nearest(wide(velocity) * momentum, 8) + ROUNDINGS[rounding](wide(dw) * m, em - 8 + k - e_dw)
+    v = saturate(v + round_nearest(master, decay - 8), VELOCITY_LIMIT)
+    return saturate(master - ROUNDINGS[rounding](v, 8), INT16_LIMIT), v
+
+
+def update_niti(w: Array, dw: Array, r: int, gb: int, rounding: str = "pseudo_stochastic") -> Array:
+    """w minus the gradient kept to gb bits (NITI, equation 7); r = max|dw|."""
+    return saturate(wide(w) - ROUNDINGS[rounding](wide(dw), max(0, bit_length(r) - gb)))

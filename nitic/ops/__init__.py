@@ -1,0 +1,45 @@
+"""Every operator, by dialect: `nn` is what networks compute, `bfp` what block floating point adds."""
+
+from xdsl.ir import Dialect
+
+from nitic.ir.types import ExponentType, RangeType
+from nitic.ops import bfp, conv, elementwise, fused, gemm, loss, pack, pool, reshape, update
+
+NN = [
+    conv.ConvOp,
+    conv.ConvDgradOp,
+    conv.ConvWgradOp,
+    gemm.GemmOp,
+    gemm.GemmDgradOp,
+    gemm.GemmWgradOp,
+    elementwise.BiasOp,
+    elementwise.BiasGradOp,
+    elementwise.ReluOp,
+    elementwise.ReluDgradOp,
+    elementwise.DropoutOp,
+    elementwise.InputMapOp,
+    pool.MaxPoolOp,
+    pool.MaxPoolDgradOp,
+    pool.AveragePoolOp,
+    pool.AveragePoolDgradOp,
+    reshape.ReshapeOp,
+    reshape.TransposeOp,
+    pack.PackOp,
+    loss.CrossEntropyOp,
+    update.UpdatePlainOp,
+    update.UpdateMomentumOp,
+    update.UpdateNitiOp,
+]
+BFP = [
+    bfp.RangeOp,
+    bfp.ShiftOp,
+    bfp.StaticShiftOp,
+    bfp.RoundShiftOp,
+    bfp.ExpAddOp,
+    bfp.ExpConstOp,
+    bfp.ExponentOfOp,
+    bfp.AlignOp,
+    bfp.TopOp,
+]
+Nn = Dialect("nn", [*NN, fused.FusedOp, fused.YieldOp])
+Bfp = Dialect("bfp", [*BFP], [ExponentType, RangeType])

@@ -1,0 +1,210 @@
+"""Block floating point: what the number format adds to a network. value = mantissa * 2^exponent.
+
+Range, shift and rounding are three operators, so that speculation, an all-reduce or a static scale fits between them.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr
+from xdsl.ir import Attribute, SSAValue
+from xdsl.irdl import irdl_op_definition, opt_prop_def, operand_def, prop_def, result_def, var_operand_def
+from xdsl.utils.exceptions import VerifyException
+
+from nitic import numerics
+from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient
+from nitic.ir.types import element_of, exponent, i8, i16, i32, range_, shape_of, tensor, tensor_type, with_element
+from nitic.numerics import Array
+
+ELEMENTS = {"i8": (i8, numerics.INT8_LIMIT), "i16": (i16, numerics.INT16_LIMIT)}
+STOCHASTIC = "stochastic"
+
+
+class BfpOp(NnOp):
+    """An operator of the number format: it exists only in integers, and nothing is differentiated through it."""
+
+    def backward(self, grad: Gradients) -> None:
+        raise NoGradient
+
+
+class ScalarOp(BfpOp):
+    """An operator whose only result is an exponent or a shift."""
+
+    def infer_types(self) -> Sequence[Attribute]:
+        return [exponent]
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [None]
+
+    def reference(self, *operands: Array) -> Array:
+        return np.int64(self.scalar(*(int(v) for v in operands)))  # pyright: ignore[reportReturnType]
+
+    @abstractmethod
+    def scalar(self, *operands: int) -> int:
+        """The result as a number."""
+
+
+@irdl_op_definition
+class RangeOp(BfpOp):
+    """max|x|."""
+
+    name = "bfp.range"
+    x = operand_def()
+    r = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        tensor_type(self.x)
+        return [range_]
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [None]
+
+    def reference(self, *operands: Array) -> Array:
+        return np.asarray(numerics.max_abs(operands[0]), np.int64)
+
+
+@irdl_op_definition
+class ShiftOp(ScalarOp):
+    """The right shift that brings a range to `bits` bits: max(0, BL(r) - bits)."""
+
+    name = "bfp.shift"
+    r = operand_def(range_)
+    bits = prop_def(IntegerAttr[I64])
+    s = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return numerics.shift_for(operands[0], self.bits.value.data)
+
+
+@irdl_op_definition
+class StaticShiftOp(ScalarOp):
+    """The shift of a stored activation at inference, from its statistic `top` and the accumulator's exponent."""
+
+    name = "bfp.static_shift"
+    top = operand_def()
+    e = operand_def(exponent)
+    bits = prop_def(IntegerAttr[I64])
+    s = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return numerics.static_shift(*operands, self.bits.value.data)
+
+
+@irdl_op_definition
+class ExpAddOp(ScalarOp):
+    """The sum of two exponents."""
+
+    name = "bfp.exp_add"
+    lhs = operand_def(exponent)
+    rhs = operand_def(exponent)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return operands[0] + operands[1]
+
+
+@irdl_op_definition
+class ExpConstOp(ScalarOp):
+    """An exponent known at compile time."""
+
+    name = "bfp.exp_const"
+    value = prop_def(IntegerAttr[I64])
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return self.value.value.data
+
+
+@irdl_op_definition
+class ExponentOfOp(ScalarOp):
+    """The exponent of a tensor, whatever it is: track-exponents puts the operators that compute it in this place."""
+
+    name = "bfp.exponent_of"
+    x = operand_def()
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        raise NotImplementedError("the interpreter follows the operand to its definition")
+
+
+@irdl_op_definition
+class RoundShiftOp(BfpOp):
+    """saturate(round(x, s)), to int8 or int16. Stochastic rounding takes the seed, the step, and a stream of its own."""
+
+    name = "bfp.round_shift"
+    x = operand_def()
+    s = operand_def(exponent)
+    random = var_operand_def()
+    round = prop_def(StringAttr)
+    to = prop_def(StringAttr)
+    stream = opt_prop_def(IntegerAttr[I64])
+    y = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        if self.round.data not in (*numerics.ROUNDINGS, STOCHASTIC):
+            raise VerifyException(f"unknown rounding '{self.round.data}'")
+        if (self.round.data == STOCHASTIC) != (len(self.random) == 2 and self.stream is not None):
+            raise VerifyException("a stochastic rounding takes a seed, a step and a stream; the others take none")
+        return [with_element(self.x.type, ELEMENTS[self.to.data][0])]
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [e.add(e.of(self.x), e.shift(self.s))]
+
+    def reference(self, *operands: Array) -> Array:
+        x, s, *random = operands
+        limit = ELEMENTS[self.to.data][1]
+        if self.stream is None:
+            return numerics.round_shift(x, int(s), self.round.data, limit)
+        seed, step = (int(v) for v in random)
+        return numerics.saturate(numerics.round_stochastic(x, int(s), seed, self.stream.value.data, step), limit)
+
+
+@irdl_op_definition
+class AlignOp(BfpOp):
+    """An int8 tensor moved from one exponent to another, as int32."""
+
+    name = "bfp.align"
+    x = operand_def()
+    e_from = operand_def(exponent)
+    e_to = operand_def(exponent)
+    y = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        return [with_element(self.x.type, i32)]
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [e.shift(self.e_to)]
+
+    def reference(self, *operands: Array) -> Array:
+        x, e_from, e_to = operands
+        return numerics.align(x, int(e_from), int(e_to))
+
+
+@irdl_op_definition
+class TopOp(BfpOp):
+    """The statistic of a stored activation after a training step: a decaying maximum (Q8) of its leading bit's exponent."""
+
+    name = "bfp.top"
+    top = operand_def()
+    r = operand_def(range_)
+    e = operand_def(exponent)
+    new = result_def()
+    UPDATES: ClassVar[Sequence[tuple[int, int]]] = ((0, 0),)
+
+    def infer_types(self) -> Sequence[Attribute]:
+        if shape_of(self.top) != () or element_of(self.top) != i32:
+            raise VerifyException(f"a statistic is a tensor<i32>, not {self.top.type}")
+        return [tensor((), i32)]
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [None]
+
+    def reference(self, *operands: Array) -> Array:
+        return np.asarray(numerics.update_top(*(int(v) for v in operands)), np.int64)
+
+
+def follows(value: SSAValue) -> bool:
+    """Whether a value is a scalar of block floating point, which costs nothing to compute."""
+    return value.type in (exponent, range_)

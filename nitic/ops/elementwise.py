@@ -1,0 +1,180 @@
+"""Point-wise operators: bias, relu, dropout, and the map of input samples."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from xdsl.dialects.builtin import I64, Float64Type, FloatAttr, IntegerAttr
+from xdsl.ir import Attribute, SSAValue
+from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, var_operand_def
+from xdsl.utils.exceptions import VerifyException
+
+from nitic import numerics
+from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
+from nitic.ir.types import i8, shape_of, with_element
+from nitic.numerics import Array
+from nitic.ops.bfp import AlignOp, ExponentOfOp
+
+
+@irdl_op_definition
+class BiasOp(NnOp):
+    """acc + b along the last axis. In integers b comes aligned to the accumulator's exponent."""
+
+    name = "nn.bias"
+    acc = operand_def()
+    b = operand_def()
+    y = result_def()
+    ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
+
+    def infer_types(self) -> Sequence[Attribute]:
+        if shape_of(self.b) != shape_of(self.acc)[-1:]:
+            raise VerifyException(f"a bias of {shape_of(self.b)} does not fit a last axis of {shape_of(self.acc)[-1]}")
+        return [accumulator(self.acc)]
+
+    def reference(self, *operands: Array) -> Array:
+        acc, b = operands
+        return acc + b if is_float(acc) else numerics.wide(acc) + b
+
+    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+        acc, b = operands
+        exponents = emit(ExponentOfOp.of(b)), emit(ExponentOfOp.of(acc))
+        return BiasOp.of(acc, emit(AlignOp.of(b, *exponents)))
+
+    def accumulator_bound(self) -> int:
+        return 127 << 20  # the most that an alignment gives
+
+    def backward(self, grad: Gradients) -> None:
+        grad.pass_on(self.acc, grad.of(self.y))
+        grad.add(self.b, BiasGradOp.of(grad.of(self.y)))
+
+
+@irdl_op_definition
+class BiasGradOp(NnOp):
+    """The sum of the errors over all axes but the last."""
+
+    name = "nn.bias_grad"
+    dy = operand_def()
+    db = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        return [accumulator(self.dy, shape_of(self.dy)[-1:])]
+
+    def reference(self, *operands: Array) -> Array:
+        dy = operands[0]
+        rows = dy.reshape(-1, dy.shape[-1])
+        return rows.sum(0) if is_float(dy) else rows.sum(0, dtype=np.int64)
+
+    def accumulator_bound(self) -> int:
+        shape = shape_of(self.dy)
+        return int(np.prod(shape[:-1])) * 127
+
+    def backward(self, grad: Gradients) -> None:
+        raise NoGradient
+
+
+@irdl_op_definition
+class ReluOp(NnOp):
+    """max(x, 0)."""
+
+    name = "nn.relu"
+    x = operand_def()
+    y = result_def()
+    ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
+
+    def infer_types(self) -> Sequence[Attribute]:
+        return [like(self.x)]
+
+    def reference(self, *operands: Array) -> Array:
+        return np.maximum(operands[0], 0)
+
+    def backward(self, grad: Gradients) -> None:
+        grad.add(self.x, ReluDgradOp.of(grad.of(self.y), self.y))
+
+
+@irdl_op_definition
+class ReluDgradOp(NnOp):
+    """dy where the stored y is positive, else 0."""
+
+    name = "nn.relu_dgrad"
+    dy = operand_def()
+    y = operand_def()
+    dx = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        if shape_of(self.dy) != shape_of(self.y):
+            raise VerifyException(f"an error of {shape_of(self.dy)} does not fit an activation of {shape_of(self.y)}")
+        return [like(self.dy)]
+
+    def reference(self, *operands: Array) -> Array:
+        dy, y = operands
+        return np.where(y > 0, dy, 0)
+
+    def backward(self, grad: Gradients) -> None:
+        raise NoGradient
+
+
+@irdl_op_definition
+class DropoutOp(NnOp):
+    """x times a Philox mask over 1 - p. Without seed and step (inference) it is the identity; its gradient is itself."""
+
+    name = "nn.dropout"
+    x = operand_def()
+    random = var_operand_def()
+    p = prop_def(FloatAttr[Float64Type])
+    stream = opt_prop_def(IntegerAttr[I64])
+    y = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        if not 0 <= self.p.value.data < 1:
+            raise VerifyException(f"a dropout probability is in [0, 1), not {self.p.value.data}")
+        if (len(self.random) == 2) != (self.stream is not None):
+            raise VerifyException("a dropout takes a seed, a step and a stream, or none of them")
+        return [accumulator(self.x)]
+
+    def reference(self, *operands: Array) -> Array:
+        x, *random = operands
+        if self.stream is None:
+            return x
+        seed, step = (int(v) for v in random)
+        masked = numerics.dropout(np.ones(x.shape, np.int64), self.p.value.data, seed, self.stream.value.data, step)
+        return x * (masked * 2.0**-15) if is_float(x) else x * masked
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [e.add(e.of(self.x), e.const(-15))]
+
+    def accumulator_bound(self) -> int:
+        return 127 * numerics.dropout_multiplier(self.p.value.data)
+
+    def backward(self, grad: Gradients) -> None:
+        if self.stream is None:
+            raise NoGradient
+        stream = self.stream.value.data
+        grad.add(self.x, DropoutOp.of(grad.of(self.y), *self.random, p=self.p.value.data, stream=stream))
+
+
+@irdl_op_definition
+class InputMapOp(NnOp):
+    """uint8 samples to int8 mantissas at exponent -5 by one multiplier and offset per channel (last axis, or one for all)."""
+
+    name = "nn.input_map"
+    x = operand_def()
+    multiplier = operand_def()
+    offset = operand_def()
+    y = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        channels = shape_of(self.multiplier)
+        if channels != shape_of(self.offset) or channels not in ((1,), shape_of(self.x)[-1:]):
+            raise VerifyException(f"multipliers of {channels} do not fit samples of {shape_of(self.x)}")
+        return [with_element(self.x.type, i8)]
+
+    def reference(self, *operands: Array) -> Array:
+        return numerics.input_map(*operands)
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [e.const(numerics.INPUT_EXPONENT)]
+
+    def backward(self, grad: Gradients) -> None:
+        raise NoGradient
+
+

@@ -1,0 +1,99 @@
+"""A group of operators that becomes one kernel."""
+
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import I64, DenseArrayBase, StringAttr
+from xdsl.ir import Block, BlockArgument, Operation, SSAValue
+from xdsl.irdl import IRDLOperation, irdl_op_definition, opt_prop_def, region_def, traits_def, var_operand_def, var_result_def
+from xdsl.parser import Parser
+from xdsl.printer import Printer
+from xdsl.traits import IsolatedFromAbove, IsTerminator, Pure
+from xdsl.utils.exceptions import VerifyException
+
+from nitic.ir.op import NnOp, parse_properties, print_properties
+
+
+@irdl_op_definition
+class YieldOp(IRDLOperation):
+    """The results of a group."""
+
+    name = "nn.yield"
+    values = var_operand_def()
+    traits = traits_def(IsTerminator())
+    assembly_format = "$values attr-dict `:` type($values)"
+
+
+@irdl_op_definition
+class FusedOp(IRDLOperation):
+    """One kernel: its region takes the operands as block arguments and yields the results.
+
+    select-kernels names the `kernel`; plan-memory adds `buffers`, the arena offset of each of its parameters.
+    """
+
+    name = "nn.fused"
+    inputs = var_operand_def()
+    outputs = var_result_def()
+    body = region_def("single_block")
+    kernel = opt_prop_def(StringAttr)
+    buffers = opt_prop_def(DenseArrayBase[I64])
+    traits = traits_def(Pure(), IsolatedFromAbove())
+
+    @property
+    def block(self) -> Block:
+        return self.body.block
+
+    @property
+    def members(self) -> list[Operation]:
+        """The operators of the group, without the terminator."""
+        return list(self.block.ops)[:-1]
+
+    @property
+    def yielded(self) -> Sequence[SSAValue]:
+        last = self.block.last_op
+        assert isinstance(last, YieldOp)
+        return last.values
+
+    def verify_(self) -> None:
+        if [arg.type for arg in self.block.args] != list(self.operand_types):
+            raise VerifyException("a group's block arguments have the types of its operands")
+        if not isinstance(self.block.last_op, YieldOp):
+            raise VerifyException("a group ends in nn.yield")
+        if [value.type for value in self.yielded] != list(self.result_types):
+            raise VerifyException("a group's results have the types of what it yields")
+
+    def print(self, printer: Printer) -> None:
+        if self.operands:
+            printer.print_string(" ")
+            printer.print_list(self.operands, printer.print_ssa_value)
+        print_properties(printer, self)
+        printer.print_string(" : ")
+        printer.print_function_type(self.operand_types, self.result_types)
+        printer.print_string(" ")
+        printer.print_region(self.body)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> "FusedOp":
+        operands = parser.parse_optional_undelimited_comma_separated_list(
+            parser.parse_optional_unresolved_operand, parser.parse_unresolved_operand
+        )
+        properties = parse_properties(parser)
+        types = parser.parse_function_type()
+        values = parser.resolve_operands(operands or (), types.inputs.data, parser.pos)
+        regions = [parser.parse_region()]
+        return cls.create(operands=values, result_types=types.outputs.data, properties=properties, regions=regions)
+
+    def updates(self) -> dict[int, int]:
+        """Which result is written in place of which operand."""
+        pairs: dict[int, int] = {}
+        for op in self.members:
+            for result, operand in op.UPDATES if isinstance(op, NnOp) else ():
+                target = op.operands[operand]
+                if isinstance(target, BlockArgument) and op.results[result] in self.yielded:
+                    pairs[list(self.yielded).index(op.results[result])] = target.index
+        return pairs
+
+    @property
+    def parameters(self) -> list[SSAValue]:
+        """What the kernel takes: every operand, then every result that is not written in place of one."""
+        updates = self.updates()
+        return [*self.operands, *(result for i, result in enumerate(self.results) if i not in updates)]

@@ -1,0 +1,30 @@
+"""A second copy of a tensor in the physical form that a kernel wants."""
+
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Attribute
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
+
+from nitic.ir.op import Gradients, NnOp, NoGradient
+from nitic.ir.types import element_of, shape_of, tensor
+from nitic.numerics import Array
+
+
+@irdl_op_definition
+class PackOp(NnOp):
+    """The same tensor, laid out as `layout` says: the type's encoding. Its logical values do not change."""
+
+    name = "nn.pack"
+    x = operand_def()
+    layout = prop_def(StringAttr)
+    y = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        return [tensor(shape_of(self.x), element_of(self.x), self.layout)]
+
+    def reference(self, *operands: Array) -> Array:
+        return operands[0]
+
+    def backward(self, grad: Gradients) -> None:
+        raise NoGradient

@@ -1,0 +1,122 @@
+"""Update rules. The learning rate is rate_m * 2^-rate_k; docs/numerics.md derives the integer forms.
+
+In floats (before insert-rounding) each rule means the stochastic gradient descent that its integer form approximates.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Attribute, SSAValue
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
+from xdsl.utils.exceptions import VerifyException
+
+from nitic import numerics
+from nitic.ir.op import Emit, Gradients, NnOp, NoGradient, is_float, like
+from nitic.ir.types import shape_of
+from nitic.numerics import Array
+from nitic.ops.bfp import ExponentOfOp, RangeOp
+
+
+FLOAT_LAST_PLACE = -7  # a float weight has no last bit: take that of a weight below 1
+
+
+class UpdateOp(NnOp):
+    """What the rules share: operand 0 is the state, written in place, and the one accumulator is its gradient."""
+
+    round = prop_def(StringAttr)
+    ACCUMULATORS: ClassVar[Sequence[int]] = (1,)
+    UPDATES: ClassVar[Sequence[tuple[int, int]]] = ((0, 0),)
+
+    def infer_types(self) -> Sequence[Attribute]:
+        dw = shape_of(self.operands[self.ACCUMULATORS[0]])
+        if dw != shape_of(self.operands[0]):
+            raise VerifyException(f"a gradient of {dw} does not fit {shape_of(self.operands[0])}")
+        return [like(self.operands[operand]) for _, operand in self.UPDATES]
+
+    def backward(self, grad: Gradients) -> None:
+        raise NoGradient
+
+    def with_exponents(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+        """The integer rule: the same operands, then the exponents of the state and of the gradient."""
+        dw = operands[self.ACCUMULATORS[0]]
+        exponents = emit(ExponentOfOp.of(operands[0])), emit(ExponentOfOp.of(dw))
+        return type(self).of(*operands, *exponents, round=self.round.data)
+
+
+@irdl_op_definition
+class UpdatePlainOp(UpdateOp):
+    """M = M - dw * rate."""
+
+    name = "nn.update_plain"
+    master = operand_def()
+    dw = operand_def()
+    rate_m = operand_def()
+    rate_k = operand_def()
+    scales = var_operand_def()
+    new = result_def()
+
+    def reference(self, *operands: Array) -> Array:
+        master, dw, m, k, *scales = operands
+        if is_float(master):
+            return master - dw * (m * 2.0**-k)
+        em, e_dw = (int(v) for v in scales)
+        return numerics.update_plain(master, em, dw, e_dw, int(m), int(k), self.round.data)
+
+    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+        return self.with_exponents(operands, emit)
+
+
+@irdl_op_definition
+class UpdateMomentumOp(UpdateOp):
+    """v = v * momentum / 256 + dw * rate + M * 2^-decay; M = M - v."""
+
+    name = "nn.update_momentum"
+    master = operand_def()
+    velocity = operand_def()
+    dw = operand_def()
+    rate_m = operand_def()
+    rate_k = operand_def()
+    momentum = operand_def()
+    decay = operand_def()
+    scales = var_operand_def()
+    new = result_def()
+    new_velocity = result_def()
+    UPDATES: ClassVar[Sequence[tuple[int, int]]] = ((0, 0), (1, 1))
+    ACCUMULATORS: ClassVar[Sequence[int]] = (2,)
+
+    def reference(self, *operands: Array) -> tuple[Array, ...]:
+        master, velocity, dw, m, k, momentum, decay, *scales = operands
+        if is_float(master):
+            v = velocity * (momentum / 256) + dw * (m * 2.0**-k) + master * (2.0**-decay if decay <= 70 else 0)
+            return master - v, v
+        em, e_dw, *rates = (int(v) for v in (*scales, m, k, momentum, decay))
+        return numerics.update_momentum(master, velocity, em, dw, e_dw, *rates, self.round.data)
+
+    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+        return self.with_exponents(operands, emit)
+
+
+@irdl_op_definition
+class UpdateNitiOp(UpdateOp):
+    """w minus the gradient rounded to gb bits of the weight's last place (NITI, equation 7)."""
+
+    name = "nn.update_niti"
+    w = operand_def()
+    dw = operand_def()
+    gb = operand_def()
+    range = var_operand_def()
+    new = result_def()
+
+    def reference(self, *operands: Array) -> Array:
+        w, dw, gb, *r = operands
+        if not is_float(w):
+            return numerics.update_niti(w, dw, int(r[0]), int(gb), self.round.data)
+        top = np.abs(dw).max(initial=0)
+        return w - dw * 2.0 ** (gb - np.ceil(np.log2(top)) + FLOAT_LAST_PLACE) if top else w
+
+    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+        return UpdateNitiOp.of(*operands, emit(RangeOp.of(operands[1])), round=self.round.data)
+
+

@@ -1,0 +1,52 @@
+"""What a pass is: a name, options as fields, the invariants of the stages before and after, and `apply`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import VerifyException
+
+from nitic.errors import CompileError
+from nitic.ir.op import NnOp
+
+Invariant = Callable[[ModuleOp], None]
+
+
+@dataclass(frozen=True)
+class NiticPass(ABC):
+    """A transformation of a module in place. Before and after it the module is valid."""
+
+    name: ClassVar[str]
+    requires: ClassVar[Sequence[Invariant]] = ()
+    ensures: ClassVar[Sequence[Invariant]] = ()
+
+    @abstractmethod
+    def apply(self, module: ModuleOp) -> None:
+        """Transforms the module. Raises CompileError, with the operator's source."""
+
+    def run(self, module: ModuleOp) -> None:
+        """`apply` between its invariants."""
+        self.check(module, self.requires)
+        self.apply(module)
+        self.check(module, self.ensures)
+
+    def check(self, module: ModuleOp, invariants: Sequence[Invariant]) -> None:
+        try:
+            module.verify()
+            for invariant in invariants:
+                invariant(module)
+        except VerifyException as error:
+            raise CompileError("", f"{error}".splitlines()[-1], f"raised around {self.name}") from error
+
+    def spec(self) -> str:
+        """The pass as `nitic opt --passes` spells it."""
+        options = ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
+        return f"{self.name}{{{options}}}" if options else self.name
+
+
+def error_at(op: NnOp, message: str, note: str = "") -> CompileError:
+    """A CompileError that names the operator and the ONNX node it comes from."""
+    kind = op.name.removeprefix("nn.")
+    return CompileError(f"node '{op.source}' ({kind})" if op.source else kind, message, note)

@@ -1,0 +1,78 @@
+"""insert-backward: the gradient of every parameter, by each operator's own rule."""
+
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from nitic.ir.function import Label, arguments, function, results, return_of, set_results
+from nitic.ir.op import NnOp, NoGradient
+from nitic.ops.loss import CrossEntropyOp
+from nitic.passes.base import NiticPass, error_at
+
+
+@dataclass(frozen=True)
+class InsertBackward(NiticPass):
+    """Appends the backward operators to @train_step, which then also returns `<parameter>.gradient`."""
+
+    name = "insert-backward"
+
+    def apply(self, module: ModuleOp) -> None:
+        func = function(module, "train_step")
+        parameters = [(label, arg) for label, arg in arguments(func) if label.role == "weight"]
+        tape = Tape(func, {arg for _, arg in parameters})
+        tape.run()
+        gradients = [(Label(f"{label.name}.gradient", "gradient"), tape.of(arg)) for label, arg in parameters]
+        set_results(func, results(func) + gradients)
+
+
+class Tape:
+    """The errors known so far. A value has at most one user that sends an error back."""
+
+    def __init__(self, func: FuncOp, parameters: set[SSAValue]) -> None:
+        self.end = return_of(func)
+        self.forward = [op for op in func.body.block.ops if isinstance(op, NnOp)]
+        self.needed = parameters
+        for op in self.forward:
+            if any(operand in self.needed for operand in op.operands):
+                self.needed |= set(op.results)
+        self.errors: dict[SSAValue, SSAValue] = {}
+        self.current: NnOp | None = None
+
+    def run(self) -> None:
+        for op in reversed(self.forward):
+            self.current = op
+            if isinstance(op, CrossEntropyOp) or any(result in self.errors for result in op.results):
+                self._backward(op)
+
+    def _backward(self, op: NnOp) -> None:
+        try:
+            op.backward(self)
+        except NoGradient:
+            raise error_at(op, "has no gradient, but a parameter lies before it") from None
+
+    def of(self, value: SSAValue) -> SSAValue:
+        return self.errors[value]
+
+    def add(self, value: SSAValue, gradient: NnOp) -> None:
+        """Inserts the operator that computes the error of `value`, unless nobody needs it."""
+        if value not in self.needed:
+            gradient.erase()
+            return
+        assert self.current is not None
+        gradient.location = self.current.location
+        Rewriter.insert_op(gradient, InsertPoint.before(self.end))
+        self.pass_on(value, gradient.result)
+
+    def pass_on(self, value: SSAValue, error: SSAValue) -> None:
+        """Makes `error` the error of `value`."""
+        assert self.current is not None
+        if value not in self.needed:
+            return
+        if value in self.errors:
+            raise error_at(self.current, "shares its input with another node; branches are not supported yet")
+        self.errors[value] = error
+
+

@@ -1,0 +1,36 @@
+"""insert-calibration: the function that gives a program never trained its statistics, from one batch."""
+
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp
+
+from nitic.ir.function import arguments, function, results, set_arguments, set_results
+from nitic.passes.base import NiticPass
+from nitic.passes.dead_code import remove_dead_code
+from nitic.passes.invariants import no_float
+
+
+@dataclass(frozen=True)
+class InsertCalibration(NiticPass):
+    """Adds @calibrate: @train_step reduced to the statistics of the activations."""
+
+    name = "insert-calibration"
+    requires = (no_float,)
+
+    def apply(self, module: ModuleOp) -> None:
+        func = function(module, "train_step").clone()
+        func.properties["sym_name"] = StringAttr("calibrate")
+        module.body.block.add_op(func)
+        set_results(func, [(label, value) for label, value in results(func) if label.role == "statistic"])
+        remove_dead_code(func)
+        drop_unused_arguments(func)
+
+
+def drop_unused_arguments(func: FuncOp) -> None:
+    used = {arg for _, arg in arguments(func) if arg.first_use is not None}
+    kept = [label for label, arg in arguments(func) if arg in used or label.role == "exponent"]
+    for label, arg in arguments(func):
+        if label not in kept:
+            func.body.block.erase_arg(arg)
+    set_arguments(func, kept)

@@ -1,0 +1,65 @@
+"""insert-loss: from @predict the functions that train and evaluate."""
+
+from dataclasses import dataclass
+from itertools import count
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import BlockArgument
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from nitic.errors import CompileError
+from nitic.ir.function import Label, add_argument, function, results, return_of, set_results
+from nitic.ir.types import i32, i64, shape_of, tensor
+from nitic.ops.elementwise import DropoutOp
+from nitic.ops.loss import CrossEntropyOp
+from nitic.passes.base import NiticPass
+
+
+@dataclass(frozen=True)
+class InsertLoss(NiticPass):
+    """Adds @train_step and @eval_step: @predict with labels and a cross-entropy. Dropout stays in @train_step only."""
+
+    name = "insert-loss"
+
+    def apply(self, module: ModuleOp) -> None:
+        predict = function(module, "predict")
+        if len(shape := shape_of(results(predict)[0][1])) != 2:
+            raise CompileError("", f"the network's output is {list(shape)} but cross-entropy needs (batch, classes)")
+        for name in ("train_step", "eval_step"):
+            func = predict.clone()
+            func.properties["sym_name"] = StringAttr(name)
+            module.body.block.insert_op_before(func, predict)
+            add_loss(func)
+        draw_masks(function(module, "train_step"))
+        for name in ("eval_step", "predict"):
+            remove_dropout(function(module, name))
+
+
+def add_loss(func: FuncOp) -> None:
+    logits = results(func)[0][1]
+    label = add_argument(func, Label("label", "label"), tensor(shape_of(logits)[:1], i32))
+    loss = CrossEntropyOp.of(logits, label)
+    Rewriter.insert_op(loss, InsertPoint.before(return_of(func)))
+    set_results(func, [(Label("loss", "metric"), loss.loss), (Label("correct", "metric"), loss.correct)])
+
+
+def draw_masks(func: FuncOp) -> None:
+    """Gives every dropout the random numbers of the step, each from a stream of its own."""
+    streams = count(1)
+    for op in [op for op in func.body.block.ops if isinstance(op, DropoutOp)]:
+        drawn = DropoutOp.of(op.x, *random_numbers(func), p=op.p.value.data, stream=next(streams))
+        drawn.location = op.location
+        Rewriter.replace_op(op, drawn)
+
+
+def random_numbers(func: FuncOp) -> tuple[BlockArgument, BlockArgument]:
+    """The arguments that all random numbers come from: the seed of the run and the number of the step."""
+    seed = add_argument(func, Label("seed", "hyper"), tensor((), i64))
+    return seed, add_argument(func, Label("step", "hyper"), tensor((), i32))
+
+
+def remove_dropout(func: FuncOp) -> None:
+    for op in [op for op in func.body.block.ops if isinstance(op, DropoutOp)]:
+        Rewriter.replace_op(op, [], [op.x])
+

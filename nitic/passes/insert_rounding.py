@@ -1,0 +1,198 @@
+"""insert-rounding: floats become int8 mantissas, int32 accumulators, and the roundings between them.
+
+This pass alone decides where a rounding is: an accumulator is requantised when an operator needs an int8 operand, which is
+after bias and relu, and before pooling. A training step shifts by the range of the batch; inference by the statistic `top`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, BlockArgument, SSAValue
+
+from nitic import numerics
+from nitic.errors import CompileError
+from nitic.ir.function import (
+    Label,
+    add_argument,
+    arguments,
+    function,
+    functions,
+    new_function,
+    results,
+    return_of,
+    set_results,
+)
+from nitic.ir.op import NnOp
+from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
+from nitic.ops.bfp import STOCHASTIC, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
+from nitic.ops.elementwise import InputMapOp
+from nitic.ops.loss import CrossEntropyOp
+from nitic.passes.base import NiticPass
+from nitic.passes.insert_loss import random_numbers
+from nitic.passes.invariants import no_float
+
+STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8}
+FIRST_STREAM = 1 << 16  # of a stochastic rounding; the streams of dropout come before
+
+
+@dataclass(frozen=True)
+class InsertRounding(NiticPass):
+    """Makes every accumulator an int8 mantissa and a shift. `activations` and `errors` name the roundings."""
+
+    bits: int = 7
+    activations: str = "nearest"
+    errors: str = "nearest"
+    name = "insert-rounding"
+    ensures = (no_float,)
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 7:
+            raise CompileError("insert-rounding", f"an int8 mantissa has 2 to 7 bits, not {self.bits}")
+        for rounding in (self.activations, self.errors):
+            if rounding not in (*numerics.ROUNDINGS, STOCHASTIC):
+                raise CompileError("insert-rounding", f"unknown rounding '{rounding}'")
+
+    def apply(self, module: ModuleOp) -> None:
+        stored: set[str] = set()  # what inference stores, and so needs a statistic of
+        for func in [f for f in functions(module) if f.sym_name.data != "train_step"]:
+            stored |= self.convert(module, func, stored)
+        self.convert(module, function(module, "train_step"), stored)
+
+    def convert(self, module: ModuleOp, func: FuncOp, stored: set[str]) -> set[str]:
+        """Replaces a float function by its integer form; gives the names of its activations."""
+        quantiser = Quantiser(self, func, stored)
+        quantiser.run()
+        module.body.block.insert_op_before(quantiser.func, func)
+        module.body.block.erase_op(func)
+        return quantiser.names
+
+
+class Quantiser:
+    """Rebuilds one function in integers. `raw` maps a float value to what was computed, `narrow` to its int8 mantissa."""
+
+    def __init__(self, options: InsertRounding, old: FuncOp, stored: set[str]) -> None:
+        self.options, self.old, self.stored = options, old, stored
+        self.training = old.sym_name.data == "train_step"
+        self.func = new_function(old.sym_name.data, [(label, _stored_type(label, a)) for label, a in arguments(old)])
+        self.func.body.block.add_op(ReturnOp())
+        self.raw: dict[SSAValue, SSAValue] = {}
+        self.narrow: dict[SSAValue, SSAValue] = {}
+        self.forward = set(_forward(old))
+        self.names: set[str] = set()
+        self.tops: list[tuple[Label, SSAValue]] = []
+        self.streams = count(FIRST_STREAM)
+        self.source: NnOp | None = None
+
+    def run(self) -> None:
+        for (label, old), (_, new) in zip(arguments(self.old), arguments(self.func), strict=False):
+            self.raw[old] = new
+            self._argument(label, old, new)
+        for op in self.old.body.block.ops:
+            if isinstance(op, NnOp):
+                self._operator(op)
+        self._results()
+
+    def _argument(self, label: Label, old: SSAValue, new: BlockArgument) -> None:
+        match label.role:
+            case "input":
+                channels = shape_of(new)[-1:] if len(shape_of(new)) == 4 else (1,)
+                maps = [self._statistic(f"{label.name}.{each}", channels) for each in ("multiplier", "offset")]
+                self.raw[old] = self.emit(InputMapOp.of(new, *maps))
+            case "master":
+                add_argument(self.func, Label(f"{label.name}.exponent", "exponent"), exponent)
+                self.narrow[old] = self._requantise(new, self._shift(new), "nearest")
+            case "weight":
+                add_argument(self.func, Label(f"{label.name}.exponent", "exponent"), exponent)
+            case _:
+                pass
+
+    def _statistic(self, name: str, shape: tuple[int, ...]) -> BlockArgument:
+        return add_argument(self.func, Label(name, "statistic"), tensor(shape, i32))
+
+    def _operator(self, op: NnOp) -> None:
+        self.source = op
+        updated = {operand for _, operand in op.UPDATES}
+        operands = [
+            self.raw[value] if i in op.ACCUMULATORS or i in updated else self.mantissa(value)
+            for i, value in enumerate(op.operands)
+        ]
+        integer = op.to_integer(operands, self.emit)
+        self.emit(integer)
+        self.raw.update(zip(op.results, integer.results, strict=True))
+
+    def mantissa(self, value: SSAValue) -> SSAValue:
+        """A value as an int8 operand: requantised once, if it is an accumulator."""
+        if value not in self.narrow:
+            raw = self.raw[value]
+            accumulates = element_of(value) == f32 and element_of(raw) in (i32, i64)
+            self.narrow[value] = self._round(value, raw) if accumulates else raw
+        return self.narrow[value]
+
+    def _round(self, value: SSAValue, raw: SSAValue) -> SSAValue:
+        if value not in self.forward:
+            return self._requantise(raw, self._shift(raw), self.options.errors)
+        name = f"{self._activation_name(value)}.top"
+        if self.training:
+            return self._requantise(raw, self._shift(raw, name), self.options.activations)
+        top = self._statistic(name, ())
+        shift = self.emit(StaticShiftOp.of(top, self.emit(ExponentOfOp.of(raw)), bits=self.options.bits))
+        return self._requantise(raw, shift, "nearest")
+
+    def _activation_name(self, value: SSAValue) -> str:
+        """The ONNX node that an activation comes from; it is the same in every function."""
+        op = value.owner
+        assert isinstance(op, NnOp)
+        base = op.source or op.name.removeprefix("nn.")
+        name = next(n for n in _numbered(base) if n not in self.names)
+        self.names.add(name)
+        return name
+
+    def _shift(self, acc: SSAValue, top: str = "") -> SSAValue:
+        """The shift by the range of the tensor; where inference needs it, the statistic of that range too."""
+        r = self.emit(RangeOp.of(acc))
+        if top.removesuffix(".top") in self.stored:
+            new = TopOp.of(self._statistic(top, ()), r, self.emit(ExponentOfOp.of(acc)))
+            self.tops.append((Label(top, "statistic"), self.emit(new)))
+        return self.emit(ShiftOp.of(r, bits=self.options.bits))
+
+    def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str) -> SSAValue:
+        if rounding != STOCHASTIC:
+            return self.emit(RoundShiftOp.of(acc, shift, round=rounding, to="i8"))
+        random = random_numbers(self.func)
+        return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=next(self.streams), to="i8"))
+
+    def emit(self, op: NnOp) -> SSAValue:
+        if self.source is not None:
+            op.location = self.source.location
+        self.func.body.block.insert_op_before(op, return_of(self.func))
+        return op.result
+
+    def _results(self) -> None:
+        new: list[tuple[Label, SSAValue]] = []
+        for label, value in results(self.old):
+            if label.role != "output":
+                new.append((label, self.raw[value]))
+                continue
+            mantissa = self.mantissa(value)
+            new += [(label, mantissa), (Label(f"{label.name}.exponent", "output"), self.emit(ExponentOfOp.of(mantissa)))]
+        set_results(self.func, new + self.tops)
+
+
+def _stored_type(label: Label, arg: SSAValue) -> Attribute:
+    return with_element(arg.type, STORED[label.role]) if label.role in STORED else arg.type
+
+
+def _numbered(base: str) -> Iterator[str]:
+    yield base
+    yield from (f"{base}.{i}" for i in count(2))
+
+
+def _forward(func: FuncOp) -> Iterator[SSAValue]:
+    """The values before the loss; all of them, where there is no loss."""
+    for op in func.body.block.ops:
+        if isinstance(op, CrossEntropyOp):
+            return
+        yield from op.results

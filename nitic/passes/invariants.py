@@ -1,0 +1,23 @@
+"""What the verifier checks of a stage, beyond each operator's own rules. Each raises VerifyException."""
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import VerifyException
+
+from nitic.ir.function import functions
+from nitic.ir.types import element_of, f32
+from nitic.ops.bfp import ExponentOfOp
+
+
+def no_float(module: ModuleOp) -> None:
+    """From insert-rounding on, nothing is a float."""
+    for func in functions(module):
+        for op in func.walk():
+            if any(element_of(value) == f32 for value in (*op.operands, *op.results)):
+                raise VerifyException(f"{op.name} in @{func.sym_name.data} still computes in floating point")
+
+
+def exponents_tracked(module: ModuleOp) -> None:
+    """From track-exponents on, every exponent is computed, not asked for."""
+    for op in module.walk():
+        if isinstance(op, ExponentOfOp):
+            raise VerifyException("bfp.exponent_of is left after track-exponents")

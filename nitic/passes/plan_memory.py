@@ -1,0 +1,173 @@
+"""plan-memory: an offset in one arena for every buffer.
+
+First come the named tensors, state before the rest, at offsets that depend on the program alone; then the ranges, which stay zero
+for threads that do not exist and so share their memory with nothing; then everything else, packed by lifetime.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import networkx as nx
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute, SSAValue
+
+from nitic.codegen.layout import parse_layout
+from nitic.errors import CompileError
+from nitic.ir.function import STATE_ROLES, Label, arguments, functions, results
+from nitic.ir.types import byte_size, element_of, is_tensor, range_, shape_of, tensor_type
+from nitic.ops.fused import FusedOp
+from nitic.ops.reshape import ReshapeOp
+from nitic.passes.base import NiticPass
+
+ALIGNMENT = 64
+SLACK = 64  # bytes behind a buffer that a kernel may read
+RANGE_SLOTS = 64
+ROLES = (*STATE_ROLES, "input", "label", "hyper", "metric", "output")
+
+
+@dataclass(frozen=True)
+class PlanMemory(NiticPass):
+    """Gives every nn.fused the offsets of its buffers, and the module `nn.arena`, `nn.state` and the tensors' offsets."""
+
+    name = "plan-memory"
+
+    def apply(self, module: ModuleOp) -> None:
+        tensors, state = place_tensors(module)
+        ranges = max((len(_ranges(func)) for func in functions(module)), default=0)
+        base = max((end for _, end in tensors.values()), default=0)
+        top = start = base + ranges * RANGE_SLOTS * 8
+        for func in functions(module):
+            top = max(top, _Planner(func, {n: o for n, (o, _) in tensors.items()}, base, start).run())
+        module.attributes["nn.arena"] = IntegerAttr(top, i64)
+        module.attributes["nn.state"] = IntegerAttr(state, i64)
+
+
+def place_tensors(module: ModuleOp) -> tuple[dict[str, tuple[int, int]], int]:
+    """(offset and end of each named tensor, bytes of the state): the same for every variant."""
+    found = named_tensors(module)
+    places: dict[str, tuple[int, int]] = {}
+    top = state = 0
+    for label, type_ in sorted(found.items(), key=lambda item: ROLES.index(item[0].role)):
+        places[label.name] = (top, top + buffer_bytes(type_))
+        top = places[label.name][1]
+        state = top if label.role in STATE_ROLES else state
+    return places, state
+
+
+def named_tensors(module: ModuleOp) -> dict[Label, Attribute]:
+    """Every argument and result of the functions, by label, in order of appearance."""
+    found: dict[Label, Attribute] = {}
+    for func in functions(module):
+        for label, value in [*arguments(func), *results(func)]:
+            found.setdefault(label, value.type)
+    return found
+
+
+def tensor_bytes(type_: Attribute) -> int:
+    """Bytes of the elements, in the tensor's layout."""
+    if not is_tensor(type_):
+        return RANGE_SLOTS * 8 if type_ == range_ else byte_size(type_)
+    encoding = tensor_type(type_).encoding
+    if isinstance(encoding, StringAttr):
+        return parse_layout(encoding.data).size(shape_of(type_))
+    count = 1
+    for dim in shape_of(type_):
+        count *= dim
+    return count * byte_size(element_of(type_))
+
+
+def buffer_bytes(type_: Attribute) -> int:
+    """Bytes that a buffer takes in the arena."""
+    size = tensor_bytes(type_) + (SLACK if is_tensor(type_) and shape_of(type_) else 0)
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _ranges(func: FuncOp) -> list[SSAValue]:
+    return [r for op in func.body.block.ops for r in op.results if r.type == range_]
+
+
+class _Planner:
+    """Places the buffers of one function. Values that share memory (views, in-place updates) have one root."""
+
+    def __init__(self, func: FuncOp, tensors: dict[str, int], ranges: int, start: int) -> None:
+        self.func, self.start = func, start
+        self.ops = list(func.body.block.ops)
+        self.root: dict[SSAValue, SSAValue] = {}
+        self.offset: dict[SSAValue, int] = {arg: tensors[label.name] for label, arg in arguments(func)}
+        self._share()
+        for label, value in results(func):
+            self._fix(label, self.find(value), tensors[label.name])
+        for i, value in enumerate(_ranges(func)):
+            self.offset[value] = ranges + i * RANGE_SLOTS * 8
+
+    def find(self, value: SSAValue) -> SSAValue:
+        return self.root.get(value, value)
+
+    def _share(self) -> None:
+        for op in self.ops:
+            if isinstance(op, ReshapeOp):
+                self.root[op.y] = self.find(op.x)
+            if isinstance(op, FusedOp):
+                for result, operand in op.updates().items():
+                    self._update_in_place(op, result, operand)
+
+    def _update_in_place(self, group: FusedOp, result: int, operand: int) -> None:
+        old = group.operands[operand]
+        position = self.ops.index(group)
+        if any(self.ops.index(use.operation) > position for use in old.uses):
+            raise CompileError(f"@{self.func.sym_name.data}", "a state is read after its update")
+        self.root[group.results[result]] = self.find(old)
+
+    def _fix(self, label: Label, value: SSAValue, offset: int) -> None:
+        if self.offset.setdefault(value, offset) != offset:
+            raise CompileError(f"@{self.func.sym_name.data}", f"result '{label.name}' would need a copy")
+
+    def run(self) -> int:
+        """Places what is left; gives the end of the memory used."""
+        lives = self._lifetimes()
+        clashes = interference(lives)
+        top = self.start
+        for value in sorted(lives, key=lambda v: (-buffer_bytes(v.type), lives[v])):
+            placed = [(self.offset[v], self.offset[v] + buffer_bytes(v.type)) for v in clashes[value] if v in self.offset]
+            self.offset[value] = _first_gap(placed, buffer_bytes(value.type), self.start)
+            top = max(top, self.offset[value] + buffer_bytes(value.type))
+        self._record()
+        return top
+
+    def _lifetimes(self) -> dict[SSAValue, tuple[int, int]]:
+        """First and last operator that touch each buffer that has no place yet."""
+        lives: dict[SSAValue, tuple[int, int]] = {}
+        for i, op in enumerate(self.ops):
+            for value in map(self.find, (*op.operands, *op.results)):
+                if value not in self.offset:
+                    lives[value] = (lives.get(value, (i, i))[0], i)
+        return lives
+
+    def _record(self) -> None:
+        for op in self.ops:
+            if isinstance(op, FusedOp):
+                offsets = [self.offset[self.find(value)] for value in op.parameters]
+                op.buffers = DenseArrayBase.from_list(i64, offsets)
+
+
+def interference(lives: dict[SSAValue, tuple[int, int]]) -> "nx.Graph[SSAValue]":
+    """Which buffers exist at the same time."""
+    graph: nx.Graph[SSAValue] = nx.Graph()
+    graph.add_nodes_from(lives)
+    items = sorted(lives.items(), key=lambda item: item[1])
+    for i, (a, (_, end)) in enumerate(items):
+        for b, (begin, _) in items[i + 1 :]:
+            if begin > end:
+                break
+            graph.add_edge(a, b)
+    return graph
+
+
+def _first_gap(placed: Iterable[tuple[int, int]], size: int, start: int) -> int:
+    at = start
+    for begin, end in sorted(placed):
+        if begin - at >= size:
+            break
+        at = max(at, end)
+    return at

@@ -1,0 +1,86 @@
+"""track-exponents: every exponent that somebody asks for becomes int32 arithmetic on the device.
+
+Each operator's exponent rule is applied from the asking operator back to the parameters; what nobody asks for is never made.
+"""
+
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import BlockArgument, OpResult, SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from nitic.interpret import exponent_argument
+from nitic.ir.function import functions
+from nitic.ir.op import NnOp
+from nitic.ops.bfp import ExpAddOp, ExpConstOp, ExponentOfOp
+from nitic.passes.base import NiticPass
+from nitic.passes.invariants import exponents_tracked, no_float
+
+
+@dataclass(frozen=True)
+class TrackExponents(NiticPass):
+    """Replaces each bfp.exponent_of by bfp.exp_add and bfp.exp_const over shifts and parameters' exponents."""
+
+    name = "track-exponents"
+    requires = (no_float,)
+    ensures = (exponents_tracked,)
+
+    def apply(self, module: ModuleOp) -> None:
+        for func in functions(module):
+            tracker = ExponentTracker(func)
+            for op in [op for op in func.body.block.ops if isinstance(op, ExponentOfOp)]:
+                Rewriter.replace_op(op, [], [tracker.of(op.x)])
+
+
+class ExponentTracker:
+    """The exponents of one function's tensors; each is made once, right behind its tensor."""
+
+    def __init__(self, func: FuncOp) -> None:
+        self.block = func.body.block
+        self.known: dict[SSAValue, SSAValue] = {}
+        self.constants: dict[int, SSAValue] = {}
+
+    def of(self, value: SSAValue) -> SSAValue:
+        if isinstance(value, BlockArgument):
+            return exponent_argument(value)
+        if value not in self.known:
+            self.known[value] = self._apply_rule(value)
+        return self.known[value]
+
+    def const(self, value: int) -> SSAValue:
+        if value not in self.constants:
+            op = ExpConstOp.of(value=value)
+            Rewriter.insert_op(op, InsertPoint.at_start(self.block))
+            self.constants[value] = op.e
+        return self.constants[value]
+
+    def _apply_rule(self, value: SSAValue) -> SSAValue:
+        assert isinstance(value, OpResult)
+        assert isinstance(value.op, NnOp)
+        exponent = value.op.exponents(ExponentsBehind(value.op, self))[value.index]
+        assert exponent is not None, f"{value.op.name} gives no exponent"
+        return exponent
+
+
+@dataclass(frozen=True)
+class ExponentsBehind:
+    """What an operator's exponent rule computes with: SSA values, inserted right behind the operator."""
+
+    op: NnOp
+    tracker: ExponentTracker
+
+    def of(self, value: SSAValue) -> SSAValue:
+        return self.tracker.of(value)
+
+    def shift(self, value: SSAValue) -> SSAValue:
+        return value
+
+    def const(self, value: int) -> SSAValue:
+        return self.tracker.const(value)
+
+    def add(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        total = ExpAddOp.of(a, b)
+        total.location = self.op.location
+        Rewriter.insert_op(total, InsertPoint.after(self.op))
+        return total.e

@@ -1,0 +1,124 @@
+"""The state a program starts from: parameters as mantissas and exponents, statistics that nothing has set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import frexp, prod
+
+import numpy as np
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import BlockArgument, OpResult, SSAValue
+
+from nitic import numerics
+from nitic.errors import CompileError, ExitCode
+from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function
+from nitic.ir.types import dtype_of, is_tensor, shape_of
+from nitic.numerics import Array
+from nitic.ops.elementwise import BiasOp
+
+MASTER_BITS, HEAD_ROOM, WEIGHT_BITS = 15, 2, 7
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation per channel of samples scaled to 0..1."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def maps(self, channels: int) -> tuple[Array, Array]:
+        """(multiplier, offset) of nn.input_map. Raises CompileError."""
+        mean, std = (np.asarray(v, np.float64) for v in (self.mean, self.std))
+        if len(mean) not in (1, channels) or len(std) not in (1, channels) or (std <= 0).any():
+            message = f"the network's input has {channels} channels: give one value, or a positive one for each"
+            raise CompileError("--mean/--std", message, exit_code=ExitCode.USAGE)
+        multiplier = np.broadcast_to(np.rint(2.0**21 / (std * 255)), channels)
+        return multiplier.astype(np.int32), np.rint(-multiplier * mean * 255).astype(np.int32)
+
+
+def xavier(parameters: Mapping[str, Array], seed: int) -> dict[str, Array]:
+    """New initial values: uniform in +-sqrt(6 / (fan in + fan out)) for weights, zero for biases."""
+    rng = np.random.default_rng(seed)
+    return {name: _xavier(value.shape, rng) for name, value in parameters.items()}
+
+
+def _xavier(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    if len(shape) < 2:
+        return np.zeros(shape, np.float32)
+    bound = np.sqrt(6 / (prod(shape[1:-1]) * (shape[0] + shape[-1])))
+    return rng.uniform(-bound, bound, shape).astype(np.float32)
+
+
+def leading_exponent(w: Array, least: int | None = None) -> int:
+    """L = ceil(log2 max|w|), 0 for a zero tensor, and at least `least`."""
+    mantissa, exponent = frexp(float(np.abs(w).max(initial=0)))
+    own = exponent - (mantissa == 0.5) if mantissa else 0
+    return own if least is None else max(own, least)
+
+
+def leading_exponents(module: ModuleOp, parameters: Mapping[str, Array]) -> dict[str, int]:
+    """L of every parameter of @predict in floats; that of a bias is at least that of its layer's weight."""
+    func = function(module, "predict")
+    names: dict[SSAValue, str] = {arg: label.name for label, arg in arguments(func) if label.role == "weight"}
+    least = {
+        names[op.b]: leading_exponent(parameters[names[weight]])
+        for op in func.body.block.ops
+        if isinstance(op, BiasOp) and op.b in names and (weight := _weight_before(op, names)) is not None
+    }
+    return {name: leading_exponent(value, least.get(name)) for name, value in parameters.items()}
+
+
+def _weight_before(op: BiasOp, names: Mapping[SSAValue, str]) -> SSAValue | None:
+    layer = op.acc.op if isinstance(op.acc, OpResult) else None
+    weights = [v for v in layer.operands if v in names] if layer else []
+    return weights[0] if weights else None
+
+
+def initial_state(
+    module: ModuleOp,
+    parameters: Mapping[str, Array],
+    leading: Mapping[str, int],
+    normalisation: Normalisation | None = None,
+) -> dict[str, Array]:
+    """The state of an integer program by name: what @train_step takes besides samples, labels and hypers."""
+    func = function(module, "train_step")
+    roles = {label.name: label.role for label in argument_labels(func)}
+    state: dict[str, Array] = {}
+    for label, arg in arguments(func):
+        if label.role in STATE_ROLES:
+            value = _initial_value(label.name, roles, arg, parameters, leading)
+            state[label.name] = value.astype(dtype_of(arg))
+    if normalisation:
+        channels = len(state["input.multiplier"])
+        state["input.multiplier"], state["input.offset"] = normalisation.maps(channels)
+    return state
+
+
+def _initial_value(
+    name: str,
+    roles: Mapping[str, str],
+    arg: BlockArgument,
+    parameters: Mapping[str, Array],
+    leading: Mapping[str, int],
+) -> Array:
+    match roles[name]:
+        case "weight" | "master":
+            limit = numerics.INT8_LIMIT if roles[name] == "weight" else numerics.INT16_LIMIT
+            return mantissas(parameters[name], parameter_exponent(roles[name], leading[name]), limit)
+        case "exponent":
+            owner = name.removesuffix(".exponent")
+            return np.asarray(parameter_exponent(roles[owner], leading[owner]))
+        case "statistic" if name.endswith(".top"):
+            return np.asarray(numerics.NEVER)
+        case _:
+            return np.zeros(shape_of(arg) if is_tensor(arg) else (), np.int64)
+
+
+def parameter_exponent(role: str, leading: int) -> int:
+    """The exponent of a parameter's mantissas: 2 bits of head-room for an int16 master, none for int8 weights."""
+    return leading - WEIGHT_BITS if role == "weight" else leading - MASTER_BITS + HEAD_ROOM
+
+
+def mantissas(w: Array, e: int, limit: int) -> Array:
+    """w * 2^-e to nearest, halves away from zero, saturated."""
+    x = np.asarray(w, np.float64) * 2.0**-e
+    return numerics.saturate(np.sign(x) * np.floor(np.abs(x) + 0.5), limit).astype(np.int64)

@@ -1,0 +1,174 @@
+/* nitic.h: the public C interface of a compiled training program.
+ *
+ * A program is constant data: named tensors at fixed offsets of one arena, and for each function (train_step, eval_step,
+ * predict, calibrate) a table of kernel calls. Nothing is parsed at start. */
+#ifndef NITIC_H
+#define NITIC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NITIC_ABI_VERSION 1
+#define NITIC_MAX_RANK 6
+#define NITIC_MAX_THREADS 64 /* also the number of per-thread slots (int64) of a range */
+#define NITIC_NEVER INT32_MIN /* value of a `top` statistic that no training step has set */
+
+typedef enum { NITIC_U8, NITIC_I8, NITIC_I16, NITIC_I32, NITIC_I64 } nitic_dtype;
+
+typedef enum {
+  NITIC_INPUT,     /* samples of a batch, NHWC uint8 */
+  NITIC_LABEL,     /* int32 class per sample; -1 marks a row that does not count */
+  NITIC_HYPER,     /* scalars the runtime sets before a step: rate_m, rate_k, momentum, decay, gb, seed, step */
+  NITIC_WEIGHT,    /* int8 parameter of a pure int8 recipe */
+  NITIC_MASTER,    /* int16 parameter */
+  NITIC_VELOCITY,  /* int32 momentum of a master */
+  NITIC_EXPONENT,  /* int32 exponent of a parameter */
+  NITIC_STATISTIC, /* `top` of an activation; input.multiplier and input.offset */
+  NITIC_METRIC,    /* loss (int64, sum over the batch, bits in Q8), correct (int32) */
+  NITIC_OUTPUT     /* logits (int8) and logits.exponent (int32) */
+} nitic_role;
+
+/* A named tensor of the program. The state (what a checkpoint holds) is every WEIGHT, MASTER, VELOCITY, EXPONENT, STATISTIC. */
+typedef struct {
+  const char *name;
+  nitic_role role;
+  nitic_dtype dtype;
+  uint32_t rank;
+  int64_t shape[NITIC_MAX_RANK];
+  uint64_t offset; /* bytes from the start of the arena */
+  uint64_t bytes;
+} nitic_tensor;
+
+/* What one thread is to do of one kernel call: units [begin, end). Every thread makes every call, with an empty range too. */
+typedef struct {
+  int32_t thread;
+  int32_t begin;
+  int32_t end;
+} nitic_ctx;
+
+typedef int32_t nitic_kernel(void *const buffers[], const nitic_ctx *ctx);
+
+typedef struct {
+  nitic_kernel *kernel;
+  const char *name;
+  const uint64_t *buffers; /* arena offsets, in the order of the kernel's parameters */
+  uint32_t buffer_count;
+  int32_t units; /* how many independent pieces of work the call has */
+} nitic_call;
+
+typedef struct {
+  const nitic_call *calls;
+  uint32_t call_count;
+} nitic_function;
+
+/* One set of kernels. Variants differ in packing and scratch, never in tensors, state or results. */
+typedef struct {
+  const char *name;     /* "avx512vnni" or "portable" */
+  uint64_t arena_bytes; /* 64-byte aligned memory the variant needs */
+  nitic_function train_step, eval_step, predict, calibrate;
+} nitic_variant;
+
+typedef struct {
+  uint32_t abi_version;
+  const char *model;    /* name of the ONNX file */
+  const char *recipe;   /* "niti16" or "niti" */
+  const char *identity; /* hexadecimal SHA-256 of the program's meaning; a checkpoint of another identity is refused */
+  const char *compiler; /* "nitic 0.1.0" */
+  int32_t momentum;     /* 1 when the update has a velocity */
+  int32_t batch, classes;
+  int32_t normalised; /* 1 when input.multiplier and input.offset were fixed at compile time */
+  const nitic_tensor *tensors;
+  uint32_t tensor_count;
+  const nitic_variant *variants; /* best first */
+  uint32_t variant_count;
+  const uint8_t *initial_state; /* the first state_bytes bytes of the arena, where all state tensors lie */
+  uint64_t state_bytes;
+} nitic_program;
+
+/* ---- the session: what a program needs at run time. Every function that returns int gives 0 or one of these codes (the
+ * exit codes of the command line too), and nitic_last_error() then has the sentence. A session belongs to one thread at a time. */
+
+enum {
+  NITIC_OK = 0,
+  NITIC_RUNTIME = 1,     /* input or output failed, no memory, a kernel failed */
+  NITIC_USAGE = 2,       /* an option or argument that makes no sense */
+  NITIC_UNSUPPORTED = 3, /* this CPU or this runtime cannot run the program */
+  NITIC_MISMATCH = 4,    /* data or checkpoint of another shape, kind or program */
+  NITIC_INTERRUPTED = 130
+};
+
+typedef struct nitic_session nitic_session;
+
+/* Sums over the rows that count. */
+typedef struct {
+  int64_t loss; /* bits in Q8 */
+  int64_t correct;
+  int64_t count;
+} nitic_metrics;
+
+/* Where a run stands; a checkpoint holds it. nitic_step advances `step` and `epoch_step`, the rest is the caller's. */
+typedef struct {
+  int64_t seed;
+  int64_t epochs;        /* of the whole run: cosine schedules need it */
+  int64_t epoch;         /* finished epochs */
+  int64_t epoch_step;    /* finished steps of the epoch at work */
+  int64_t step;          /* finished steps of the run */
+  int64_t samples;       /* of the training set; 0 = unknown */
+  nitic_metrics running; /* sums over the finished steps of this epoch */
+} nitic_progress;
+
+/* The sentence of the calling thread's last error. */
+const char *nitic_last_error(void);
+
+/* threads: 1 to 64, 0 = cores available. variant: NULL = $NITIC_VARIANT or else the best that this CPU supports. */
+int nitic_session_create(const nitic_program *program, int threads, const char *variant, nitic_session **session);
+void nitic_session_destroy(nitic_session *session);
+const char *nitic_session_variant(const nitic_session *session);
+int nitic_session_threads(const nitic_session *session);
+nitic_progress *nitic_session_progress(nitic_session *session);
+
+/* The description and the memory of a named tensor, or NULL. The memory is the session's own: writing changes the state. */
+const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *name);
+void *nitic_session_tensor(nitic_session *session, const char *name);
+
+/* Back to the initial state (weights as compiled, nothing trained). */
+void nitic_session_reset(nitic_session *session);
+
+/* An option in the command line's words: lr, momentum, schedule, gb or weight-decay. */
+int nitic_configure(nitic_session *session, const char *option, const char *text);
+/* The option as text, NULL when there is no such option; "" where the program has no use for it. */
+const char *nitic_configuration(const nitic_session *session, const char *option);
+/* Sets the hyper tensors for epoch `epoch` (from 0) of progress.epochs. */
+int nitic_begin_epoch(nitic_session *session, int64_t epoch);
+/* Sets one hyper tensor; lasts until the next nitic_begin_epoch. */
+int nitic_set_hyper(nitic_session *session, const char *name, int64_t value);
+
+/* 1 when the program has no need of input statistics or has them already. */
+int nitic_session_normalised(const nitic_session *session);
+/* Sets input.multiplier and input.offset from `count` training samples (uint8, NHWC, contiguous). */
+int nitic_set_statistics(nitic_session *session, const uint8_t *samples, int64_t count);
+/* 1 when no step has set any `top`, so that nitic_calibrate is due before evaluation. */
+int nitic_session_untrained(const nitic_session *session);
+
+/* One training step on exactly `batch` samples. samples and labels may be NULL: the input and label tensors are filled already. */
+int nitic_step(nitic_session *session, const uint8_t *samples, const int32_t *labels, nitic_metrics *metrics);
+/* The next three take 1 to `batch` samples; the missing rows repeat these and count for nothing. */
+int nitic_eval(nitic_session *session, const uint8_t *samples, const int32_t *labels, int32_t count, nitic_metrics *metrics);
+/* logits: count x classes mantissas at *exponent. Either may be NULL. */
+int nitic_predict(nitic_session *session, const uint8_t *samples, int32_t count, int8_t *logits, int32_t *exponent);
+/* Sets every `top` from one batch. */
+int nitic_calibrate(nitic_session *session, const uint8_t *samples, int32_t count);
+
+/* A checkpoint holds state, progress and configuration. Saving replaces `path` in one go or leaves it as it was; loading changes
+ * the session only when the whole file is good. nitic_checkpoint_probe says whether a save to `path` could work. */
+int nitic_checkpoint_save(nitic_session *session, const char *path);
+int nitic_checkpoint_load(nitic_session *session, const char *path);
+int nitic_checkpoint_probe(const char *path);
+
+/* The order in which epoch `epoch` of a run with `seed` visits `count` samples: order[0 .. count). */
+int nitic_shuffle(int64_t count, int64_t seed, int64_t epoch, int64_t *order);
+
+/* A learning rate for batches of `batch`: the loss's 2^floor(log2 N) / N is folded in. text * that = m * 2^-k, m odd below 256. */
+int nitic_scaled_rate(const char *text, int32_t batch, int32_t *m, int32_t *k);
+
+#endif

@@ -1,0 +1,219 @@
+/* session.c: a program, its memory and its threads. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+enum { ALIGNMENT = 64, SLACK = 64 }; /* kernels may read up to 64 bytes past their last buffer */
+
+const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *name) {
+  for (uint32_t i = 0; i < program->tensor_count; i++)
+    if (strcmp(program->tensors[i].name, name) == 0)
+      return &program->tensors[i];
+  return NULL;
+}
+
+void *nitic_session_tensor(nitic_session *s, const char *name) {
+  const nitic_tensor *tensor = nitic_tensor_find(s->program, name);
+  return tensor ? s->arena + tensor->offset : NULL;
+}
+
+static const nitic_tensor *find_role(const nitic_program *program, nitic_role role) {
+  for (uint32_t i = 0; i < program->tensor_count; i++)
+    if (program->tensors[i].role == role)
+      return &program->tensors[i];
+  return NULL;
+}
+
+static int check_program(const nitic_program *program) {
+  if (program->abi_version != NITIC_ABI_VERSION)
+    return nitic_fail(NITIC_UNSUPPORTED, "the program has ABI version %u, this runtime %d", program->abi_version,
+                      NITIC_ABI_VERSION);
+  const char *needed[] = {"loss", "correct", "logits", "logits.exponent"};
+  for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+    if (!nitic_tensor_find(program, needed[i]))
+      return nitic_fail(NITIC_UNSUPPORTED, "the program has no tensor '%s'", needed[i]);
+  if (!find_role(program, NITIC_INPUT) || !find_role(program, NITIC_LABEL) || program->batch < 1)
+    return nitic_fail(NITIC_UNSUPPORTED, "the program has no input, label or batch");
+  return NITIC_OK;
+}
+
+static int map_arena(nitic_session *s) {
+  size_t bytes = s->variant->arena_bytes < s->program->state_bytes ? s->program->state_bytes : s->variant->arena_bytes;
+  s->arena_bytes = (bytes + SLACK + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  void *memory = mmap(NULL, s->arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
+    return nitic_fail(NITIC_RUNTIME, "no memory for the arena of %zu bytes: %s", s->arena_bytes, strerror(errno));
+#ifdef MADV_HUGEPAGE
+  madvise(memory, s->arena_bytes, MADV_HUGEPAGE);
+#endif
+  s->arena = memory;
+  return NITIC_OK;
+}
+
+static void **bind(nitic_session *s, const nitic_function *function, nitic_bound *bound, void **next) {
+  *bound = (nitic_bound){function->calls, function->call_count, next};
+  for (uint32_t i = 0; i < function->call_count; i++)
+    for (uint32_t j = 0; j < function->calls[i].buffer_count; j++)
+      *next++ = s->arena + function->calls[i].buffers[j];
+  return next;
+}
+
+static size_t count_buffers(const nitic_function *function) {
+  size_t count = 0;
+  for (uint32_t i = 0; i < function->call_count; i++)
+    count += function->calls[i].buffer_count;
+  return count;
+}
+
+static int bind_functions(nitic_session *s) {
+  const nitic_variant *v = s->variant;
+  size_t count =
+      count_buffers(&v->train_step) + count_buffers(&v->eval_step) + count_buffers(&v->predict) + count_buffers(&v->calibrate);
+  s->addresses = calloc(count + 1, sizeof *s->addresses);
+  if (!s->addresses)
+    return nitic_fail(NITIC_RUNTIME, "no memory for %zu buffer addresses", count);
+  void **next = bind(s, &v->train_step, &s->train_step, s->addresses);
+  next = bind(s, &v->eval_step, &s->eval_step, next);
+  next = bind(s, &v->predict, &s->predict, next);
+  bind(s, &v->calibrate, &s->calibrate, next);
+  return NITIC_OK;
+}
+
+static void bind_tensors(nitic_session *s) {
+  const nitic_tensor *input = find_role(s->program, NITIC_INPUT);
+  s->input = s->arena + input->offset;
+  s->label = (void *)(s->arena + find_role(s->program, NITIC_LABEL)->offset);
+  s->sample_bytes = (size_t)(nitic_elements(input) / s->program->batch);
+  s->channels = input->rank == 4 ? (int32_t)input->shape[3] : 1;
+  s->step = nitic_session_tensor(s, "step");
+  s->seed = nitic_session_tensor(s, "seed");
+  s->loss = nitic_session_tensor(s, "loss");
+  s->correct = nitic_session_tensor(s, "correct");
+  s->logits = nitic_session_tensor(s, "logits");
+  s->logits_exponent = nitic_session_tensor(s, "logits.exponent");
+  s->input_multiplier = nitic_session_tensor(s, "input.multiplier");
+  s->input_offset = nitic_session_tensor(s, "input.offset");
+}
+
+void nitic_session_reset(nitic_session *s) {
+  memset(s->arena, 0, s->arena_bytes);
+  memcpy(s->arena, s->program->initial_state, s->program->state_bytes);
+  s->progress = (nitic_progress){.epochs = 1};
+  nitic_begin_epoch(s, 0);
+}
+
+static int set_up(nitic_session *s, int threads, const char *variant) {
+  int status = check_program(s->program);
+  if (status == NITIC_OK)
+    status = nitic_variant_choose(s->program, variant, &s->variant);
+  if (status == NITIC_OK)
+    status = map_arena(s);
+  if (status == NITIC_OK)
+    status = bind_functions(s);
+  if (status == NITIC_OK)
+    status = nitic_pool_create(threads ? threads : nitic_cores(), &s->pool);
+  if (status != NITIC_OK)
+    return status;
+  bind_tensors(s);
+  nitic_hyper_defaults(&s->hyper, nitic_tensor_find(s->program, "gb"), s->program->momentum);
+  nitic_session_reset(s);
+  return NITIC_OK;
+}
+
+int nitic_session_create(const nitic_program *program, int threads, const char *variant, nitic_session **session) {
+  *session = NULL;
+  nitic_session *s = calloc(1, sizeof *s);
+  if (!s)
+    return nitic_fail(NITIC_RUNTIME, "no memory for a session");
+  s->program = program;
+  int status = set_up(s, threads, variant);
+  if (status != NITIC_OK)
+    nitic_session_destroy(s);
+  else
+    *session = s;
+  return status;
+}
+
+void nitic_session_destroy(nitic_session *s) {
+  if (!s)
+    return;
+  nitic_pool_destroy(s->pool);
+  if (s->arena)
+    munmap(s->arena, s->arena_bytes);
+  free(s->addresses);
+  free(s);
+}
+
+const char *nitic_session_variant(const nitic_session *s) { return s->variant->name; }
+int nitic_session_threads(const nitic_session *s) { return nitic_pool_threads(s->pool); }
+nitic_progress *nitic_session_progress(nitic_session *s) { return &s->progress; }
+
+/* A multiplier is at least 1, so zeros mean that nobody has set it. */
+int nitic_session_normalised(const nitic_session *s) {
+  return s->program->normalised || !s->input_multiplier || s->input_multiplier[0] != 0;
+}
+
+int nitic_set_statistics(nitic_session *s, const uint8_t *samples, int64_t count) {
+  if (!s->input_multiplier || !s->input_offset)
+    return nitic_fail(NITIC_USAGE, "the program takes no input statistics");
+  nitic_statistics statistics;
+  int status = nitic_statistics_init(&statistics, s->channels);
+  if (status != NITIC_OK)
+    return status;
+  nitic_statistics_add(&statistics, samples, count * (int64_t)s->sample_bytes / s->channels);
+  return nitic_statistics_finish(&statistics, s->input_multiplier, s->input_offset);
+}
+
+static bool is_top(const nitic_tensor *tensor) {
+  size_t length = strlen(tensor->name);
+  return tensor->role == NITIC_STATISTIC && tensor->dtype == NITIC_I32 && length > 4 &&
+         strcmp(tensor->name + length - 4, ".top") == 0;
+}
+
+/* A layer that is zero throughout never sets its top, so one that is set suffices. */
+int nitic_session_untrained(const nitic_session *s) {
+  int tops = 0;
+  for (uint32_t i = 0; i < s->program->tensor_count; i++) {
+    const nitic_tensor *tensor = &s->program->tensors[i];
+    if (!is_top(tensor))
+      continue;
+    tops++;
+    if (*(const int32_t *)(const void *)(s->arena + tensor->offset) != NITIC_NEVER)
+      return 0;
+  }
+  return tops > 0;
+}
+
+int nitic_set_hyper(nitic_session *s, const char *name, int64_t value) {
+  const nitic_tensor *tensor = nitic_tensor_find(s->program, name);
+  if (!tensor || tensor->role != NITIC_HYPER)
+    return nitic_fail(NITIC_USAGE, "the program has no hyper-parameter '%s'", name);
+  void *memory = s->arena + tensor->offset;
+  if (tensor->dtype == NITIC_I64)
+    *(int64_t *)memory = value;
+  else
+    *(int32_t *)memory = (int32_t)value;
+  return NITIC_OK;
+}
+
+/* For the values of a schedule: a program without that tensor has no use for it. */
+static void set_if_present(nitic_session *s, const char *name, int32_t value) {
+  if (nitic_tensor_find(s->program, name))
+    nitic_set_hyper(s, name, value);
+}
+
+int nitic_begin_epoch(nitic_session *s, int64_t epoch) {
+  nitic_epoch_values values;
+  int status = nitic_hyper_epoch(&s->hyper, s->program->batch, epoch, s->progress.epochs, &values);
+  if (status != NITIC_OK)
+    return status;
+  set_if_present(s, "rate_m", values.rate.m);
+  set_if_present(s, "rate_k", values.rate.k);
+  set_if_present(s, "momentum", values.momentum);
+  set_if_present(s, "decay", values.decay);
+  set_if_present(s, "gb", values.gb);
+  return NITIC_OK;
+}

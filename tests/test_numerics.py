@@ -1,0 +1,82 @@
+"""The primitives against the specification's vectors: every case of tests/vectors.json."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nitic import numerics as n
+from nitic.ops.pool import MaxPoolDgradOp, MaxPoolOp
+from tests.support import reference
+
+VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
+
+
+def top_in(top: int | None) -> int:
+    return n.NEVER if top is None else top
+
+
+def top_out(top: int) -> int | None:
+    return None if top == n.NEVER else top
+
+
+def windows(k: int, stride: int, pad: int) -> dict[str, list[int]]:
+    return {"kernel": [k, k], "strides": [stride, stride], "pads": [pad] * 4}
+
+
+def max_pool(x: Any, k: int, stride: int, pad: int) -> Any:
+    return reference(MaxPoolOp, x.astype(np.int8), **windows(k, stride, pad))
+
+
+def max_pool_dgrad(dy: Any, e: int, index: Any, shape: Any, k: int, stride: int, pad: int) -> Any:
+    size = [int(v) for v in shape[1:3]]
+    dx = reference(MaxPoolDgradOp, dy.astype(np.int8), index.astype(np.int8), size=size, **windows(k, stride, pad))
+    return n.requantise(dx, e) if stride < k else (dx, e)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "R": n.round_nearest,
+    "P": n.round_pseudo_stochastic,
+    "round_shift int8": n.round_shift,
+    "stochastic(x, s, seed, stream, step)": lambda x, s, seed, stream, step: n.round_stochastic(x, s, seed, stream, step),
+    "philox(index, stream, step, seed)": n.philox,
+    "requantise(acc, e)": n.requantise,
+    "requantise(acc, e, 15, 32767)": lambda a, e: n.requantise(a, e, 15, n.INT16_LIMIT),
+    "align(x, e_from, e_to)": n.align,
+    "add(a, ea, b, eb)": n.add,
+    "add static": lambda *v: n.add(*v, static=True),
+    "update_top(top, r, e)": lambda top, r, e: top_out(n.update_top(top_in(top), r, e)),
+    "static_shift(top, e, bits)": lambda top, e, bits: n.static_shift(top_in(top), e, bits),
+    "avg_multiplier(n)": n.average_multiplier,
+    "cross_entropy(o, e, label)": n.cross_entropy,
+    "isqrt": n.isqrt,
+    "bn_statistics(x)": n.batch_norm_statistics,
+    "bn_normalise(x, e, mu, var, epsilon)": n.batch_norm_normalise,
+    "bn_forward(xhat, gamma, eg, beta, eb)": n.batch_norm_forward,
+    "bn_backward(dy, e, xhat, rv, e_rv, gamma, eg)": n.batch_norm_backward,
+    "bn_running(r, new, e_new, q)": n.batch_norm_running,
+    "max_pool(x, k, stride, pad)": max_pool,
+    "max_pool_dgrad(dy, e, index, shape, k, stride, pad)": max_pool_dgrad,
+    "input_statistics(x)": n.input_statistics,
+    "input_map(x, mul, off)": lambda *v: (n.input_map(*v), n.INPUT_EXPONENT),
+    "update_plain(M, em, dw, e_dw, m, k)": n.update_plain,
+    "update_momentum(M, v, em, dw, e_dw, m, k, mom, d)": n.update_momentum,
+    "update_niti(w, dw, gb)": lambda w, dw, gb: n.update_niti(w, dw, n.max_abs(dw), gb),
+    "scaled_rate(m, k, n)": n.scaled_rate,
+    "dropout(x, p, seed, stream, step)": lambda *v: (n.dropout(*v), -15),
+}
+
+
+def listed(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [listed(v) for v in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+@pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["op"].split("(")[0])
+def test_primitive_gives_the_specified_numbers(case: dict[str, Any]) -> None:
+    operands = [np.array(v, np.int64) if isinstance(v, list) else v for v in case["in"]]
+    assert listed(FUNCTIONS[case["op"]](*operands)) == case["out"]
