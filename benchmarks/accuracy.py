@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import mnist
-from report import write_table
+from report import FP32, WITHOUT_BIAS, write_table
 
 from models.lenet import lenet
 
@@ -29,22 +29,21 @@ GRADIENT_BITS = (4, 4, 3, 3, 2)
 
 @dataclass(frozen=True)
 class Method:
-    """A column of the table; the learning rate of fp32 and niti16 follows RATE_SHIFTS, that of niti GRADIENT_BITS."""
+    """A row of the table; the learning rate of fp32 and niti16 follows RATE_SHIFTS, that of niti GRADIENT_BITS."""
 
-    name: str
-    bias: bool = True
+    recipe: str
+    bias: bool
+
+    @property
+    def name(self) -> str:
+        return self.recipe if self.bias else self.recipe + WITHOUT_BIAS
 
     @property
     def is_torch(self) -> bool:
-        return self.name.startswith("fp32")
+        return self.recipe == FP32
 
 
-METHODS = (
-    Method("fp32"),
-    Method("fp32 without bias", bias=False),
-    Method("niti16"),
-    Method("niti", bias=False),
-)
+METHODS = tuple(Method(recipe, bias) for recipe in (FP32, "niti16", "niti") for bias in (True, False))
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,12 @@ def run_torch(method: Method, seed: int, data: Path) -> Run:
 
 def run_nitic(method: Method, seed: int, data: Path, work: Path) -> Run:
     """Compile the network of this seed, train its binary, and read its log."""
-    model, binary, log = (work / f"lenet-{method.name}-{seed}{suffix}" for suffix in (".onnx", "", ".jsonl"))
+    model, binary, log = (
+        work / f"lenet-{method.name}-{seed}{suffix}".replace(" ", "-") for suffix in (".onnx", "", ".jsonl")
+    )
     lenet(seed, bias=method.bias).save(model)
     log.unlink(missing_ok=True)
-    compile_options = ["--recipe", method.name, "--batch-size", str(BATCH), "--init", "keep", "--seed", str(seed)]
+    compile_options = ["--recipe", method.recipe, "--batch-size", str(BATCH), "--init", "keep", "--seed", str(seed)]
     subprocess.run(
         [sys.executable, "-m", "nitic", "compile", str(model), "-o", str(binary), *compile_options], check=True
     )
@@ -104,17 +105,17 @@ def run_nitic(method: Method, seed: int, data: Path, work: Path) -> Run:
 
 def rates(method: Method) -> list[str]:
     """The options of the binary that state the schedule."""
-    if method.name == "niti":
+    if method.recipe == "niti":
         return ["--gb", ",".join(str(bits) for bits in GRADIENT_BITS)]
-    return ["--lr", str(2.0 ** -RATE_SHIFTS[0]), "--momentum", "0.9", "--schedule", "step:2,4:0.5"]
+    return ["--lr", f"2^-{RATE_SHIFTS[0]}", "--momentum", "0.9", "--schedule", "step:2,4:0.5"]
 
 
 def test_accuracies(log: Path) -> Iterator[float]:
     """Percentages after each epoch, from the log of a binary."""
     for line in log.read_text().splitlines():
         event = json.loads(line)
-        if event.get("event") == "eval":
-            yield 100 * event["correct"] / event["samples"]
+        if event["event"] == "epoch":
+            yield round(100 * event["test_accuracy"], 2)
 
 
 def recorded(log: Path) -> list[Run]:

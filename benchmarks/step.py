@@ -2,9 +2,9 @@
 
     python benchmarks/step.py [--threads 1] [--nets lenet,vgg_small]
 
-Both sides stay warm in processes of their own and take turns in short rounds, so that a change of the machine's speed meets
-both; the speed-up is the median of the rounds' ratios. Memory is RssAnon + RssShmem at its highest during a training step:
-of the whole process, and without what the process held before (interpreter and libraries).
+Both sides stay warm in processes of their own and take turns in short rounds, so that a change of the machine's speed
+meets both; the speed-up is the median of the rounds' ratios. Memory is the highest RssAnon + RssShmem during training
+steps, of the whole process and without what it held after loading its libraries.
 """
 
 import argparse
@@ -20,11 +20,12 @@ from statistics import median
 from types import TracebackType
 from typing import Self
 
-from nitic import driver
-from nitic.options import CompileOptions, Emit
+from step_worker import memory
 
 from models.lenet import lenet
 from models.vgg_small import vgg_small
+from nitic import driver
+from nitic.options import CompileOptions, Emit
 
 HERE = Path(__file__).resolve().parent
 
@@ -52,6 +53,7 @@ class Worker:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1, env=environment)
+        self.held = self._answer()
 
     def __enter__(self) -> Self:
         return self
@@ -65,12 +67,8 @@ class Worker:
     def run(self, steps: int) -> float:
         """Seconds per step."""
         assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(f"run {steps}\n")
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"the worker ended with exit code {self.process.wait()}")
-        return float(answer) / max(steps, 1)
+        self.process.stdin.write(f"{steps}\n")
+        return self._answer() / steps
 
     def peak_memory(self, steps: int) -> float:
         """MiB while the steps run, by polling: the kernel keeps no high-water mark without file-backed pages."""
@@ -79,19 +77,24 @@ class Worker:
         def poll() -> None:
             nonlocal peak
             while not done.is_set():
-                peak = max(peak, self.memory())
+                peak = max(peak, memory(self.process.pid))
                 time.sleep(0.001)
 
         watcher = threading.Thread(target=poll)
         watcher.start()
-        self.run(steps)
-        done.set()
-        watcher.join()
+        try:
+            self.run(steps)
+        finally:
+            done.set()
+            watcher.join()
         return peak
 
-    def memory(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in status if line.startswith(("RssAnon", "RssShmem"))) / 1024
+    def _answer(self) -> float:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker ended with exit code {self.process.wait()}")
+        return float(line)
 
 
 def compile_library(case: Case, folder: Path) -> Path:
@@ -111,11 +114,16 @@ def compare(case: Case, ours: Worker, torch: Worker) -> None:
     for number in range(case.rounds):
         for worker in (ours, torch) if number % 2 else (torch, ours):
             times[worker].append(worker.run(case.steps))
-    ratio = median(theirs / mine for mine, theirs in zip(times[ours], times[torch], strict=True))
-    print(f"{case.net}, batch {case.batch}: {ratio:.2f} times as fast as torch fp32")
+    ratios = sorted(theirs / mine for mine, theirs in zip(times[ours], times[torch], strict=True))
+    print(
+        f"{case.net}, batch {case.batch}: {median(ratios):.2f} times as fast as torch fp32"
+        f" (rounds {ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
     for name, worker in (("nitic", ours), ("torch", torch)):
-        seconds, memory = median(times[worker]), worker.peak_memory(max(5, case.steps))
-        print(f"  {name}  {1e3 * seconds:9.3f} ms per step   {memory:7.1f} MiB", flush=True)
+        milliseconds, peak = 1e3 * median(times[worker]), worker.peak_memory(max(5, case.steps))
+        print(
+            f"  {name}  {milliseconds:9.3f} ms per step   {peak:7.1f} MiB, {peak - worker.held:7.1f} without libraries"
+        )
 
 
 def main() -> None:

@@ -31,9 +31,21 @@ def per_channel(text: str | None) -> tuple[float, ...] | None:
         raise typer.BadParameter(f"{text!r} is not a list of numbers such as 0.49,0.48,0.45") from None
 
 
+def key_values(texts: list[str] | None) -> dict[str, str]:
+    """`bits=6` as a key and its value."""
+    pairs = [text.partition("=") for text in texts or ()]
+    for key, sign, value in pairs:
+        if not (key and sign and value):
+            raise typer.BadParameter(f"{key + sign + value!r} is not of the form KEY=VALUE")
+    return {key: value for key, _, value in pairs}
+
+
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.", show_default=False)]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Default: the model's name without .onnx.")]
-Recipe = Annotated[str, typer.Option(help="niti16 or niti, with options as in 'niti16{momentum=false}'.")]
+Recipe = Annotated[str, typer.Option(help="niti16 or niti.")]
+RecipeOptions = Annotated[
+    list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="An option of the recipe: rule=plain, bits=6.")
+]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Needed where the model leaves the batch open.")]
 TargetOption = Annotated[Target, typer.Option(help="The processor to compile for.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the initial weights and of every random number in training.")]
@@ -63,6 +75,7 @@ def compile_command(
     model: Model,
     output: Output = None,
     recipe: Recipe = "niti16",
+    option: RecipeOptions = None,
     batch_size: BatchSize = None,
     emit: Annotated[Emit, typer.Option(help="What to write.")] = Emit.EXE,
     target: TargetOption = Target.NATIVE,
@@ -81,6 +94,7 @@ def compile_command(
         model=model,
         output=output,
         recipe=recipe,
+        recipe_options=key_values(option),
         batch_size=batch_size,
         emit=emit,
         target=target,
@@ -126,6 +140,7 @@ def train_command(
     model: Model,
     output: Output = None,
     recipe: Recipe = "niti16",
+    option: RecipeOptions = None,
     batch_size: BatchSize = None,
     target: TargetOption = Target.NATIVE,
     seed: Seed = 0,
@@ -140,6 +155,7 @@ def train_command(
         model=model,
         output=output,
         recipe=recipe,
+        recipe_options=key_values(option),
         batch_size=batch_size,
         target=target,
         seed=seed,

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Block, BlockArgument, OpResult, Operation, SSAValue
+from xdsl.ir import Block, BlockArgument, Operation, OpResult, SSAValue
 
 from nitic.ir.function import argument, argument_labels, arguments, result_labels, return_of
 from nitic.ir.op import NnOp
-from nitic.ir.types import store
+from nitic.ir.types import is_tensor, shape_of, store
 from nitic.numerics import Array
 from nitic.ops.bfp import ExponentOfOp
 from nitic.ops.fused import FusedOp
@@ -20,11 +20,19 @@ Environment = dict[SSAValue, Array]
 
 
 def run_function(func: FuncOp, inputs: Mapping[str, Array | int | float]) -> dict[str, Array]:
-    """The results of a function by name. Raises KeyError for a missing argument, OverflowError where a value does not fit."""
-    env: Environment = {arg: store(np.asarray(inputs[label.name]), arg.type) for label, arg in arguments(func)}
+    """The results of a function by name. Raises KeyError for a missing argument, ValueError for one of
+    another shape, OverflowError where a value does not fit its type."""
+    env: Environment = {arg: _argument(label.name, inputs[label.name], arg) for label, arg in arguments(func)}
     _run_block(func.body.block, env)
     values = [env[value] for value in return_of(func).operands]
     return {label.name: value for label, value in zip(result_labels(func), values, strict=True)}
+
+
+def _argument(name: str, value: Array | int | float, arg: BlockArgument) -> Array:
+    array = np.asarray(value)
+    if array.shape != (shape_of(arg) if is_tensor(arg) else ()):
+        raise ValueError(f"argument '{name}' has shape {array.shape}, but its type is {arg.type}")
+    return store(array, arg.type)
 
 
 def _run_block(block: Block, env: Environment) -> None:
@@ -55,7 +63,7 @@ def _store(op: NnOp, value: Array, result: OpResult) -> Array:
 
 
 def _run_group(group: FusedOp, env: Environment) -> list[Array]:
-    inner = dict(zip(group.block.args, (env[operand] for operand in group.operands), strict=True))
+    inner: Environment = {arg: env[v] for arg, v in zip(group.block.args, group.operands, strict=True)}
     _run_block(group.block, inner)
     return [inner[value] for value in group.yielded]
 

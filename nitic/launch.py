@@ -17,14 +17,24 @@ def compile_and_train(options: CompileOptions, arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         output = options.output or Path(folder) / options.model.stem
         binary = driver.compile_model(replace(options, output=output))
-        return run(binary, ["train", "--seed", str(options.seed), *arguments])
+        seed = [] if "--resume" in arguments else ["--seed", str(options.seed)]  # a checkpoint brings its seed along
+        return run(binary, ["train", *seed, *arguments])
 
 
 def run(binary: Path, arguments: Sequence[str]) -> int:
     """Run a binary on this terminal. Returns its exit code, 128 + the signal's number if a signal ended it."""
+    return _run(binary, arguments)[0]
+
+
+def run_for_result(binary: Path, arguments: Sequence[str]) -> tuple[int, str]:
+    """As `run`, with what the binary writes to its standard output."""
+    return _run(binary, arguments, stdout=subprocess.PIPE)
+
+
+def _run(binary: Path, arguments: Sequence[str], stdout: int | None = None) -> tuple[int, str]:
     with _interrupts_left_to_the_child():
-        code = subprocess.call([str(binary.resolve()), *arguments])
-    return code if code >= 0 else 128 - code
+        done = subprocess.run([str(binary.resolve()), *arguments], stdout=stdout, text=True, check=False)
+    return (done.returncode if done.returncode >= 0 else 128 - done.returncode), done.stdout or ""
 
 
 @contextmanager

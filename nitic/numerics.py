@@ -1,7 +1,7 @@
 """The integer primitives of the NITI recipes in NumPy: the definition that every kernel must reproduce bit for bit.
 
-A tensor is a pair (m, e) with value m * 2^e. Functions take and return int64 arrays that hold exact integers; floats appear
-only where a constant table is made. Formulas: NITI (arXiv 2009.13108) with the corrections that docs/numerics.md gives.
+A tensor is a pair (m, e) with value m * 2^e. Functions take and return int64 arrays that hold exact integers; floats
+appear only where a constant table is made. Formulas: NITI (arXiv 2009.13108) with the corrections of docs/numerics.md.
 """
 
 from typing import Any
@@ -93,7 +93,7 @@ ROUNDINGS = {"nearest": round_nearest, "pseudo_stochastic": round_pseudo_stochas
 
 
 def philox(index: Array, stream: int, step: int, seed: int) -> list[Array]:
-    """Philox4x32-10 with counter (index low, index high, stream, step) and key = seed: four words of 32 bits as int64."""
+    """Philox4x32-10, counter (index low, index high, stream, step), key = seed: four words of 32 bits as int64."""
     u32, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     index = np.asarray(index, np.uint64)
     c = [index & u32, index >> shift, np.full_like(index, stream), np.full_like(index, step)]
@@ -125,7 +125,9 @@ def round_shift(acc: Array, s: int, rounding: str = "nearest", limit: int = INT8
     return saturate(ROUNDINGS[rounding](acc, s), limit)
 
 
-def requantise(acc: Array, e: int, bits: int = 7, limit: int = INT8_LIMIT, rounding: str = "nearest") -> tuple[Array, int]:
+def requantise(
+    acc: Array, e: int, bits: int = 7, limit: int = INT8_LIMIT, rounding: str = "nearest"
+) -> tuple[Array, int]:
     s = shift_for(max_abs(acc), bits)
     return round_shift(acc, s, rounding, limit), e + s
 
@@ -162,7 +164,10 @@ def input_map(x: Array, multiplier: Array, offset: Array) -> Array:
 
 
 def add(a: Array, ea: int, b: Array, eb: int, static: bool = False) -> tuple[Array, int]:
-    """The exact sum at the smaller exponent. An all-zero operand never decides it; above 16 apart the smaller is dropped."""
+    """The exact sum at the smaller exponent.
+
+    An all-zero operand never decides the exponent; where they are more than 16 apart the smaller operand is dropped.
+    """
     a, b = wide(a), wide(b)
     if not static and not b.any():
         return a, ea
@@ -221,7 +226,7 @@ def log2_q8(x: Array) -> Array:
 
 
 def loss_exponent(batch: int) -> int:
-    """-7 - floor(log2 N): the mean over the batch, but for the factor 2^floor(log2 N) / N that the learning rate takes."""
+    """-7 - floor(log2 N): the mean over the batch; the learning rate takes the rest, 2^floor(log2 N) / N."""
     return -7 - (bit_length(batch) - 1)
 
 

@@ -1,5 +1,6 @@
 """What the command line asks the driver for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -33,15 +34,16 @@ class Init(StrEnum):
 class CompileOptions:
     """Options of `nitic compile`.
 
-    `output` defaults to the model's name without its suffix, in the current folder. `recipe` is a name with options,
-    `niti16{momentum=false}`. `batch_size` is needed where the model leaves the batch open. `mean` and `std` hold one
-    value per channel in units of a sample scaled to 0..1; without them the binary takes them from its training set.
-    `print_before` and `print_after` name passes.
+    `output` defaults to the model's name without its suffix, in the current folder. `recipe` is a name, and
+    `recipe_options` are those of its passes: {"rule": "plain"}. `batch_size` is needed where the model leaves the
+    batch open. `mean` and `std` hold one value per channel in units of a sample scaled to 0..1; without them the binary
+    takes them from its training set. `print_before` and `print_after` name passes.
     """
 
     model: Path
     output: Path | None = None
     recipe: str = "niti16"
+    recipe_options: Mapping[str, str] = field(default_factory=dict[str, str])
     batch_size: int | None = None
     emit: Emit = Emit.EXE
     target: Target = Target.NATIVE

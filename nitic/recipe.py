@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from nitic.errors import CompileError, ExitCode
-from nitic.passes.base import NiticPass
+from nitic.passes.base import NiticPass, option_value
 from nitic.passes.insert_backward import InsertBackward
 from nitic.passes.insert_rounding import InsertRounding
 from nitic.passes.insert_update import InsertUpdate
@@ -29,9 +29,8 @@ class Recipe:
     def _with_option(self, key: str, value: str) -> "Recipe":
         for part in ("backward", "update", "rounding"):
             owner: NiticPass = getattr(self, part)
-            if key in (names := [field.name for field in fields(owner)]):
-                kind = type(getattr(owner, names[names.index(key)]))
-                return replace(self, **{part: replace(owner, **{key: kind(value)})})
+            if key in [field.name for field in fields(owner)]:
+                return replace(self, **{part: replace(owner, **{key: option_value(type(owner), key, value)})})
         known = [field.name for each in (self.update, self.rounding) for field in fields(each)]
         message = f"unknown option '{key}'; a recipe's options are {', '.join(known)}"
         raise CompileError("--option", message, exit_code=ExitCode.USAGE)

@@ -13,5 +13,8 @@ int nitic_fail(int code, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(sentence, sizeof sentence, format, arguments);
   va_end(arguments);
+  for (char *c = sentence; *c; c++) /* file names and headers may hold anything; terminals obey control characters */
+    if ((unsigned char)*c < 0x20 || *c == 0x7F)
+      *c = '?';
   return code;
 }

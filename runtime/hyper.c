@@ -82,7 +82,8 @@ static bool parse_schedule(nitic_hyper *h, const char *text) {
     return false;
   text += 6;
   nitic_fraction least = {.num = 0, .den = 1};
-  int64_t q30 = *text == 0 || (take(&text, ':') && nitic_fraction_parse(text, &least)) ? nitic_fraction_fixed(least, 30) : -1;
+  int64_t q30 =
+      *text == 0 || (take(&text, ':') && nitic_fraction_parse(text, &least)) ? nitic_fraction_fixed(least, 30) : -1;
   h->schedule = NITIC_COSINE;
   h->factor_q30 = (uint32_t)q30;
   return q30 >= 0;
@@ -91,10 +92,11 @@ static bool parse_schedule(nitic_hyper *h, const char *text) {
 static int set_schedule(nitic_hyper *h, const char *text) {
   nitic_hyper parsed = *h;
   if (!parse_schedule(&parsed, text))
-    return nitic_fail(NITIC_USAGE,
-                      "--schedule takes constant, step:EPOCH,...:FACTOR (epochs from 0, rising; for instance step:3,4:0.5) "
-                      "or cosine[:LEAST FACTOR], not '%s'",
-                      text);
+    return nitic_fail(
+        NITIC_USAGE,
+        "--schedule takes constant, step:EPOCH,...:FACTOR (epochs from 0, rising; for instance step:3,4:0.5) "
+        "or cosine[:LEAST FACTOR], not '%s'",
+        text);
   *h = parsed;
   return NITIC_OK;
 }
@@ -120,10 +122,11 @@ static bool parse_gb(nitic_hyper *h, const char *text) {
 static int set_gb(nitic_hyper *h, const char *text) {
   nitic_hyper parsed = *h;
   if (!parse_gb(&parsed, text))
-    return nitic_fail(NITIC_USAGE,
-                      "--gb takes auto, values 0 to %d by epoch like 4,4,3,3,2, or by first epoch like 5@0,4@100,3@150, "
-                      "not '%s'",
-                      MAX_GB, text);
+    return nitic_fail(
+        NITIC_USAGE,
+        "--gb takes auto, values 0 to %d by epoch like 4,4,3,3,2, or by first epoch like 5@0,4@100,3@150, "
+        "not '%s'",
+        MAX_GB, text);
   *h = parsed;
   return NITIC_OK;
 }

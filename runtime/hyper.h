@@ -57,12 +57,13 @@ typedef struct {
   int32_t momentum, decay, gb;
 } nitic_epoch_values;
 
-/* The defaults. niti16: 2^-6 with momentum 0.9 or 2^-3 without momentum, cosine. niti: gb auto, and for 1-D parameters a
- * constant 2^-4. */
+/* The defaults. niti16: 2^-6 with momentum 0.9 or 2^-3 without momentum, cosine. niti: gb auto, and for 1-D parameters
+ * a constant 2^-4. */
 void nitic_hyper_defaults(nitic_hyper *hyper, bool has_gb, bool has_velocity);
 int nitic_hyper_set(nitic_hyper *hyper, const char *option, const char *text);
 /* NULL when there is no such option. */
 const char *nitic_hyper_text(const nitic_hyper *hyper, const char *option);
-int nitic_hyper_epoch(const nitic_hyper *hyper, int32_t batch, int64_t epoch, int64_t epochs, nitic_epoch_values *values);
+int nitic_hyper_epoch(const nitic_hyper *hyper, int32_t batch, int64_t epoch, int64_t epochs,
+                      nitic_epoch_values *values);
 
 #endif

@@ -1,7 +1,7 @@
 /* nitic.h: the public C interface of a compiled training program.
  *
- * A program is constant data: named tensors at fixed offsets of one arena, and for each function (train_step, eval_step,
- * predict, calibrate) a table of kernel calls. Nothing is parsed at start. */
+ * A program is constant data: named tensors at fixed offsets of one arena, and for each function (train_step,
+ * eval_step, predict, calibrate) a table of kernel calls. Nothing is parsed at start. */
 #ifndef NITIC_H
 #define NITIC_H
 
@@ -10,7 +10,7 @@
 
 #define NITIC_ABI_VERSION 1
 #define NITIC_MAX_RANK 6
-#define NITIC_MAX_THREADS 64 /* also the number of per-thread slots (int64) of a range */
+#define NITIC_MAX_THREADS 64  /* also the number of per-thread slots (int64) of a range */
 #define NITIC_NEVER INT32_MIN /* value of a `top` statistic that no training step has set */
 
 typedef enum { NITIC_U8, NITIC_I8, NITIC_I16, NITIC_I32, NITIC_I64 } nitic_dtype;
@@ -28,7 +28,8 @@ typedef enum {
   NITIC_OUTPUT     /* logits (int8) and logits.exponent (int32) */
 } nitic_role;
 
-/* A named tensor of the program. The state (what a checkpoint holds) is every WEIGHT, MASTER, VELOCITY, EXPONENT, STATISTIC. */
+/* A named tensor of the program. The state (what a checkpoint holds) is every WEIGHT, MASTER, VELOCITY, EXPONENT,
+ * STATISTIC. */
 typedef struct {
   const char *name;
   nitic_role role;
@@ -39,7 +40,8 @@ typedef struct {
   uint64_t bytes;
 } nitic_tensor;
 
-/* What one thread is to do of one kernel call: units [begin, end). Every thread makes every call, with an empty range too. */
+/* What one thread is to do of one kernel call: units [begin, end). Every thread makes every call, with an empty range
+ * too. */
 typedef struct {
   int32_t thread;
   int32_t begin;
@@ -85,8 +87,14 @@ typedef struct {
   uint64_t state_bytes;
 } nitic_program;
 
-/* ---- the session: what a program needs at run time. Every function that returns int gives 0 or one of these codes (the
- * exit codes of the command line too), and nitic_last_error() then has the sentence. A session belongs to one thread at a time. */
+/* ---- the session: what a program needs at run time. Every function that returns int gives 0 or one of these codes
+ * (the exit codes of the command line too), and nitic_last_error() then has the sentence. A session belongs to one
+ * thread at a time. */
+
+#pragma GCC visibility push(default)
+
+/* The program that an executable or library was made with. */
+extern const nitic_program nitic_program_instance;
 
 enum {
   NITIC_OK = 0,
@@ -127,7 +135,8 @@ const char *nitic_session_variant(const nitic_session *session);
 int nitic_session_threads(const nitic_session *session);
 nitic_progress *nitic_session_progress(nitic_session *session);
 
-/* The description and the memory of a named tensor, or NULL. The memory is the session's own: writing changes the state. */
+/* The description and the memory of a named tensor, or NULL. The memory is the session's own: writing changes the
+ * state. */
 const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *name);
 void *nitic_session_tensor(nitic_session *session, const char *name);
 
@@ -150,17 +159,20 @@ int nitic_set_statistics(nitic_session *session, const uint8_t *samples, int64_t
 /* 1 when no step has set any `top`, so that nitic_calibrate is due before evaluation. */
 int nitic_session_untrained(const nitic_session *session);
 
-/* One training step on exactly `batch` samples. samples and labels may be NULL: the input and label tensors are filled already. */
+/* One training step on exactly `batch` samples. samples and labels may be NULL: the input and label tensors are filled
+ * already. */
 int nitic_step(nitic_session *session, const uint8_t *samples, const int32_t *labels, nitic_metrics *metrics);
 /* The next three take 1 to `batch` samples; the missing rows repeat these and count for nothing. */
-int nitic_eval(nitic_session *session, const uint8_t *samples, const int32_t *labels, int32_t count, nitic_metrics *metrics);
+int nitic_eval(nitic_session *session, const uint8_t *samples, const int32_t *labels, int32_t count,
+               nitic_metrics *metrics);
 /* logits: count x classes mantissas at *exponent. Either may be NULL. */
 int nitic_predict(nitic_session *session, const uint8_t *samples, int32_t count, int8_t *logits, int32_t *exponent);
 /* Sets every `top` from one batch. */
 int nitic_calibrate(nitic_session *session, const uint8_t *samples, int32_t count);
 
-/* A checkpoint holds state, progress and configuration. Saving replaces `path` in one go or leaves it as it was; loading changes
- * the session only when the whole file is good. nitic_checkpoint_probe says whether a save to `path` could work. */
+/* A checkpoint holds state, progress and configuration. Saving replaces `path` in one go or leaves it as it was;
+ * loading changes the session only when the whole file is good. nitic_checkpoint_probe says whether a save to `path`
+ * could work. */
 int nitic_checkpoint_save(nitic_session *session, const char *path);
 int nitic_checkpoint_load(nitic_session *session, const char *path);
 int nitic_checkpoint_probe(const char *path);
@@ -168,7 +180,10 @@ int nitic_checkpoint_probe(const char *path);
 /* The order in which epoch `epoch` of a run with `seed` visits `count` samples: order[0 .. count). */
 int nitic_shuffle(int64_t count, int64_t seed, int64_t epoch, int64_t *order);
 
-/* A learning rate for batches of `batch`: the loss's 2^floor(log2 N) / N is folded in. text * that = m * 2^-k, m odd below 256. */
+/* A learning rate for batches of `batch`: the loss's 2^floor(log2 N) / N is folded in. text * that = m * 2^-k, m odd
+ * below 256. */
 int nitic_scaled_rate(const char *text, int32_t batch, int32_t *m, int32_t *k);
+
+#pragma GCC visibility pop
 
 #endif

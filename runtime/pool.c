@@ -16,7 +16,8 @@
 
 enum { SPINS = 4096, SPINS_CROWDED = 32 };
 
-/* A counter to wait on. Whoever changes it looks for sleepers after, whoever sleeps says so before it looks at the counter. */
+/* A counter to wait on. Whoever changes it looks for sleepers after, whoever sleeps says so before it looks at the
+ * counter. */
 typedef struct {
   alignas(64) _Atomic uint32_t generation;
   _Atomic int32_t sleepers;

@@ -33,7 +33,8 @@ static int compare_items(const void *a, const void *b) {
 }
 
 /* The shuffle: sample i gets the 64-bit key w0 + 2^32 w1, w = Philox4x32-10 with key = seed and
- * counter = (i low, i high, SHUFFLE_STREAM, epoch); samples are visited by rising key, by rising i where keys are equal. */
+ * counter = (i low, i high, SHUFFLE_STREAM, epoch); samples are visited by rising key, by rising i where keys are
+ * equal. */
 int nitic_shuffle(int64_t count, int64_t seed, int64_t epoch, int64_t *order) {
   if (count < 1)
     return NITIC_OK;

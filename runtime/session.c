@@ -70,8 +70,8 @@ static size_t count_buffers(const nitic_function *function) {
 
 static int bind_functions(nitic_session *s) {
   const nitic_variant *v = s->variant;
-  size_t count =
-      count_buffers(&v->train_step) + count_buffers(&v->eval_step) + count_buffers(&v->predict) + count_buffers(&v->calibrate);
+  size_t count = count_buffers(&v->train_step) + count_buffers(&v->eval_step) + count_buffers(&v->predict) +
+                 count_buffers(&v->calibrate);
   s->addresses = calloc(count + 1, sizeof *s->addresses);
   if (!s->addresses)
     return nitic_fail(NITIC_RUNTIME, "no memory for %zu buffer addresses", count);

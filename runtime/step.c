@@ -1,5 +1,5 @@
-/* step.c: the step loop. Training happens here and in the kernels, and nowhere is there a float: this file compiles with
- * -mgeneral-regs-only. */
+/* step.c: the step loop. Training happens here and in the kernels, and nowhere is there a float: this file compiles
+ * with -mgeneral-regs-only. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -12,8 +12,8 @@ typedef struct {
   _Atomic int32_t failed_call; /* index + 1 of a call that failed, 0 = none */
 } run_state;
 
-/* Every thread makes every call, with its share of the units; a barrier stands between two calls. After a failure the rest
- * still runs: stopping early would leave other threads alone in a barrier. */
+/* Every thread makes every call, with its share of the units; a barrier stands between two calls. After a failure the
+ * rest still runs: stopping early would leave other threads alone in a barrier. */
 static void run_calls(void *argument, int thread) {
   run_state *run = argument;
   void **buffers = run->function->buffers;
@@ -43,7 +43,8 @@ static void fill_input(nitic_session *s, const uint8_t *samples, int32_t count) 
   if (samples)
     memcpy(s->input, samples, (size_t)count * s->sample_bytes);
   for (int32_t row = count; row < s->program->batch; row++)
-    memcpy(s->input + (size_t)row * s->sample_bytes, s->input + (size_t)(row % count) * s->sample_bytes, s->sample_bytes);
+    memcpy(s->input + (size_t)row * s->sample_bytes, s->input + (size_t)(row % count) * s->sample_bytes,
+           s->sample_bytes);
 }
 
 static void fill_label(nitic_session *s, const int32_t *labels, int32_t count) {

@@ -21,7 +21,8 @@ static bool os_saves(uint32_t mask) {
   return osxsave && (saved_registers() & mask) == mask;
 }
 
-/* Bits of CPUID leaf 7: AVX2 5; AVX512 F 16, BW 30, VL 31 of EBX; VNNI 11 of ECX. XCR0: SSE 1, AVX 2, AVX-512 5 to 7. */
+/* Bits of CPUID leaf 7: AVX2 5; AVX512 F 16, BW 30, VL 31 of EBX; VNNI 11 of ECX. XCR0: SSE 1, AVX 2, AVX-512 5 to 7.
+ */
 static bool has_leaf7(uint32_t ebx, uint32_t ecx, uint32_t registers) {
   uint32_t a, b, c, d;
   bool cpu = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & ebx) == ebx && (c & ecx) == ecx;
@@ -55,7 +56,8 @@ static int choose_named(const nitic_program *program, const char *name, const ni
     if (strcmp(program->variants[i].name, name) != 0)
       continue;
     if (!nitic_variant_supported(name))
-      return nitic_fail(NITIC_UNSUPPORTED, "variant %s needs instructions that this CPU or its operating system lacks", name);
+      return nitic_fail(NITIC_UNSUPPORTED, "variant %s needs instructions that this CPU or its operating system lacks",
+                        name);
     *variant = &program->variants[i];
     return NITIC_OK;
   }

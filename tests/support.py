@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from xdsl.dialects.test import TestOp
+from xdsl.ir import Attribute
+
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, exponent, f32, i8, i16, i32, i64, range_, tensor, u8
 from nitic.numerics import Array
-from xdsl.dialects.test import TestOp
-from xdsl.ir import Attribute
 
 _ELEMENTS = {str(dtype_of(e)): e for e in (u8, i8, i16, i32, i64, f32)}
 SCALARS = {"exponent": exponent, "range": range_}

@@ -41,7 +41,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "R": n.round_nearest,
     "P": n.round_pseudo_stochastic,
     "round_shift int8": n.round_shift,
-    "stochastic(x, s, seed, stream, step)": lambda x, s, seed, stream, step: n.round_stochastic(x, s, seed, stream, step),
+    "stochastic(x, s, seed, stream, step)": n.round_stochastic,
     "philox(index, stream, step, seed)": n.philox,
     "requantise(acc, e)": n.requantise,
     "requantise(acc, e, 15, 32767)": lambda a, e: n.requantise(a, e, 15, n.INT16_LIMIT),

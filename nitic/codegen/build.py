@@ -36,22 +36,11 @@ AVX512_VNNI = Target("avx512vnni", "x86-64-v4", ("+avx512vnni", "-prefer-256-bit
 TARGETS = {target.name: target for target in (PORTABLE, AVX512_VNNI)}
 
 
-def _passes() -> Sequence[Any]:
-    transform = tirx.transform
-    return (
-        transform.FlattenBuffer(),
-        transform.StmtSimplify(),
-        transform.RemoveNoOp(),
-        transform.CommonSubexprElim(),
-        transform.LowerIntrin(),
-    )
-
-
 def compile_module(kernels: Sequence[Kernel], target: Target) -> Any:
-    """The LLVM module of some kernels, as TVM holds it."""
+    """The LLVM module of some kernels, as TVM holds it. TVM simplifies nothing: LLVM does it better and faster."""
     tvm_target = target.tvm_target()
     module = tirx.transform.BindTarget(tvm_target)(tvm.IRModule({kernel.name: kernel.function for kernel in kernels}))
-    return tvm.get_global_func("target.build.llvm")(tvm.ir.transform.Sequential(_passes())(module), tvm_target)
+    return tvm.get_global_func("target.build.llvm")(tirx.transform.LowerIntrin()(module), tvm_target)
 
 
 def write_object(kernels: Sequence[Kernel], target: Target, path: Path) -> None:

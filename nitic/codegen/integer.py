@@ -64,6 +64,20 @@ def pseudo_stochastic(shift: Expr, dtype: str = "int32", lanes: int = 1) -> Roun
     return rounding
 
 
+def stochastic(shift: Expr, seed: Expr, step: Expr, stream: int) -> Callable[[Expr, Expr], Expr]:
+    """Of int32 scalars and their element index, 0 <= s <= 30: one more where the discarded bits exceed Philox's."""
+    mask = tir.let((tir.constant(1) << shift) - 1)
+
+    def rounding(x: Expr, index: Expr) -> Expr:
+        word = philox(index, stream, step, seed)[0]
+        magnitude = tir.let(tir.absolute(x))
+        up = (magnitude & mask) > (tir.reinterpret(word, "int32") & mask)
+        q = tir.let((magnitude >> shift) + tir.cast(up, "int32"))
+        return tir.select(x < 0, -q, q)
+
+    return rounding
+
+
 ROUNDINGS = {"nearest": nearest, "pseudo_stochastic": pseudo_stochastic}
 
 
@@ -90,17 +104,36 @@ def align(exponent: Expr, target: Expr, lanes: int = 1) -> Rounding:
 
 
 def philox(index: Expr, stream: int, step: Expr, seed: Expr) -> Sequence[Expr]:
-    """Philox4x32-10: four uint32 words for an int64 element index; step is int32, seed int64."""
-    index, seed = tir.cast(index, "uint64"), tir.cast(seed, "uint64")
-    c = [_low(index), _high(index), tir.constant(stream, "uint32"), tir.cast(step, "uint32")]
+    """Philox4x32-10: four uint32 words for an element index; index and step are int32, seed int64."""
+    seed = tir.cast(seed, "uint64")
+    # What is known here stays a number: TVM would fold it without wrapping.
+    c: list[Expr] = [tir.cast(index, "uint32"), 0, stream, tir.cast(step, "uint32")]
     key = [tir.let(_low(seed)), tir.let(_high(seed))]
     for round_ in range(10):
-        p = tir.let(tir.cast(c[0], "uint64") * tir.constant(0xD2511F53, "uint64"))
-        q = tir.let(tir.cast(c[2], "uint64") * tir.constant(0xCD9E8D57, "uint64"))
+        p, q = (_product(word, factor) for word, factor in ((c[0], 0xD2511F53), (c[2], 0xCD9E8D57)))
         weyl = [(constant * round_) & 0xFFFFFFFF for constant in (0x9E3779B9, 0xBB67AE85)]
         k = [word + tir.constant(add, "uint32") for word, add in zip(key, weyl, strict=True)]
-        c = [_high(q) ^ c[1] ^ k[0], _low(q), _high(p) ^ c[3] ^ k[1], _low(p)]
+        c = [_word(_high(q)) ^ _word(c[1]) ^ k[0], _low(q), _word(_high(p)) ^ _word(c[3]) ^ k[1], _low(p)]
     return c
+
+
+def _product(word: Expr, factor: int) -> Expr:
+    """64 bits of the product of two words."""
+    if isinstance(word, int):
+        return word * factor
+    return tir.let(tir.cast(word, "uint64") * tir.constant(factor, "uint64"))
+
+
+def _low(word: Expr) -> Expr:
+    return word & 0xFFFFFFFF if isinstance(word, int) else tir.cast(word, "uint32")
+
+
+def _high(word: Expr) -> Expr:
+    return word >> 32 if isinstance(word, int) else tir.cast(word >> 32, "uint32")
+
+
+def _word(word: Expr) -> Expr:
+    return tir.constant(word, "uint32") if isinstance(word, int) else word
 
 
 def read_range(slots: Buffer) -> Expr:
@@ -109,14 +142,6 @@ def read_range(slots: Buffer) -> Expr:
     with tir.loop(0, MAX_THREADS) as slot:
         top.set(tir.maximum(top.value, slots.load(slot)))
     return tir.let(top.value)
-
-
-def _low(word: Expr) -> Expr:
-    return tir.cast(word, "uint32")
-
-
-def _high(word: Expr) -> Expr:
-    return tir.cast(word >> 32, "uint32")
 
 
 def _element(value: Expr) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from tvm.ir import PrimType
@@ -69,8 +70,17 @@ def reinterpret(value: Expr, dtype: str) -> Expr:
 
 
 def let(value: Expr) -> Expr:
-    """Compute once, here."""
-    return T.Bind(value)
+    """Compute once, here.
+
+    The value goes through a variable in memory, which LLVM makes a register: TVM's analysis looks through its own bindings again and
+    again, in time exponential in how deep they are.
+    """
+    if isinstance(value, int):
+        return value
+    dtype, lanes = dtype_of(value), lanes_of(value)
+    if dtype.startswith("bool"):
+        return T.Bind(value)
+    return register(dtype.partition("x")[0], value, lanes).value
 
 
 def select(condition: Expr, yes: Expr, no: Expr) -> Expr:
@@ -88,6 +98,14 @@ def extract(vector: Expr, lane: int) -> Expr:
     return Shuffle([vector], [lane])
 
 
+def largest_lane(vector: Expr) -> Expr:
+    """The maximum over the lanes."""
+    top = extract(vector, 0)
+    for lane in range(1, lanes_of(vector)):
+        top = let(maximum(top, extract(vector, lane)))
+    return top
+
+
 def dot_u8s8(acc: Expr, unsigned: Expr, signed: Expr) -> Expr:
     """vpdpbusd: acc (int32x16) + the dot products of 4 unsigned with 4 signed bytes in each lane. Wraps."""
     intrinsic = T.llvm_lookup_intrinsic_id("llvm.x86.avx512.vpdpbusd.512")
@@ -100,12 +118,22 @@ def lane_mask(valid: Expr, lanes: int) -> Expr:
     return T.ramp(T.IntImm("int32", 0), 1, lanes) < T.broadcast(valid, lanes)
 
 
+def every(*conditions: Expr) -> Expr:
+    """All of some scalar conditions."""
+    return reduce(T.And, conditions)
+
+
 def minimum(a: Expr, b: Expr) -> Expr:
     return T.min(a, b)
 
 
 def maximum(a: Expr, b: Expr) -> Expr:
     return T.max(a, b)
+
+
+def truncated_division(a: Expr, b: Expr) -> Expr:
+    """Towards zero; for operands that are not negative it is the floor, without the code for negative ones."""
+    return T.truncdiv(a, b)
 
 
 def absolute(value: Expr) -> Expr:
@@ -131,7 +159,10 @@ class Buffer:
         window = T.ramp(index, 1, lanes)
         if valid is None or isinstance(valid, int) and valid >= lanes:
             return self.handle[window]
-        return T.masked_load(f"{self.dtype}x{lanes}", self.handle, window, lane_mask(valid, lanes))
+        # LLVM gives the other lanes no value at all; this select is free.
+        mask = lane_mask(valid, lanes)
+        loaded = T.masked_load(f"{self.dtype}x{lanes}", self.handle, window, mask)
+        return select(mask, loaded, constant(0, self.dtype, lanes))
 
     def store(self, index: Expr, value: Expr, valid: Expr = None) -> None:
         """Write the lanes of `value`, or the first `valid` of them, to consecutive elements."""

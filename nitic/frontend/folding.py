@@ -13,9 +13,9 @@ from nitic.numerics import Array
 
 # None of these is random, reads a file or has a subgraph.
 FOLDABLE = frozenset(
-    "Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Flatten Floor Gather Greater Identity Less Max Min Mod Mul "
-    "Neg Not Or ReduceMax ReduceMin ReduceProd ReduceSum Reshape Size Slice Split Sqrt Squeeze Sub Tile Transpose "
-    "Unsqueeze Where".split()
+    {"Abs", "Add", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten", "Floor", "Gather"}
+    | {"Identity", "Max", "Min", "Mod", "Mul", "Neg", "ReduceProd", "Reshape", "Slice", "Sqrt", "Squeeze", "Sub"}
+    | {"Tile", "Transpose", "Unsqueeze", "Where"}
 )
 MAX_ELEMENTS = 2**28
 
@@ -80,3 +80,9 @@ def integers(array: Array) -> tuple[int, ...]:
     if array.ndim > 1 or array.dtype.kind not in "iu":
         raise NodeError(f"expected a list of integers, found {array.dtype} {list(array.shape)}")
     return tuple(int(v) for v in array.flat)
+
+
+def shape_constant(node: Node, shape: tuple[int, ...], name: str) -> Constant:
+    """The result of a Shape node: all of the shape, or the dimensions from start to end."""
+    first, last = node.get("start", 0), node.get("end", len(shape))
+    return Constant(np.asarray(shape[first:last], np.int64), name)

@@ -1,5 +1,6 @@
 """Reads an ONNX file and its sidecars. Whatever is wrong with them becomes a CompileError."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -31,9 +32,24 @@ def _parse(path: Path) -> onnx.ModelProto:
     except DecodeError as error:
         message = f"is truncated or not an ONNX file: its {len(data)} bytes do not parse as a protobuf"
         raise CompileError(path.name, message) from error
+    for text in _texts(model.graph):
+        if not isinstance(text, str):  # protobuf gives bytes where a text is not UTF-8
+            raise CompileError(path.name, f"is corrupt: the name {text!r} is not UTF-8")
     if not model.graph.node:
         raise CompileError(path.name, f"has no operators: its {len(data)} bytes hold an empty graph")
     return model
+
+
+def _texts(graph: onnx.GraphProto) -> Iterator[object]:
+    """Every text that the importer reads."""
+    for value in (*graph.initializer, *graph.input, *graph.output):
+        yield value.name
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+        yield from (text for entry in node.metadata_props for text in (entry.key, entry.value))
+    for value in graph.input:
+        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
 
 
 def _load_external_data(model: onnx.ModelProto, path: Path) -> None:

@@ -59,7 +59,7 @@ class NetworkWriter:
 
     def dropout(self, ratio: float) -> None:
         name = f"dropout{len(self.nodes)}"
-        self.initializers.append(numpy_helper.from_array(np.float32(ratio), f"{name}.ratio"))
+        self.initializers.append(numpy_helper.from_array(np.asarray(ratio, np.float32), f"{name}.ratio"))
         self._append("Dropout", name, self.shape, [f"{name}.ratio"])
 
     def model(self) -> onnx.ModelProto:
@@ -75,9 +75,10 @@ class NetworkWriter:
     def _append(
         self, op: str, name: str, shape: tuple[int, ...], inputs: list[str] | None = None, **attributes: int | list[int]
     ) -> None:
-        output = f"{name}.out"
-        self.nodes.append(helper.make_node(op, [self.value, *(inputs or [])], [output], name=name, **attributes))
-        self.value, self.shape = output, shape
+        node = helper.make_node(op, [self.value, *(inputs or [])], [f"{name}.out"], name=name)
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self.nodes.append(node)
+        self.value, self.shape = node.output[0], shape
 
     def _parameters(self, name: str, weight_shape: tuple[int, ...], bias: bool) -> list[str]:
         """Xavier-uniform weights (Glorot and Bengio 2010, eq. 16) and zero biases."""

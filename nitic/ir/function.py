@@ -1,4 +1,4 @@
-"""Functions of a program. Every argument and result has a name and a role; an updated result has its argument's name."""
+"""Functions of a program. Arguments and results have names and roles; an updated result has its argument's name."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, BlockArgument, Region, SSAValue
+
+from nitic.errors import CompileError, ExitCode
+from nitic.ir.op import value_name
 
 STATE_ROLES = ("weight", "master", "velocity", "exponent", "statistic")
 
@@ -26,11 +29,11 @@ def functions(module: ModuleOp) -> Iterator[FuncOp]:
 
 
 def function(module: ModuleOp, name: str) -> FuncOp:
-    """The function of a module with a name. Raises KeyError."""
+    """The function of a module with a name. Raises CompileError."""
     for candidate in functions(module):
         if candidate.sym_name.data == name:
             return candidate
-    raise KeyError(name)
+    raise CompileError("", f"the module has no function @{name}", exit_code=ExitCode.USAGE)
 
 
 def new_function(
@@ -43,14 +46,6 @@ def new_function(
     func = FuncOp(name, ([type_ for _, type_ in arguments], [type_ for _, type_ in results]), Region(block))
     _label(func, [label for label, _ in arguments], [label for label, _ in results])
     return func
-
-
-def value_name(name: str) -> str:
-    """A name as the text form can spell it; xdsl drops a trailing _<number>, so none is left."""
-    spelt = "".join(c if c.isalnum() or c in "_$.-" else "." for c in name)
-    spelt = spelt if spelt[:1].isalpha() or spelt[:1] in "_$.-" else f"_{spelt}"
-    head, _, tail = spelt.rpartition("_")
-    return f"{head}.{tail}" if head and tail.isdigit() else spelt
 
 
 def argument_labels(func: FuncOp) -> list[Label]:

@@ -3,11 +3,23 @@
 Generic machinery (passes, interpreter, verifier) never names an operator: it asks through this class.
 """
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
-from xdsl.dialects.builtin import DenseArrayBase, FloatAttr, IntegerAttr, LocationAttr, NameLoc, NoneAttr, StringAttr, UnknownLoc, f64, i64
+from xdsl.dialects.builtin import (
+    DenseArrayBase,
+    FloatAttr,
+    IntegerAttr,
+    LocationAttr,
+    NameLoc,
+    NoneAttr,
+    StringAttr,
+    UnknownLoc,
+    f64,
+    i64,
+)
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 from xdsl.irdl import IRDLOperation, traits_def
 from xdsl.parser import Parser
@@ -75,7 +87,7 @@ class NnOp(IRDLOperation, ABC):
         return None
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> "NnOp":
-        """This float operator over integer operands: by default the same operator. `emit` inserts what it needs besides."""
+        """This float operator over integer operands: the same operator, unless it needs what `emit` inserts."""
         properties = {key: to_property(value) for key, value in self.properties.items()}
         return type(self).of(*operands, **properties)
 
@@ -104,10 +116,14 @@ class NnOp(IRDLOperation, ABC):
         """The ONNX node that the operator comes from, or an empty string."""
         return self.location.desc.data if isinstance(self.location, NameLoc) else ""
 
-    def ints(self, name: str) -> tuple[int, ...]:
+    def ints(self, name: str, count: int | None = None) -> tuple[int, ...]:
+        """A property that holds numbers. Raises VerifyException where they are not `count`."""
         attribute = self.properties[name]
         assert isinstance(attribute, DenseArrayBase)
-        return tuple(int(v) for v in attribute.get_values())
+        values = tuple(_ints(attribute))
+        if count not in (None, len(values)):
+            raise VerifyException(f"{name} holds {count} numbers, not {list(values)}")
+        return values
 
     def verify_(self) -> None:
         for found, expected in zip(self.result_types, self.infer_types(), strict=True):
@@ -138,6 +154,21 @@ def location(name: str) -> LocationAttr:
     return NameLoc(StringAttr(name), NoneAttr()) if name else UnknownLoc()
 
 
+def value_name(name: str) -> str:
+    """A name as the text form can spell it. xdsl tells equal names apart by _<number>, so ours have no such end."""
+    spelt = re.sub(r"[^A-Za-z0-9_$.-]+", ".", name).strip(".")
+    spelt = re.sub(r"_(\d+)$", r".\1", spelt)
+    return spelt if re.match(r"[A-Za-z_$.-]", spelt) else f"_{spelt}"
+
+
+def place(op: Operation, origin: LocationAttr) -> None:
+    """Says which ONNX node an operator comes from, and calls its results %<node>.<operator>."""
+    op.location = origin
+    node = origin.desc.data if isinstance(origin, NameLoc) else ""
+    for result in op.results:
+        result.name_hint = value_name(f"{node}.{op.name.split('.')[-1]}")
+
+
 def to_attribute(value: Property) -> Attribute:
     match value:
         case int():
@@ -157,7 +188,7 @@ def to_property(attribute: Attribute) -> Property:
         case StringAttr():
             return attribute.data
         case DenseArrayBase():
-            return list(attribute.get_values())
+            return _ints(attribute)
         case _:
             raise VerifyException(f"{attribute} is not a property of an operator")
 
@@ -178,8 +209,15 @@ def parse_properties(parser: Parser) -> dict[str, Attribute]:
     return properties
 
 
+def _ints(attribute: DenseArrayBase) -> list[int]:
+    values: Iterator[float] | Iterator[int] = attribute.iter_values()  # pyright: ignore[reportAttributeAccessIssue]
+    return [int(v) for v in values]
+
+
 def _spelt(value: Property) -> str:
-    """As _parse_property reads it: a word stands bare, any other text in quotes."""
+    """As _parse_property reads it: a word stands bare, any other text in quotes, and a float has a point."""
+    if isinstance(value, float):
+        return str(value) if "." in str(value) else str(value).replace("e", ".0e")
     return f'"{value}"' if isinstance(value, str) and not value.isidentifier() else str(value)
 
 

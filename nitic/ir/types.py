@@ -3,9 +3,21 @@
 from collections.abc import Sequence
 
 import numpy as np
-from xdsl.dialects.builtin import FixedBitwidthType, IntegerType, NoneAttr, Signedness, TensorType, f32, i8, i16, i32, i64
+from xdsl.dialects.builtin import (
+    FixedBitwidthType,
+    IntegerType,
+    NoneAttr,
+    Signedness,
+    TensorType,
+    f32,
+    i8,
+    i16,
+    i32,
+    i64,
+)
 from xdsl.ir import Attribute, ParametrizedAttribute, SSAValue, TypeAttribute
 from xdsl.irdl import irdl_attr_definition
+from xdsl.utils.exceptions import VerifyException
 
 from nitic.numerics import Array
 
@@ -50,9 +62,10 @@ def tensor(shape: Sequence[int], element: Attribute, encoding: Attribute | None 
 
 
 def tensor_type(value: SSAValue | Attribute) -> Tensor:
+    """Raises VerifyException where it is no tensor."""
     attribute = value.type if isinstance(value, SSAValue) else value
     if not isinstance(attribute, TensorType):
-        raise TypeError(f"expected a tensor, found {attribute}")
+        raise VerifyException(f"expected a tensor, found {attribute}")
     return attribute
 
 
@@ -60,8 +73,12 @@ def is_tensor(value: SSAValue | Attribute) -> bool:
     return isinstance(value.type if isinstance(value, SSAValue) else value, TensorType)
 
 
-def shape_of(value: SSAValue | Attribute) -> Shape:
-    return tuple(tensor_type(value).get_shape())
+def shape_of(value: SSAValue | Attribute, rank: int | None = None) -> Shape:
+    """Raises VerifyException where it is no tensor, or not one of the rank."""
+    shape = tuple(tensor_type(value).get_shape())
+    if rank not in (None, len(shape)):
+        raise VerifyException(f"expected a tensor of {rank} dimensions, found {shape}")
+    return shape
 
 
 def element_of(value: SSAValue | Attribute) -> Attribute:

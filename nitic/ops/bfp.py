@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, opt_prop_def, operand_def, prop_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic import numerics
@@ -89,7 +89,8 @@ class StaticShiftOp(ScalarOp):
     s = result_def(exponent)
 
     def scalar(self, *operands: int) -> int:
-        return numerics.static_shift(*operands, self.bits.value.data)
+        top, e = operands
+        return numerics.static_shift(top, e, self.bits.value.data)
 
 
 @irdl_op_definition
@@ -131,7 +132,7 @@ class ExponentOfOp(ScalarOp):
 
 @irdl_op_definition
 class RoundShiftOp(BfpOp):
-    """saturate(round(x, s)), to int8 or int16. Stochastic rounding takes the seed, the step, and a stream of its own."""
+    """saturate(round(x, s)), to int8 or int16. Stochastic rounding takes seed, step, and a stream of its own."""
 
     name = "bfp.round_shift"
     x = operand_def()
@@ -145,6 +146,8 @@ class RoundShiftOp(BfpOp):
     def infer_types(self) -> Sequence[Attribute]:
         if self.round.data not in (*numerics.ROUNDINGS, STOCHASTIC):
             raise VerifyException(f"unknown rounding '{self.round.data}'")
+        if self.to.data not in ELEMENTS:
+            raise VerifyException(f"a rounding gives i8 or i16, not '{self.to.data}'")
         if (self.round.data == STOCHASTIC) != (len(self.random) == 2 and self.stream is not None):
             raise VerifyException("a stochastic rounding takes a seed, a step and a stream; the others take none")
         return [with_element(self.x.type, ELEMENTS[self.to.data][0])]
@@ -184,7 +187,7 @@ class AlignOp(BfpOp):
 
 @irdl_op_definition
 class TopOp(BfpOp):
-    """The statistic of a stored activation after a training step: a decaying maximum (Q8) of its leading bit's exponent."""
+    """The statistic of a stored activation: a decaying maximum (Q8) of the exponent of its leading bit."""
 
     name = "bfp.top"
     top = operand_def()

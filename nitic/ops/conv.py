@@ -31,6 +31,8 @@ class Window:
 
     def output(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
         """Spatial size of the result of a kernel over an input of `size`. Raises VerifyException when it is empty."""
+        if min(*self.strides, *self.dilations) < 1 or min(self.pads) < 0:
+            raise VerifyException("strides and dilations are at least 1, and pads at least 0")
         spans = [d * (k - 1) + 1 for d, k in zip(self.dilations, kernel, strict=True)]
         padded = [size[i] + self.pads[i] + self.pads[i + 2] for i in range(2)]
         if spans[0] > padded[0] or spans[1] > padded[1]:
@@ -58,7 +60,8 @@ class ConvolutionOp(NnOp):
 
     @property
     def window(self) -> Window:
-        (sh, sw), (dh, dw), (top, left, bottom, right) = self.ints("strides"), self.ints("dilations"), self.ints("pads")
+        (sh, sw), (dh, dw) = self.ints("strides", 2), self.ints("dilations", 2)
+        top, left, bottom, right = self.ints("pads", 4)
         return Window((sh, sw), (top, left, bottom, right), (dh, dw), self.groups.value.data)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
@@ -85,7 +88,7 @@ class ConvOp(ConvolutionOp):
         return cls.of(x, w, **window.properties())
 
     def infer_types(self) -> Sequence[Attribute]:
-        return [accumulator(self.x, conv_shape(shape_of(self.x), shape_of(self.w), self.window))]
+        return [accumulator(self.x, conv_shape(shape_of(self.x, 4), shape_of(self.w, 4), self.window))]
 
     def reference(self, *operands: Array) -> Array:
         x, w = operands
@@ -115,8 +118,8 @@ class ConvDgradOp(ConvolutionOp):
         return cls.of(dy, w, size=shape_of(x)[1:3], **window.properties())
 
     def infer_types(self) -> Sequence[Attribute]:
-        n, channels = shape_of(self.dy)[0], shape_of(self.w)[3] * self.window.groups
-        shape = (n, *self.ints("size"), channels)
+        n, channels = shape_of(self.dy, 4)[0], shape_of(self.w, 4)[3] * self.window.groups
+        shape = (n, *self.ints("size", 2), channels)
         if conv_shape(shape, shape_of(self.w), self.window) != shape_of(self.dy):
             raise VerifyException(f"no convolution of {shape} by {shape_of(self.w)} gives {shape_of(self.dy)}")
         return [accumulator(self.dy, shape)]
@@ -148,8 +151,8 @@ class ConvWgradOp(ConvolutionOp):
         return cls.of(x, dy, kernel=shape_of(w)[1:3], **window.properties())
 
     def infer_types(self) -> Sequence[Attribute]:
-        oc, channels = shape_of(self.dy)[3], shape_of(self.x)[3] // self.window.groups
-        shape = (oc, *self.ints("kernel"), channels)
+        oc, channels = shape_of(self.dy, 4)[3], shape_of(self.x, 4)[3] // self.window.groups
+        shape = (oc, *self.ints("kernel", 2), channels)
         if conv_shape(shape_of(self.x), shape, self.window) != shape_of(self.dy):
             raise VerifyException(f"no convolution of {shape_of(self.x)} by {shape} gives {shape_of(self.dy)}")
         return [accumulator(self.x, shape)]

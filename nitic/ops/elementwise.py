@@ -115,7 +115,7 @@ class ReluDgradOp(NnOp):
 
 @irdl_op_definition
 class DropoutOp(NnOp):
-    """x times a Philox mask over 1 - p. Without seed and step (inference) it is the identity; its gradient is itself."""
+    """x times a Philox mask over 1 - p; its gradient is itself. Without seed and step it is the identity."""
 
     name = "nn.dropout"
     x = operand_def()
@@ -140,7 +140,7 @@ class DropoutOp(NnOp):
         return x * (masked * 2.0**-15) if is_float(x) else x * masked
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.add(e.of(self.x), e.const(-15))]
+        return [e.of(self.x) if self.stream is None else e.add(e.of(self.x), e.const(-15))]
 
     def accumulator_bound(self) -> int:
         return 127 * numerics.dropout_multiplier(self.p.value.data)
@@ -154,7 +154,7 @@ class DropoutOp(NnOp):
 
 @irdl_op_definition
 class InputMapOp(NnOp):
-    """uint8 samples to int8 mantissas at exponent -5 by one multiplier and offset per channel (last axis, or one for all)."""
+    """uint8 samples to int8 mantissas at exponent -5, by a multiplier and an offset per channel or one for all."""
 
     name = "nn.input_map"
     x = operand_def()
@@ -176,5 +176,3 @@ class InputMapOp(NnOp):
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
-
-

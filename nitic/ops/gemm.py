@@ -1,7 +1,6 @@
 """Matrix products of a linear layer: x (M, K) by w (N, K), and the two gradients."""
 
 from collections.abc import Sequence
-
 from typing import ClassVar
 
 from xdsl.ir import Attribute
@@ -23,7 +22,9 @@ class ProductOp(NnOp):
         a, b = (shape_of(operand) for operand in self.operands)
         i, j = self.CONTRACTED
         if len(a) != 2 or len(b) != 2 or a[i] != b[j]:
-            raise VerifyException(f"cannot multiply {a} by {b}: axis {i} of the first must match axis {j} of the second")
+            raise VerifyException(
+                f"cannot multiply {a} by {b}: axis {i} of the first must match axis {j} of the second"
+            )
         return [accumulator(self.operands[0], (a[1 - i], b[1 - j]))]
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:

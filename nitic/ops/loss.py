@@ -8,7 +8,7 @@ from xdsl.irdl import irdl_op_definition, operand_def, result_def, var_operand_d
 from xdsl.utils.exceptions import VerifyException
 
 from nitic import numerics
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, is_float, like
+from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, is_float, like
 from nitic.ir.types import element_of, f32, i32, i64, shape_of, tensor
 from nitic.numerics import Array
 from nitic.ops.bfp import ExponentOfOp
@@ -18,8 +18,8 @@ from nitic.ops.bfp import ExponentOfOp
 class CrossEntropyOp(NnOp):
     """(dlogits, loss, correct) of logits (N, C) and labels (N); in integers also the exponent of the logits.
 
-    dlogits is (softmax - onehot) * 2^-floor(log2 N); the learning rate takes the rest of 1 / N. The loss is the sum over the
-    batch in bits, in Q8. A row with label -1 counts for nothing.
+    dlogits is (softmax - onehot) * 2^-floor(log2 N); the learning rate takes the rest of 1 / N. The loss is the sum
+    over the batch in bits, in Q8. A row with label -1 counts for nothing.
     """
 
     name = "nn.cross_entropy"

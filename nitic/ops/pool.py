@@ -24,9 +24,12 @@ class PoolOp(NnOp):
     pads = prop_def(DenseArrayBase[I64])
 
     def pooled(self, x: Shape) -> Shape:
-        kernel, (sh, sw), (top, left, bottom, right) = self.ints("kernel"), self.ints("strides"), self.ints("pads")
+        kernel, (sh, sw) = self.ints("kernel", 2), self.ints("strides", 2)
+        top, left, bottom, right = self.ints("pads", 4)
         if top >= kernel[0] or bottom >= kernel[0] or left >= kernel[1] or right >= kernel[1]:
-            raise VerifyException(f"pads {[top, left, bottom, right]} leave windows of {list(kernel)} that see only padding")
+            raise VerifyException(
+                f"pads {[top, left, bottom, right]} leave windows of {list(kernel)} that see only padding"
+            )
         size = Window((sh, sw), (top, left, bottom, right)).output((x[1], x[2]), (kernel[0], kernel[1]))
         return (x[0], *size, x[3])
 
@@ -60,8 +63,8 @@ class PoolDgradOp(PoolOp):
     size = prop_def(DenseArrayBase[I64])
 
     def input_shape(self, dy: SSAValue) -> Shape:
-        n, _, _, c = shape_of(dy)
-        shape = (n, *self.ints("size"), c)
+        n, _, _, c = shape_of(dy, 4)
+        shape = (n, *self.ints("size", 2), c)
         if self.pooled(shape) != shape_of(dy):
             raise VerifyException(f"no pool of {shape} gives {shape_of(dy)}")
         return shape
@@ -80,7 +83,7 @@ class MaxPoolOp(PoolOp):
     index = result_def()
 
     def infer_types(self) -> Sequence[Attribute]:
-        shape, (kh, kw) = self.pooled(shape_of(self.x)), self.ints("kernel")
+        shape, (kh, kw) = self.pooled(shape_of(self.x, 4)), self.ints("kernel")
         if kh * kw > 128:
             raise VerifyException(f"a max pool window holds at most 128 elements, not {kh}x{kw}")
         return [like(self.x, shape), tensor(shape, i8)]
@@ -110,6 +113,8 @@ class MaxPoolDgradOp(PoolDgradOp):
 
     def infer_types(self) -> Sequence[Attribute]:
         shape = self.input_shape(self.dy)
+        if shape_of(self.index) != shape_of(self.dy):
+            raise VerifyException(f"places of {shape_of(self.index)} do not fit an error of {shape_of(self.dy)}")
         return [accumulator(self.dy, shape) if self.overlaps else like(self.dy, shape)]
 
     def reference(self, *operands: Array) -> Array:
@@ -132,7 +137,7 @@ class AveragePoolOp(PoolOp):
     y = result_def()
 
     def infer_types(self) -> Sequence[Attribute]:
-        return [accumulator(self.x, self.pooled(shape_of(self.x)))]
+        return [accumulator(self.x, self.pooled(shape_of(self.x, 4)))]
 
     def count(self) -> int:
         kh, kw = self.ints("kernel")

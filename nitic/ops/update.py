@@ -18,7 +18,6 @@ from nitic.ir.types import shape_of
 from nitic.numerics import Array
 from nitic.ops.bfp import ExponentOfOp, RangeOp
 
-
 FLOAT_LAST_PLACE = -7  # a float weight has no last bit: take that of a weight below 1
 
 
@@ -30,6 +29,8 @@ class UpdateOp(NnOp):
     UPDATES: ClassVar[Sequence[tuple[int, int]]] = ((0, 0),)
 
     def infer_types(self) -> Sequence[Attribute]:
+        if self.round.data not in numerics.ROUNDINGS:
+            raise VerifyException(f"unknown rounding '{self.round.data}'")
         dw = shape_of(self.operands[self.ACCUMULATORS[0]])
         if dw != shape_of(self.operands[0]):
             raise VerifyException(f"a gradient of {dw} does not fit {shape_of(self.operands[0])}")
@@ -91,7 +92,8 @@ class UpdateMomentumOp(UpdateOp):
         if is_float(master):
             v = velocity * (momentum / 256) + dw * (m * 2.0**-k) + master * (2.0**-decay if decay <= 70 else 0)
             return master - v, v
-        em, e_dw, *rates = (int(v) for v in (*scales, m, k, momentum, decay))
+        em, e_dw = (int(v) for v in scales)
+        rates = (int(m), int(k), int(momentum), int(decay))
         return numerics.update_momentum(master, velocity, em, dw, e_dw, *rates, self.round.data)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
@@ -118,5 +120,3 @@ class UpdateNitiOp(UpdateOp):
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return UpdateNitiOp.of(*operands, emit(RangeOp.of(operands[1])), round=self.round.data)
-
-

@@ -1,6 +1,6 @@
 """assign-layouts: the physical form of every operand that a variant's kernels want otherwise than row-major.
 
-Packing is explicit: an nn.pack before its first reader, a kernel of its own, whose result is a buffer that plan-memory sees.
+Packing is explicit: an nn.pack before its first reader, a kernel of its own, whose result plan-memory sees.
 """
 
 from dataclasses import dataclass
@@ -12,16 +12,15 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.codegen.layout import Layout, Padded
 from nitic.codegen.select import operand_layouts
-from nitic.errors import CompileError, ExitCode
 from nitic.ir.function import functions
-from nitic.ir.op import NnOp
+from nitic.ir.op import NnOp, place
 from nitic.ops.bfp import RoundShiftOp
 from nitic.ops.elementwise import DropoutOp, ReluOp
 from nitic.ops.fused import FusedOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
-from nitic.passes.base import NiticPass
+from nitic.passes.base import NiticPass, option_error
 from nitic.passes.fuse import make_group
 
 Packed = dict[tuple[SSAValue, Layout], SSAValue]
@@ -38,8 +37,7 @@ class AssignLayouts(NiticPass):
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
-            message = f"unknown variant '{self.variant}'; the variants are {', '.join(VARIANTS)}"
-            raise CompileError("assign-layouts", message, exit_code=ExitCode.USAGE)
+            raise option_error(self, f"unknown variant '{self.variant}'; the variants are {', '.join(VARIANTS)}")
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
@@ -49,8 +47,8 @@ class AssignLayouts(NiticPass):
 def assign(func: FuncOp, variant: str) -> None:
     packed: Packed = {}
     for group in [op for op in func.body.block.ops if isinstance(op, FusedOp)]:
-        for op in group.members:
-            for operand, layout in _wanted(op, variant) if isinstance(op, NnOp) else ():
+        for op in [op for op in group.members if isinstance(op, NnOp)]:
+            for operand, layout in _wanted(op, variant):
                 _use_packed(group, op, operand, layout, packed)
 
 
@@ -66,8 +64,8 @@ def _use_packed(group: FusedOp, op: NnOp, operand: SSAValue, layout: Layout, pac
     source = group.operands[operand.index]
     if (source, layout) not in packed:
         pack = PackOp.of(source, layout=str(layout))
-        pack.location = group.location
-        copy = make_group([pack])
+        place(pack, group.location)
+        copy = make_group([pack], [pack.result])
         Rewriter.insert_op(copy, InsertPoint.before(group))
         packed[source, layout] = copy.results[0]
     copy = packed[source, layout]

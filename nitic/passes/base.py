@@ -1,5 +1,6 @@
 """What a pass is: a name, options as fields, the invariants of the stages before and after, and `apply`."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -8,7 +9,7 @@ from typing import ClassVar
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.errors import CompileError
+from nitic.errors import CompileError, ExitCode
 from nitic.ir.op import NnOp
 
 Invariant = Callable[[ModuleOp], None]
@@ -44,6 +45,21 @@ class NiticPass(ABC):
         """The pass as `nitic opt --passes` spells it."""
         options = ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
         return f"{self.name}{{{options}}}" if options else self.name
+
+
+def option_value(kind: type[NiticPass], option: str, text: str) -> int | str:
+    """What an option's text means. Raises CompileError."""
+    types = {field.name: field.type for field in fields(kind)}
+    if types[option] is not int:
+        return text
+    if not re.fullmatch(r"-?[0-9]+", text):
+        raise option_error(kind, f"option '{option}' is a whole number, not '{text}'")
+    return int(text)
+
+
+def option_error(pass_: NiticPass | type[NiticPass], message: str) -> CompileError:
+    """A CompileError about how a pass is called."""
+    return CompileError(pass_.name, message, exit_code=ExitCode.USAGE)
 
 
 def error_at(op: NnOp, message: str, note: str = "") -> CompileError:

@@ -1,7 +1,7 @@
 """check-range: the proof that no accumulator overflows.
 
-Every int32 accumulator is bounded by 2^30, bias and alignment included: rounding needs that head-room. A longer weight gradient
-becomes int64, which its kernel fills from int32 chunks; anything else that is too long is refused.
+Every int32 accumulator is bounded by 2^30, bias and alignment included: rounding needs that head-room. A longer weight
+gradient becomes int64, which its kernel fills from int32 chunks; anything else that is too long is refused.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,12 @@
 """fuse: which operators become one kernel.
 
-A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that result;
-a rounding takes the point-wise operators behind it. Nothing moves across a bfp.range: its value is known only when the whole
-tensor is. Scalars cost nothing, so each is computed in the first kernel that needs it. A group must be convex, which is that
-the graph of groups has no cycle.
+A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
+result; a rounding takes the point-wise operators behind it. Nothing moves across a bfp.range: its value is known only
+when the whole tensor is. Scalars cost nothing, so each is computed in the first kernel that needs it. A group must be
+convex, which is that the graph of groups has no cycle.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -102,7 +102,9 @@ class Grouping:
     def _groups(self, values: Iterable[SSAValue]) -> set[int]:
         """The groups, of tensor work, that use one of the values."""
         users = [use.operation for value in values for use in value.uses if use.operation is not self.end]
-        return {self.group[user] for user in users if not all(isinstance(op, SUNK) for op in self.members[self.group[user]])}
+        return {
+            self.group[user] for user in users if not all(isinstance(op, SUNK) for op in self.members[self.group[user]])
+        }
 
     def _materialise(self, ops: list[Operation]) -> None:
         """Moves a group to the end of the function, into an nn.fused."""
@@ -114,11 +116,11 @@ class Grouping:
         Rewriter.insert_op(make_group(ops), InsertPoint.before(self.end))
 
 
-def make_group(ops: list[Operation]) -> FusedOp:
-    """An nn.fused of detached operators in program order."""
+def make_group(ops: list[Operation], yielded: Sequence[OpResult] = ()) -> FusedOp:
+    """An nn.fused of detached operators in program order: it yields what others use, or else `yielded`."""
     inside = set(ops)
     inputs = list(dict.fromkeys(v for op in ops for v in op.operands if v.owner not in inside))
-    outputs = [r for op in ops for r in op.results if any(use.operation not in inside for use in r.uses)]
+    outputs = [r for op in ops for r in op.results if any(use.operation not in inside for use in r.uses)] or yielded
     block = Block(arg_types=[value.type for value in inputs])
     types = [value.type for value in outputs]
     group = FusedOp.create(operands=inputs, result_types=types, regions=[Region(block)])
@@ -135,5 +137,3 @@ def make_group(ops: list[Operation]) -> FusedOp:
 
 def _definers(op: Operation) -> list[Operation]:
     return [operand.op for operand in op.operands if isinstance(operand, OpResult)]
-
-

@@ -17,8 +17,10 @@ class InferShapes(NiticPass):
 
     name = "infer-shapes"
 
-    def check(self, module: ModuleOp, invariants: object) -> None:
+    def run(self, module: ModuleOp) -> None:
         """Nothing is checked beforehand: a module whose shapes are wrong is what this pass mends or refuses."""
+        self.apply(module)
+        self.check(module, self.ensures)
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
@@ -30,6 +32,7 @@ class InferShapes(NiticPass):
 
 def infer(op: NnOp) -> None:
     try:
+        op.get_irdl_definition().verify(op)
         types = op.infer_types()
     except VerifyException as error:
         raise error_at(op, str(error), "raised by infer-shapes; rerun with --print-before=infer-shapes") from error

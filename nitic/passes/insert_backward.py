@@ -8,7 +8,7 @@ from xdsl.ir import SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import Label, arguments, function, results, return_of, set_results
-from nitic.ir.op import NnOp, NoGradient
+from nitic.ir.op import NnOp, NoGradient, place
 from nitic.ops.loss import CrossEntropyOp
 from nitic.passes.base import NiticPass, error_at
 
@@ -62,7 +62,7 @@ class Tape:
             gradient.erase()
             return
         assert self.current is not None
-        gradient.location = self.current.location
+        place(gradient, self.current.location)
         Rewriter.insert_op(gradient, InsertPoint.before(self.end))
         self.pass_on(value, gradient.result)
 
@@ -74,5 +74,3 @@ class Tape:
         if value in self.errors:
             raise error_at(self.current, "shares its input with another node; branches are not supported yet")
         self.errors[value] = error
-
-

@@ -10,6 +10,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.errors import CompileError
 from nitic.ir.function import Label, add_argument, function, results, return_of, set_results
+from nitic.ir.op import place
 from nitic.ir.types import i32, i64, shape_of, tensor
 from nitic.ops.elementwise import DropoutOp
 from nitic.ops.loss import CrossEntropyOp
@@ -40,6 +41,7 @@ def add_loss(func: FuncOp) -> None:
     logits = results(func)[0][1]
     label = add_argument(func, Label("label", "label"), tensor(shape_of(logits)[:1], i32))
     loss = CrossEntropyOp.of(logits, label)
+    place(loss, loss.location)
     Rewriter.insert_op(loss, InsertPoint.before(return_of(func)))
     set_results(func, [(Label("loss", "metric"), loss.loss), (Label("correct", "metric"), loss.correct)])
 
@@ -49,7 +51,7 @@ def draw_masks(func: FuncOp) -> None:
     streams = count(1)
     for op in [op for op in func.body.block.ops if isinstance(op, DropoutOp)]:
         drawn = DropoutOp.of(op.x, *random_numbers(func), p=op.p.value.data, stream=next(streams))
-        drawn.location = op.location
+        place(drawn, op.location)
         Rewriter.replace_op(op, drawn)
 
 
@@ -62,4 +64,3 @@ def random_numbers(func: FuncOp) -> tuple[BlockArgument, BlockArgument]:
 def remove_dropout(func: FuncOp) -> None:
     for op in [op for op in func.body.block.ops if isinstance(op, DropoutOp)]:
         Rewriter.replace_op(op, [], [op.x])
-

@@ -1,7 +1,8 @@
 """insert-rounding: floats become int8 mantissas, int32 accumulators, and the roundings between them.
 
-This pass alone decides where a rounding is: an accumulator is requantised when an operator needs an int8 operand, which is
-after bias and relu, and before pooling. A training step shifts by the range of the batch; inference by the statistic `top`.
+This pass alone decides where a rounding is: an accumulator is requantised when an operator needs an int8 operand, which
+is after bias and relu, and before pooling. A training step shifts by the range of the batch, inference by the statistic
+`top`.
 """
 
 from collections.abc import Iterator
@@ -10,10 +11,9 @@ from itertools import count
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, BlockArgument, SSAValue
+from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue
 
 from nitic import numerics
-from nitic.errors import CompileError
 from nitic.ir.function import (
     Label,
     add_argument,
@@ -25,16 +25,17 @@ from nitic.ir.function import (
     return_of,
     set_results,
 )
-from nitic.ir.op import NnOp
+from nitic.ir.op import NnOp, location, place
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
 from nitic.ops.bfp import STOCHASTIC, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.elementwise import InputMapOp
 from nitic.ops.loss import CrossEntropyOp
-from nitic.passes.base import NiticPass
+from nitic.passes.base import NiticPass, option_error
 from nitic.passes.insert_loss import random_numbers
 from nitic.passes.invariants import no_float
 
 STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8}
+ROUNDINGS = (*numerics.ROUNDINGS, STOCHASTIC)
 FIRST_STREAM = 1 << 16  # of a stochastic rounding; the streams of dropout come before
 
 
@@ -50,10 +51,10 @@ class InsertRounding(NiticPass):
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 7:
-            raise CompileError("insert-rounding", f"an int8 mantissa has 2 to 7 bits, not {self.bits}")
+            raise option_error(self, f"an int8 mantissa has 2 to 7 bits, not {self.bits}")
         for rounding in (self.activations, self.errors):
-            if rounding not in (*numerics.ROUNDINGS, STOCHASTIC):
-                raise CompileError("insert-rounding", f"unknown rounding '{rounding}'")
+            if rounding not in ROUNDINGS:
+                raise option_error(self, f"unknown rounding '{rounding}'; the roundings are {', '.join(ROUNDINGS)}")
 
     def apply(self, module: ModuleOp) -> None:
         stored: set[str] = set()  # what inference stores, and so needs a statistic of
@@ -71,7 +72,7 @@ class InsertRounding(NiticPass):
 
 
 class Quantiser:
-    """Rebuilds one function in integers. `raw` maps a float value to what was computed, `narrow` to its int8 mantissa."""
+    """Rebuilds one function in integers: `raw` is what was computed for a float value, `narrow` its int8 mantissa."""
 
     def __init__(self, options: InsertRounding, old: FuncOp, stored: set[str]) -> None:
         self.options, self.old, self.stored = options, old, stored
@@ -84,7 +85,7 @@ class Quantiser:
         self.names: set[str] = set()
         self.tops: list[tuple[Label, SSAValue]] = []
         self.streams = count(FIRST_STREAM)
-        self.source: NnOp | None = None
+        self.origin = location("")
 
     def run(self) -> None:
         for (label, old), (_, new) in zip(arguments(self.old), arguments(self.func), strict=False):
@@ -96,6 +97,7 @@ class Quantiser:
         self._results()
 
     def _argument(self, label: Label, old: SSAValue, new: BlockArgument) -> None:
+        self.origin = location(label.name)
         match label.role:
             case "input":
                 channels = shape_of(new)[-1:] if len(shape_of(new)) == 4 else (1,)
@@ -113,7 +115,7 @@ class Quantiser:
         return add_argument(self.func, Label(name, "statistic"), tensor(shape, i32))
 
     def _operator(self, op: NnOp) -> None:
-        self.source = op
+        self.origin = op.location
         updated = {operand for _, operand in op.UPDATES}
         operands = [
             self.raw[value] if i in op.ACCUMULATORS or i in updated else self.mantissa(value)
@@ -132,6 +134,13 @@ class Quantiser:
         return self.narrow[value]
 
     def _round(self, value: SSAValue, raw: SSAValue) -> SSAValue:
+        """Requantises an accumulator; the operators belong to the node that computed it, not to the one that asks."""
+        asking, self.origin = self.origin, raw.op.location if isinstance(raw, OpResult) else self.origin
+        rounded = self._round_here(value, raw)
+        self.origin = asking
+        return rounded
+
+    def _round_here(self, value: SSAValue, raw: SSAValue) -> SSAValue:
         if value not in self.forward:
             return self._requantise(raw, self._shift(raw), self.options.errors)
         name = f"{self._activation_name(value)}.top"
@@ -164,20 +173,18 @@ class Quantiser:
         random = random_numbers(self.func)
         return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=next(self.streams), to="i8"))
 
-    def emit(self, op: NnOp) -> SSAValue:
-        if self.source is not None:
-            op.location = self.source.location
+    def emit(self, op: NnOp) -> OpResult:
+        place(op, self.origin)
         self.func.body.block.insert_op_before(op, return_of(self.func))
         return op.result
 
     def _results(self) -> None:
         new: list[tuple[Label, SSAValue]] = []
         for label, value in results(self.old):
-            if label.role != "output":
-                new.append((label, self.raw[value]))
-                continue
-            mantissa = self.mantissa(value)
-            new += [(label, mantissa), (Label(f"{label.name}.exponent", "output"), self.emit(ExponentOfOp.of(mantissa)))]
+            computed = self.mantissa(value) if label.role == "output" else self.raw[value]
+            new.append((label, computed))
+            if label.role in ("output", "gradient"):
+                new.append((Label(f"{label.name}.exponent", label.role), self.emit(ExponentOfOp.of(computed))))
         set_results(self.func, new + self.tops)
 
 

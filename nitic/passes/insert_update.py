@@ -7,7 +7,6 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from nitic.errors import CompileError
 from nitic.ir.function import (
     Label,
     add_argument,
@@ -20,9 +19,11 @@ from nitic.ir.function import (
     set_arguments,
     set_results,
 )
+from nitic.ir.op import place
 from nitic.ir.types import i32, shape_of, tensor
+from nitic.numerics import ROUNDINGS
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdateOp, UpdatePlainOp
-from nitic.passes.base import NiticPass
+from nitic.passes.base import NiticPass, option_error
 
 Updated = list[tuple[Label, SSAValue]]
 RULES = ("momentum", "plain", "niti")
@@ -42,7 +43,9 @@ class InsertUpdate(NiticPass):
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
-            raise CompileError("insert-update", f"unknown rule '{self.rule}'; the rules are {', '.join(RULES)}")
+            raise option_error(self, f"unknown rule '{self.rule}'; the rules are {', '.join(RULES)}")
+        if self.round not in ROUNDINGS:
+            raise option_error(self, f"unknown rounding '{self.round}'; the roundings are {', '.join(ROUNDINGS)}")
 
     def apply(self, module: ModuleOp) -> None:
         func = function(module, "train_step")
@@ -75,7 +78,7 @@ class InsertUpdate(NiticPass):
 
     def _insert(self, func: FuncOp, op: UpdateOp, dw: SSAValue) -> SSAValue:
         if isinstance(dw, OpResult):
-            op.location = dw.op.location
+            place(op, dw.op.location)
         Rewriter.insert_op(op, InsertPoint.before(return_of(func)))
         return op.result
 

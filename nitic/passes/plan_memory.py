@@ -1,7 +1,7 @@
 """plan-memory: an offset in one arena for every buffer.
 
-First come the named tensors, state before the rest, at offsets that depend on the program alone; then the ranges, which stay zero
-for threads that do not exist and so share their memory with nothing; then everything else, packed by lifetime.
+First come the named tensors, state before the rest, at offsets that depend on the program alone; then the ranges, which
+stay zero for threads that do not exist and so share their memory with nothing; then everything else, by lifetime.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ ROLES = (*STATE_ROLES, "input", "label", "hyper", "metric", "output")
 
 @dataclass(frozen=True)
 class PlanMemory(NiticPass):
-    """Gives every nn.fused the offsets of its buffers, and the module `nn.arena`, `nn.state` and the tensors' offsets."""
+    """Gives every nn.fused the offsets of its buffers, and the module the bytes of arena and state."""
 
     name = "plan-memory"
 
@@ -113,11 +113,11 @@ class _Planner:
                     self._update_in_place(op, result, operand)
 
     def _update_in_place(self, group: FusedOp, result: int, operand: int) -> None:
-        old = group.operands[operand]
-        position = self.ops.index(group)
-        if any(self.ops.index(use.operation) > position for use in old.uses):
+        old = self.find(group.operands[operand])
+        later = self.ops[self.ops.index(group) + 1 :]
+        if any(self.find(value) is old for op in later for value in op.operands):
             raise CompileError(f"@{self.func.sym_name.data}", "a state is read after its update")
-        self.root[group.results[result]] = self.find(old)
+        self.root[group.results[result]] = old
 
     def _fix(self, label: Label, value: SSAValue, offset: int) -> None:
         if self.offset.setdefault(value, offset) != offset:
@@ -129,7 +129,9 @@ class _Planner:
         clashes = interference(lives)
         top = self.start
         for value in sorted(lives, key=lambda v: (-buffer_bytes(v.type), lives[v])):
-            placed = [(self.offset[v], self.offset[v] + buffer_bytes(v.type)) for v in clashes[value] if v in self.offset]
+            placed = [
+                (self.offset[v], self.offset[v] + buffer_bytes(v.type)) for v in clashes[value] if v in self.offset
+            ]
             self.offset[value] = _first_gap(placed, buffer_bytes(value.type), self.start)
             top = max(top, self.offset[value] + buffer_bytes(value.type))
         self._record()

@@ -1,6 +1,7 @@
 """track-exponents: every exponent that somebody asks for becomes int32 arithmetic on the device.
 
-Each operator's exponent rule is applied from the asking operator back to the parameters; what nobody asks for is never made.
+Each operator's exponent rule is applied from the asking operator back to the parameters; what nobody asks for is never
+made.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.interpret import exponent_argument
 from nitic.ir.function import functions
-from nitic.ir.op import NnOp
+from nitic.ir.op import NnOp, place
 from nitic.ops.bfp import ExpAddOp, ExpConstOp, ExponentOfOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked, no_float
@@ -81,6 +82,6 @@ class ExponentsBehind:
 
     def add(self, a: SSAValue, b: SSAValue) -> SSAValue:
         total = ExpAddOp.of(a, b)
-        total.location = self.op.location
+        place(total, self.op.location)
         Rewriter.insert_op(total, InsertPoint.after(self.op))
         return total.e

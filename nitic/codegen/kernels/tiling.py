@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from nitic.codegen import tir
 from nitic.codegen.layout import ceildiv
+from nitic.codegen.tir import Expr
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,16 @@ class Cut:
     @property
     def pieces(self) -> int:
         return self.big + self.small
+
+    def start(self, piece: Expr) -> Expr:
+        """Where a piece begins; that of the piece after the last is the extent."""
+        if not self.small:
+            return piece * self.size
+        return piece * self.size - tir.maximum(piece - self.big, 0)
+
+    def is_big(self, piece: Expr) -> Expr:
+        """A condition; True where every piece is."""
+        return piece < self.big if self.small else True
 
 
 def cut(extent: int, at_most: int) -> Cut:

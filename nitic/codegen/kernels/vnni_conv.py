@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from nitic.codegen import tir
-from nitic.codegen.kernels.epilogue import Epilogue
+from nitic.codegen.group import Point
 from nitic.codegen.kernels.tiling import Tiles, tiles
 from nitic.codegen.layout import PACK, VECTOR, ceildiv
-from nitic.codegen.tir import Buffer, Expr, Function, Kernel, Register
+from nitic.codegen.tir import Buffer, Expr, Function, Register
 
 VECTOR_BYTES = VECTOR * PACK
 # Pixels of a tile for 1 to 4 vectors of channels: accumulators, weights and a broadcast fill the 32 registers at most.
@@ -72,21 +73,30 @@ def plan(c: Contraction) -> Plan:
     return Plan(made, vectors, max(1, min(ceildiv(128, made.largest), made.count // 32)))
 
 
-def conv(name: str, c: Contraction, epilogue: Epilogue) -> Kernel:
-    """Parameters x (uint8, Padded), w (int8, Panels) and the epilogue's."""
+class Sink(Protocol):
+    """Where accumulators go: vectors of 16 consecutive channels, of which the first `valid` exist (the others are zero)."""
+
+    def channels(self, channel: Expr, valid: int) -> Point:
+        """What the sink wants to know once per vector of channels of a tile."""
+        ...
+
+    def store(self, acc: Expr, index: Expr, channel: Point, valid: int) -> None:
+        """One vector of accumulators; `index` is the flat index of its first."""
+        ...
+
+
+def conv(f: Function, x: Buffer, w: Buffer, c: Contraction, sink: Sink) -> int:
+    """Emits the loops over x (Padded) and w (Panels); gives the units of work."""
     chosen = plan(c)
-    with Function(name, {"x": "uint8", "w": "int8", **epilogue.parameters()}) as f:
-        epilogue.open(f)
-        with tir.loop(f.begin, f.end) as unit:
-            first = tir.let(unit * chosen.tiles_per_unit)
-            last = tir.let(tir.minimum(first + chosen.tiles_per_unit, chosen.tiles.count))
-            for start, count, width, valid in _panels(c, chosen.vectors):
-                with tir.loop(0, count) as panel:
-                    vector = tir.let(start + panel * width)
-                    with tir.loop(first, last) as tile:
-                        _Tile(c, f["x"], f["w"], epilogue, vector, width, valid).emit(chosen.tiles, tile)
-        epilogue.close()
-    return f.kernel(chosen.units)
+    with tir.loop(f.begin, f.end) as unit:
+        first = tir.let(unit * chosen.tiles_per_unit)
+        last = tir.let(tir.minimum(first + chosen.tiles_per_unit, chosen.tiles.count))
+        for start, count, width, valid in _panels(c, chosen.vectors):
+            with tir.loop(0, count) as panel:
+                vector = tir.let(start + panel * width)
+                with tir.loop(first, last) as tile:
+                    _Tile(c, x, w, sink, vector, width, valid).emit(chosen.tiles, tile)
+    return chosen.units
 
 
 def _panels(c: Contraction, width: int) -> Sequence[tuple[int, int, int, int]]:
@@ -107,7 +117,7 @@ class _Tile:
     c: Contraction
     x: Buffer
     w: Buffer
-    epilogue: Epilogue
+    sink: Sink
     vector: Expr
     width: int
     valid: int
@@ -115,7 +125,6 @@ class _Tile:
     def emit(self, cover: Tiles, tile: Expr) -> None:
         """The tile with number `tile`: its pieces are of two sizes, so there are two bodies at most."""
         before, piece = tile // cover.pieces.pieces, tile % cover.pieces.pieces
-        size, big = cover.pieces.size, cover.pieces.big
         outer: list[Expr] = []
         for dim in reversed(cover.dims[: cover.axis]):
             outer.insert(0, before % dim)
@@ -125,16 +134,13 @@ class _Tile:
             origin = [*outer, start, *(0 for _ in cover.dims[cover.axis + 1 :])]
             self._body([tir.let(v) for v in origin], cover.members(steps))
 
-        tir.branch(
-            piece < big if cover.pieces.small else True,
-            lambda: body(piece * size, size),
-            lambda: body(big * size + (piece - big) * (size - 1), size - 1),
-        )
+        start, size = cover.pieces.start(piece), cover.pieces.size
+        tir.branch(cover.pieces.is_big(piece), lambda: body(start, size), lambda: body(start, size - 1))
 
     def _body(self, origin: Sequence[Expr], members: Sequence[tuple[int, ...]]) -> None:
         c = self.c
-        base = tir.let(_dot(origin, c.pixel_strides))
-        offsets = [_dot(member, c.pixel_strides) for member in members]
+        base = tir.let(dot(origin, c.pixel_strides))
+        offsets = [dot(member, c.pixel_strides) for member in members]
         starts = [self._start(j) for j in range(self.width)]
         acc = [[tir.register("int32", start, VECTOR) for start in starts] for _ in members]
         with tir.loop(0, c.runs[0]) as i, tir.loop(0, c.runs[1]) as j:
@@ -164,14 +170,14 @@ class _Tile:
     ) -> None:
         _, oh, ow = self.c.pixels
         steps = (oh * ow, ow, 1)
-        first = tir.let(_dot(origin, steps) * self.c.channels + self.vector * VECTOR)
+        first = tir.let(dot(origin, steps) * self.c.channels + self.vector * VECTOR)
         for j in range(self.width):
             valid = self.valid if j == self.width - 1 else VECTOR
-            extra = self.epilogue.channels((self.vector + j) * VECTOR, valid)
+            channel = self.sink.channels((self.vector + j) * VECTOR, valid)
             for row, member in zip(acc, members, strict=True):
-                index = first + _dot(member, steps) * self.c.channels + j * VECTOR
-                self.epilogue.store(tir.let(row[j].value), index, extra, valid)
+                index = first + dot(member, steps) * self.c.channels + j * VECTOR
+                self.sink.store(tir.let(row[j].value), index, channel, valid)
 
 
-def _dot(a: Sequence[Expr], b: Sequence[int]) -> Expr:
+def dot(a: Sequence[Expr], b: Sequence[int]) -> Expr:
     return sum(x * y for x, y in zip(a, b, strict=True))

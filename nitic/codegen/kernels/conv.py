@@ -1,0 +1,156 @@
+"""nn.conv, nn.gemm and their gradients: which template, with which addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import SSAValue
+
+from nitic.codegen import tir
+from nitic.codegen.group import Emission, Point
+from nitic.codegen.kernels import portable, vnni_conv, vnni_wgrad
+from nitic.codegen.kernels.portable import Geometry, images
+from nitic.codegen.layout import PACK, VECTOR, Layout, Padded, Panels, Quads, parse_layout
+from nitic.codegen.tir import Expr
+from nitic.ir.op import NnOp
+from nitic.ir.types import dtype_of, shape_of, tensor_type
+from nitic.ops.bfp import RangeOp
+from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
+
+
+def layout_of(value: SSAValue) -> Layout | None:
+    """The layout of a tensor; None is row-major."""
+    encoding = tensor_type(value).encoding
+    return parse_layout(encoding.data) if isinstance(encoding, StringAttr) else None
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The sink of the contraction template: a group's tail."""
+
+    emission: Emission
+    result: SSAValue
+
+    def channels(self, channel: Expr, valid: int) -> Point:
+        return self.emission.channel(channel, valid)
+
+    def store(self, acc: Expr, index: Expr, channel: Point, valid: int) -> None:
+        self.emission.finish(self.result, acc, Point(index, channel, VECTOR, valid))
+
+
+@dataclass(frozen=True)
+class Accumulate:
+    """The sink of the weight gradient template: memory, and the range of the final sums."""
+
+    emission: Emission
+    result: SSAValue
+
+    def load(self, index: Expr, valid: Expr) -> Expr:
+        return self.emission.buffer(self.result).load(index, VECTOR, valid)
+
+    def store(self, total: Expr, index: Expr, valid: Expr, last: Expr) -> None:
+        self.emission.store(self.result, total, Point(index, None, VECTOR, valid))
+        counted = tir.splat(last, VECTOR)
+        if valid is not None:
+            counted = counted & tir.lane_mask(valid, VECTOR)
+        zero = tir.constant(0, np.dtype(dtype_of(self.result)).name, VECTOR)
+        for op in self.emission.group.tensor_ops():
+            if isinstance(op, RangeOp):
+                self.emission.observe(op, tir.select(counted, total, zero))
+
+
+def forward(emission: Emission, op: NnOp) -> int:
+    """nn.conv, nn.gemm."""
+    x, w = op.operands
+    window = op.window if isinstance(op, ConvOp) else Window()
+    panels = layout_of(w)
+    if isinstance(panels, Panels):
+        padded = layout_of(x) or Padded(biased=False)
+        assert isinstance(padded, Padded)
+        return _slide(emission, op, padded, panels, window.strides, window.dilations)
+    emission.open(op, 1)
+    geometry = Geometry(images(shape_of(x)), images(shape_of(w)), images(shape_of(op.result)), window)
+    return portable.forward(emission, emission.buffer(x), emission.buffer(w), geometry, op.result)
+
+
+def dgrad(emission: Emission, op: NnOp) -> int:
+    """nn.conv_dgrad, nn.gemm_dgrad."""
+    dy, w = op.operands
+    window = op.window if isinstance(op, ConvDgradOp) else Window()
+    panels = layout_of(w)
+    if isinstance(panels, Panels):
+        padded = layout_of(dy)
+        assert isinstance(padded, Padded)
+        return _slide(emission, op, padded, panels, (1, 1), window.dilations)
+    emission.open(op, 1)
+    geometry = Geometry(images(shape_of(op.result)), images(shape_of(w)), images(shape_of(dy)), window)
+    return portable.dgrad(emission, emission.buffer(dy), emission.buffer(w), geometry, op.result)
+
+
+def _slide(
+    emission: Emission, op: NnOp, padded: Padded, panels: Panels, strides: tuple[int, int], dilations: tuple[int, int]
+) -> int:
+    """The VNNI template: filters `panels` over `padded`."""
+    x, w = op.operands
+    _, height, width, c = padded.padded_shape(shape_of(x))
+    outputs, kh, kw, _ = panels.filters(shape_of(w))
+    n, oh, ow, _ = images(shape_of(op.result))
+    row = width * c
+    contraction = vnni_conv.Contraction(
+        pixels=(n, oh, ow),
+        pixel_strides=(height * row, strides[0] * row, strides[1] * c),
+        channels=outputs,
+        runs=(kh, kw if panels.taps else 1),
+        run_strides=(dilations[0] * row, dilations[1] * c),
+        run_length=panels.runs(shape_of(w))[1],
+    )
+    emission.open(op, VECTOR)
+    sink = Finish(emission, op.result)
+    return vnni_conv.conv(emission.function, emission.buffer(x), emission.buffer(w), contraction, sink)
+
+
+def wgrad(emission: Emission, op: NnOp) -> int:
+    """nn.conv_wgrad, nn.gemm_wgrad."""
+    x, dy = op.operands
+    window = op.window if isinstance(op, ConvWgradOp) else Window()
+    quads = layout_of(x)
+    if isinstance(quads, Quads):
+        return _sum(emission, op, quads, window)
+    emission.open(op, 1)
+    geometry = Geometry(images(shape_of(x)), images(shape_of(op.result)), images(shape_of(dy)), window)
+    return portable.wgrad(emission, emission.buffer(x), emission.buffer(dy), geometry, op.result)
+
+
+def _sum(emission: Emission, op: NnOp, quads: Quads, window: Window) -> int:
+    """The VNNI template of weight gradients."""
+    x, dy = op.operands
+    n4, height, width, c = quads.padded_shape(shape_of(x))
+    outputs, kh, kw, _ = images(shape_of(op.result))
+    _, oh, ow, _ = images(shape_of(dy))
+    taps = window.dilations[1] > 1 and kw > 1
+    row, pixel = width * c * PACK, c * PACK
+    total = vnni_wgrad.Sum(
+        pixels=(n4, oh, ow),
+        pixel_strides=(height * row, window.strides[0] * row, window.strides[1] * pixel),
+        channels=outputs,
+        runs=(kh, kw if taps else 1),
+        run_strides=(window.dilations[0] * row, window.dilations[1] * pixel),
+        run_length=c if taps else kw * c,
+        biased=quads.biased,
+        wide=dtype_of(op.result) is np.int64,
+    )
+    emission.open(op, VECTOR)
+    sink = Accumulate(emission, op.result)
+    return vnni_wgrad.wgrad(emission.function, emission.buffer(x), emission.buffer(dy), total, sink)
+
+
+ANCHORS = {
+    "nn.conv": forward,
+    "nn.gemm": forward,
+    "nn.conv_dgrad": dgrad,
+    "nn.gemm_dgrad": dgrad,
+    "nn.conv_wgrad": wgrad,
+    "nn.gemm_wgrad": wgrad,
+}

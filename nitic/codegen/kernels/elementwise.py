@@ -1,0 +1,150 @@
+"""Point-wise operators: each is an expression in its operands' elements at one point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+
+from xdsl.ir import SSAValue
+
+from nitic import numerics
+from nitic.codegen import integer, tir
+from nitic.codegen.group import Emission, Evaluate, Point, Prepare
+from nitic.codegen.layout import ceildiv
+from nitic.codegen.tir import Expr
+from nitic.ir.op import NnOp
+from nitic.ir.types import dtype_of, shape_of
+from nitic.numerics import INT8_LIMIT
+from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
+from nitic.ops.elementwise import BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+
+Evaluators = Mapping[SSAValue, Evaluate]
+BLOCK = 4096  # elements of a unit of work
+
+
+def pointwise(emission: Emission, anchor: NnOp) -> int:
+    """The loops of a group without another owner: over rows and channels where an operator asks for the channel."""
+    emission.open(None, 1)
+    f, shape = emission.function, _domain(anchor)
+    if not any(_needs_channel(op) for op in emission.group.tensor_ops()):
+        count = prod(shape)
+        with tir.loop(f.begin * BLOCK, tir.minimum(f.end * BLOCK, count)) as i:
+            emission.finish(None, None, Point(i))
+        return ceildiv(count, BLOCK)
+    rows, channels = prod(shape[:-1]), shape[-1]
+    block = ceildiv(BLOCK, channels)
+    with tir.loop(f.begin * block, tir.minimum(f.end * block, rows)) as row, tir.loop(0, channels) as channel:
+        emission.finish(None, None, Point(row * channels + channel, emission.channel(channel)))
+    return ceildiv(rows, block)
+
+
+def _needs_channel(op: NnOp) -> bool:
+    return isinstance(op, BiasOp) or (isinstance(op, InputMapOp) and shape_of(op.multiplier) != (1,))
+
+
+def _domain(anchor: NnOp) -> tuple[int, ...]:
+    """The shape of what is computed: that of the first operand, which every point-wise operator keeps."""
+    return shape_of(anchor.operands[0])
+
+
+def round_shift(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, RoundShiftOp)
+    limit = ELEMENTS[op.to.data][1]
+    rounding = _rounding(emission, op)
+
+    def evaluate(point: Point) -> Expr:
+        return integer.saturate(rounding(emission.value(op.x, point), point), limit, "int32")
+
+    return {op.y: evaluate}
+
+
+def _rounding(emission: Emission, op: RoundShiftOp) -> Callable[[Expr, Point], Expr]:
+    """Shifts by a range stay in [0, 30], which int32 does; others (inference) may be anything."""
+    shift, lanes = emission.scalar(op.s), emission.lanes
+    if op.stream is not None:
+        seed, step = (emission.scalar(value) for value in op.random)
+        stochastic = integer.stochastic(shift, seed, step, op.stream.value.data)
+        return lambda x, point: stochastic(x, point.index)
+    narrow = isinstance(op.s.owner, ShiftOp) and dtype_of(op.x).__name__ != "int64"
+    made = (
+        integer.ROUNDINGS[op.round.data](shift, "int32", lanes)
+        if narrow
+        else integer.any_shift(op.round.data, shift, lanes)
+    )
+    return lambda x, _: made(x)
+
+
+def align(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, AlignOp)
+    aligned = integer.align(emission.scalar(op.e_from), emission.scalar(op.e_to), emission.lanes)
+    return {op.y: lambda point: aligned(emission.value(op.x, point))}
+
+
+def bias(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, BiasOp)
+
+    def evaluate(point: Point) -> Expr:
+        assert point.channel is not None
+        return emission.value(op.acc, point) + emission.value(op.b, point.channel)
+
+    return {op.y: evaluate}
+
+
+def relu(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, ReluOp)
+    zero = tir.constant(0, "int32", emission.lanes)
+    return {op.y: lambda point: tir.maximum(emission.value(op.x, point), zero)}
+
+
+def relu_dgrad(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, ReluDgradOp)
+    zero = tir.constant(0, "int32", emission.lanes)
+
+    def evaluate(point: Point) -> Expr:
+        return tir.select(emission.value(op.y, point) > zero, emission.value(op.dy, point), zero)
+
+    return {op.dx: evaluate}
+
+
+def dropout(emission: Emission, op: NnOp) -> Evaluators:
+    """Without a stream (inference) the multiplier alone: see the operator."""
+    assert isinstance(op, DropoutOp)
+    if op.stream is None:
+        return {op.y: lambda point: emission.value(op.x, point)}
+    stream, p = op.stream.value.data, op.p.value.data
+    seed, step = (emission.scalar(value) for value in op.random)
+    threshold = tir.constant(numerics.dropout_threshold(p), "uint32")
+    multiplier = tir.constant(numerics.dropout_multiplier(p))
+
+    def evaluate(point: Point) -> Expr:
+        word = integer.philox(point.index, stream, step, seed)[0]
+        return tir.select(word >= threshold, emission.value(op.x, point) * multiplier, tir.constant(0))
+
+    return {op.y: evaluate}
+
+
+def input_map(emission: Emission, op: NnOp) -> Evaluators:
+    """One multiplier and offset per channel, or one for all."""
+    assert isinstance(op, InputMapOp)
+    rounding = integer.nearest(tir.constant(16), "int64")
+    single = shape_of(op.multiplier) == (1,)
+
+    def evaluate(point: Point) -> Expr:
+        at = Point(0) if single else point.channel
+        assert at is not None
+        multiplier, offset = (tir.cast(emission.value(v, at), "int64") for v in (op.multiplier, op.offset))
+        scaled = tir.cast(emission.value(op.x, point), "int64") * multiplier + offset
+        return integer.saturate(rounding(scaled), INT8_LIMIT, "int32")
+
+    return {op.y: evaluate}
+
+
+POINTWISE: dict[str, Prepare] = {
+    "bfp.round_shift": round_shift,
+    "bfp.align": align,
+    "nn.bias": bias,
+    "nn.relu": relu,
+    "nn.relu_dgrad": relu_dgrad,
+    "nn.dropout": dropout,
+    "nn.input_map": input_map,
+}

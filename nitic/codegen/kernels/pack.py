@@ -1,0 +1,222 @@
+"""Packing kernels of the avx512vnni variant: row-major int8 in, a layout's bytes out. Each reproduces `Layout.pack`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nitic.codegen import tir
+from nitic.codegen.group import Emission
+from nitic.codegen.layout import BIAS, PACK, VECTOR, Padded, Panels, Quads, ceildiv, parse_layout
+from nitic.codegen.tir import Buffer, Expr
+from nitic.ir.op import NnOp
+from nitic.ir.types import shape_of
+from nitic.ops.pack import PackOp
+
+VECTOR_BYTES = VECTOR * PACK
+MOST_UNITS = 64
+# Four vectors of 16 bytes to 16 groups of four.
+INTERLEAVE = [image * VECTOR + lane for lane in range(VECTOR) for image in range(PACK)]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy under construction: from `x` (row-major) to `out`, bytes both."""
+
+    x: Buffer
+    out: Buffer
+    begin: Expr
+    end: Expr
+
+
+def pack(emission: Emission, op: NnOp) -> int:
+    """nn.pack."""
+    assert isinstance(op, PackOp)
+    emission.open(op, 1)
+    f = emission.function
+    copy = Copy(emission.buffer(op.x), emission.buffer(op.y), f.begin, f.end)
+    layout, shape = parse_layout(op.layout.data), shape_of(op.x)
+    match layout:
+        case Padded():
+            return pack_padded(copy, layout, shape)
+        case Quads():
+            return pack_quads(copy, layout, shape)
+        case Panels():
+            return pack_panels(copy, layout, shape)
+        case _:
+            raise TypeError(f"no kernel packs {layout}")
+
+
+def _bits(x: Expr, biased: bool) -> Expr:
+    """Bytes of the format."""
+    return x ^ tir.constant(-BIAS, "int8", tir.lanes_of(x)) if biased else x
+
+
+def _zero(biased: bool, lanes: int = 1) -> Expr:
+    return tir.constant(-BIAS if biased else 0, "int8", lanes)
+
+
+def _fill(out: Buffer, begin: Expr, count: Expr, biased: bool) -> None:
+    if isinstance(count, int) and count <= 0:
+        return
+    with tir.loop(0, count) as i:
+        out.store(begin + i, _zero(biased))
+
+
+def pack_padded(f: Copy, layout: Padded, shape: Sequence[int]) -> int:
+    n = shape[0]
+    per_unit = ceildiv(n, MOST_UNITS)
+    with tir.loop(f.begin, f.end) as unit:
+        first = tir.let(unit * per_unit)
+        with tir.loop(first, tir.minimum(first + per_unit, n)) as image:
+            _pad_image(f, layout, shape, image)
+    return ceildiv(n, per_unit)
+
+
+def _pad_image(f: Copy, layout: Padded, shape: Sequence[int], image: Expr) -> None:
+    height, width, c = (*shape[1:3], shape[3]) if len(shape) == 4 else (1, 1, shape[1])
+    _, padded_height, padded_width, _ = layout.padded_shape(shape)
+    top, left, _, _ = layout.pads
+    x, out, (step_h, step_w) = f.x, f.out, layout.insert
+    begin = max(0, -left + step_w - 1) // step_w if left < 0 else 0
+    end = min(width, ceildiv(padded_width - left, step_w))
+
+    def fill_row(row: Expr) -> None:
+        _fill(out, row, padded_width * c, layout.biased)
+
+    def copy_row(row: Expr, source: Expr) -> None:
+        if step_w > 1:
+            fill_row(row)
+            with tir.loop(begin, end) as w, tir.loop(0, c) as k:
+                out.store(row + (left + w * step_w) * c + k, _bits(x.load(source + w * c + k), layout.biased))
+            return
+        _fill(out, row, left * c, layout.biased)
+        with tir.loop(begin * c, end * c) as k:
+            out.store(row + left * c + k, _bits(x.load(source + k), layout.biased))
+        _fill(out, row + (left + end) * c, (padded_width - left - end) * c, layout.biased)
+
+    with tir.loop(0, padded_height) as h:
+        row = tir.let((image * padded_height + h) * (padded_width * c))
+        at = tir.let(h - top)
+        y = tir.let(at // step_h)
+        source = tir.let((image * height + y) * (width * c))
+        if top <= 0 and step_h == 1 and padded_height - top <= height:
+            copy_row(row, source)
+        else:
+            inside = tir.every(at >= 0, y < height, at % step_h == 0)
+            tir.branch(inside, lambda: copy_row(row, source), lambda: fill_row(row))
+
+
+def pack_quads(f: Copy, layout: Quads, shape: Sequence[int]) -> int:
+    n, *middle, c = shape
+    height, width = middle or (1, 1)
+    quads, padded_height, padded_width, _ = layout.padded_shape(shape)
+    top, left, bottom, right = layout.pads
+    row_bytes = padded_width * c * PACK
+    with tir.loop(f.begin, f.end) as quad:
+        begin = tir.let(quad * (padded_height * row_bytes))
+        _fill(f.out, begin, top * row_bytes, layout.biased)
+        with tir.loop(0, height) as h:
+            row = tir.let(begin + (top + h) * row_bytes)
+            _fill(f.out, row, left * c * PACK, layout.biased)
+            rows = _Rows(f, layout.biased, width * c, height * width * c)
+            source = tir.let((quad * PACK * height + h) * (width * c))
+            target = row + left * c * PACK
+            tir.branch(
+                quad < n // PACK if n % PACK else True,
+                lambda: rows.interleave(source, target, PACK),
+                lambda: rows.interleave(source, target, n % PACK),
+            )
+            _fill(f.out, row + (left + width) * c * PACK, right * c * PACK, layout.biased)
+        _fill(f.out, begin + (top + height) * row_bytes, bottom * row_bytes, layout.biased)
+    return quads
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The same row of four images, `length` bytes each, `image` bytes apart."""
+
+    f: Copy
+    biased: bool
+    length: int
+    image: int
+
+    def interleave(self, source: Expr, target: Expr, images: int) -> None:
+        """Write the row of `images` images side by side; those that are missing are zeros."""
+        source, target = tir.let(source), tir.let(target)
+        if self.length < VECTOR:
+            with tir.loop(0, self.length) as i:
+                self._one(source + i, target + i * PACK, images)
+            return
+        with tir.loop(0, self.length // VECTOR) as i:
+            self._sixteen(source + i * VECTOR, target + i * VECTOR_BYTES, images)
+        if self.length % VECTOR:  # the last vector again writes some of the one before
+            last = self.length - VECTOR
+            self._sixteen(source + last, target + last * PACK, images)
+
+    def _sixteen(self, source: Expr, target: Expr, images: int) -> None:
+        self.f.out.store(target, tir.shuffle(self._images(source, images, VECTOR), INTERLEAVE))
+
+    def _one(self, source: Expr, target: Expr, images: int) -> None:
+        for i, value in enumerate(self._images(source, images, 1)):
+            self.f.out.store(target + i, value)
+
+    def _images(self, source: Expr, images: int, lanes: int) -> Sequence[Expr]:
+        zero = _zero(self.biased, lanes)
+        loads = [_bits(self.f.x.load(source + i * self.image, lanes), self.biased) for i in range(images)]
+        return [*loads, *[zero] * (PACK - images)]
+
+
+def pack_panels(f: Copy, layout: Panels, shape: Sequence[int]) -> int:
+    """A unit is a vector of 16 output channels."""
+    filters = layout.filters(shape)
+    (runs, length), vectors = layout.runs(shape), layout.vectors(shape)
+    steps, columns = ceildiv(length, PACK), runs // filters[1]
+    with tir.loop(f.begin, f.end) as vector:
+        start = tir.register("int32", 0, VECTOR)
+        write = _flipped(f, filters, vector) if layout.flipped else _straight(f, filters, vector)
+        bias = tir.constant(BIAS if layout.biased else 0, "uint8", VECTOR_BYTES)
+        panel = tir.let(vectors * VECTOR_BYTES + vector * layout.vector_bytes(shape))
+        with tir.loop(0, filters[1]) as i, tir.loop(0, columns) as j, tir.loop(0, steps) as step:
+            packed = tir.let(write(i, j, step * PACK, length))
+            f.out.store(panel + ((i * columns + j) * steps + step) * VECTOR_BYTES, tir.reinterpret(packed, "int8x64"))
+            start.set(tir.dot_u8s8(start.value, bias, packed))
+        f.out.store(vector * VECTOR_BYTES, tir.reinterpret(-start.value, "int8x64"))
+    return vectors
+
+
+Gather = Callable[[Expr, Expr, Expr, int], Expr]
+
+
+def _straight(f: Copy, filters: Sequence[int], vector: Expr) -> Gather:
+    """The 4 bytes of run (i, j) from k on, of each of 16 filters."""
+    oc, kh, kw, c = filters
+
+    def gather(i: Expr, j: Expr, k: Expr, length: int) -> Expr:
+        groups: list[Expr] = []
+        for lane in range(VECTOR):
+            row = vector * VECTOR + lane
+            inside = tir.minimum(length - k, PACK) if length % PACK else PACK
+            valid = tir.select(row < oc, inside, 0) if oc % VECTOR else inside
+            groups.append(f.x.load(((row * kh + i) * kw + j) * c + k, PACK, valid))
+        return tir.shuffle(groups, range(VECTOR_BYTES))
+
+    return gather
+
+
+def _flipped(f: Copy, filters: Sequence[int], vector: Expr) -> Gather:
+    """The same of the transposed filters: outputs lie side by side in memory, the inputs of a run do not."""
+    outputs, kh, kw, inputs = filters
+    first = tir.let(vector * VECTOR)
+    width = tir.let(tir.minimum(outputs - first, VECTOR))
+
+    def gather(i: Expr, j: Expr, k: Expr, length: int) -> Expr:
+        rows: list[Expr] = []
+        for at in range(PACK):
+            column, channel = j + (k + at) // inputs, (k + at) % inputs
+            address = ((channel * kh + (kh - 1 - i)) * kw + (kw - 1 - column)) * outputs + first
+            valid = tir.select(k + at < length, width, 0) if length % PACK else width
+            rows.append(tir.let(f.x.load(address, VECTOR, valid)))
+        return tir.shuffle(rows, INTERLEAVE)
+
+    return gather

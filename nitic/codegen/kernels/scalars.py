@@ -1,0 +1,52 @@
+"""Operators on exponents, shifts and ranges: every thread computes them for itself."""
+
+from __future__ import annotations
+
+from nitic.codegen import integer, tir
+from nitic.codegen.group import Emission, Scalar
+from nitic.codegen.tir import Expr
+from nitic.ir.op import NnOp
+from nitic.numerics import NEVER
+from nitic.ops.bfp import ExpAddOp, ExpConstOp, ShiftOp, StaticShiftOp, TopOp
+
+
+def exp_add(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpAddOp)
+    return emission.scalar(op.lhs) + emission.scalar(op.rhs)
+
+
+def exp_const(_: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpConstOp)
+    return tir.constant(op.value.value.data)
+
+
+def shift(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ShiftOp)
+    return integer.shift_for(emission.scalar(op.r), op.bits.value.data)
+
+
+def static_shift(emission: Emission, op: NnOp) -> Expr:
+    """ceil(top / 2^8) - bits - e."""
+    assert isinstance(op, StaticShiftOp)
+    top = emission.scalar(op.top)
+    known = tir.select(top == NEVER, tir.constant(0), top)
+    return ((known + 255) >> 8) - op.bits.value.data - emission.scalar(op.e)
+
+
+def top(emission: Emission, op: NnOp) -> Expr:
+    """max((BL(r) + e) << 8, top - 1); a zero tensor only decays, a value never set takes what comes."""
+    assert isinstance(op, TopOp)
+    old, r = emission.scalar(op.top), emission.scalar(op.r)
+    new = tir.let((integer.bit_length(r) + emission.scalar(op.e)) << 8)
+    decayed = tir.select(old == NEVER, old, old - tir.select(old == NEVER, tir.constant(0), tir.constant(1)))
+    seen = tir.select(old == NEVER, new, tir.maximum(new, decayed))
+    return tir.select(r == 0, decayed, seen)
+
+
+SCALARS: dict[str, Scalar] = {
+    "bfp.exp_add": exp_add,
+    "bfp.exp_const": exp_const,
+    "bfp.shift": shift,
+    "bfp.static_shift": static_shift,
+    "bfp.top": top,
+}

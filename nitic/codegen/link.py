@@ -1,0 +1,99 @@
+"""Object files and C sources to an executable, a library or one object, by the system's C compiler or by zig."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+from nitic.errors import CompileError, ExitCode
+from nitic.options import Emit
+from nitic.paths import runtime_folder, runtime_sources
+
+FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"]
+# The step loop computes nothing in floating point: the compiler may not even use its registers.
+STEP_FLAGS = ["-mgeneral-regs-only"]
+LINK_FLAGS = {
+    Emit.EXE: ["-pthread", "-Wl,--gc-sections", "-s"],
+    Emit.LIB: ["-shared", "-pthread", "-Wl,--gc-sections", "-s"],
+    Emit.OBJ: ["-r", "-nostdlib"],
+}
+
+
+def compiler() -> list[str]:
+    """The command of a C compiler that works: $CC, cc, or zig from the `cross` extra. Raises CompileError."""
+    if "CC" in os.environ:
+        return os.environ["CC"].split()
+    for name in ("cc", "gcc", "clang"):
+        if found := shutil.which(name):
+            return [found]
+    if find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "cc"]
+    note = "install one, or: pip install 'nitic[cross]'"
+    raise CompileError("", "no C compiler to link the program with", note, ExitCode.RUN_TIME)
+
+
+def link(objects: list[Path], source: Path, emit: Emit, output: Path) -> None:
+    """Writes the program. The output appears only when it is complete. Raises CompileError."""
+    sources = [path for path in runtime_sources() if emit == Emit.EXE or path.name != "main.c"]
+    with tempfile.TemporaryDirectory(prefix="nitic-") as folder, ThreadPoolExecutor() as pool:
+        compiled = list(pool.map(runtime_object, sources))
+        program = Path(folder) / "program.o"
+        _run([*compiler(), *FLAGS, "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
+        made = Path(folder) / output.name
+        _run([*compiler(), *map(str, (*objects, program, *compiled)), *LINK_FLAGS[emit], "-o", str(made)])
+        place(made, output)
+
+
+def place(made: Path, output: Path) -> None:
+    """Moves a finished file to where it was asked for, in one go. Raises CompileError."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as beside:
+            try:
+                shutil.copyfile(made, beside.name)
+                shutil.copymode(made, beside.name)
+                Path(beside.name).replace(output)
+            except OSError:
+                Path(beside.name).unlink()
+                raise
+    except OSError as error:
+        raise CompileError(str(output), f"cannot write it: {error.strerror}", exit_code=ExitCode.RUN_TIME) from error
+
+
+def runtime_object(source: Path) -> Path:
+    """A C file of the runtime as an object, made once per compiler and version of the sources."""
+    flags = [*FLAGS, *(STEP_FLAGS if source.name == "step.c" else [])]
+    target = cache_folder() / f"{source.stem}-{_digest(source, flags)}.o"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            made = Path(folder) / target.name
+            _run([*compiler(), *flags, "-c", str(source), "-o", str(made)])
+            made.replace(target)
+    return target
+
+
+def cache_folder() -> Path:
+    """$NITIC_CACHE, or a folder of the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("NITIC_CACHE") or Path(base) / "nitic")
+
+
+def _digest(source: Path, flags: list[str]) -> str:
+    """Of everything that decides what the object is."""
+    command = compiler()
+    executable = Path(command[0])
+    stamp = f"{command} {executable.stat().st_mtime_ns if executable.exists() else 0} {flags}"
+    parts = [path.read_bytes() for path in (source, *sorted(runtime_folder().glob("*.h")))]
+    return hashlib.sha256(stamp.encode() + b"".join(parts)).hexdigest()[:16]
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        text = done.stderr.strip() or done.stdout.strip()
+        raise CompileError(" ".join(command[:3]), "the C compiler failed", text, ExitCode.RUN_TIME)

@@ -1,0 +1,161 @@
+"""What the commands do: ONNX file to Program, Program to files."""
+
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import ParseError
+
+from nitic import pipeline, state
+from nitic.errors import CompileError, ExitCode
+from nitic.frontend.onnx import ImportedModel, import_onnx
+from nitic.ir.text import parse_module, print_module
+from nitic.ops import Bfp, Nn
+from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
+from nitic.passes.base import NiticPass
+from nitic.pipeline import parse_passes, target_passes, training_passes
+from nitic.program import Program, read_description
+from nitic.recipe import Recipe, recipe
+
+VARIANTS = {Target.X86_64: ("portable",), Target.X86_64_AVX512VNNI: ("avx512vnni", "portable")}
+VNNI_FLAGS = {"avx512f", "avx512bw", "avx512vl", "avx512_vnni"}
+
+
+@dataclass
+class Watcher:
+    """Prints or writes the IR around passes."""
+
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    folder: Path | None = None
+    prefix: str = ""
+    count: int = field(default=0)
+
+    def __call__(self, each: NiticPass, module: ModuleOp, done: bool) -> None:
+        if each.name in (self.after if done else self.before):
+            print(f"// {'after' if done else 'before'} {each.spec()}\n{print_module(module)}", file=sys.stderr)
+        if done and self.folder:
+            self.count += 1
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"{self.prefix}{self.count:02d}-{each.name}.mlir"
+            path.write_text(print_module(module, locations=True))
+
+
+def build_program(options: CompileOptions) -> Program:
+    """Everything but machine code. Raises CompileError."""
+    chosen = parse_recipe(options.recipe).with_options(options.recipe_options)
+    model = import_onnx(options.model, options.batch_size)
+    for note in model.notes:
+        print(f"nitic: {note}", file=sys.stderr)
+    watch = Watcher(options.print_before, options.print_after, options.dump_ir)
+    module, initial = lower(model, chosen, options, watch)
+    variants = {name: module.clone() for name in VARIANTS[resolve(options.target)]}
+    for name, variant in variants.items():
+        watch.prefix, watch.count = f"{name}-", 0
+        pipeline.run_passes(variant, target_passes(name), watch)
+    return Program(model.name, chosen.name, module, variants, initial, options.mean is not None)
+
+
+def lower(
+    model: ImportedModel, chosen: Recipe, options: CompileOptions, watch: Watcher | None = None
+) -> tuple[ModuleOp, dict[str, state.Array]]:
+    """The model's functions in integers, and their initial state."""
+    parameters = model.parameters if options.init == Init.KEEP else state.xavier(model.parameters, options.seed)
+    leading = state.leading_exponents(model.module, parameters)
+    pipeline.run_passes(model.module, training_passes(chosen), watch)
+    normalisation = state.Normalisation(options.mean, options.std or (1.0,)) if options.mean else None
+    return model.module, state.initial_state(model.module, parameters, leading, normalisation)
+
+
+def parse_recipe(text: str) -> Recipe:
+    """`niti16` or `niti16{bits=6,rule=plain}`. Raises CompileError."""
+    spelt = re.fullmatch(r"([^{}]*)(?:\{([^{}]*)\})?", text)
+    if spelt is None:
+        message = f"cannot read '{text}'; write recipe{{option=value,option=value}}"
+        raise CompileError("--recipe", message, exit_code=ExitCode.USAGE)
+    pairs = (pair.partition("=") for pair in (spelt[2] or "").split(",") if pair)
+    return recipe(spelt[1]).with_options({key.strip(): value.strip() for key, _, value in pairs})
+
+
+def resolve(target: Target) -> Target:
+    """`native` as the best target that this machine runs."""
+    if target != Target.NATIVE:
+        return target
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set[str]()
+    return Target.X86_64_AVX512VNNI if flags >= VNNI_FLAGS else Target.X86_64
+
+
+def compile_model(options: CompileOptions) -> Path:
+    """Writes what `options.emit` says; gives its path. Raises CompileError."""
+    output = options.output or Path(
+        options.model.stem + {Emit.LIB: ".so", Emit.OBJ: ".o", Emit.IR: ".mlir"}.get(options.emit, "")
+    )
+    _check_writable(output)
+    program = build_program(options)
+    if options.emit == Emit.IR:
+        output.write_text(print_module(program.module, locations=True))
+        return output
+    emit(program, options.emit, output)
+    return output
+
+
+def emit(program: Program, kind: Emit, output: Path) -> None:
+    """Machine code, linked with the runtime."""
+    from nitic.codegen import link, source, table
+    from nitic.paths import runtime_folder
+
+    with tempfile.TemporaryDirectory(prefix="nitic-") as name:
+        folder = Path(name)
+        kernels, paths = table.compile_kernels(program, folder)
+        blobs = {"state": program.state_bytes(), "description": program.description()}
+        for stem, blob in blobs.items():
+            (folder / f"{stem}.bin").write_bytes(blob)
+        text = source.program_source(program, kernels, folder / "state.bin", folder / "description.bin")
+        (folder / "program.c").write_text(text)
+        link.link(paths, folder / "program.c", kind, output)
+    if kind == Emit.LIB:
+        shutil.copyfile(runtime_folder() / "nitic.h", output.parent / "nitic.h")
+
+
+def _check_writable(output: Path) -> None:
+    """Before minutes of work. Raises CompileError."""
+    if output.is_dir() or not output.parent.is_dir():
+        message = "it is a folder" if output.is_dir() else "its folder does not exist"
+        raise CompileError(str(output), f"cannot write it: {message}", exit_code=ExitCode.RUN_TIME)
+
+
+def run_passes(options: OptOptions) -> None:
+    """`nitic opt`. Raises CompileError."""
+    module = read_module(options.file)
+    pipeline.run_passes(module, parse_passes(options.passes), Watcher(options.print_before, options.print_after))
+    text = print_module(module)
+    if options.output is None:
+        print(text, end="")
+    else:
+        options.output.write_text(text)
+
+
+def read_module(file: Path) -> ModuleOp:
+    """A module from text, or from an ONNX file. Raises CompileError."""
+    if file.suffix == ".onnx":
+        return import_onnx(file).module
+    try:
+        return parse_module(file.read_text(), [Nn, Bfp], str(file))
+    except ParseError as error:
+        raise CompileError(str(file), str(error), exit_code=ExitCode.USAGE) from error
+
+
+def inspect(binary: Path) -> str:
+    """`nitic inspect`: the report of what is in a binary. Raises CompileError."""
+    from nitic.report import report
+
+    try:
+        description = read_description(binary.read_bytes())
+    except ValueError:
+        raise CompileError(str(binary), "it holds no nitic program", exit_code=ExitCode.USAGE) from None
+    return report(description)

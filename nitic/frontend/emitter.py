@@ -1,0 +1,153 @@
+"""Builds @predict while the importer walks the ONNX graph: operators, layouts and parameters."""
+
+import re
+from math import prod
+
+import numpy as np
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import SSAValue
+
+from nitic.frontend.nodes import Node
+from nitic.frontend.values import NHWC, Activation, Constant, Layout, NodeError, Value, inverse, keeps_order
+from nitic.ir.function import Label, add_argument, new_function, set_results
+from nitic.ir.op import NnOp, location, place
+from nitic.ir.types import Shape, f32, shape_of, tensor
+from nitic.numerics import Array
+from nitic.ops.reshape import ReshapeOp, TransposeOp
+
+# Names that exporters make up: onnx::Conv_193, val_7, 42, /fc/Transpose_output_0.
+_MADE_UP = re.compile(r"^(onnx::.*|val_\d+|\d+|/.*|.*_output_\d+)$")
+MAX_ELEMENTS = 2**31 - 1
+
+
+class Emitter:
+    """The function under construction. Operators get the location of `node`, the ONNX node being imported."""
+
+    def __init__(self, input_shape: Shape, declared_batch: int) -> None:
+        self.func = new_function("predict", [(Label("input", "input"), tensor(input_shape, f32))])
+        self.input = self.func.body.block.args[0]
+        self.batch = input_shape[0]
+        self.declared_batch = declared_batch
+        """The batch size that the file fixes, or 0."""
+        self.parameters: dict[str, Array] = {}
+        self.layouts: dict[str, Layout] = {}
+        self.notes: list[str] = []
+        self.node: Node | None = None
+        self._arguments: dict[str, tuple[Constant, SSAValue]] = {}
+        self._return = ReturnOp()
+        self.func.body.block.add_op(self._return)
+
+    def emit(self, op: NnOp) -> SSAValue:
+        """Appends an operator; its first result."""
+        check_size(shape_of(op.results[0]))
+        place(op, location(self.node.name if self.node else ""))
+        self.func.body.block.insert_op_before(op, self._return)
+        return op.results[0]
+
+    def finish(self, logits: SSAValue) -> ModuleOp:
+        set_results(self.func, [(Label("logits", "output"), logits)])
+        module = ModuleOp([self.func])
+        module.verify()
+        return module
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    # Layouts
+
+    def reshape(self, value: SSAValue, shape: Shape) -> SSAValue:
+        return value if shape_of(value) == shape else self.emit(ReshapeOp.of(value, shape=shape))
+
+    def arranged(self, x: Activation, perm: tuple[int, ...]) -> SSAValue:
+        """The activation with its axes, as ONNX sees them, in the order `perm`."""
+        if x.shape == x.transposed:
+            return self._transpose(x.value, tuple(x.perm[axis] for axis in perm))
+        in_order = x.value if x.in_order else self.emit(TransposeOp.of(x.value, perm=x.perm))
+        if keeps_order(perm, x.shape):
+            return self.reshape(in_order, tuple(x.shape[axis] for axis in perm))
+        return self._transpose(self.reshape(in_order, x.shape), perm)
+
+    def _transpose(self, value: SSAValue, perm: tuple[int, ...]) -> SSAValue:
+        shape = shape_of(value)
+        if keeps_order(perm, shape):
+            return self.reshape(value, tuple(shape[axis] for axis in perm))
+        return self.emit(TransposeOp.of(value, perm=perm))
+
+    def nhwc(self, x: Activation) -> SSAValue:
+        if len(x.shape) != 4:
+            raise NodeError(f"expected an NCHW input, found one of the shape {list(x.shape)}")
+        return self.arranged(x, NHWC)
+
+    def in_onnx_order(self, x: Activation) -> SSAValue:
+        return self.arranged(x, tuple(range(len(x.shape))))
+
+    def transpose(self, x: Value, perm: tuple[int, ...]) -> Value:
+        """The transposed view. Makes operators only where x has been both transposed and reshaped."""
+        if sorted(perm) != list(range(len(x.shape))):
+            raise NodeError(f"{list(perm)} is not a permutation of the axes of {list(x.shape)}")
+        if isinstance(x, Constant):
+            return x.transpose(perm)
+        if x.shape != x.transposed:
+            x = Activation.of(self.in_onnx_order(x))
+        order = tuple(x.perm[axis] for axis in perm)
+        return Activation(x.value, order, tuple(x.physical[axis] for axis in order))
+
+    def rows(self, x: Activation, w: Constant) -> tuple[SSAValue, Constant]:
+        """x and the weight [N, K] for a product x . w^T of matrices.
+
+        Where x is a flattened NCHW view of an NHWC value, the columns of the weight are permuted instead of x:
+        training then never moves an activation.
+        """
+        kept = len(x.perm) > 1 and x.perm[0] == 0 and x.physical[0] == x.shape[0]
+        if not kept:
+            return self.in_onnx_order(x), w
+        if not x.in_order:
+            columns = tuple(axis for axis in inverse(x.perm) if axis)
+            w = w.reshape((w.shape[0], *x.transposed[1:])).transpose((0, *columns)).reshape(w.shape)
+        return self.reshape(x.value, x.shape), w
+
+    # Parameters
+
+    def parameter(self, constant: Constant, kind: str) -> SSAValue:
+        """The argument of @predict for a parameter in nitic's layout; `kind` is its name within its module."""
+        layout = constant.layout or Layout(constant.name)
+        if known := self._arguments.get(layout.source):
+            return _same_layout(known, constant, layout.source)
+        array = np.ascontiguousarray(constant.array, np.float32)
+        if not np.isfinite(array).all():
+            raise NodeError(f"parameter {layout.source!r} holds NaN or infinity")
+        name = self._unique_name(layout.source, kind)
+        argument = add_argument(self.func, Label(name, "weight"), tensor(array.shape, f32))
+        self._arguments[layout.source] = constant, argument
+        self.parameters[name], self.layouts[name] = array, layout
+        return argument
+
+    def _unique_name(self, source: str, kind: str) -> str:
+        """The initializer's name, or where an exporter made it up, one from the module that the node comes from."""
+        name = source
+        if _MADE_UP.match(source) and self.node:
+            module = self.node.module or self.node.name
+            name = f"{module}.{kind}"
+        taken = {"input", *self.parameters}
+        return name if name not in taken else next(n for i in range(2, 2**31) if (n := f"{name}.{i}") not in taken)
+
+
+def check_size(shape: Shape) -> None:
+    """Kernels count elements in int32."""
+    if prod(shape) > MAX_ELEMENTS:
+        raise NodeError(f"a tensor of {list(shape)} has more than {MAX_ELEMENTS} elements")
+
+
+def _same_layout(known: tuple[Constant, SSAValue], constant: Constant, source: str) -> SSAValue:
+    first, argument = known
+    if first.layout == constant.layout and first.shape == constant.shape:
+        return argument
+    raise NodeError(f"parameter {source!r} is shared with another operator that needs it in another layout")
+
+
+def batch_flattened(x: Activation) -> tuple[Shape, Activation]:
+    """x with all axes but the last made one, and those axes."""
+    *rows, columns = x.shape
+    return tuple(rows), x.reshape((prod(rows), columns))

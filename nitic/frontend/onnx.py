@@ -1,0 +1,238 @@
+"""Imports an ONNX model: @predict in nitic's IR, over float32, and the parameters in nitic's layout."""
+
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+
+import onnx
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import VerifyException
+
+from nitic.errors import CompileError
+from nitic.frontend import folding
+from nitic.frontend.emitter import MAX_ELEMENTS, Emitter
+from nitic.frontend.model_file import first_line, read_model
+from nitic.frontend.nodes import Node
+from nitic.frontend.operators import HANDLERS, LAST_ONLY
+from nitic.frontend.values import Activation, Constant, Layout, NodeError, Value
+from nitic.ir.types import Shape
+from nitic.numerics import Array
+
+DEFAULT_BATCH = 64
+# What a node that breaks ONNX's own rules makes the handlers and onnx's reference implementation raise.
+_WRONG_VALUE = (ValueError, TypeError, LookupError, ArithmeticError)
+_MALFORMED = (*_WRONG_VALUE, AttributeError, AssertionError, RuntimeError, MemoryError)
+_CONSTANTS_ONLY = "is not supported over activations or parameters"
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A model as the compiler takes it.
+
+    `module` holds @predict(%input, %parameters...) -> logits with activations NHWC, conv weights OHWI and linear
+    weights [N, K]. `parameters` has the initial values in these layouts by name, in argument order, and `layouts` the
+    way of each from the ONNX initializer and back. `notes` are sentences that the user should read.
+    """
+
+    name: str
+    module: ModuleOp
+    parameters: dict[str, Array]
+    layouts: dict[str, Layout]
+    batch_size: int
+    notes: tuple[str, ...] = ()
+
+
+def import_onnx(path: Path, batch_size: int | None = None) -> ImportedModel:
+    """Imports a file. The batch is `batch_size`, else what the model fixes, else 64.
+
+    Raises CompileError for a file that is broken, or that holds what nitic does not support: then it lists all of it.
+    """
+    return _Importer(read_model(path), path.name, batch_size).run()
+
+
+@dataclass
+class _Problem:
+    node: Node
+    message: str
+
+
+@dataclass(frozen=True)
+class _Input:
+    """The network's input as the file declares it; a batch of 0 is left open."""
+
+    name: str
+    shape: Shape
+    is_nhwc: bool
+
+
+@dataclass
+class _Importer:
+    model: onnx.ModelProto
+    file: str
+    batch_size: int | None
+    values: dict[str, Value] = field(default_factory=dict[str, Value])
+    problems: list[_Problem] = field(default_factory=list[_Problem])
+    finals: dict[str, Node] = field(default_factory=dict[str, Node])
+    """The results of nodes that nothing may follow."""
+
+    def run(self) -> ImportedModel:
+        graph = self.model.graph
+        self._read_initializers()
+        declared = self._declared_input()
+        emitter = self._emitter(declared)
+        for proto in graph.node:
+            self._import_node(emitter, Node(proto, self._opset))
+        if self.problems:
+            raise self._report()
+        emitter.node = None
+        module = self._finish(emitter)
+        notes = tuple(emitter.notes)
+        return ImportedModel(Path(self.file).stem, module, emitter.parameters, emitter.layouts, emitter.batch, notes)
+
+    @property
+    def _opset(self) -> int:
+        return max((o.version for o in self.model.opset_import if o.domain in {"", "ai.onnx"}), default=1)
+
+    # Inputs and outputs
+
+    def _read_initializers(self) -> None:
+        if self.model.graph.sparse_initializer:
+            raise CompileError(self.file, "sparse initializers are not supported")
+        for tensor in self.model.graph.initializer:
+            try:
+                self.values[tensor.name] = folding.tensor_value(tensor, tensor.name)
+            except _MALFORMED as error:
+                raise CompileError(self.file, f"initializer {tensor.name!r} is broken: {first_line(error)}") from error
+
+    def _declared_input(self) -> _Input:
+        inputs = [value for value in self.model.graph.input if value.name not in self.values]
+        if len(inputs) != 1:
+            names = ", ".join(repr(value.name) for value in inputs)
+            raise CompileError(self.file, f"a network needs one input, but this has {len(inputs)}: {names}")
+        name = inputs[0].name
+        dims = inputs[0].type.tensor_type.shape.dim
+        shape = tuple(max(0, dim.dim_value) for dim in dims)
+        for axis, dim in enumerate(dims):
+            if axis and not shape[axis]:
+                what = f"dimension {axis} of input {name!r} is {dim.dim_param or 'unknown'!r}"
+                note = "export the model with a fixed sample size"
+                raise CompileError(self.file, f"{what}: only the batch may be open", note)
+        if prod(shape[1:]) > MAX_ELEMENTS:
+            raise CompileError(self.file, f"input {name!r} has samples of {list(shape[1:])}: too large")
+        if len(shape) < 2:
+            raise CompileError(self.file, f"input {name!r} has the shape {list(shape)}: expected a batch of samples")
+        return _Input(name, shape, self._is_nhwc(name))
+
+    def _is_nhwc(self, name: str) -> bool:
+        """Whether the input is only read by Transpose to NCHW, as converters from TensorFlow write it."""
+        readers = [Node(node, 0) for node in self.model.graph.node if name in node.input]
+        return bool(readers) and all(
+            node.op == "Transpose" and list(node.attributes.get("perm", ())) == [0, 3, 1, 2] for node in readers
+        )
+
+    def _emitter(self, declared: _Input) -> Emitter:
+        batch = self.batch_size or declared.shape[0] or DEFAULT_BATCH
+        shape = (batch, *declared.shape[1:])
+        n, *sample = shape
+        if len(shape) != 4:
+            emitter = Emitter((n, prod(sample)), declared.shape[0])
+            self.values[declared.name] = Activation.of(emitter.input).reshape(shape)
+        elif declared.is_nhwc:
+            emitter = Emitter(shape, declared.shape[0])
+            self.values[declared.name] = Activation.of(emitter.input)
+        else:
+            c, h, w = sample
+            emitter = Emitter((n, h, w, c), declared.shape[0])
+            self.values[declared.name] = Activation.nhwc(emitter.input)
+        if declared.shape[0] and batch != declared.shape[0]:
+            emitter.note(f"the model was exported for batches of {declared.shape[0]}; compiling it for {batch}")
+        return emitter
+
+    def _finish(self, emitter: Emitter) -> ModuleOp:
+        outputs = self.model.graph.output
+        if len(outputs) != 1:
+            raise CompileError(self.file, f"a network needs one output, but this has {len(outputs)}")
+        value = self.values.get(outputs[0].name)
+        if not isinstance(value, Activation):
+            raise CompileError(self.file, f"output {outputs[0].name!r} does not depend on the input")
+        classes = value.shape[1] if len(value.shape) > 1 else 0
+        if value.shape[:1] != (emitter.batch,) or prod(value.shape) != emitter.batch * classes:
+            what = f"output {outputs[0].name!r} has the shape {list(value.shape)}"
+            raise CompileError(self.file, f"{what}: expected [{emitter.batch}, classes]")
+        if not emitter.parameters:
+            raise CompileError(self.file, "has no parameters to train")
+        try:
+            return emitter.finish(emitter.in_onnx_order(value.reshape((emitter.batch, classes))))
+        except VerifyException as error:
+            raise CompileError(self.file, first_line(error)) from error
+
+    # Nodes
+
+    def _import_node(self, emitter: Emitter, node: Node) -> None:
+        """Adds the node's results to the values, or leaves them out and records why."""
+        emitter.node = node
+        missing = [name for name in node.proto.input if name and name not in self.values]
+        try:
+            self._check_supported(node)
+            if missing:
+                self._check_missing(node, missing)
+                return
+            inputs = [self.values.get(name) for name in node.proto.input]
+            for value, name in zip(self._results(emitter, node, inputs), node.proto.output, strict=False):
+                self.values[name] = value
+        except (NodeError, VerifyException) as error:
+            self.problems.append(_Problem(node, str(error)))
+        except _MALFORMED as error:
+            self.problems.append(_Problem(node, f"is malformed: {first_line(error)}"))
+
+    def _check_supported(self, node: Node) -> None:
+        if node.op not in HANDLERS and node.op not in folding.FOLDABLE and node.op not in {"Shape", "Constant"}:
+            raise NodeError(f"operator {node.op} is not supported")
+        if node.op in LAST_ONLY:
+            self.finals.update(dict.fromkeys(node.proto.output, node))
+        for name in node.proto.input:
+            if name in self.finals:
+                raise NodeError(f"{self.finals[name]} is supported only as the last operator")
+
+    def _check_missing(self, node: Node, names: list[str]) -> None:
+        """A value is missing because its node has a problem, or because nitic does not compute that result."""
+        if node.op not in HANDLERS and node.op != "Shape":
+            raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
+        makers = {name: maker for maker in self.model.graph.node for name in maker.output}
+        unknown = [name for name in names if name in makers and makers[name].output[0] in self.values]
+        if unknown:
+            raise NodeError(f"input {unknown[0]!r} is a result that nitic does not compute")
+
+    def _results(self, emitter: Emitter, node: Node, inputs: list[Value | None]) -> list[Value]:
+        name = node.proto.output[0]
+        if node.op == "Constant":
+            return [folding.constant(node)]
+        if node.op == "Shape" and inputs[0]:
+            return [folding.shape_constant(node, inputs[0].shape, name)]
+        constants = [value for value in inputs if value is None or isinstance(value, Constant)]
+        parameter_free = len(constants) == len(inputs) and not any(map(folding.is_parameter, constants))
+        if parameter_free and node.op in folding.FOLDABLE:
+            return list(folding.fold(node, constants))
+        if node.op in HANDLERS:
+            return [HANDLERS[node.op](emitter, node, inputs)]
+        raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
+
+    def _report(self) -> CompileError:
+        """One problem at its place; several as notes, with the nodes of equal ones together."""
+        groups: dict[str, list[Node]] = {}
+        for problem in self.problems:
+            groups.setdefault(problem.message, []).append(problem.node)
+        if len(self.problems) == 1:
+            node, message = self.problems[0].node, self.problems[0].message
+            return CompileError(f"{self.file}: {node}", message, f"from {node.user_line}" if node.user_line else "")
+        lines = [line for message, nodes in groups.items() for line in _describe(message, nodes)]
+        return CompileError(self.file, f"{len(self.problems)} nodes cannot be imported", "\n".join(lines))
+
+
+def _describe(message: str, nodes: list[Node]) -> list[str]:
+    if len(nodes) == 1:
+        first = f"{nodes[0]}: {message}"
+    else:
+        first = f"{message}: {len(nodes)} nodes: {', '.join(repr(node.name) for node in nodes)}"
+    lines = dict.fromkeys(node.user_line for node in nodes if node.user_line)
+    return [first, *(f"  from {line}" for line in lines)]

@@ -1,0 +1,108 @@
+"""The compiler at a glance: the ordered list of passes, and how a list is spelt and run."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+
+from xdsl.dialects.builtin import ModuleOp
+
+from nitic.errors import CompileError, ExitCode
+from nitic.passes.assign_layouts import AssignLayouts
+from nitic.passes.base import NiticPass, option_value
+from nitic.passes.canonicalise import Canonicalise
+from nitic.passes.check_range import CheckRange
+from nitic.passes.dead_code import EliminateDeadCode
+from nitic.passes.fuse import Fuse
+from nitic.passes.infer_shapes import InferShapes
+from nitic.passes.insert_backward import InsertBackward
+from nitic.passes.insert_calibration import InsertCalibration
+from nitic.passes.insert_loss import InsertLoss
+from nitic.passes.insert_rounding import InsertRounding
+from nitic.passes.insert_update import InsertUpdate
+from nitic.passes.plan_memory import PlanMemory
+from nitic.passes.select_kernels import SelectKernels
+from nitic.passes.track_exponents import TrackExponents
+from nitic.recipe import Recipe
+
+Watch = Callable[[NiticPass, ModuleOp, bool], None]
+"""Told of each pass and the module, before (False) and after it (True)."""
+
+
+def training_passes(recipe: Recipe) -> list[NiticPass]:
+    """From @predict in floats to every function in integers; the result means the same on every target."""
+    return [
+        Canonicalise(),
+        InferShapes(),
+        InsertLoss(),
+        recipe.backward,
+        recipe.update,
+        recipe.rounding,
+        InsertCalibration(),
+        TrackExponents(),
+        EliminateDeadCode(),
+        CheckRange(),
+    ]
+
+
+def target_passes(variant: str) -> list[NiticPass]:
+    """From integers to kernels and memory of one variant."""
+    return [Fuse(), AssignLayouts(variant), SelectKernels(), PlanMemory()]
+
+
+PASSES: dict[str, type[NiticPass]] = {
+    each.name: each
+    for each in (
+        Canonicalise,
+        InferShapes,
+        InsertLoss,
+        InsertBackward,
+        InsertUpdate,
+        InsertRounding,
+        InsertCalibration,
+        TrackExponents,
+        EliminateDeadCode,
+        CheckRange,
+        Fuse,
+        AssignLayouts,
+        SelectKernels,
+        PlanMemory,
+    )
+}
+
+
+_SPEC = r"\s*([\w-]+)\s*(?:\{([^{}]*)\})?\s*"
+
+
+def run_passes(module: ModuleOp, passes: Sequence[NiticPass], watch: Watch | None = None) -> None:
+    """Transforms the module in place. Raises CompileError."""
+    for each in passes:
+        if watch:
+            watch(each, module, False)
+        each.run(module)
+        if watch:
+            watch(each, module, True)
+
+
+def parse_passes(text: str) -> list[NiticPass]:
+    """`insert-rounding{bits=7},track-exponents` as passes. Raises CompileError."""
+    if text.strip() and not re.fullmatch(rf"{_SPEC}(?:,{_SPEC})*", text):
+        raise _usage(f"cannot read '{text}'; write pass{{option=value}},pass")
+    return [_make_pass(name, options) for name, options in re.findall(_SPEC, text)]
+
+
+def _make_pass(name: str, options: str) -> NiticPass:
+    if name not in PASSES:
+        raise _usage(f"unknown pass '{name}'; the passes are {', '.join(PASSES)}")
+    kind = PASSES[name]
+    known = [field.name for field in fields(kind)]
+    values: dict[str, int | str] = {}
+    for option in filter(None, options.split(",")):
+        key, _, value = (part.strip() for part in option.partition("="))
+        if key not in known:
+            raise _usage(f"pass '{name}' has no option '{key}'; it has {', '.join(known) or 'none'}")
+        values[key] = option_value(kind, key, value)
+    return kind(**values)
+
+
+def _usage(message: str) -> CompileError:
+    return CompileError("--passes", message, exit_code=ExitCode.USAGE)

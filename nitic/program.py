@@ -1,0 +1,99 @@
+"""A compiled model before it becomes machine code: what it means, and how each variant runs it."""
+
+import zlib
+from dataclasses import dataclass
+from hashlib import sha256
+
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import BlockArgument
+
+from nitic.ir.function import argument_labels, arguments, function, results
+from nitic.ir.text import print_module
+from nitic.ir.types import shape_of
+from nitic.numerics import Array
+from nitic.passes.plan_memory import place_tensors
+
+DESCRIPTION_MAGIC = b"\0nitic-ir\0"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A training program.
+
+    module: every function in integers, the same for all targets: the interpreter runs it.
+    variants: the module of each variant after its target passes, best first.
+    state: initial values by name.
+    """
+
+    model: str
+    recipe: str
+    module: ModuleOp
+    variants: dict[str, ModuleOp]
+    state: dict[str, Array]
+    normalised: bool
+
+    @property
+    def train_step(self) -> FuncOp:
+        return function(self.module, "train_step")
+
+    @property
+    def identity(self) -> str:
+        """Hexadecimal SHA-256 of what the program means; initial values are no part of it."""
+        return sha256(f"{self.recipe}\n{print_module(self.module)}".encode()).hexdigest()
+
+    @property
+    def batch(self) -> int:
+        return shape_of(self._of_role("label"))[0]
+
+    @property
+    def classes(self) -> int:
+        return shape_of(results(function(self.module, "predict"))[0][1])[1]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return shape_of(self._of_role("input"))
+
+    @property
+    def has_momentum(self) -> bool:
+        return any(label.role == "velocity" for label in argument_labels(self.train_step))
+
+    def _of_role(self, role: str) -> BlockArgument:
+        return next(arg for label, arg in arguments(self.train_step) if label.role == role)
+
+    def state_bytes(self) -> bytes:
+        """The state as it lies at the start of the arena."""
+        places, size = place_tensors(self.module)
+        blob = bytearray(size)
+        for name, value in self.state.items():
+            begin = places[name][0]
+            blob[begin : begin + value.nbytes] = value.tobytes()
+        return bytes(blob)
+
+    def description(self) -> bytes:
+        """What `nitic inspect` reads out of a binary: the variants' IR, compressed."""
+        parts = [f"// variant {name}\n{print_module(module)}" for name, module in self.variants.items()]
+        packed = zlib.compress("".join(parts).encode(), 9)
+        return DESCRIPTION_MAGIC + len(packed).to_bytes(8, "little") + packed
+
+
+def read_description(binary: bytes) -> str:
+    """The IR inside a binary. Raises ValueError where there is none."""
+    start = binary.index(DESCRIPTION_MAGIC) + len(DESCRIPTION_MAGIC)
+    size = int.from_bytes(binary[start : start + 8], "little")
+    return zlib.decompress(binary[start + 8 : start + 8 + size]).decode()
+
+
+def arena_bytes(module: ModuleOp) -> int:
+    """Memory of a variant after plan-memory."""
+    return _int_attribute(module, "nn.arena")
+
+
+def state_size(module: ModuleOp) -> int:
+    return _int_attribute(module, "nn.state")
+
+
+def _int_attribute(module: ModuleOp, name: str) -> int:
+    attribute = module.attributes[name]
+    assert isinstance(attribute, IntegerAttr)
+    return attribute.value.data

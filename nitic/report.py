@@ -1,0 +1,58 @@
+"""`nitic inspect`: what a binary holds, read from the IR inside it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from math import prod
+
+from xdsl.dialects.builtin import ModuleOp
+
+from nitic.ir.function import STATE_ROLES, arguments, function, functions
+from nitic.ir.text import parse_module
+from nitic.ir.types import element_of, is_tensor, shape_of
+from nitic.ops import Bfp, Nn
+from nitic.ops.fused import FusedOp
+from nitic.passes.plan_memory import tensor_bytes
+from nitic.program import arena_bytes, state_size
+
+
+def report(description: str) -> str:
+    """Parameters, then for every variant its memory, operators and kernel calls."""
+    variants = re.split(r"^// variant (\S+)\n", description, flags=re.MULTILINE)[1:]
+    modules = {
+        name: parse_module(text, [Nn, Bfp], name) for name, text in zip(variants[::2], variants[1::2], strict=True)
+    }
+    lines = list(_state(next(iter(modules.values()))))
+    for name, module in modules.items():
+        lines += _variant(name, module)
+    return "\n".join(lines) + "\n"
+
+
+def _state(module: ModuleOp) -> Iterator[str]:
+    """What a checkpoint holds."""
+    state = [(label, arg) for label, arg in arguments(function(module, "train_step")) if label.role in STATE_ROLES]
+    trained = [prod(shape_of(arg)) for label, arg in state if label.role in ("weight", "master")]
+    yield f"parameters {sum(trained):,} in {len(trained)} tensors, state {state_size(module):,} bytes"
+    for label, arg in state:
+        shape = "x".join(map(str, shape_of(arg))) if is_tensor(arg) else ""
+        yield f"  {label.role:10} {label.name:32} {element_of(arg)!s:10} {shape}"
+
+
+def _variant(name: str, module: ModuleOp) -> Iterator[str]:
+    yield f"\nvariant {name}: arena {arena_bytes(module):,} bytes"
+    for func in functions(module):
+        groups = [op for op in func.body.block.ops if isinstance(op, FusedOp)]
+        operators = Counter(member.name for group in groups for member in group.members)
+        yield f"  @{func.sym_name.data}: {len(groups)} kernel calls, {operators.total()} operators"
+        yield "    " + ", ".join(f"{count} {operator}" for operator, count in sorted(operators.items()))
+        for i, group in enumerate(groups):
+            yield f"    {i:3} {_call(group)}"
+
+
+def _call(group: FusedOp) -> str:
+    """A kernel call: name, buffers as offset+bytes, and the ONNX nodes it computes."""
+    assert group.kernel is not None
+    assert group.buffers is not None
+    offsets = group.buffers.get_values()
+    buffers = [f"{at}+{tensor_bytes(v.type)}" for at, v in zip(offsets, group.parameters, strict=True)]
+    return f"{group.kernel.data:36} {' '.join(buffers)}"

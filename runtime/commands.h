@@ -1,0 +1,26 @@
+/* commands.h: what the executable does, on top of the public interface. */
+#ifndef NITIC_COMMANDS_H
+#define NITIC_COMMANDS_H
+
+#include "options.h"
+
+int nitic_train(nitic_session *session, const nitic_options *options);
+int nitic_evaluate(nitic_session *session, const nitic_options *options);
+int nitic_classify(nitic_session *session, const nitic_options *options);
+int nitic_info(nitic_session *session, const nitic_options *options);
+
+/* After this, the first SIGINT or SIGTERM only makes nitic_interrupted true; the second one ends the process. */
+void nitic_catch_signals(void);
+bool nitic_interrupted(void);
+
+/* Puts samples order[0 .. count) (or first, first + 1, ... where order is NULL) and their labels into the input
+ * tensors. */
+void nitic_gather(nitic_session *session, const nitic_dataset *data, const int64_t *order, int64_t first,
+                  int32_t count);
+/* Sets the input statistics where they are missing, and every `top` where none is set; says so on standard error. */
+int nitic_prepare_input(nitic_session *session, const nitic_dataset *data);
+int nitic_prepare_tops(nitic_session *session, const nitic_dataset *data);
+/* Sums over all samples; stops with NITIC_INTERRUPTED after a signal. */
+int nitic_evaluate_data(nitic_session *session, const nitic_dataset *data, nitic_metrics *metrics);
+
+#endif

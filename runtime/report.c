@@ -1,0 +1,212 @@
+/* report.c: see report.h. */
+#include "report.h"
+
+#include <stdlib.h>
+
+#include "json.h"
+
+static nitic_epoch_values values_now(const nitic_session *s) {
+  nitic_epoch_values values = {0};
+  nitic_hyper_epoch(&s->hyper, s->program->batch, s->progress.epoch, s->progress.epochs, &values);
+  return values;
+}
+
+/* ---- the log; a line that cannot be written is told once and does not stop the training */
+
+static void write_line(nitic_report *r, nitic_text *text) {
+  if (!text->failed && nitic_log_line(&r->log, text->data) != NITIC_OK)
+    fprintf(stderr, "%s\n", nitic_last_error());
+  free(text->data);
+}
+
+static void add_key(nitic_text *text, const char *key) {
+  nitic_text_add(text, "%s\"%s\":", text->length > 1 ? "," : "", key);
+}
+
+static void add_integer(nitic_text *text, const char *key, int64_t value) {
+  add_key(text, key);
+  nitic_text_add(text, "%lld", (long long)value);
+}
+
+static void add_string(nitic_text *text, const char *key, const char *value) {
+  add_key(text, key);
+  nitic_text_add_quoted(text, value);
+}
+
+static void add_metrics(nitic_text *text, const char *loss, const char *accuracy, const nitic_metrics *metrics) {
+  char number[NITIC_NUMBER_LENGTH];
+  add_key(text, loss);
+  nitic_text_add(text, "%s", nitic_fixed(number, nitic_loss_e4(metrics), 4));
+  add_key(text, accuracy);
+  nitic_text_add(text, "%s", nitic_fixed(number, nitic_accuracy_e4(metrics), 4));
+}
+
+static nitic_text begin_line(const char *event) {
+  nitic_text text = {0};
+  nitic_text_add(&text, "{");
+  add_string(&text, "event", event);
+  return text;
+}
+
+static void add_configuration(nitic_text *text, const nitic_session *s) {
+  static const char *const options[] = {"lr", "momentum", "schedule", "gb", "weight-decay"};
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+    add_string(text, options[i], nitic_configuration(s, options[i]));
+}
+
+static void log_start(nitic_report *r, const nitic_session *s) {
+  const nitic_progress *p = &s->progress;
+  nitic_text text = begin_line("start");
+  add_string(&text, "model", s->program->model);
+  add_string(&text, "recipe", s->program->recipe);
+  add_string(&text, "identity", s->program->identity);
+  add_integer(&text, "batch", s->program->batch);
+  add_integer(&text, "samples", p->samples);
+  add_integer(&text, "seed", p->seed);
+  add_integer(&text, "epochs", p->epochs);
+  add_integer(&text, "step", p->step);
+  add_configuration(&text, s);
+  add_string(&text, "variant", nitic_session_variant(s));
+  add_integer(&text, "threads", nitic_session_threads(s));
+  nitic_text_add(&text, "}");
+  write_line(r, &text);
+}
+
+static void log_interval(nitic_report *r, const nitic_session *s, int64_t milliseconds) {
+  const nitic_progress *p = &s->progress;
+  nitic_epoch_values values = values_now(s);
+  nitic_text text = begin_line("interval");
+  add_integer(&text, "epoch", p->epoch + 1);
+  add_integer(&text, "epoch_step", p->epoch_step);
+  add_integer(&text, "step", p->step);
+  add_metrics(&text, "loss", "accuracy", &r->interval);
+  add_integer(&text, "rate_m", values.rate.m);
+  add_integer(&text, "rate_k", values.rate.k);
+  if (*nitic_configuration(s, "gb"))
+    add_integer(&text, "gb", values.gb);
+  add_integer(&text, "samples", r->interval.count);
+  add_integer(&text, "milliseconds", milliseconds);
+  nitic_text_add(&text, "}");
+  write_line(r, &text);
+}
+
+static void log_epoch(nitic_report *r, const nitic_session *s, const nitic_metrics *trained,
+                      const nitic_metrics *tested) {
+  nitic_text text = begin_line("epoch");
+  add_integer(&text, "epoch", s->progress.epoch);
+  add_integer(&text, "step", s->progress.step);
+  add_metrics(&text, "train_loss", "train_accuracy", trained);
+  if (tested->count > 0)
+    add_metrics(&text, "test_loss", "test_accuracy", tested);
+  add_integer(&text, "milliseconds", nitic_now() - r->epoch_start);
+  nitic_text_add(&text, "}");
+  write_line(r, &text);
+}
+
+/* ---- people */
+
+static void say_integers(nitic_report *r, const nitic_session *s) {
+  nitic_epoch_values v = r->said = values_now(s);
+  fprintf(stderr, "learning rate %s, schedule %s: now %d * 2^%d, with the batch folded in %d * 2^%d", s->hyper.lr_text,
+          s->hyper.schedule_text, v.unscaled.m, -v.unscaled.k, v.rate.m, -v.rate.k);
+  if (s->program->momentum)
+    fprintf(stderr, "; momentum %d/256", v.momentum);
+  if (s->program->momentum && s->hyper.decay >= 0)
+    fprintf(stderr, "; weight decay 2^-%d", s->hyper.decay);
+  if (*nitic_configuration(s, "gb"))
+    fprintf(stderr, "; gb %s: now %d", s->hyper.gb_text, v.gb);
+  fputc('\n', stderr);
+}
+
+/* What a schedule has changed since it was last told. */
+static void say_changes(nitic_report *r, const nitic_session *s) {
+  nitic_epoch_values v = values_now(s);
+  bool has_gb = *nitic_configuration(s, "gb") != 0;
+  bool same =
+      v.unscaled.m == r->said.unscaled.m && v.unscaled.k == r->said.unscaled.k && (v.gb == r->said.gb || !has_gb);
+  r->said = v;
+  if (same)
+    return;
+  fprintf(stderr, "epoch %lld/%lld: learning rate %d * 2^%d", (long long)s->progress.epoch + 1,
+          (long long)s->progress.epochs, v.unscaled.m, -v.unscaled.k);
+  if (has_gb)
+    fprintf(stderr, ", gb %d", v.gb);
+  fputc('\n', stderr);
+}
+
+static void say_start(nitic_report *r, const nitic_session *s) {
+  const nitic_progress *p = &s->progress;
+  fprintf(stderr, "%s, recipe %s: %lld samples in %lld batches of %d, %lld epochs, seed %lld, variant %s, threads %d\n",
+          s->program->model, s->program->recipe, (long long)p->samples, (long long)r->steps, s->program->batch,
+          (long long)p->epochs, (long long)p->seed, nitic_session_variant(s), nitic_session_threads(s));
+  if (p->step > 0)
+    fprintf(stderr, "going on after step %lld (%lld epochs and %lld steps)\n", (long long)p->step, (long long)p->epoch,
+            (long long)p->epoch_step);
+  say_integers(r, s);
+}
+
+int nitic_report_open(nitic_report *r, const nitic_session *s, int64_t samples, int64_t every, const char *log,
+                      bool append) {
+  *r = (nitic_report){.bar = nitic_bar_open(), .every = every, .steps = samples / s->program->batch};
+  int status = nitic_log_open(&r->log, log, append);
+  if (status != NITIC_OK)
+    return status;
+  say_start(r, s);
+  log_start(r, s);
+  return r->log.failed ? NITIC_RUNTIME : NITIC_OK;
+}
+
+void nitic_report_begin(nitic_report *r, const nitic_session *s) {
+  r->epoch_start = r->interval_start = nitic_now();
+  r->first_step = s->progress.epoch_step;
+  say_changes(r, s);
+  r->interval = (nitic_metrics){0};
+}
+
+static void end_interval(nitic_report *r, const nitic_session *s) {
+  char loss[NITIC_NUMBER_LENGTH], accuracy[NITIC_NUMBER_LENGTH];
+  int64_t now = nitic_now();
+  log_interval(r, s, now - r->interval_start);
+  if (!r->bar.terminal)
+    fprintf(stderr, "epoch %lld/%lld step %lld/%lld: loss %s, accuracy %s %%\n", (long long)s->progress.epoch + 1,
+            (long long)s->progress.epochs, (long long)s->progress.epoch_step, (long long)r->steps,
+            nitic_fixed(loss, nitic_loss_e4(&r->interval), 4),
+            nitic_fixed(accuracy, nitic_accuracy_e4(&r->interval), 2));
+  r->interval = (nitic_metrics){0};
+  r->interval_start = now;
+}
+
+void nitic_report_step(nitic_report *r, const nitic_session *s, const nitic_metrics *metrics) {
+  const nitic_progress *p = &s->progress;
+  r->interval.loss += metrics->loss;
+  r->interval.correct += metrics->correct;
+  r->interval.count += metrics->count;
+  if (p->epoch_step % r->every == 0 || p->epoch_step == r->steps)
+    end_interval(r, s);
+  nitic_bar_draw(&r->bar, p, r->steps, nitic_now() - r->epoch_start, p->epoch_step - r->first_step);
+}
+
+void nitic_report_epoch(nitic_report *r, const nitic_session *s, const nitic_metrics *trained,
+                        const nitic_metrics *tested) {
+  char loss[NITIC_NUMBER_LENGTH], accuracy[NITIC_NUMBER_LENGTH];
+  nitic_report_clear(r);
+  printf("epoch %lld: train loss %s accuracy %s %%", (long long)s->progress.epoch,
+         nitic_fixed(loss, nitic_loss_e4(trained), 4), nitic_fixed(accuracy, nitic_accuracy_e4(trained), 2));
+  if (tested->count > 0)
+    printf(", test loss %s accuracy %s %%", nitic_fixed(loss, nitic_loss_e4(tested), 4),
+           nitic_fixed(accuracy, nitic_accuracy_e4(tested), 2));
+  printf("\n");
+  fflush(stdout);
+  log_epoch(r, s, trained, tested);
+}
+
+void nitic_report_clear(nitic_report *r) { nitic_bar_clear(&r->bar); }
+
+int nitic_report_close(nitic_report *r, int status) {
+  if (status != NITIC_OK) {
+    if (r->log.file)
+      fclose(r->log.file);
+    return status;
+  }
+  return nitic_log_close(&r->log);
+}

@@ -1,0 +1,8 @@
+// RUN: nitic opt --passes=check-range
+// The pass reads integer programs.
+// ERROR: nn.relu in @train_step still computes in floating point
+// ERROR:   note: raised around check-range
+func.func @train_step(%x: tensor<2xf32>) -> tensor<2xf32> {
+  %y = nn.relu %x : (tensor<2xf32>) -> tensor<2xf32>
+  func.return %y : tensor<2xf32>
+}

@@ -1,0 +1,189 @@
+"""What cannot be imported says so: which node, which rule, and which line of the user's program."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from frontend.support import FIXTURES, Array, random, save_network
+from onnx import helper
+
+from nitic.errors import CompileError, ExitCode
+from nitic.frontend.onnx import import_onnx
+
+I64 = np.int64
+
+
+def node(op: str, inputs: str, output: str, name: str = "n", **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(op, inputs.split(), output.split(), name=name, **attributes)
+
+
+def failure(path: Path, batch_size: int | None = None) -> CompileError:
+    with pytest.raises(CompileError) as caught:
+        import_onnx(path, batch_size)
+    return caught.value
+
+
+def network_failure(
+    tmp_path: Path, nodes: list[onnx.NodeProto], shape: tuple[int | str, ...], values: dict[str, Array]
+) -> str:
+    return str(failure(save_network(tmp_path / "net.onnx", nodes, shape, values)))
+
+
+def test_all_unsupported_operators_are_listed_at_once(tmp_path: Path) -> None:
+    nodes = [
+        node("Sigmoid", "x", "a", "s1"),
+        node("Gemm", "a w", "b", "fc"),
+        node("Sigmoid", "b", "c", "s2"),
+        node("Erf", "c", "d", "e"),
+        node("Concat", "d d", "y", "cat", axis=1),
+    ]
+    error = failure(save_network(tmp_path / "net.onnx", nodes, (2, 6), {"w": random(6, 6)}))
+    assert error.exit_code == ExitCode.UNSUPPORTED_MODEL
+    assert str(error).splitlines() == [
+        "net.onnx: 4 nodes cannot be imported",
+        "  note: operator Sigmoid is not supported: 2 nodes: 's1', 's2'",
+        "  note: node 'e' (Erf): operator Erf is not supported",
+        "  note: node 'cat' (Concat): operator Concat is not supported over activations or parameters",
+    ]
+
+
+def test_user_line_is_shown() -> None:
+    error = failure(FIXTURES / "batchnorm-dynamo-train.onnx")
+    assert "BatchNormalization is not supported" in error.message
+    assert "make_exports.py:" in error.note
+    assert "self.bn(self.conv(x))" in error.note
+
+
+CONV_INPUT = (2, 4, 7, 6)
+CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Array], str]] = {
+    "channels": (
+        [node("Conv", "x w", "y")],
+        (2, 3, 7, 6),
+        {"w": random(4, 2, 3, 3)},
+        "net.onnx: node 'n' (Conv): input has 3 channels but the filter expects 2",
+    ),
+    "conv_1d": ([node("Conv", "x w", "y")], (2, 3, 7), {"w": random(4, 3, 3)}, "only 2-D convolution"),
+    "window": ([node("Conv", "x w", "y")], (2, 3, 2, 2), {"w": random(4, 3, 3, 3)}, "does not fit"),
+    "bias": ([node("Conv", "x w b", "y")], CONV_INPUT, {"w": random(4, 4, 3, 3), "b": random(3)}, "bias of the shape"),
+    "ceil": (
+        [node("MaxPool", "x", "y", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)],
+        CONV_INPUT,
+        {},
+        "ceil_mode=1",
+    ),
+    "pads": (
+        [node("AveragePool", "x", "y", kernel_shape=[2, 2], pads=[1, 1, 1, 1])],
+        CONV_INPUT,
+        {},
+        "count_include_pad",
+    ),
+    "trans_a": ([node("Gemm", "x w", "y", transA=1)], (6, 6), {"w": random(6, 6)}, "transA=1"),
+    "two_activations": ([node("MatMul", "x x", "y")], (6, 6), {}, "needs it to be constant"),
+    "mean": ([node("ReduceMean", "x", "y", axes=[1])], CONV_INPUT, {}, "only the mean over H and W"),
+    "reshape": ([node("Reshape", "x s", "y")], (2, 6), {"s": np.array([2, 5], I64)}, "cannot reshape [2, 6] to [2, 5]"),
+    "pad": ([node("Pad", "x p", "y")], (2, 6), {"p": np.array([0, 1, 0, 0], I64)}, "padding of [0, 1, 0, 0]"),
+    "parameter_arithmetic": (
+        [node("Mul", "w w", "ww"), node("Gemm", "x ww", "y")],
+        (2, 6),
+        {"w": random(6, 6)},
+        "Mul is not supported over activations or parameters",
+    ),
+    "softmax_inside": ([node("Softmax", "x", "a"), node("Relu", "a", "y")], (2, 6), {}, "only as the last operator"),
+    "mask": ([node("Dropout", "x", "a mask"), node("Cast", "mask", "y", to=1)], (2, 6), {}, "'mask' is a result that"),
+    "nan": ([node("Gemm", "x w", "y")], (2, 6), {"w": np.full((6, 5), np.nan, np.float32)}, "NaN"),
+    "two_layouts": (
+        [node("Gemm", "x w", "a"), node("Gemm", "a w", "y", transB=1)],
+        (2, 6),
+        {"w": random(6, 6)},
+        "shared with another operator",
+    ),
+    "no_parameters": ([node("Relu", "x", "y")], (2, 6), {}, "no parameters to train"),
+    "open_dimension": ([node("Relu", "x", "y")], ("N", "T"), {}, "dimension 1 of input 'x' is 'T'"),
+    "output_shape": ([node("Relu", "x", "y")], CONV_INPUT, {}, "expected [2, classes]"),
+    "constant_output": ([node("Identity", "w", "y")], (2, 6), {"w": random(6)}, "does not depend on the input"),
+    "domain": ([node("Relu", "x", "a"), node("Foo", "a", "y", domain="my.ops")], (2, 6), {}, "my.ops::Foo"),
+    "no_such_operator": ([node("Foo", "x", "y")], (2, 6), {}, "not a valid ONNX model"),
+    "large_input": ([node("Relu", "x", "y")], ("N", 2**40), {}, "too large"),
+    "large_tensor": (
+        [node("Conv", "x w", "y", pads=[2**20] * 4)],
+        CONV_INPUT,
+        {"w": random(4, 4, 1, 1)},
+        "has more than 2147483647 elements",
+    ),
+    "large_constant": (
+        [node("ConstantOfShape", "s", "w"), node("Gemm", "x w", "y")],
+        (2, 6),
+        {"s": np.array([6, 2**40], I64)},
+        "makes a constant of",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_message(tmp_path: Path, case: str) -> None:
+    nodes, shape, values, expected = CASES[case]
+    assert expected in network_failure(tmp_path, nodes, shape, values)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    error = failure(tmp_path / "none.onnx")
+    assert "cannot be read: No such file" in error.message
+    assert error.exit_code == ExitCode.RUN_TIME
+
+
+def test_missing_external_data(tmp_path: Path) -> None:
+    path = Path(shutil.copy(FIXTURES / "lenet-dynamo-eval-external.onnx", tmp_path))
+    error = failure(path)
+    assert "'lenet-dynamo-eval-external.onnx.data'" in error.message
+    assert "is missing" in error.message
+
+
+def test_truncated_external_data(tmp_path: Path) -> None:
+    path = Path(shutil.copy(FIXTURES / "lenet-dynamo-eval-external.onnx", tmp_path))
+    data = (FIXTURES / "lenet-dynamo-eval-external.onnx.data").read_bytes()
+    path.with_suffix(".onnx.data").write_bytes(data[: len(data) // 2])
+    assert "initializer" in str(failure(path))
+
+
+def test_external_data_outside_the_folder(tmp_path: Path) -> None:
+    model = onnx.load(FIXTURES / "lenet-dynamo-eval-external.onnx", load_external_data=False)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "secret").write_bytes(bytes(10000))
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "../secret"
+    onnx.save(model, tmp_path / "model" / "m.onnx")
+    assert "cannot read initializer" in str(failure(tmp_path / "model" / "m.onnx"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x0a" * 100], ids=["empty", "text", "varints"])
+def test_not_onnx(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    assert str(failure(path)).startswith("m.onnx: ")
+
+
+def test_truncated_model(tmp_path: Path) -> None:
+    data = (FIXTURES / "lenet-legacy-eval.onnx").read_bytes()
+    (tmp_path / "m.onnx").write_bytes(data[:4000])
+    assert "truncated" in str(failure(tmp_path / "m.onnx"))
+
+
+@pytest.mark.parametrize("name", ["lenet-legacy-eval-dynamic", "poolnet-dynamo-train", "mlp_nobias-legacy-train"])
+def test_damaged_files_end_in_one_sentence(tmp_path: Path, name: str) -> None:
+    """Whatever bytes a file holds, the importer succeeds or raises CompileError."""
+    original = (FIXTURES / f"{name}.onnx").read_bytes()
+    rng = np.random.default_rng(0)
+    path = tmp_path / "m.onnx"
+    for _ in range(200):
+        data = bytearray(original[: rng.integers(1, len(original))] if rng.random() < 0.2 else original)
+        for position in rng.integers(0, len(data), rng.integers(0, 4)):
+            data[position] = rng.integers(256)
+        path.write_bytes(data)
+        with suppress(CompileError):
+            import_onnx(path)

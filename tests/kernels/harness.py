@@ -1,0 +1,208 @@
+"""Runs the kernel of a group of operators and compares it, exactly, with the operators' integer references."""
+
+import ctypes
+import itertools
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Attribute, Block, Region, SSAValue
+
+from nitic.codegen.build import TARGETS, write_object
+from nitic.codegen.layout import SLACK, Layout, parse_layout
+from nitic.codegen.select import operand_layouts
+from nitic.codegen.table import emit
+from nitic.codegen.tir import MAX_THREADS
+from nitic.ir.op import NnOp
+from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type
+from nitic.numerics import Array
+from nitic.ops.fused import FusedOp, YieldOp
+from tests.support import type_of
+
+GARBAGE = 0x55
+_counter = itertools.count()
+
+Build = Callable[..., Sequence[NnOp]]
+Types = Sequence[Attribute]
+
+
+def runs_here(variant: str) -> bool:
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return variant == "portable" or "avx512_vnni" in flags
+
+
+variants = pytest.mark.parametrize(
+    "variant",
+    [pytest.param(v, marks=pytest.mark.skipif(not runs_here(v), reason=f"this CPU has no {v}")) for v in TARGETS],
+)
+
+
+vnni_only = pytest.mark.skipif(not runs_here("avx512vnni"), reason="this CPU has no avx512vnni")
+
+
+def examples(count: int) -> settings:
+    """Each example compiles a kernel: some dozens are many."""
+    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@dataclass(frozen=True)
+class Data:
+    """Values of one character from a seed."""
+
+    seed: int
+    character: str
+
+    def integers(self, shape: Sequence[int], limit: int, dtype: type[np.generic]) -> Array:
+        rng = np.random.default_rng(self.seed)
+        match self.character:
+            case "extreme":
+                return (rng.integers(0, 2, shape) * 2 * limit - limit).astype(dtype)
+            case "largest":
+                return np.full(shape, limit, dtype)
+            case "sparse":
+                values = rng.integers(-limit, limit + 1, shape) * (rng.integers(0, 8, shape) == 0)
+                return values.astype(dtype)
+            case _:
+                return rng.integers(-limit, limit + 1, shape).astype(dtype)
+
+    def i8(self, *shape: int) -> Array:
+        return self.integers(shape, 127, np.int8)
+
+    def i32(self, *shape: int, limit: int = 2**30) -> Array:
+        return self.integers(shape, limit, np.int32)
+
+    def other(self, salt: int) -> "Data":
+        """Other values of the same character."""
+        return Data(self.seed + salt, self.character)
+
+
+data = st.builds(Data, st.integers(0, 2**31), st.sampled_from(("random", "extreme", "sparse", "largest")))
+threads = st.integers(1, 3)
+
+
+def make_group(build: Build, types: Types, keep: Sequence[tuple[int, int]] = ()) -> FusedOp:
+    """A group of the operators that `build` makes of operands of these types.
+
+    It yields every result that no member reads, and those of `keep`: (position of the operator, number of its result).
+    """
+    block, source = Block(arg_types=types), Block(arg_types=types)
+    ops = list(build(*block.args))
+    kept = {ops[i].results[j] for i, j in keep}
+    outputs = [r for op in ops for r in op.results if r.first_use is None or r in kept]
+    block.add_ops([*ops, YieldOp.create(operands=outputs)])
+    group = FusedOp.create(operands=source.args, result_types=[r.type for r in outputs], regions=[Region(block)])
+    source.add_op(group)
+    return group
+
+
+def packed_types(build: Build, types: Types, variant: str, nonnegative: bool) -> list[Attribute]:
+    """The types, with the layouts that the first operator wants of its operands."""
+    block = Block(arg_types=types)
+    first = build(*block.args)[0]
+    wanted = dict(zip(first.operands, operand_layouts(first, variant, nonnegative), strict=True))
+    return [with_layout(arg.type, wanted.get(arg)) for arg in block.args]
+
+
+def with_layout(type_: Attribute, layout: Layout | None) -> Attribute:
+    return tensor(shape_of(type_), element_of(type_), StringAttr(str(layout))) if layout else type_
+
+
+def reference(group: FusedOp, operands: Sequence[Array]) -> list[Array]:
+    """What the group yields, by the references of its members."""
+    values: dict[SSAValue, Array] = dict(zip(group.block.args, operands, strict=True))
+    for op in group.members:
+        assert isinstance(op, NnOp)
+        results = op.reference(*(values[v] for v in op.operands))
+        values.update(zip(op.results, results if isinstance(results, tuple) else (results,), strict=True))
+    return [values[v] for v in group.yielded]
+
+
+def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1) -> list[Array]:
+    """What the kernel computes when its units are split between threads, which here come one after the other."""
+    kernel = emit(group, f"kernel_{next(_counter)}")
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "kernel.so"
+        write_object([kernel], TARGETS[variant], library.with_suffix(".o"))
+        command = ["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")]
+        subprocess.run(command, check=True)
+        function = getattr(ctypes.CDLL(str(library)), kernel.name)
+    memory = [to_memory(arg.type, value) for arg, value in zip(group.block.args, operands, strict=True)]
+    updates = group.updates()
+    memory += [blank(value.type) for i, value in enumerate(group.yielded) if i not in updates]
+    pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
+    edges = [kernel.units * t // threads for t in range(threads + 1)]
+    for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
+        assert function(*pointers, thread, begin, end) == 0
+    fresh = iter(memory[len(operands) :])
+    out = [memory[updates[i]] if i in updates else next(fresh) for i in range(len(group.yielded))]
+    return [from_memory(value.type, m) for value, m in zip(group.yielded, out, strict=True)]
+
+
+def to_memory(type_: Attribute, value: Array) -> Array:
+    """The bytes of an operand, with slack behind it."""
+    if type_ == range_:
+        slots = np.zeros(MAX_THREADS, np.int64)
+        slots[int(value) % MAX_THREADS] = value
+        return slots.view(np.uint8)
+    if layout := layout_of(type_):
+        packed = layout.pack(value)
+        packed[-SLACK:] = GARBAGE
+        return packed
+    raw = np.ascontiguousarray(np.asarray(value).astype(dtype_of(type_))).reshape(-1).view(np.uint8)
+    return np.concatenate([raw, np.full(SLACK, GARBAGE, np.uint8)])
+
+
+def blank(type_: Attribute) -> Array:
+    """Memory for a result, full of garbage; the slots of a range are zero until a thread writes its own."""
+    if type_ == range_:
+        return np.zeros(MAX_THREADS * 8, np.uint8)
+    count = int(np.prod(shape_of(type_))) if is_tensor(type_) else 1
+    layout = layout_of(type_)
+    size = layout.size(shape_of(type_)) if layout else count * np.dtype(dtype_of(type_)).itemsize + SLACK
+    return np.full(size, GARBAGE, np.uint8)
+
+
+def from_memory(type_: Attribute, memory: Array) -> Array:
+    """A result as an array, or the bytes of a packed one. Fails where a kernel wrote behind its end."""
+    if type_ == range_:
+        return np.asarray(memory.view(np.int64).max())
+    assert (memory[-SLACK:] == GARBAGE).all(), "written behind the end"
+    if layout_of(type_):
+        return memory[:-SLACK]
+    values = memory[:-SLACK].view(dtype_of(type_))
+    return values.reshape(shape_of(type_)) if is_tensor(type_) else values.reshape(())
+
+
+def layout_of(type_: Attribute) -> Layout | None:
+    encoding = tensor_type(type_).encoding if is_tensor(type_) else None
+    return parse_layout(encoding.data) if isinstance(encoding, StringAttr) else None
+
+
+def check_group(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1) -> None:
+    for found, expected in zip(run(group, variant, operands, threads), reference(group, operands), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def check(
+    build: Build,
+    operands: Sequence[Array],
+    variant: str,
+    threads: int = 1,
+    types: dict[int, str | Attribute] | None = None,
+    nonnegative: bool = False,
+    keep: Sequence[tuple[int, int]] = (),
+) -> None:
+    """The kernel of `build` on these operands. Those that are no tensors have their types named: exponent or range."""
+    named = types or {}
+    found: list[Attribute] = []
+    for i, operand in enumerate(operands):
+        given = named.get(i)
+        found.append(given if isinstance(given, Attribute) else type_of(given or operand))
+    check_group(make_group(build, packed_types(build, found, variant, nonnegative), keep), variant, operands, threads)

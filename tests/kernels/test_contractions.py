@@ -1,0 +1,159 @@
+"""Convolutions and matrix products, with what is fused behind them, on every variant."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from xdsl.ir import SSAValue
+from xdsl.rewriter import Rewriter
+
+from nitic.ir.op import NnOp
+from nitic.ir.types import i8, i64, tensor
+from nitic.numerics import Array
+from nitic.ops.bfp import AlignOp, RangeOp
+from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
+from nitic.ops.elementwise import BiasOp, ReluOp
+from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
+from tests.kernels.harness import Data, check, check_group, data, examples, make_group, packed_types, threads, variants
+
+EXAMPLES = examples(14)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A convolution that exists."""
+
+    n: int
+    size: tuple[int, int]
+    channels: tuple[int, int]
+    kernel: tuple[int, int]
+    window: Window
+
+    @property
+    def out(self) -> tuple[int, int]:
+        return self.window.output(self.size, self.kernel)
+
+    def x(self, of: Data) -> Array:
+        return of.i8(self.n, *self.size, self.channels[0])
+
+    def w(self, of: Data) -> Array:
+        return of.other(1).i8(self.channels[1], *self.kernel, self.channels[0] // self.window.groups)
+
+    def dy(self, of: Data) -> Array:
+        return of.other(2).i8(self.n, *self.out, self.channels[1])
+
+
+@st.composite
+def cases(draw: st.DrawFn, groups: int = 1) -> Case:
+    """Odd sizes and channel counts around the widths of registers."""
+    channel = st.one_of(st.integers(1, 9), st.sampled_from((15, 16, 17, 33, 48, 70)))
+    kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    strides, dilations = draw(st.tuples(st.integers(1, 3), st.integers(1, 3))), draw(
+        st.tuples(st.integers(1, 2), st.integers(1, 2))
+    )
+    pads = draw(st.tuples(*[st.integers(0, 3)] * 4))
+    spans = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    least = [max(1, spans[i] - pads[i] - pads[i + 2]) for i in range(2)]
+    size = draw(st.integers(least[0], least[0] + 9)), draw(st.integers(least[1], least[1] + 17))
+    channels = groups * draw(channel), groups * draw(channel)
+    return Case(draw(st.integers(1, 9)), size, channels, kernel, Window(strides, pads, dilations, groups))
+
+
+def ranged(op: NnOp) -> list[NnOp]:
+    return [op, RangeOp.of(op.result)]
+
+
+KEEP = ((0, 0),)
+
+
+@variants
+@EXAMPLES
+@given(case=cases(), of=data, threads=threads, nonnegative=st.booleans())
+def test_conv(variant: str, case: Case, of: Data, threads: int, nonnegative: bool) -> None:
+    x = np.abs(case.x(of)) if nonnegative else case.x(of)
+
+    def build(x: SSAValue, w: SSAValue) -> list[NnOp]:
+        return ranged(ConvOp.over(x, w, case.window))
+
+    check(build, (x, case.w(of)), variant, threads, nonnegative=nonnegative, keep=KEEP)
+
+
+@variants
+@EXAMPLES
+@given(case=cases(), of=data, threads=threads)
+def test_conv_dgrad(variant: str, case: Case, of: Data, threads: int) -> None:
+    def build(dy: SSAValue, w: SSAValue) -> list[NnOp]:
+        return ranged(ConvDgradOp.of(dy, w, size=case.size, **case.window.properties()))
+
+    check(build, (case.dy(of), case.w(of)), variant, threads, keep=KEEP)
+
+
+@variants
+@EXAMPLES
+@given(case=cases(), of=data, threads=threads, nonnegative=st.booleans())
+def test_conv_wgrad(variant: str, case: Case, of: Data, threads: int, nonnegative: bool) -> None:
+    x = np.abs(case.x(of)) if nonnegative else case.x(of)
+
+    def build(x: SSAValue, dy: SSAValue) -> list[NnOp]:
+        return ranged(ConvWgradOp.of(x, dy, kernel=case.kernel, **case.window.properties()))
+
+    check(build, (x, case.dy(of)), variant, threads, nonnegative=nonnegative, keep=KEEP)
+
+
+@variants
+@examples(6)
+@given(case=cases(groups=3), of=data, threads=threads)
+def test_grouped_convolutions(variant: str, case: Case, of: Data, threads: int) -> None:
+    window = case.window.properties()
+    x, w, dy = case.x(of), case.w(of), case.dy(of)
+    check(lambda x, w: [ConvOp.over(x, w, case.window)], (x, w), variant, threads)
+    check(lambda dy, w: [ConvDgradOp.of(dy, w, size=case.size, **window)], (dy, w), variant, threads)
+    check(lambda x, dy: [ConvWgradOp.of(x, dy, kernel=case.kernel, **window)], (x, dy), variant, threads)
+
+
+matrix = st.tuples(st.integers(1, 40), st.integers(1, 90), st.integers(1, 70))
+
+
+@variants
+@EXAMPLES
+@given(mkn=matrix, of=data, threads=threads)
+def test_products(variant: str, mkn: tuple[int, int, int], of: Data, threads: int) -> None:
+    m, k, n = mkn
+    x, w, dy = of.i8(m, k), of.other(1).i8(n, k), of.other(2).i8(m, n)
+    check(lambda x, w: ranged(GemmOp.of(x, w)), (x, w), variant, threads, keep=KEEP)
+    check(lambda dy, w: ranged(GemmDgradOp.of(dy, w)), (dy, w), variant, threads, keep=KEEP)
+    check(lambda x, dy: ranged(GemmWgradOp.of(x, dy)), (x, dy), variant, threads, keep=KEEP)
+
+
+@variants
+@EXAMPLES
+@given(case=cases(), of=data, threads=threads, exponents=st.tuples(st.integers(-40, 40), st.integers(-40, 40)))
+def test_bias_relu_range(variant: str, case: Case, of: Data, threads: int, exponents: tuple[int, int]) -> None:
+    def build(x: SSAValue, w: SSAValue, b: SSAValue, e_from: SSAValue, e_to: SSAValue) -> list[NnOp]:
+        conv, aligned = ConvOp.over(x, w, case.window), AlignOp.of(b, e_from, e_to)
+        relu = ReluOp.of(BiasOp.of(conv.acc, aligned.y).y)
+        bias = relu.x.owner
+        assert isinstance(bias, NnOp)
+        return [conv, aligned, bias, relu, RangeOp.of(relu.y)]
+
+    bias = of.other(3).i8(case.channels[1])
+    operands = (case.x(of), case.w(of), bias, *(np.int32(e) for e in exponents))
+    check(build, operands, variant, threads, {3: "exponent", 4: "exponent"}, keep=((3, 0),))
+
+
+@variants
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_long_weight_gradients_are_int64(variant: str, nonnegative: bool) -> None:
+    """More products than an int32 holds, all of the same sign."""
+    window = Window((1, 1), (1, 1, 1, 1))
+    x, dy = np.full((18, 64, 64, 3), 127, np.int8), np.full((18, 64, 64, 5), -127, np.int8)
+
+    def build(x: SSAValue, dy: SSAValue) -> list[NnOp]:
+        op = ConvWgradOp.of(x, dy, kernel=(3, 3), **window.properties())
+        Rewriter.replace_value_with_new_type(op.dw, tensor((5, 3, 3, 3), i64))
+        return ranged(op)
+
+    types = packed_types(build, [tensor(x.shape, i8), tensor(dy.shape, i8)], variant, nonnegative)
+    check_group(make_group(build, types, KEEP), variant, (x, dy), 2)

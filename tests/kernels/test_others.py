@@ -1,0 +1,131 @@
+"""Pools, reductions, the loss, and what only moves values."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from xdsl.ir import SSAValue
+
+from nitic.codegen.layout import Layout, Padded, Panels, Quads
+from nitic.ir.op import NnOp
+from nitic.ops.bfp import RangeOp
+from nitic.ops.elementwise import BiasGradOp
+from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.pack import PackOp
+from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
+from nitic.ops.reshape import ReshapeOp, TransposeOp
+from tests.kernels.harness import Data, check, data, examples, make_group, run, threads, variants, vnni_only
+from tests.support import reference, type_of
+
+EXAMPLES = examples(12)
+
+
+@dataclass(frozen=True)
+class Pool:
+    shape: tuple[int, int, int, int]
+    properties: dict[str, tuple[int, ...]]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        return self.shape[1:3]
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> Pool:
+    kernel = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    strides = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    pads = tuple(draw(st.integers(0, k - 1)) for k in (*kernel, *kernel))
+    size = tuple(draw(st.integers(k, k + 9)) for k in kernel)
+    n, c = draw(st.integers(1, 4)), draw(st.one_of(st.integers(1, 9), st.sampled_from((16, 33, 64))))
+    return Pool((n, size[0], size[1], c), {"kernel": kernel, "strides": strides, "pads": pads})
+
+
+@variants
+@EXAMPLES
+@given(pool=pools(), of=data, threads=threads)
+def test_max_pool(variant: str, pool: Pool, of: Data, threads: int) -> None:
+    x = of.i8(*pool.shape)
+    check(lambda x: [MaxPoolOp.of(x, **pool.properties)], (x,), variant, threads)
+    y, index = reference(MaxPoolOp, x, **pool.properties)
+
+    def gradient(dy: SSAValue, index: SSAValue) -> list[NnOp]:
+        op = MaxPoolDgradOp.of(dy, index, size=pool.size, **pool.properties)
+        return [op, RangeOp.of(op.dx)] if op.overlaps else [op]
+
+    check(gradient, (of.other(1).i8(*y.shape), index.astype(np.int8)), variant, threads, keep=((0, 0),))
+
+
+@variants
+@EXAMPLES
+@given(pool=pools(), of=data, threads=threads)
+def test_average_pool(variant: str, pool: Pool, of: Data, threads: int) -> None:
+    x = of.i8(*pool.shape)
+    check(lambda x: [AveragePoolOp.of(x, **pool.properties)], (x,), variant, threads)
+    dy = of.other(1).i8(*reference(AveragePoolOp, x, **pool.properties).shape)
+
+    def gradient(dy: SSAValue) -> list[NnOp]:
+        op = AveragePoolDgradOp.of(dy, size=pool.size, **pool.properties)
+        return [op, RangeOp.of(op.dx)]
+
+    check(gradient, (dy,), variant, threads, keep=((0, 0),))
+
+
+@variants
+@EXAMPLES
+@given(rows=st.integers(1, 400), channels=st.integers(1, 200), of=data, threads=threads)
+def test_bias_grad(variant: str, rows: int, channels: int, of: Data, threads: int) -> None:
+    def build(dy: SSAValue) -> list[NnOp]:
+        op = BiasGradOp.of(dy)
+        return [op, RangeOp.of(op.db)]
+
+    check(build, (of.i8(rows, channels),), variant, threads, keep=((0, 0),))
+
+
+@variants
+@EXAMPLES
+@given(
+    rows=st.integers(1, 40), classes=st.integers(2, 300), of=data, exponent=st.integers(-60, 60), threads=threads
+)
+def test_cross_entropy(variant: str, rows: int, classes: int, of: Data, exponent: int, threads: int) -> None:
+    label = np.random.default_rng(of.seed).integers(-1, classes, rows).astype(np.int32)
+    operands = (of.i8(rows, classes), label, np.int32(exponent))
+    check(lambda *v: [CrossEntropyOp.of(*v)], operands, variant, threads, {2: "exponent"})
+
+
+@variants
+@EXAMPLES
+@given(shape=st.lists(st.integers(1, 7), min_size=1, max_size=5), of=data, threads=threads, draw=st.data())
+def test_transpose_and_reshape(
+    variant: str, shape: list[int], of: Data, threads: int, draw: st.DataObject
+) -> None:
+    perm = draw.draw(st.permutations(range(len(shape))))
+    for x in (of.i8(*shape), of.i32(*shape)):
+        check(lambda x: [TransposeOp.of(x, perm=perm)], (x,), variant, threads)
+        check(lambda x: [ReshapeOp.of(x, shape=shape[::-1])], (x,), variant, threads)
+
+
+pads = st.tuples(*[st.integers(0, 3)] * 4)
+layouts = st.one_of(
+    st.builds(Padded, st.tuples(*[st.integers(-1, 3)] * 4), st.tuples(st.integers(1, 3), st.integers(1, 3)), st.booleans()),
+    st.builds(Quads, pads, st.booleans()),
+    st.builds(Panels, st.booleans(), st.booleans(), st.booleans()),
+)
+spatial = st.tuples(st.integers(1, 70), st.integers(3, 6), st.integers(3, 6), st.one_of(st.integers(1, 9), st.just(35)))
+tensors = st.one_of(spatial, st.tuples(st.integers(1, 70), st.integers(1, 70)))
+
+
+@vnni_only
+@examples(40)
+@given(layout=layouts, shape=tensors, of=data, threads=threads)
+def test_pack(layout: Layout, shape: tuple[int, ...], of: Data, threads: int) -> None:
+    """A packing kernel writes the bytes of Layout.pack."""
+    if isinstance(layout, Padded) and len(shape) == 2:
+        layout = Padded(biased=layout.biased)
+    if isinstance(layout, Quads) and len(shape) == 2:
+        layout = Quads(biased=layout.biased)
+    x = of.i8(*shape)
+    group = make_group(lambda x: [PackOp.of(x, layout=str(layout))], [type_of(x)])
+    (found,) = run(group, "avx512vnni", (x,), threads)
+    np.testing.assert_array_equal(found, layout.pack(x)[: len(found)])
+

@@ -1,0 +1,166 @@
+"""Point-wise operators, updates and scalars: whatever the shift, on every variant."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from xdsl.ir import SSAValue
+
+from nitic.ir.op import NnOp
+from nitic.numerics import NEVER
+from nitic.ops.bfp import (
+    AlignOp,
+    ExpAddOp,
+    ExpConstOp,
+    RangeOp,
+    RoundShiftOp,
+    ShiftOp,
+    StaticShiftOp,
+    TopOp,
+)
+from nitic.ops.elementwise import BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
+from tests.kernels.harness import Data, check, data, examples, threads, variants
+
+EXAMPLES = examples(12)
+shapes = st.one_of(st.tuples(st.integers(1, 5000)), st.tuples(st.integers(1, 9), st.integers(1, 40), st.integers(1, 9)))
+shifts = st.one_of(st.integers(-4, 32), st.sampled_from((-(2**31), -31, -30, 33, 47, 61, 62, 63, 64, 2**31 - 1)))
+roundings = st.sampled_from(("nearest", "pseudo_stochastic"))
+STEP, SEED = np.asarray(77, np.int32), np.asarray(-0x123456789ABCDEF, np.int64)
+
+
+@variants
+@EXAMPLES
+@given(shape=shapes, of=data, shift=shifts, rounding=roundings, to=st.sampled_from(("i8", "i16")), threads=threads)
+def test_round_shift_by_any_shift(
+    variant: str, shape: tuple[int, ...], of: Data, shift: int, rounding: str, to: str, threads: int
+) -> None:
+    def build(x: SSAValue, s: SSAValue) -> list[NnOp]:
+        return [RoundShiftOp.of(x, s, round=rounding, to=to)]
+
+    check(build, (of.i32(*shape), np.int32(shift)), variant, threads, {1: "exponent"})
+
+
+@variants
+@EXAMPLES
+@given(shape=shapes, of=data, bits=st.integers(0, 30), rounding=roundings, stochastic=st.booleans(), threads=threads)
+def test_requantise_by_a_range(
+    variant: str, shape: tuple[int, ...], of: Data, bits: int, rounding: str, stochastic: bool, threads: int
+) -> None:
+    """The usual group: shift, rounding, the mask of a relu, the exponent."""
+
+    def build(*values: SSAValue) -> list[NnOp]:
+        x, r, e, y, seed, step = values
+        shift = ShiftOp.of(r, bits=7)
+        if stochastic:
+            rounded = RoundShiftOp.of(x, shift.s, seed, step, round="stochastic", stream=2**31 + 5, to="i8")
+        else:
+            rounded = RoundShiftOp.of(x, shift.s, round=rounding, to="i8")
+        return [shift, rounded, ReluDgradOp.of(rounded.y, y), ExpAddOp.of(e, shift.s)]
+
+    x = of.i32(*shape, limit=2**bits)
+    operands = (x, np.int64(np.abs(x).max()), np.int32(-9), of.other(1).i8(*shape), SEED, STEP)
+    check(build, operands, variant, threads, {1: "range", 2: "exponent"}, keep=((1, 0),))
+
+
+@variants
+@EXAMPLES
+@given(shape=shapes, of=data, p=st.floats(0, 0.99), threads=threads)
+def test_dropout(variant: str, shape: tuple[int, ...], of: Data, p: float, threads: int) -> None:
+    def build(x: SSAValue, seed: SSAValue, step: SSAValue) -> list[NnOp]:
+        op = DropoutOp.of(x, seed, step, p=p, stream=3)
+        return [op, RangeOp.of(op.y)]
+
+    check(build, (of.i8(*shape), SEED, STEP), variant, threads, keep=((0, 0),))
+    check(lambda x: [DropoutOp.of(x, p=p)], (of.i8(*shape),), variant, threads)
+
+
+@variants
+@EXAMPLES
+@given(rows=st.integers(1, 300), channels=st.sampled_from((1, 2, 3, 17)), of=data, shared=st.booleans(), threads=threads)
+def test_input_map(variant: str, rows: int, channels: int, of: Data, shared: bool, threads: int) -> None:
+    maps = 1 if shared else channels
+    x = (of.integers((rows, channels), 127, np.int64) + 128).astype(np.uint8)
+    multiplier, offset = np.abs(of.i32(maps, limit=2**29)), of.other(1).i32(maps, limit=2**31 - 1)
+    check(lambda *v: [InputMapOp.of(*v)], (x, multiplier, offset), variant, threads)
+
+
+@variants
+@EXAMPLES
+@given(rows=st.integers(1, 50), channels=st.integers(1, 70), of=data, exponent=st.integers(-70, 70), threads=threads)
+def test_bias_and_relu_alone(variant: str, rows: int, channels: int, of: Data, exponent: int, threads: int) -> None:
+    def build(acc: SSAValue, b: SSAValue, e: SSAValue, to: SSAValue) -> list[NnOp]:
+        aligned = AlignOp.of(b, e, to)
+        bias = BiasOp.of(acc, aligned.y)
+        return [aligned, bias, ReluOp.of(bias.y)]
+
+    operands = (of.i32(rows, channels, limit=2**29), of.i8(channels), np.int32(exponent), np.int32(2))
+    check(build, operands, variant, threads, {2: "exponent", 3: "exponent"}, keep=((1, 0),))
+
+
+@variants
+@EXAMPLES
+@given(
+    shape=shapes,
+    of=data,
+    wide=st.booleans(),
+    exponents=st.tuples(st.integers(-90, 30), st.integers(-90, 30)),
+    rate=st.tuples(st.integers(1, 255), st.integers(0, 20)),
+    decay=st.sampled_from((80, 30, 9, 3)),
+    rounding=roundings,
+    threads=threads,
+)
+def test_updates_of_a_master(
+    variant: str,
+    shape: tuple[int, ...],
+    of: Data,
+    wide: bool,
+    exponents: tuple[int, int],
+    rate: tuple[int, int],
+    decay: int,
+    rounding: str,
+    threads: int,
+) -> None:
+    master, velocity = of.integers(shape, 32767, np.int16), of.other(1).i32(*shape)
+    dw = of.other(2).integers(shape, 2**40, np.int64) if wide else of.other(2).i32(*shape)
+    em, e_dw, m, k, momentum, d = (np.asarray(v, np.int32) for v in (*exponents, *rate, 230, decay))
+    plain = (master, dw, m, k, em, e_dw)
+    check(lambda *v: [UpdatePlainOp.of(*v, round=rounding)], plain, variant, threads, {4: "exponent", 5: "exponent"})
+    moving = (master, velocity, dw, m, k, momentum, d, em, e_dw)
+    named = {7: "exponent", 8: "exponent"}
+    check(lambda *v: [UpdateMomentumOp.of(*v, round=rounding)], moving, variant, threads, named)
+
+
+@variants
+@EXAMPLES
+@given(shape=shapes, of=data, wide=st.booleans(), gb=st.integers(-2, 45), rounding=roundings, threads=threads)
+def test_update_niti(
+    variant: str, shape: tuple[int, ...], of: Data, wide: bool, gb: int, rounding: str, threads: int
+) -> None:
+    dw = of.integers(shape, 2**40, np.int64) if wide else of.i32(*shape)
+    operands = (of.other(1).i8(*shape), dw, np.asarray(gb, np.int32), np.abs(dw.astype(np.int64)).max())
+    check(lambda *v: [UpdateNitiOp.of(*v, round=rounding)], operands, variant, threads, {3: "range"})
+
+
+@variants
+@pytest.mark.parametrize("top", [NEVER, NEVER + 1, -1, 0, 1, 255, 256, 70000])
+@pytest.mark.parametrize("r", [0, 1, 2, 127, 128, 2**30, 2**62])
+def test_scalars(variant: str, top: int, r: int) -> None:
+    def statistic(t: SSAValue, r: SSAValue, e: SSAValue) -> list[NnOp]:
+        return [TopOp.of(t, r, e), ShiftOp.of(r, bits=7)]
+
+    def inference(t: SSAValue, e: SSAValue) -> list[NnOp]:
+        shift, five = StaticShiftOp.of(t, e, bits=7), ExpConstOp.of(value=-5)
+        return [shift, five, ExpAddOp.of(shift.s, five.e)]
+
+    old, e = np.asarray(top, np.int32), np.int32(-9)
+    check(statistic, (old, np.int64(r), e), variant, 3, {1: "range", 2: "exponent"})
+    check(inference, (old, e), variant, 3, {1: "exponent"})
+
+
+@variants
+@EXAMPLES
+@given(shape=shapes, of=data, threads=threads)
+def test_range_of_a_stored_tensor(variant: str, shape: tuple[int, ...], of: Data, threads: int) -> None:
+    for x in (of.i8(*shape), of.integers(shape, 32767, np.int16), of.i32(*shape), of.integers(shape, 2**40, np.int64)):
+        check(lambda x: [RangeOp.of(x)], (x,), variant, threads)

@@ -1,0 +1,133 @@
+"""One small instance of every operator, in integers and, where the operator has one, in floats; and values for it."""
+
+from typing import Any
+
+import numpy as np
+
+from nitic.ir.op import NnOp, Property
+from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, is_tensor, range_, shape_of, u8
+from nitic.numerics import Array
+from nitic.ops import bfp, conv, elementwise, gemm, loss, pack, pool, reshape, update
+from tests.support import make
+
+CONV = {"strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 2], "groups": 2}
+POOL = {"kernel": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}
+OVERLAPPING = {"kernel": [3, 2], "strides": [1, 2], "pads": [1, 0, 1, 0]}
+ROUND = {"round": "pseudo_stochastic"}
+
+# What each operator is made of: a dtype and shape for each operand, or the name of a scalar; then the properties.
+Spec = tuple[type[NnOp], tuple[tuple[type[np.generic], tuple[int, ...]] | str, ...], dict[str, Property]]
+I8, I16, I32, I64, U8, F = np.int8, np.int16, np.int32, np.int64, np.uint8, np.float64
+
+
+def _contractions(t: type[np.generic]) -> list[Spec]:
+    return [
+        (conv.ConvOp, ((t, (2, 5, 6, 4)), (t, (6, 3, 2, 2))), CONV),
+        (conv.ConvDgradOp, ((t, (2, 3, 6, 6)), (t, (6, 3, 2, 2))), {**CONV, "size": [5, 6]}),
+        (conv.ConvWgradOp, ((t, (2, 5, 6, 4)), (t, (2, 3, 6, 6))), {**CONV, "kernel": [3, 2]}),
+        (gemm.GemmOp, ((t, (2, 3)), (t, (4, 3))), {}),
+        (gemm.GemmDgradOp, ((t, (2, 4)), (t, (4, 3))), {}),
+        (gemm.GemmWgradOp, ((t, (2, 3)), (t, (2, 4))), {}),
+    ]
+
+
+def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
+    return [
+        (elementwise.BiasOp, ((acc, (2, 3)), (acc, (3,))), {}),
+        (elementwise.BiasGradOp, ((t, (2, 2, 3)),), {}),
+        (elementwise.ReluOp, ((acc, (2, 3)),), {}),
+        (elementwise.ReluDgradOp, ((t, (2, 3)), (t, (2, 3))), {}),
+        (elementwise.DropoutOp, ((t, (2, 3)), (I64, ()), (I32, ())), {"p": 0.25, "stream": 3}),
+        (elementwise.DropoutOp, ((t, (2, 3)),), {"p": 1e-5}),
+        (pool.MaxPoolOp, ((t, (2, 4, 4, 3)),), POOL),
+        (pool.MaxPoolDgradOp, ((t, (2, 2, 2, 3)), (I8, (2, 2, 2, 3))), {**POOL, "size": [4, 4]}),
+        (pool.MaxPoolDgradOp, ((t, (2, 4, 2, 3)), (I8, (2, 4, 2, 3))), {**OVERLAPPING, "size": [4, 4]}),
+        (pool.AveragePoolOp, ((t, (2, 4, 4, 3)),), OVERLAPPING),
+        (pool.AveragePoolDgradOp, ((t, (2, 4, 2, 3)),), {**OVERLAPPING, "size": [4, 4]}),
+        (reshape.ReshapeOp, ((t, (2, 6)),), {"shape": [3, 4]}),
+        (reshape.TransposeOp, ((t, (2, 3, 4)),), {"perm": [2, 0, 1]}),
+    ]
+
+
+def _updates(master: type[np.generic], w: type[np.generic], dw: type[np.generic], *scales: str) -> list[Spec]:
+    hypers, shape = ((I32, ()),) * 4, (2, 3)
+    ranges = ("range",) if scales else ()
+    return [
+        (update.UpdatePlainOp, ((master, shape), (dw, shape), *hypers[:2], *scales), ROUND),
+        (
+            update.UpdateMomentumOp,
+            ((master, shape), (I32 if scales else F, shape), (dw, shape), *hypers, *scales),
+            ROUND,
+        ),
+        (update.UpdateNitiOp, ((w, shape), (dw, shape), hypers[0], *ranges), {"round": "nearest"}),
+    ]
+
+
+FLOAT: list[Spec] = [
+    *_contractions(F),
+    *_others(F, F),
+    (loss.CrossEntropyOp, ((F, (4, 3)), (I32, (4,))), {}),
+    *_updates(F, F, F),
+]
+INTEGER: list[Spec] = [
+    *_contractions(I8),
+    *_others(I8, I32),
+    (elementwise.InputMapOp, ((U8, (2, 4, 4, 3)), (I32, (3,)), (I32, (3,))), {}),
+    (pack.PackOp, ((I8, (2, 3)),), {"layout": "padded(0, 0, 0, 0, 1, 1, True)"}),
+    (loss.CrossEntropyOp, ((I8, (4, 3)), (I32, (4,)), "exponent"), {}),
+    *_updates(I16, I8, I32, "exponent", "exponent"),
+    (bfp.RangeOp, ((I32, (2, 3)),), {}),
+    (bfp.ShiftOp, ("range",), {"bits": 7}),
+    (bfp.StaticShiftOp, ((I32, ()), "exponent"), {"bits": 7}),
+    (bfp.RoundShiftOp, ((I32, (2, 3)), "exponent"), {"round": "nearest", "to": "i16"}),
+    (
+        bfp.RoundShiftOp,
+        ((I32, (2, 3)), "exponent", (I64, ()), (I32, ())),
+        {"round": "stochastic", "to": "i8", "stream": 9},
+    ),
+    (bfp.ExpAddOp, ("exponent", "exponent"), {}),
+    (bfp.ExpConstOp, (), {"value": -15}),
+    (bfp.ExponentOfOp, ((I8, (2, 3)),), {}),
+    (bfp.AlignOp, ((I8, (2, 3)), "exponent", "exponent"), {}),
+    (bfp.TopOp, ((I32, ()), "range", "exponent"), {}),
+]
+
+
+def instance(spec: Spec) -> NnOp:
+    kind, operands, properties = spec
+    empty = [each if isinstance(each, str) else np.zeros(each[1], each[0]) for each in operands]
+    return make(kind, *empty, **properties)
+
+
+def name_of(spec: Spec) -> str:
+    floats = any(not isinstance(each, str) and each[0] is F for each in spec[1])
+    return f"{spec[0].name}-{'float' if floats else 'integer'}"
+
+
+def values(op: NnOp, seed: int, *, extreme: bool = False) -> list[Any]:
+    """Operands for the reference of an instance; with `extreme`, mantissas of +-127 only."""
+    rng = np.random.default_rng(seed)
+    operands: list[Any] = []
+    for operand in op.operands:
+        shape = shape_of(operand) if is_tensor(operand) else ()
+        operands.append(_draw(rng, element_of(operand), shape, extreme))
+    if isinstance(op, pool.MaxPoolDgradOp):
+        operands[1] = rng.integers(0, np.prod(op.ints("kernel")), operands[1].shape)
+    return operands
+
+
+def _draw(rng: np.random.Generator, element: object, shape: tuple[int, ...], extreme: bool) -> Array:
+    if element == f32:
+        return rng.normal(size=shape)
+    if element == i8 and extreme:
+        return rng.choice([-127, 127], shape)
+    low, high = {
+        i8: (-127, 128),
+        u8: (0, 256),
+        i16: (-32767, 32768),
+        i32: (0, 3),
+        i64: (0, 100),
+        exponent: (0, 6),
+        range_: (0, 2**20),
+    }[element]  # pyright: ignore[reportArgumentType]
+    return np.asarray(rng.integers(low, high, shape))

@@ -1,0 +1,113 @@
+"""Cross-entropy: the float stage against a direct formula, the integers against the float stage."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nitic.numerics import Array, loss_exponent
+from nitic.ops.loss import CrossEntropyOp
+from tests.support import make, reference
+
+
+def labels(*values: int) -> Array:
+    return np.array(values, np.int32)
+
+
+def integer(logits: Array, e: int, label: Array) -> tuple[Array, int, int]:
+    """(dlogits, loss, correct) of int8 logits at an exponent."""
+    outputs = make(CrossEntropyOp, logits, label, "exponent").reference(logits, label, np.asarray(e))
+    assert isinstance(outputs, tuple)
+    dlogits, loss, correct = outputs
+    return dlogits, int(loss), int(correct)
+
+
+def direct(logits: Array, label: Array) -> tuple[Array, float]:
+    """(p - onehot, sum of losses in bits in Q8), row by row."""
+    gradient, loss = np.zeros(logits.shape), 0.0
+    for row, (z, right) in enumerate(zip(logits, label, strict=True)):
+        if right < 0:
+            continue
+        p = np.exp(z) / np.exp(z).sum()
+        loss -= np.log2(p[right]) * 256
+        gradient[row] = p
+        gradient[row, right] -= 1
+    return gradient, loss
+
+
+@given(rows=st.integers(1, 9), classes=st.integers(1, 12), seed=st.integers(0, 2**32 - 1))
+def test_floats_follow_the_formula(rows: int, classes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits, label = 3 * rng.normal(size=(rows, classes)), rng.integers(-1, classes, rows).astype(np.int32)
+    dlogits, loss, correct = reference(CrossEntropyOp, logits, label)
+    gradient, expected = direct(logits, label)
+    np.testing.assert_allclose(dlogits, gradient / 2 ** np.floor(np.log2(rows)), atol=1e-12)
+    assert loss == pytest.approx(expected, abs=1e-6)
+    assert correct == (logits.argmax(1) == label).sum()
+
+
+def test_floats_do_not_overflow() -> None:
+    dlogits, loss, _ = reference(CrossEntropyOp, np.array([[1e4, 0.0]]), labels(1))
+    assert dlogits.tolist() == [[1.0, -1.0]]
+    assert loss == pytest.approx(1e4 / np.log(2) * 256)
+
+
+@given(rows=st.integers(1, 9), classes=st.integers(1, 12), e=st.integers(-8, -4), seed=st.integers(0, 2**32 - 1))
+def test_integers_follow_the_floats(rows: int, classes: int, e: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.integers(-127, 128, (rows, classes)).astype(np.int8)
+    label = rng.integers(-1, classes, rows).astype(np.int32)
+    dlogits, loss, correct = integer(logits, e, label)
+    real, expected, right = reference(CrossEntropyOp, logits * 2.0**e, label)
+    # pseudo-stochastic rounding moves a mantissa by less than one, and the tables a little; the loss has steps of 1/256
+    assert np.abs(dlogits - real * 2.0 ** -loss_exponent(rows)).max() <= 1.1
+    assert abs(loss - expected) <= 3 * rows
+    assert correct == right
+
+
+def test_the_exponent_holds_the_mean_over_the_batch() -> None:
+    assert [loss_exponent(n) for n in (1, 2, 3, 64, 100)] == [-7, -8, -8, -13, -13]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float64])
+def test_a_row_without_label_counts_for_nothing(dtype: type[np.generic]) -> None:
+    logits = np.array([[1, 5, 2], [9, 1, 1]], dtype)
+    label = labels(1, -1)
+    run = (lambda z, y: integer(z, -2, y)) if dtype is np.int8 else (lambda z, y: reference(CrossEntropyOp, z, y))
+    dlogits, loss, correct = run(logits, label)
+    _, alone, _ = run(logits[:1], label[:1])
+    assert dlogits[1].tolist() == [0, 0, 0]
+    assert dlogits[0].any()
+    assert loss == pytest.approx(alone)
+    assert correct == 1
+
+
+def test_a_batch_without_labels_is_all_zero() -> None:
+    dlogits, loss, correct = integer(np.full((2, 3), -127, np.int8), 3, labels(-1, -1))
+    assert (dlogits.any(), loss, correct) == (False, 0, 0)
+
+
+def test_the_first_of_equal_logits_is_the_prediction() -> None:
+    assert integer(np.array([[3, 3], [3, 3]], np.int8), 0, labels(0, 1))[2] == 1
+
+
+def test_equal_logits_share_the_mass() -> None:
+    dlogits, loss, _ = integer(np.zeros((1, 4), np.int8), 0, labels(2))
+    assert dlogits.tolist() == [[32, 32, -96, 32]]
+    assert loss == 2 * 256
+
+
+def test_a_certain_right_answer_has_no_error() -> None:
+    dlogits, loss, _ = integer(np.array([[127, -127]], np.int8), 3, labels(0))
+    assert (dlogits.tolist(), loss) == ([[0, 0]], 0)
+
+
+def test_a_certain_wrong_answer_is_cut_at_32_bits() -> None:
+    dlogits, loss, _ = integer(np.array([[127, -127]], np.int8), 20, labels(1))
+    assert dlogits.tolist() == [[127, -127]]
+    assert loss == 32 * 256
+
+
+def test_one_class_is_always_right() -> None:
+    dlogits, loss, correct = integer(np.array([[-5]], np.int8), 0, labels(0))
+    assert (dlogits.tolist(), loss, correct) == ([[0]], 0, 1)

@@ -1,0 +1,200 @@
+"""Checkpoints: what is in them, that saving is all or nothing, and that no file crashes the reader."""
+
+import json
+import os
+import resource
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.runtime.helpers import RuntimeFailure, Session, fail, read_checkpoint, run, succeed
+from tests.runtime.toolchain import Toolchain
+
+
+@pytest.fixture
+def checkpoint(toy: Path, data: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "toy.ckpt"
+    succeed(toy, "train", "--data", data, "--epochs", "2", "--seed", "7", "--save", path)
+    return path
+
+
+def test_content(checkpoint: Path) -> None:
+    about, tensors = read_checkpoint(checkpoint)
+    assert list(about) == sorted(about)
+    assert (
+        about
+        | {
+            "model": "toy.onnx",
+            "recipe": "niti16",
+            "identity": "00112233445566778899aabbccddeeff",
+            "batch": 4,
+            "seed": 7,
+            "epoch": 2,
+            "epoch_step": 0,
+            "step": 20,
+            "samples": 42,
+            "schedule": "cosine",
+        }
+        == about
+    )
+    assert sorted(tensors) == ["input.multiplier", "input.offset", "w", "w.exponent", "w.velocity", "y.top"]
+    assert (tensors["w"].dtype, tensors["w"].shape) == (np.dtype("<i2"), (6,))
+    assert tensors["w.exponent"] == -12
+
+
+def test_equal_runs_write_equal_files(toy: Path, data: Path, tmp_path: Path, checkpoint: Path) -> None:
+    succeed(toy, "train", "--data", data, "--epochs", "2", "--seed", "7", "--save", tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == checkpoint.read_bytes()
+    assert [p.name for p in tmp_path.glob("*.tmp")] == []
+
+
+def test_session_round_trip(session: Callable[..., Session], tmp_path: Path) -> None:
+    """Progress and options come back too, at any step."""
+    x, y = np.arange(24, dtype=np.uint8).reshape(4, 6), np.array([0, 1, 2, 0], np.int32)
+    first, second = session(), session()
+    first.set_statistics(x)
+    first.call("configure", "lr", "0.25")
+    first.progress.epochs = 3
+    first.begin_epoch(0)
+    for _ in range(5):
+        first.call("step", x, y, None)
+    first.call("checkpoint_save", tmp_path / "a")
+    second.call("checkpoint_load", tmp_path / "a")
+    assert second.progress.step == 5
+    assert (second.hyper("rate_m"), second.hyper("rate_k")) == (1, 2)
+    for s in (first, second):
+        s.call("step", x, y, None)
+    np.testing.assert_array_equal(first.tensor("w", np.int16, 6), second.tensor("w", np.int16, 6))
+    first.call("checkpoint_save", tmp_path / "b")
+    second.call("checkpoint_save", tmp_path / "c")
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
+
+
+# ---- saving
+
+
+def test_full_disk_leaves_the_old_checkpoint(toy: Path, data: Path, checkpoint: Path, tmp_path: Path) -> None:
+    before = checkpoint.read_bytes()
+    options = ["train", "--data", data, "--resume", checkpoint, "--epochs", "3", "--save", checkpoint]
+    sentence = fail(1, toy, *options, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)))
+    assert "cannot save: File too large; what was there before is untouched" in sentence
+    assert checkpoint.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "toy.ckpt"]
+
+
+def test_an_unwritable_path_is_found_before_training(toy: Path, data: Path, tmp_path: Path) -> None:
+    for path in (tmp_path / "no" / "such" / "folder", tmp_path, Path("/dev/full"), Path()):
+        done = run(toy, "train", "--data", data, "--save", path)
+        assert done.returncode == 1
+        assert "cannot save here" in done.stderr
+        assert "epoch" not in done.stdout + done.stderr
+    assert Path("/dev/full").is_char_device()
+
+
+def test_saving_through_the_interface_to_an_unwritable_path(session: Callable[..., Session], tmp_path: Path) -> None:
+    with pytest.raises(RuntimeFailure, match="No such file or directory") as failure:
+        session().call("checkpoint_save", tmp_path / "no" / "a")
+    assert failure.value.code == 1
+
+
+# ---- loading
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], Any], data: Callable[[bytes], bytes] = lambda b: b) -> None:
+    """Changes header (as JSON) and data of a checkpoint."""
+    raw = path.read_bytes()
+    size = struct.unpack("<Q", raw[:8])[0]
+    header = json.loads(raw[8 : 8 + size])
+    change(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data(raw[8 + size :]))
+
+
+def describe(header: dict[str, Any], **changes: Any) -> None:
+    about = json.loads(header["__metadata__"]["nitic"]) | changes
+    header["__metadata__"]["nitic"] = json.dumps(about)
+
+
+HEADERS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
+    (lambda h: h["w"].update(dtype="I32"), "tensor 'w' has another dtype"),
+    (lambda h: h["w"].update(shape=[3, 2]), "tensor 'w' has another shape"),
+    (lambda h: h["w"].update(shape=[6, 1, 1, 1, 1, 1, 1, 1]), "tensor 'w' has another shape"),
+    (lambda h: h["w"].update(data_offsets=[0, 12]), "overlap or leave holes"),
+    (lambda h: h["w"].update(data_offsets=[40, 54]), "tensor 'w' has another size"),
+    (lambda h: h["w"].update(data_offsets=[2**62, 2**62 + 12]), "truncated: tensor 'w' ends at byte"),
+    (lambda h: h["w"].update(data_offsets=[-12, 0]), "expected dtype, shape and data_offsets"),
+    (lambda h: h["w"].update(data_offsets=[2**64, 2**64 + 12]), "expected dtype, shape and data_offsets"),
+    (lambda h: h.pop("w"), "tensor 'w' is missing"),
+    (lambda h: h.update(stranger=h["w"]), "the program has no tensor 'stranger'"),
+    (lambda h: h.update({"\x1b[2J": h["w"]}), "the program has no tensor '?[2J'"),
+    (lambda h: h.update(x=h["w"]), "the program has no tensor 'x'"),
+    (lambda h: h.pop("__metadata__"), "no checkpoint of nitic"),
+    (lambda h: h["__metadata__"].update(nitic="{}"), "expected a key of the description"),
+    (lambda h: describe(h, identity="abc"), "belongs to another program: model toy.onnx, recipe niti16, identity abc"),
+    (lambda h: describe(h, seed=-1), "its progress makes no sense"),
+    (lambda h: describe(h, epoch_step=11), "its progress makes no sense"),
+    (lambda h: describe(h, epochs="two"), "expected a value of the description"),
+    (lambda h: describe(h, lr="fast"), "'fast' is no value of lr"),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), HEADERS)
+def test_a_wrong_header_is_refused(toy: Path, checkpoint: Path, change: Callable[..., Any], expected: str) -> None:
+    rewrite(checkpoint, change)
+    sentence = fail(4, toy, "info", "--load", checkpoint)
+    assert str(checkpoint) in sentence
+    assert expected in sentence
+
+
+FILES: list[tuple[Callable[[bytes], bytes], str]] = [
+    (lambda b: b"", "no checkpoint: it has 0 bytes"),
+    (lambda b: b[:7], "no checkpoint: it has 7 bytes"),
+    (lambda b: b[:100], "offset 0: no checkpoint: header of"),
+    (lambda b: b[:-1], "truncated: tensor 'w' ends at byte 52 of the data, the file has 51"),
+    (lambda b: b + b"x", "overlap or leave holes at byte 52"),
+    (lambda b: struct.pack("<Q", 2**64 - 1) + b[8:], "header of 18446744073709551615 bytes"),
+    (lambda b: struct.pack("<Q", 0) + b[8:], "offset 8: damaged checkpoint header, expected '{'"),
+    (lambda b: b[:8] + b"[" + b[9:], "offset 8: damaged checkpoint header, expected '{'"),
+    (lambda b: b.replace(b'"w.velocity"', b'"w.exponent"'), "tensor 'w.exponent' stands in it twice"),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), FILES)
+def test_a_wrong_file_is_refused(toy: Path, checkpoint: Path, change: Callable[[bytes], bytes], expected: str) -> None:
+    checkpoint.write_bytes(change(checkpoint.read_bytes()))
+    assert expected in fail(4, toy, "info", "--load", checkpoint)
+
+
+def test_another_program_is_named(toolchain: Toolchain, checkpoint: Path, data: Path) -> None:
+    before = checkpoint.read_bytes()
+    options = ["train", "--data", data, "--resume", checkpoint, "--save", checkpoint]
+    assert "belongs to another program" in fail(4, toolchain.toy("other"), *options)
+    assert checkpoint.read_bytes() == before
+
+
+def test_what_other_writers_add_or_reorder_is_accepted(toy: Path, checkpoint: Path) -> None:
+    def change(header: dict[str, Any]) -> None:
+        header["__metadata__"] = {"format": "pt"} | header["__metadata__"]
+        describe(header, future=1, note='an "escaped" \\ é \U0001f600 text')
+        for name in sorted(header, reverse=True):
+            header[name] = header.pop(name)
+
+    rewrite(checkpoint, change)
+    assert "step 20, 2 of 2 epochs" in succeed(toy, "info", "--load", checkpoint)
+
+
+def test_a_missing_or_odd_path(toy: Path, tmp_path: Path) -> None:
+    assert "cannot open: No such file" in fail(1, toy, "info", "--load", tmp_path / "no")
+    assert "not a regular file" in fail(1, toy, "info", "--load", tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    assert "not a regular file" in fail(1, toy, "info", "--load", tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_damaged_files_never_crash(toolchain: Toolchain, checkpoint: Path, seed: int) -> None:
+    text = succeed(toolchain.fuzzer(), "checkpoint", checkpoint, "800", str(seed))
+    assert 0 <= int(text.split()[0]) < 400  # most damage is noticed; changed weights cannot be

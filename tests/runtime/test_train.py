@@ -1,0 +1,231 @@
+"""Whole runs of the toy: results, resuming, threads, signals."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nitic.data import shuffle
+from tests.runtime.conftest import toy_samples
+from tests.runtime.helpers import Metrics, Session, fail, read_checkpoint, run, succeed, write_npy
+from tests.runtime.toolchain import Toolchain
+
+
+def start(program: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
+    """A running process, once it has made steps."""
+    process = subprocess.Popen([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    while "step" not in process.stderr.readline():
+        assert process.poll() is None
+    return process
+
+
+def test_results_progress_and_log(toy: Path, data: Path, tmp_path: Path) -> None:
+    log = tmp_path / "run.jsonl"
+    done = run(toy, "train", "--data", data, "--epochs", "2", "--log", log, "--log-every", "4")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("epoch 2: train loss 0.1")
+    assert lines[1].endswith(", test loss 0.1386 accuracy 80.00 %")  # 2 of 10 wrong: one bit each
+    assert "10 batches of 4, 2 epochs, seed 1" in done.stderr
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [e["event"] for e in events] == ["start", *["interval"] * 3, "epoch", *["interval"] * 3, "epoch"]
+    assert [e["epoch_step"] for e in events if e["event"] == "interval"] == [4, 8, 10] * 2
+    assert events[-1]["test_accuracy"] == 0.8
+    assert events[-1]["step"] == 20
+
+
+def test_evaluation_after_an_epoch_is_that_of_eval(toy: Path, data: Path, tmp_path: Path) -> None:
+    lines = succeed(toy, "train", "--data", data, "--epochs", "1", "--save", tmp_path / "a").splitlines()
+    result = succeed(toy, "eval", "--data", data, "--load", tmp_path / "a")
+    assert result == "samples 10 loss 0.1386 accuracy 80.00 %\n"
+    assert lines[-1].endswith(result.removeprefix("samples 10 ").strip())
+
+
+def test_a_data_set_without_test_split(toy: Path, data: Path) -> None:
+    (data / "x_test.npy").unlink()
+    assert "test" not in succeed(toy, "train", "--data", data, "--epochs", "1")
+    assert "no samples to test on" in fail(4, toy, "eval", "--data", data)
+    assert succeed(toy, "eval", "--data", data, "--split", "train").startswith("samples 42 ")
+
+
+def test_the_last_partial_batch_is_not_trained_on(toy: Path, data: Path, tmp_path: Path) -> None:
+    succeed(toy, "train", "--data", data, "--epochs", "1", "--save", tmp_path / "a")
+    assert read_checkpoint(tmp_path / "a")[0]["step"] == 42 // 4
+
+
+def test_a_batch_that_cannot_be_filled_is_refused(toy: Path, data: Path) -> None:
+    write_npy(data, "train", np.zeros((3, 2, 3), np.uint8), np.zeros(3, np.int64))
+    assert "3 training samples, expected at least one batch of 4" in fail(4, toy, "train", "--data", data)
+
+
+def test_a_program_never_trained_calibrates_and_says_so(toy: Path, data: Path) -> None:
+    done = run(toy, "eval", "--data", data)
+    assert done.returncode == 0
+    assert "never trained: calibrating the exponents on the first 4 samples" in done.stderr
+
+
+@pytest.mark.parametrize("threads", [2, 5, 64])
+def test_threads_do_not_change_the_run(toy: Path, data: Path, tmp_path: Path, threads: int) -> None:
+    for count in (1, threads):
+        succeed(toy, "train", "--data", data, "--epochs", "2", "--save", tmp_path / str(count), "--threads", str(count))
+    assert (tmp_path / "1").read_bytes() == (tmp_path / str(threads)).read_bytes()
+
+
+@pytest.mark.parametrize("threads", [1, 3, 7])
+def test_every_unit_is_done_once(session: Callable[..., Session], threads: int) -> None:
+    s = session(threads=threads)
+    x, y = np.ones((4, 6), np.uint8), np.zeros(4, np.int32)
+    s.set_statistics(np.arange(24, dtype=np.uint8).reshape(4, 6))
+    for _ in range(20):
+        s.call("step", x, y, None)
+    assert (s.tensor("visits", np.int32, 1000) == 20).all()
+
+
+def test_no_data_race(toolchain: Toolchain, data: Path) -> None:
+    succeed(toolchain.toy(sanitizer="thread"), "train", "--data", data, "--epochs", "2", "--threads", "3")
+
+
+def test_no_memory_error_and_no_leak(toolchain: Toolchain, data: Path, tmp_path: Path) -> None:
+    toy, checkpoint = toolchain.toy(sanitizer="memory"), tmp_path / "a"
+    succeed(toy, "train", "--data", data, "--epochs", "2", "--save", checkpoint, "--log", tmp_path / "log")
+    succeed(toy, "train", "--data", data, "--epochs", "3", "--resume", checkpoint)
+    succeed(toy, "predict", "--data", data, "--load", checkpoint, "--logits", tmp_path / "o.npy")
+    succeed(toy, "info", "--load", checkpoint)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_in_the_same_bits(
+    toolchain: Toolchain, data: Path, tmp_path: Path, number: int
+) -> None:
+    whole, parts, options = tmp_path / "whole", tmp_path / "parts", ["--data", data, "--epochs", "30", "--seed", "5"]
+    succeed(toolchain.toy(), "train", *options, "--lr", "0.3", "--weight-decay", "1e-3", "--save", whole)
+    process = start(
+        toolchain.toy("slow"),
+        "train",
+        *options,
+        "--lr",
+        "0.3",
+        "--weight-decay",
+        "1e-3",
+        "--save",
+        parts,
+        "--log-every",
+        "3",
+    )
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130, stderr
+    assert "interrupted after step" in stderr
+    assert f"go on with --resume {parts}" in stderr
+    between = read_checkpoint(parts)[0]
+    assert 0 < between["step"] < 300
+    succeed(toolchain.toy(), "train", "--data", data, "--resume", parts, "--save", parts)
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_interrupted_without_save_says_that_nothing_is_saved(toolchain: Toolchain, data: Path) -> None:
+    process = start(toolchain.toy("slow"), "train", "--data", data, "--epochs", "100", "--log-every", "1")
+    process.send_signal(signal.SIGINT)
+    assert "nothing is saved" in process.communicate(timeout=20)[1]
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("stop", [0, 1, 9, 10, 13])
+def test_resuming_at_any_step_gives_the_same_bits(toolchain: Toolchain, data: Path, tmp_path: Path, stop: int) -> None:
+    """The first steps by a session, which knows only its batches, and the rest by the binary."""
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    train = ["train", "--data", data, "--epochs", "2"]
+    succeed(toolchain.toy(), *train, "--save", whole)
+    take_steps(Session(toolchain.library()), stop, part)
+    succeed(toolchain.toy(), *train, "--resume", part, "--save", part)
+    assert part.read_bytes() == whole.read_bytes()
+
+
+def take_steps(session: Session, steps: int, path: Path) -> None:
+    x, y = toy_samples(42, 1)
+    session.set_statistics(x)
+    progress = session.progress
+    progress.seed, progress.epochs, progress.samples = 1, 2, 42
+    for step in range(steps):
+        if step % 10 == 0:
+            progress.epoch, progress.epoch_step = step // 10, 0
+            progress.running = Metrics()
+            session.begin_epoch(step // 10)
+        batch = shuffle(42, 1, step // 10)[step % 10 * 4 :][:4]
+        session.call("step", np.ascontiguousarray(x[batch]), y[batch].astype(np.int32), None)
+    session.call("checkpoint_save", path)
+
+
+def test_a_finished_run_has_nothing_to_do_until_it_gets_more_epochs(toy: Path, data: Path, tmp_path: Path) -> None:
+    save = tmp_path / "a"
+    succeed(toy, "train", "--data", data, "--epochs", "2", "--save", save)
+    before = save.read_bytes()
+    done = run(toy, "train", "--data", data, "--resume", save, "--save", save)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "nothing to do: 2 of 2 epochs are done" in done.stderr
+    assert save.read_bytes() == before
+    assert succeed(toy, "train", "--data", data, "--resume", save, "--epochs", "3").startswith("epoch 3:")
+
+
+def test_resuming_with_other_seed_or_data_is_refused(toy: Path, data: Path, tmp_path: Path) -> None:
+    save = tmp_path / "a"
+    succeed(toy, "train", "--data", data, "--epochs", "1", "--save", save)
+    resume = ["train", "--data", data, "--resume", save]
+    assert "--seed 2 cannot go on with it" in fail(2, toy, *resume, "--seed", "2")
+    write_npy(data, "train", np.zeros((8, 2, 3), np.uint8), np.zeros(8, np.int64))
+    assert "the run has 42 training samples" in fail(4, toy, *resume)
+
+
+def test_progress_bar_on_a_terminal(toolchain: Toolchain, data: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [toolchain.toy("slow"), "train", "--data", data, "--epochs", "4"]
+    with subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        text = read_terminal(ours)
+        assert process.wait(20) == 0
+    assert "\r\033[Kepoch " in text
+    assert "/10  loss " in text
+    assert "step 10/10:" not in text  # the plain lines are for files and pipes
+
+
+def read_terminal(descriptor: int) -> str:
+    chunks: list[bytes] = []
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            chunks.append(os.read(descriptor, 4096))
+        except OSError:  # the other side is closed
+            break
+    os.close(descriptor)
+    return b"".join(chunks).decode()
+
+
+def test_a_failing_kernel_is_an_error(toolchain: Toolchain, data: Path) -> None:
+    assert "kernel visit (call 5) failed" in fail(
+        1, toolchain.toy("failing"), "train", "--data", data, "--threads", "3"
+    )
+
+
+def test_input_statistics(session: Callable[..., Session]) -> None:
+    from nitic.numerics import input_statistics
+
+    s = session("rgb")
+    x = np.random.default_rng(0).integers(0, 200, (50, 2, 3, 3), dtype=np.uint8)
+    s.set_statistics(x)
+    multiplier, offset = input_statistics(x)
+    np.testing.assert_array_equal(s.tensor("input.multiplier", np.int32, 3), multiplier)
+    np.testing.assert_array_equal(s.tensor("input.offset", np.int32, 3), offset)
+
+
+def test_a_constant_channel_cannot_be_normalised(toy: Path, data: Path) -> None:
+    write_npy(data, "train", np.full((8, 2, 3), 200, np.uint8), np.zeros(8, np.int64))
+    assert "channel 0 of the training set hardly varies around 200" in fail(4, toy, "train", "--data", data)

@@ -1,0 +1,143 @@
+"""The command line: what it hands to the driver, and how it fails."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from nitic import cli, driver
+from nitic.errors import CompileError, ExitCode
+from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
+
+
+@dataclass
+class Asked:
+    """What the driver was last asked for."""
+
+    options: CompileOptions | OptOptions | None = None
+
+    def compile_model(self, options: CompileOptions) -> Path:
+        self.options = options
+        return options.output or Path("made")
+
+    def run_passes(self, options: OptOptions) -> None:
+        self.options = options
+
+    def inspect(self, binary: Path) -> str:
+        return f"about {binary}\n"
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    asked = Asked()
+    monkeypatch.setattr(driver, "compile_model", asked.compile_model)
+    monkeypatch.setattr(driver, "run_passes", asked.run_passes)
+    monkeypatch.setattr(driver, "inspect", asked.inspect)
+    return asked
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of `nitic ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["nitic", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == "nitic 0.1.0\n"
+
+
+def test_compile_with_defaults(monkeypatch: pytest.MonkeyPatch, asked: Asked) -> None:
+    assert run(monkeypatch, "compile", "m.onnx") == 0
+    assert asked.options == CompileOptions(Path("m.onnx"))
+
+
+def test_compile_with_every_option(
+    monkeypatch: pytest.MonkeyPatch, asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        "compile m.onnx -o out --recipe niti --option bits=6 --option rule=plain --batch-size 64 --emit lib"
+        " --target x86-64 --seed 3 --init xavier --mean 0.5,.25 --std 1,2 --dump-ir dumps --print-before fuse"
+        " --print-after fuse --print-after plan-memory"
+    )
+    assert run(monkeypatch, *text.split()) == 0
+    assert asked.options == CompileOptions(
+        model=Path("m.onnx"),
+        output=Path("out"),
+        recipe="niti",
+        recipe_options={"bits": "6", "rule": "plain"},
+        batch_size=64,
+        emit=Emit.LIB,
+        target=Target.X86_64,
+        seed=3,
+        init=Init.XAVIER,
+        mean=(0.5, 0.25),
+        std=(1.0, 2.0),
+        dump_ir=Path("dumps"),
+        print_before=("fuse",),
+        print_after=("fuse", "plan-memory"),
+    )
+    assert capsys.readouterr().out == "out\n"
+
+
+def test_opt_and_inspect(monkeypatch: pytest.MonkeyPatch, asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "opt", "m.mlir", "--passes=insert-rounding{bits=7},track-exponents") == 0
+    assert asked.options == OptOptions(Path("m.mlir"), "insert-rounding{bits=7},track-exponents")
+    assert run(monkeypatch, "inspect", "lenet") == 0
+    assert capsys.readouterr().out == "about lenet\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("compile", "Missing argument 'MODEL'"),
+        ("frobnicate", "No such command 'frobnicate'"),
+        ("compile m.onnx --batch-size 0", "greater than or equal to 1"),
+        ("compile m.onnx --mean 0.5,x", "'0.5,x' is not a list of numbers such as 0.49,0.48,0.45"),
+        ("compile m.onnx --option bits", "'bits' is not of the form KEY=VALUE"),
+        ("compile m.onnx --emit c", "--emit"),
+    ],
+)
+def test_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str, sentence: str
+) -> None:
+    assert run(monkeypatch, *arguments.split()) == ExitCode.USAGE
+    output = capsys.readouterr()
+    assert sentence in output.err
+    assert output.out == ""
+
+
+def test_errors_are_one_sentence_with_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(options: CompileOptions) -> NoReturn:
+        raise CompileError("m.onnx: node 'a' (Elu)", "unsupported operator", "raised by import")
+
+    monkeypatch.setattr(driver, "compile_model", refuse)
+    assert run(monkeypatch, "compile", "m.onnx") == ExitCode.UNSUPPORTED_MODEL
+    expected = "m.onnx: node 'a' (Elu): unsupported operator\n  note: raised by import\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_an_unwritable_path_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(options: CompileOptions) -> NoReturn:
+        raise PermissionError(13, "Permission denied", "/out/m")
+
+    monkeypatch.setattr(driver, "compile_model", fail)
+    assert run(monkeypatch, "compile", "m.onnx") == ExitCode.RUN_TIME
+    assert capsys.readouterr().err == "/out/m: Permission denied\n"
+
+
+def test_train_hands_other_options_and_the_exit_code_through(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    binary = tmp_path / "model"
+    binary.write_text('#!/bin/sh\necho "$@"\nexit 4\n')
+    binary.chmod(0o755)
+    code = run(monkeypatch, "train", "m.onnx", "-o", str(binary), "--seed", "5", "--data", "d", "--lr", "0.01")
+    assert code == ExitCode.DATA_MISMATCH
+    assert capfd.readouterr().out == "train --seed 5 --data d --lr 0.01\n"

@@ -1,0 +1,88 @@
+"""The float stage against finite differences, and the integer gradients against the float stage."""
+
+import numpy as np
+import pytest
+from xdsl.dialects.func import FuncOp
+
+from nitic import numerics
+from nitic.interpret import run_function
+from nitic.ir.function import function
+from nitic.numerics import Array
+from nitic.passes.canonicalise import Canonicalise
+from nitic.passes.insert_backward import InsertBackward
+from nitic.passes.insert_loss import InsertLoss
+from nitic.passes.insert_rounding import InsertRounding
+from nitic.passes.track_exponents import TrackExponents
+from nitic.pipeline import run_passes
+from tests.networks import Interpreted, dequantised, imported, samples
+
+FLOAT = [Canonicalise(), InsertLoss(), InsertBackward()]
+SAMPLES = {"mlp": (64,), "lenet": (28, 28, 1), "digits_cnn": (8, 8, 1)}
+# What int8 mantissas leave of a gradient (docs/numerics.md): least cosine of a network's tensors.
+COSINES = {"mlp": 0.98, "lenet": 0.92, "digits_cnn": 0.92}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_float_gradients_equal_finite_differences(name: str) -> None:
+    model = imported(name, 4)
+    run_passes(model.module, FLOAT)
+    step, rng = function(model.module, "train_step"), np.random.default_rng(0)
+    x, y = rng.normal(size=(4, *sample_shape(name))), np.array([0, 3, 9, 1])
+    inputs = {name: value.astype(np.float64) for name, value in model.parameters.items()}
+    outputs = run_function(step, {"input": x, "label": y, **inputs})
+    for parameter, value in inputs.items():
+        gradient = outputs[f"{parameter}.gradient"]
+        direction = rng.normal(size=value.shape)
+        found = (gradient * direction).sum()
+        assert found == pytest.approx(slope(step, {"input": x, "label": y, **inputs}, parameter, direction), rel=1e-4)
+
+
+def slope(step: FuncOp, inputs: dict[str, Array], parameter: str, direction: Array) -> float:
+    """The derivative of the mean loss in nats along a direction, from both sides."""
+    epsilon = 1e-7
+    losses = []
+    for sign in (1, -1):
+        moved = inputs[parameter] + sign * epsilon * direction
+        losses.append(float(run_function(step, {**inputs, parameter: moved})["loss"]))
+    return (losses[0] - losses[1]) / (2 * epsilon) * np.log(2) / 256 / len(inputs["label"])
+
+
+def sample_shape(name: str) -> tuple[int, ...]:
+    return SAMPLES[name]
+
+
+@pytest.mark.parametrize("trained_steps", [0, 30])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_integer_gradients_point_where_float_gradients_do(name: str, trained_steps: int) -> None:
+    batch = 64
+    x, y = samples(sample_shape(name), batch * (trained_steps + 1))
+    net = Interpreted(name, batch)
+    net.normalise(x)
+    for i in range(trained_steps):
+        net.step(x[i * batch : (i + 1) * batch], y[i * batch : (i + 1) * batch])
+    exact, integer = gradients(name, net, x[-batch:], y[-batch:])
+    for parameter, expected in exact.items():
+        found = integer[parameter]
+        cosine = (found * expected).sum() / (np.linalg.norm(found) * np.linalg.norm(expected))
+        ratio = np.linalg.norm(found) / np.linalg.norm(expected)
+        tolerance = 0.25 if expected.ndim == 1 else 0.15
+        assert cosine >= COSINES[name], parameter
+        assert abs(ratio - 1) <= tolerance, parameter
+
+
+def gradients(name: str, net: Interpreted, x: Array, y: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+    """(float, integer) gradients at the same dequantised weights and samples."""
+    weights = net.weights()
+    mapped = numerics.input_map(x, net.state["input.multiplier"], net.state["input.offset"])
+    model = imported(name, len(x))
+    run_passes(model.module, FLOAT)
+    real = mapped * 2.0**numerics.INPUT_EXPONENT
+    inputs = {"input": real, "label": y, "seed": 1, "step": net.steps, **dequantised(weights)}
+    exact = run_function(function(model.module, "train_step"), inputs)
+    run_passes(model.module, [InsertRounding(), TrackExponents()])
+    mantissas = {n: m for n, (m, _) in weights.items()} | {
+        f"{n}.exponent": np.asarray(e) for n, (_, e) in weights.items()
+    }
+    integer = run_function(function(model.module, "train_step"), {**inputs, **net.state, **mantissas, "input": x})
+    names = [key for key in exact if key.endswith(".gradient")]
+    return {n: exact[n] for n in names}, {n: integer[n] * 2.0 ** int(integer[f"{n}.exponent"]) for n in names}

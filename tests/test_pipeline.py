@@ -1,0 +1,168 @@
+"""How passes and recipes are spelt, and what is said of a wrong spelling."""
+
+import pytest
+
+from nitic.driver import parse_recipe
+from nitic.errors import CompileError, ExitCode
+from nitic.ir.text import parse_module
+from nitic.ops import Bfp, Nn
+from nitic.passes.assign_layouts import AssignLayouts
+from nitic.passes.base import NiticPass
+from nitic.passes.check_range import CheckRange
+from nitic.passes.fuse import Fuse
+from nitic.passes.insert_rounding import InsertRounding
+from nitic.passes.insert_update import InsertUpdate
+from nitic.pipeline import PASSES, parse_passes, run_passes, target_passes, training_passes
+from nitic.recipe import RECIPES, recipe
+from tests.networks import imported
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("", []),
+        ("fuse", [Fuse()]),
+        ("fuse,check-range", [Fuse(), CheckRange()]),
+        (" fuse , check-range ", [Fuse(), CheckRange()]),
+        ("insert-rounding{}", [InsertRounding()]),
+        ("insert-rounding{bits=6}", [InsertRounding(bits=6)]),
+        (
+            "insert-rounding{ bits = 5, errors=stochastic },fuse",
+            [InsertRounding(bits=5, errors="stochastic"), Fuse()],
+        ),
+        (
+            "insert-update{rule=plain},assign-layouts{variant=avx512vnni}",
+            [InsertUpdate(rule="plain"), AssignLayouts(variant="avx512vnni")],
+        ),
+    ],
+)
+def test_a_list_of_passes(text: str, passes: list[NiticPass]) -> None:
+    assert parse_passes(text) == passes
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("variant", ["portable", "avx512vnni"])
+def test_what_a_pass_prints_is_how_it_is_spelt(name: str, variant: str) -> None:
+    passes = [*training_passes(RECIPES[name]), *target_passes(variant)]
+    assert parse_passes(",".join(each.spec() for each in passes)) == passes
+    assert {each.name for each in passes} == set(PASSES)
+
+
+JUNK = "cannot read '{}'; write pass{{option=value}},pass"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tune", f"--passes: unknown pass 'tune'; the passes are {', '.join(PASSES)}"),
+        ("fuse,Fuse", f"--passes: unknown pass 'Fuse'; the passes are {', '.join(PASSES)}"),
+        ("fuse{size=3}", "--passes: pass 'fuse' has no option 'size'; it has none"),
+        (
+            "insert-rounding{bit=3}",
+            "--passes: pass 'insert-rounding' has no option 'bit'; it has bits, activations, errors",
+        ),
+        ("insert-rounding{bits=six}", "insert-rounding: option 'bits' is a whole number, not 'six'"),
+        ("insert-rounding{bits=}", "insert-rounding: option 'bits' is a whole number, not ''"),
+        ("insert-rounding{bits}", "insert-rounding: option 'bits' is a whole number, not ''"),
+        ("insert-rounding{bits=1}", "insert-rounding: an int8 mantissa has 2 to 7 bits, not 1"),
+        ("insert-update{rule=}", "insert-update: unknown rule ''; the rules are momentum, plain, niti"),
+        ("fuse;check-range", f"--passes: {JUNK.format('fuse;check-range')}"),
+        ("fuse check-range", f"--passes: {JUNK.format('fuse check-range')}"),
+        ("insert-rounding{bits=6", f"--passes: {JUNK.format('insert-rounding{bits=6')}"),
+        ("insert-rounding{bits=6}}", f"--passes: {JUNK.format('insert-rounding{bits=6}}')}"),
+        ("{bits=6}", f"--passes: {JUNK.format('{bits=6}')}"),
+        (",fuse", f"--passes: {JUNK.format(',fuse')}"),
+        ("fuse,,fuse", f"--passes: {JUNK.format('fuse,,fuse')}"),
+        ("fuse,", f"--passes: {JUNK.format('fuse,')}"),
+    ],
+)
+def test_a_wrong_list_of_passes(text: str, message: str) -> None:
+    with pytest.raises(CompileError) as caught:
+        parse_passes(text)
+    assert str(caught.value) == message
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_a_recipe_is_three_passes() -> None:
+    assert parse_recipe("niti16") == recipe("niti16")
+    assert recipe("niti16").update == InsertUpdate(rule="momentum")
+    assert recipe("niti").update == InsertUpdate(rule="niti")
+    assert recipe("niti").rounding == InsertRounding()
+
+
+def test_the_options_of_a_recipe_are_those_of_its_passes() -> None:
+    chosen = parse_recipe("niti16{bits=6, rule=plain,errors=stochastic}")
+    assert chosen.name == "niti16"
+    assert chosen.rounding == InsertRounding(bits=6, errors="stochastic")
+    assert chosen.update == InsertUpdate(rule="plain")
+    assert chosen == recipe("niti16").with_options({"bits": "6", "rule": "plain", "errors": "stochastic"})
+    assert parse_recipe("niti{}") == recipe("niti")
+
+
+def test_options_leave_the_recipe_itself_alone() -> None:
+    parse_recipe("niti16{bits=3}")
+    assert recipe("niti16").rounding == InsertRounding()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("niti32", "--recipe: unknown recipe 'niti32'; the recipes are niti16, niti"),
+        ("", "--recipe: unknown recipe ''; the recipes are niti16, niti"),
+        (
+            "niti16{bit=6}",
+            "--option: unknown option 'bit'; a recipe's options are rule, round, bits, activations, errors",
+        ),
+        ("niti16{bits=six}", "insert-rounding: option 'bits' is a whole number, not 'six'"),
+        ("niti16{bits=9}", "insert-rounding: an int8 mantissa has 2 to 7 bits, not 9"),
+        ("niti16{rule=adam}", "insert-update: unknown rule 'adam'; the rules are momentum, plain, niti"),
+        (
+            "niti16{errors=up}",
+            "insert-rounding: unknown rounding 'up'; the roundings are nearest, pseudo_stochastic, stochastic",
+        ),
+        ("niti16{bits=6", "--recipe: cannot read 'niti16{bits=6'; write recipe{option=value,option=value}"),
+        ("niti16{bits=6}x", "--recipe: cannot read 'niti16{bits=6}x'; write recipe{option=value,option=value}"),
+    ],
+)
+def test_a_wrong_recipe(text: str, message: str) -> None:
+    with pytest.raises(CompileError) as caught:
+        parse_recipe(text)
+    assert str(caught.value) == message
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+CONV = """
+func.func @predict(%x: tensor<1x4x4x64xf32>, %w: tensor<8x3x3x32xf32>) -> tensor<1x2x2x8xf32> {
+  %acc1 = nn.conv %x, %w dilations = [1, 1] groups = 1 pads = [0, 0, 0, 0] strides = [1, 1]
+    : (tensor<1x4x4x64xf32>, tensor<8x3x3x32xf32>) -> tensor<1x2x2x8xf32> PLACE
+  func.return %acc1 : tensor<1x2x2x8xf32>
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "where"), [('loc("features.3")', "node 'features.3' (conv)"), ("", "conv")], ids=["node", "no node"]
+)
+def test_an_error_says_where_what_and_how_to_see_more(place: str, where: str) -> None:
+    module = parse_module(CONV.replace("PLACE", place), [Nn, Bfp])
+    with pytest.raises(CompileError) as caught:
+        run_passes(module, parse_passes("infer-shapes"))
+    assert str(caught.value) == (
+        f"{where}: input has 64 channels but the filter expects 32\n"
+        "  note: raised by infer-shapes; rerun with --print-before=infer-shapes"
+    )
+    assert caught.value.exit_code == ExitCode.UNSUPPORTED_MODEL
+
+
+def test_a_pass_refuses_a_module_that_is_not_valid() -> None:
+    module = parse_module(CONV.replace("PLACE", ""), [Nn, Bfp])
+    with pytest.raises(CompileError) as caught:
+        run_passes(module, parse_passes("canonicalise"))
+    assert str(caught.value) == ("input has 64 channels but the filter expects 32\n  note: raised around canonicalise")
+
+
+def test_a_watcher_is_told_before_and_after_each_pass() -> None:
+    told: list[tuple[str, bool]] = []
+    module = imported("mlp", 2).module
+    run_passes(module, parse_passes("canonicalise,infer-shapes"), lambda each, _, done: told.append((each.name, done)))
+    assert told == [(name, done) for name in ("canonicalise", "infer-shapes") for done in (False, True)]
