@@ -34,7 +34,7 @@ demo: $(VENV)/.demo
 	$(BIN)/nitic demo --seed $(SEED)
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

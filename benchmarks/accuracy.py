@@ -4,6 +4,7 @@
     python benchmarks/accuracy.py --data mnist/ --torch         fp32 only;  --nitic: the integer recipes only
 
 One JSON line per run goes to --log; runs that are already there are not repeated, so an interrupted call goes on.
+Delete that file after a change of the compiler: the runs in it are those of the programs as they were.
 """
 
 import argparse

@@ -22,7 +22,8 @@ from nitic.program import Program, read_description
 from nitic.recipe import Recipe, recipe
 
 VARIANTS = {Target.X86_64: ("portable",), Target.X86_64_AVX512VNNI: ("avx512vnni", "portable")}
-VNNI_FLAGS = {"avx512f", "avx512bw", "avx512vl", "avx512_vnni"}
+# The level x86-64-v4, as far as kernels use it, and VNNI; runtime/variant.c asks the same of the CPU at start.
+VNNI_FLAGS = {"avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"}
 
 
 @dataclass

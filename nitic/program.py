@@ -62,13 +62,13 @@ class Program:
         return next(arg for label, arg in arguments(self.train_step) if label.role == role)
 
     def state_bytes(self) -> bytes:
-        """The state as it lies at the start of the arena."""
+        """The state as it lies at the start of the arena, without the zeros at its end."""
         places, size = place_tensors(self.module)
         blob = bytearray(size)
         for name, value in self.state.items():
             begin = places[name][0]
             blob[begin : begin + value.nbytes] = value.tobytes()
-        return bytes(blob)
+        return bytes(blob.rstrip(b"\0")) or b"\0"
 
     def description(self) -> bytes:
         """What `nitic inspect` reads out of a binary: the variants' IR, compressed."""

@@ -55,7 +55,8 @@ typedef struct {
   const char *name;
   const uint64_t *buffers; /* arena offsets, in the order of the kernel's parameters */
   uint32_t buffer_count;
-  int32_t units; /* how many independent pieces of work the call has */
+  int32_t units;        /* how many independent pieces of work the call has */
+  int32_t starts_phase; /* 1 where every thread must have finished the calls before */
 } nitic_call;
 
 typedef struct {
@@ -83,8 +84,9 @@ typedef struct {
   uint32_t tensor_count;
   const nitic_variant *variants; /* best first */
   uint32_t variant_count;
-  const uint8_t *initial_state; /* the first state_bytes bytes of the arena, where all state tensors lie */
-  uint64_t state_bytes;
+  const uint8_t *initial_state; /* the first initial_bytes bytes of the arena; the rest of the state starts as zeros */
+  uint64_t initial_bytes;
+  uint64_t state_bytes; /* all state tensors lie in the first state_bytes bytes of the arena */
 } nitic_program;
 
 /* ---- the session: what a program needs at run time. Every function that returns int gives 0 or one of these codes

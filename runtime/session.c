@@ -100,7 +100,7 @@ static void bind_tensors(nitic_session *s) {
 
 void nitic_session_reset(nitic_session *s) {
   memset(s->arena, 0, s->arena_bytes);
-  memcpy(s->arena, s->program->initial_state, s->program->state_bytes);
+  memcpy(s->arena, s->program->initial_state, s->program->initial_bytes);
   s->progress = (nitic_progress){.epochs = 1};
   nitic_begin_epoch(s, 0);
 }

@@ -12,14 +12,14 @@ typedef struct {
   _Atomic int32_t failed_call; /* index + 1 of a call that failed, 0 = none */
 } run_state;
 
-/* Every thread makes every call, with its share of the units; a barrier stands between two calls. After a failure the
+/* Every thread makes every call, with its share of the units; a barrier stands between two phases. After a failure the
  * rest still runs: stopping early would leave other threads alone in a barrier. */
 static void run_calls(void *argument, int thread) {
   run_state *run = argument;
   void **buffers = run->function->buffers;
   for (uint32_t i = 0; i < run->function->call_count; i++) {
     const nitic_call *call = &run->function->calls[i];
-    if (i > 0)
+    if (call->starts_phase)
       nitic_pool_barrier(run->pool);
     int64_t units = call->units;
     nitic_ctx ctx = {thread, (int32_t)(units * thread / run->threads), (int32_t)(units * (thread + 1) / run->threads)};

@@ -21,26 +21,22 @@ static bool os_saves(uint32_t mask) {
   return osxsave && (saved_registers() & mask) == mask;
 }
 
-/* Bits of CPUID leaf 7: AVX2 5; AVX512 F 16, BW 30, VL 31 of EBX; VNNI 11 of ECX. XCR0: SSE 1, AVX 2, AVX-512 5 to 7.
- */
-static bool has_leaf7(uint32_t ebx, uint32_t ecx, uint32_t registers) {
+/* What the kernels may use is x86-64-v4 and VNNI: in CPUID leaf 1 FMA (ECX 12); in leaf 7 AVX2 5, BMI2 8, AVX512 F 16,
+ * DQ 17, CD 28, BW 30, VL 31 of EBX and VNNI 11 of ECX. XCR0: SSE 1, AVX 2, AVX-512 5 to 7. */
+static bool has_avx512vnni(void) {
+  const uint32_t features = 1u << 5 | 1u << 8 | 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
   uint32_t a, b, c, d;
-  bool cpu = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & ebx) == ebx && (c & ecx) == ecx;
-  return cpu && os_saves(registers);
+  bool fma = __get_cpuid(1, &a, &b, &c, &d) && (c & (1u << 12));
+  bool avx512 = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & features) == features && (c & (1u << 11));
+  return fma && avx512 && os_saves(0xE6);
 }
-
-static bool has_avx2(void) { return has_leaf7(1u << 5, 0, 0x06); }
-static bool has_avx512vnni(void) { return has_leaf7(1u << 16 | 1u << 30 | 1u << 31, 1u << 11, 0xE6); }
 #else
-static bool has_avx2(void) { return false; }
 static bool has_avx512vnni(void) { return false; }
 #endif
 
 bool nitic_variant_supported(const char *name) {
   if (strcmp(name, "avx512vnni") == 0)
     return has_avx512vnni();
-  if (strcmp(name, "avx2") == 0)
-    return has_avx2();
   return strcmp(name, "portable") == 0;
 }
 

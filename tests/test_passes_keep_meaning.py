@@ -10,8 +10,10 @@ from nitic import numerics
 from nitic.driver import parse_recipe
 from nitic.interpret import run_function
 from nitic.ir.function import Label, arguments, functions
-from nitic.ir.types import dtype_of, is_tensor, shape_of
+from nitic.ir.types import is_tensor, shape_of
 from nitic.numerics import Array
+from nitic.ops.bfp import RangeOp
+from nitic.ops.fused import FusedOp, YieldOp
 from nitic.passes.assign_layouts import VARIANTS
 from nitic.passes.base import NiticPass
 from nitic.passes.insert_calibration import InsertCalibration
@@ -39,28 +41,26 @@ def inputs_of(module: ModuleOp, seed: int, *, extreme: bool) -> Inputs:
         for label, arg in arguments(func):
             if label.name not in found:
                 shape = shape_of(arg) if is_tensor(arg) else ()
-                low, high = bounds(label, dtype_of(arg))
+                low, high = bounds(label)
                 drawn = rng.choice([low, high], shape) if extreme else rng.integers(low, high, shape, endpoint=True)
                 found[label.name] = np.asarray(drawn)
     return found
 
 
-def bounds(label: Label, dtype: type[np.generic]) -> tuple[int, int]:
-    match label.role:
-        case "input":
-            return 0, 255
-        case "label":
-            return -1, 9
-        case "weight" | "master":
-            return (-127, 127) if dtype is np.int8 else (-32767, 32767)
-        case "velocity":
-            return -numerics.VELOCITY_LIMIT, numerics.VELOCITY_LIMIT
-        case "exponent":
-            return -25, 5
-        case "statistic" if label.name.endswith(".top"):
-            return -(30 << 8), 30 << 8
-        case _:
-            return -(2**24), 2**24
+def bounds(label: Label) -> tuple[int, int]:
+    """The least and the greatest value of an argument."""
+    if label.role == "input":
+        return 0, 255
+    if label.role == "label":
+        return -1, 9
+    limit = {
+        "weight": numerics.INT8_LIMIT,
+        "master": numerics.INT16_LIMIT,
+        "velocity": numerics.VELOCITY_LIMIT,
+        "exponent": 25,
+        "statistic": 30 << 8 if label.name.endswith(".top") else 2**24,
+    }[label.role]
+    return -limit, limit
 
 
 def results_of(module: ModuleOp, inputs: Inputs) -> Results:
@@ -72,6 +72,13 @@ def assert_same(found: Results, expected: Results, stage: str) -> None:
         assert list(found[name]) == list(results), f"{stage}: @{name}"
         for key, value in results.items():
             np.testing.assert_array_equal(found[name][key], value, f"{stage}: {key} of @{name}")
+
+
+def assert_ranges_end_kernels(module: ModuleOp) -> None:
+    """A kernel that reads a range is not the one that makes it."""
+    for op in module.walk():
+        if isinstance(op, RangeOp) and isinstance(op.parent_op(), FusedOp):
+            assert all(isinstance(use.operation, YieldOp) for use in op.r.uses)
 
 
 def check(network: str, recipe: str, variants: Sequence[str] = VARIANTS) -> None:
@@ -88,6 +95,7 @@ def check(network: str, recipe: str, variants: Sequence[str] = VARIANTS) -> None
     def compare(each: NiticPass, module: ModuleOp, done: bool) -> None:
         for inputs, results in zip(cases, expected, strict=True) if done else ():
             assert_same(results_of(module, inputs), results, each.spec())
+        assert_ranges_end_kernels(module)
 
     run_passes(module, passes[start:], compare)
     for variant in variants:

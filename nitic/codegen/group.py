@@ -1,7 +1,8 @@
 """From a group of operators (nn.fused) to a kernel: what all kernels share.
 
-A group is scalars, one operator that owns the loops (the `anchor`: a contraction, a pool, or the first point-wise operator), and point-wise
-operators behind it (the `tail`). The anchor's emitter runs the loops and hands every value, a scalar or a vector of neighbours, to `Emission.finish`.
+A group is scalars, one operator that owns the loops (the `anchor`: a contraction, a pool, or the first point-wise
+operator), and point-wise operators behind it (the `tail`). The anchor's emitter runs the loops and hands every value, a
+scalar or a vector of neighbours, to `Emission.finish`.
 """
 
 from __future__ import annotations
@@ -11,21 +12,35 @@ from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
+from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from nitic.codegen import integer, tir
+from nitic.codegen.layout import Layout, parse_layout
 from nitic.codegen.tir import Buffer, Expr, Function, Register
+from nitic.errors import CompileError
 from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of, is_tensor, range_, shape_of
+from nitic.ir.types import dtype_of, is_tensor, range_, shape_of, tensor_type
 from nitic.ops.bfp import RangeOp, ScalarOp, TopOp
 from nitic.ops.fused import FusedOp
 
 
 @dataclass(frozen=True)
 class Group:
-    """A group and the names of its kernel's parameters: a0, a1, ... for operands, r0, r1, ... for results not written in place."""
+    """A group and the names of its kernel's parameters.
+
+    They are a0, a1, ... for operands, then r0, r1, ... for results that are not written in place of one.
+    """
 
     op: FusedOp
+
+    def check_sizes(self, name: str) -> None:
+        """Raises CompileError where an index would not be an int32."""
+        for value in (*self.op.operands, *self.op.results):
+            if is_tensor(value) and physical_size(value) > tir.MAX_ELEMENTS:
+                raise CompileError(
+                    name, f"a tensor of {physical_size(value)} elements is beyond 2^31 - 1: use a smaller batch"
+                )
 
     @property
     def anchor(self) -> NnOp | None:
@@ -54,7 +69,7 @@ class Group:
 
 @dataclass
 class Point:
-    """Where a value lies in its tensor: the flat index of lane 0, and the point of its last axis alone where that is needed.
+    """Where a value lies in its tensor: the flat index of lane 0, and the point on its last axis alone if need be.
 
     `valid` is how many lanes exist; None is all of them. Values of the group's operators here are computed once.
     """
@@ -110,7 +125,7 @@ class Emission:
         return units
 
     def open(self, anchor: NnOp | None, lanes: int) -> None:
-        """Before the loops: computes every scalar, and what the tail needs of them. Thread 0 writes those that are results."""
+        """Before the loops: every scalar, and what the tail needs of them. Thread 0 writes those that are results."""
         self.lanes = lanes
         members = [op for op in self.group.op.members if isinstance(op, NnOp)]
         for op in members:
@@ -194,6 +209,18 @@ class Emission:
     def channel(self, channel: Expr, valid: Expr = None) -> Point:
         """The point of some channels: what the tail needs per channel is computed here and not for every pixel."""
         return Point(channel, None, self.lanes, valid)
+
+
+def layout_of(value: SSAValue) -> Layout | None:
+    """The layout of a tensor; None is row-major."""
+    encoding = tensor_type(value).encoding
+    return parse_layout(encoding.data) if isinstance(encoding, StringAttr) else None
+
+
+def physical_size(value: SSAValue) -> int:
+    """Elements of a tensor as it lies in memory."""
+    layout = layout_of(value)
+    return layout.size(shape_of(value)) if layout else elements(value)
 
 
 def elements(value: SSAValue) -> int:

@@ -82,7 +82,7 @@ ROUNDINGS = {"nearest": nearest, "pseudo_stochastic": pseudo_stochastic}
 
 
 def any_shift(rounding: str, shift: Expr, lanes: int = 1) -> Rounding:
-    """A rounding of int64 values |x| <= 2^62 by any shift: above 62 gives 0, below 0 shifts to the left, by 30 at most."""
+    """A rounding of int64 values by any shift: above 62 gives 0, below 0 is to the left, by 30 at most, saturating."""
     left = tir.let(tir.cast(clamp(-clamp(shift, -30, 0), 0, 30), "int64"))
     limit = tir.let(tir.splat(tir.constant(WIDE, "int64") >> left, lanes))
     by = tir.let(tir.splat(left, lanes))
@@ -108,11 +108,11 @@ def philox(index: Expr, stream: int, step: Expr, seed: Expr) -> Sequence[Expr]:
     seed = tir.cast(seed, "uint64")
     # What is known here stays a number: TVM would fold it without wrapping.
     c: list[Expr] = [tir.cast(index, "uint32"), 0, stream, tir.cast(step, "uint32")]
-    key = [tir.let(_low(seed)), tir.let(_high(seed))]
+    key = [tir.let(seed & tir.constant(0xFFFFFFFF, "uint64")), tir.let(seed >> 32)]
     for round_ in range(10):
         p, q = (_product(word, factor) for word, factor in ((c[0], 0xD2511F53), (c[2], 0xCD9E8D57)))
         weyl = [(constant * round_) & 0xFFFFFFFF for constant in (0x9E3779B9, 0xBB67AE85)]
-        k = [word + tir.constant(add, "uint32") for word, add in zip(key, weyl, strict=True)]
+        k = [_low(word + tir.constant(add, "uint64")) for word, add in zip(key, weyl, strict=True)]
         c = [_word(_high(q)) ^ _word(c[1]) ^ k[0], _low(q), _word(_high(p)) ^ _word(c[3]) ^ k[1], _low(p)]
     return c
 

@@ -1,9 +1,10 @@
 """How a tensor lies in memory where that is not row-major: the physical operands of the AVX512-VNNI kernels.
 
-vpdpbusd multiplies unsigned by signed bytes. A signed operand that has to be the unsigned one is stored as x + 128 ("biased",
-x ^ 0x80 on the bits); what that adds to a sum, 128 times the sum of the other operand, is subtracted by the kernel.
+vpdpbusd multiplies unsigned by signed bytes. A signed operand that has to be the unsigned one is stored as x + 128
+("biased", x ^ 0x80 on the bits); what that adds to a sum, 128 times the sum of the other operand, the kernel subtracts.
 
-Each class gives the bytes of a logical shape and packs a NumPy array; the packing kernels reproduce it. This module does not import TVM.
+Each class gives the bytes of a logical shape and packs a NumPy array; the packing kernels reproduce it. This module
+does not import TVM.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def _biased_bytes(x: Array, biased: bool) -> Array:
 class Padded(Layout):
     """Activations (N, H, W, C) or (M, K) as bytes, with a frame of zeros; what a contraction slides over.
 
-    `pads` is (top, left, bottom, right); a negative one crops. `insert` - 1 zero rows (columns) come between two rows (columns):
-    a gradient with strides is a convolution of that.
+    `pads` is (top, left, bottom, right); a negative one crops. `insert` - 1 zero rows (columns) come between two rows
+    (columns): the gradient of a convolution with strides is one without, of that.
     """
 
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -99,11 +100,11 @@ class Padded(Layout):
 class Panels(Layout):
     """Weights (OC, KH, KW, C) or (N, K): first an int32 per output channel, then [OC/16][runs][K4][16][4] bytes.
 
-    A run is what is contiguous in the other operand: KW * C bytes of a row or, for dilated windows (`taps`), the C bytes of a pixel. Its end is filled
-    with zeros to whole 4 bytes, and OC to whole vectors. The int32 is -128 * the sum of the channel's weights where the other
-    operand is `biased`, or 0: what the accumulator starts from.
+    A run is what is contiguous in the other operand: KW * C bytes of a row or, for dilated windows (`taps`), the C
+    bytes of a pixel. Its end is filled with zeros to whole 4 bytes, and OC to whole vectors. The int32 is what the
+    accumulator starts from: -128 * the sum of the channel's weights where the other operand is `biased`, else 0.
 
-    `flipped` packs for the data gradient: input and output channels change places and the window is rotated by half a turn.
+    `flipped` packs for the data gradient: inputs and outputs change places, the window is rotated by half a turn.
     """
 
     taps: bool = False
@@ -147,7 +148,7 @@ class Panels(Layout):
 
 @dataclass(frozen=True)
 class Quads(Layout):
-    """Activations (N, H, W, C) or (M, K) as [N/4][Hp][Wp][C][4] bytes: four images side by side, for sums over the batch.
+    """Activations (N, H, W, C) or (M, K) as [N/4][Hp][Wp][C][4] bytes: four images side by side.
 
     Missing images of the last four are zeros of the format: 128 where biased.
     """

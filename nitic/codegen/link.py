@@ -17,6 +17,7 @@ from nitic.paths import runtime_folder, runtime_sources
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"]
 # The step loop computes nothing in floating point: the compiler may not even use its registers.
 STEP_FLAGS = ["-mgeneral-regs-only"]
+STEP_SOURCES = ("step.c", "pool.c")
 LINK_FLAGS = {
     Emit.EXE: ["-pthread", "-Wl,--gc-sections", "-s"],
     Emit.LIB: ["-shared", "-pthread", "-Wl,--gc-sections", "-s"],
@@ -66,7 +67,7 @@ def place(made: Path, output: Path) -> None:
 
 def runtime_object(source: Path) -> Path:
     """A C file of the runtime as an object, made once per compiler and version of the sources."""
-    flags = [*FLAGS, *(STEP_FLAGS if source.name == "step.c" else [])]
+    flags = [*FLAGS, *(STEP_FLAGS if source.name in STEP_SOURCES else [])]
     target = cache_folder() / f"{source.stem}-{_digest(source, flags)}.o"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

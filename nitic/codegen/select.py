@@ -9,6 +9,7 @@ from nitic.ops.conv import ConvDgradOp, ConvolutionOp, ConvOp, ConvWgradOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 
 Layouts = tuple[Layout | None, ...]
+NO_PADS = (0, 0, 0, 0)
 
 
 def operand_layouts(op: NnOp, variant: str, nonnegative: bool) -> Layouts:
@@ -16,22 +17,23 @@ def operand_layouts(op: NnOp, variant: str, nonnegative: bool) -> Layouts:
     row_major: Layouts = (None,) * len(op.operands)
     if variant != "avx512vnni" or (isinstance(op, ConvolutionOp) and op.window.groups > 1):
         return row_major
-    biased = not nonnegative
+    return _vnni_layouts(op, not nonnegative) or row_major
+
+
+def _vnni_layouts(op: NnOp, biased: bool) -> Layouts | None:
     match op:
-        case GemmOp():
-            return Padded(biased=biased), Panels(biased=biased)
+        case GemmOp() | ConvOp():
+            taps, pads = (has_taps(op), op.window.pads) if isinstance(op, ConvOp) else (False, NO_PADS)
+            return Padded(pads, biased=biased), Panels(taps=taps, biased=biased)
         case GemmDgradOp():
             return Padded(), Panels(flipped=True)
-        case GemmWgradOp():
-            return Quads(biased=biased), Quads(biased=False)
-        case ConvOp():
-            return Padded(op.window.pads, biased=biased), Panels(taps=has_taps(op), biased=biased)
         case ConvDgradOp():
             return dgrad_padding(op), Panels(taps=has_taps(op), flipped=True)
-        case ConvWgradOp():
-            return Quads(op.window.pads, biased), Quads(biased=False)
+        case GemmWgradOp() | ConvWgradOp():
+            pads = op.window.pads if isinstance(op, ConvWgradOp) else NO_PADS
+            return Quads(pads, biased), Quads(biased=False)
         case _:
-            return row_major
+            return None
 
 
 def has_taps(op: ConvolutionOp) -> bool:
@@ -46,7 +48,7 @@ def kernel_size(op: ConvolutionOp) -> tuple[int, int]:
 
 
 def dgrad_padding(op: ConvDgradOp) -> Padded:
-    """The errors as a convolution with the rotated window sees them: strides apart, and as far around as the window reaches."""
+    """The errors as a convolution with the rotated window sees them: strides apart, and a frame that it reaches."""
     (top, left), size, window = op.window.pads[:2], op.ints("size"), op.window
     before, after = [0, 0], [0, 0]
     for axis, pad in enumerate((top, left)):

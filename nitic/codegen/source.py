@@ -12,6 +12,7 @@ from nitic.ir.function import Label, functions
 from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.ops.fused import FusedOp
 from nitic.passes.plan_memory import named_tensors, place_tensors, tensor_bytes
+from nitic.passes.schedule_calls import phase_of
 from nitic.program import Program, arena_bytes, state_size
 from nitic.version import VERSION
 
@@ -63,6 +64,7 @@ def _function(variant: str, func: FuncOp, kernels: Mapping[str, Kernel]) -> str:
     name = f"{variant}_{func.sym_name.data}"
     lines: list[str] = []
     calls: list[str] = []
+    phase = 0
     for i, group in enumerate(op for op in func.body.block.ops if isinstance(op, FusedOp)):
         assert group.kernel is not None
         assert group.buffers is not None
@@ -70,7 +72,9 @@ def _function(variant: str, func: FuncOp, kernels: Mapping[str, Kernel]) -> str:
         lines.append(f"static const uint64_t {name}_{i}[] = {{{', '.join(map(str, offsets))}}};")
         thunk = f"call_{symbol(variant, group.kernel.data)}"
         label = json.dumps(group.kernel.data)
-        calls.append(f"  {{{thunk}, {label}, {name}_{i}, {len(offsets)}, {kernel.units}}},")
+        starts = int(phase_of(group) > phase)
+        phase = phase_of(group)
+        calls.append(f"  {{{thunk}, {label}, {name}_{i}, {len(offsets)}, {kernel.units}, {starts}}},")
     return "\n".join([*lines, f"static const nitic_call {name}[] = {{", *calls, "};"])
 
 
@@ -116,6 +120,7 @@ def _program(program: Program) -> str:
         "variants": "variants",
         "variant_count": "sizeof variants / sizeof *variants",
         "initial_state": "nitic_initial_state",
+        "initial_bytes": len(program.state_bytes()),
         "state_bytes": state_bytes,
     }
     lines = [f"  .{key} = {value}," for key, value in fields.items()]

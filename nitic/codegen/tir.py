@@ -1,8 +1,8 @@
 """A thin layer over TVM's IRBuilder: functions of a plain C ABI, flat buffers, loops, vectors.
 
-Every kernel is `int32_t name(buffers..., int32_t thread, int32_t begin, int32_t end)`: it does the units [begin, end) of its work.
-Expressions are TVM's own (operators work on them); vectors are expressions with several lanes. Signed addition must not wrap: TVM
-tells LLVM that it does not.
+Every kernel is `int32_t name(buffers..., int32_t thread, int32_t begin, int32_t end)`: it does the units [begin, end)
+of its work. Expressions are TVM's own (operators work on them); vectors are expressions with several lanes. No
+addition, subtraction or multiplication may wrap, unsigned ones included: TVM tells LLVM that none does.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ MAX_ELEMENTS = 2**31 - 1  # indices are int32
 
 @dataclass(frozen=True)
 class Kernel:
-    """A compiled-to-be function: its parameters in order with their element types, and how many units of work a call has."""
+    """A function: its parameters in order with their element types, and how many units of work a call has."""
 
     name: str
-    function: PrimFunc
+    function: PrimFunc  # None where only the description is left
     parameters: Mapping[str, str]
     units: int
 
@@ -72,8 +72,8 @@ def reinterpret(value: Expr, dtype: str) -> Expr:
 def let(value: Expr) -> Expr:
     """Compute once, here.
 
-    The value goes through a variable in memory, which LLVM makes a register: TVM's analysis looks through its own bindings again and
-    again, in time exponential in how deep they are.
+    The value goes through a variable in memory, which LLVM makes a register: TVM's analysis looks through its own
+    bindings again and again, in time exponential in how deep they are.
     """
     if isinstance(value, int):
         return value
@@ -147,7 +147,7 @@ def count_leading_zeros(value: Expr) -> Expr:
 
 @dataclass(frozen=True)
 class Buffer:
-    """Flat memory of one element type. A load or store of several lanes touches consecutive elements, at any alignment."""
+    """Flat memory of one element type. Several lanes are consecutive elements, at any alignment."""
 
     handle: Any
     dtype: str
@@ -157,7 +157,7 @@ class Buffer:
         if lanes == 1:
             return self.handle[index]
         window = T.ramp(index, 1, lanes)
-        if valid is None or isinstance(valid, int) and valid >= lanes:
+        if valid is None or (isinstance(valid, int) and valid >= lanes):
             return self.handle[window]
         # LLVM gives the other lanes no value at all; this select is free.
         mask = lane_mask(valid, lanes)
@@ -168,7 +168,7 @@ class Buffer:
         """Write the lanes of `value`, or the first `valid` of them, to consecutive elements."""
         lanes = 1 if isinstance(value, int) else lanes_of(value)
         window = index if lanes == 1 else T.ramp(index, 1, lanes)
-        if lanes == 1 or valid is None or isinstance(valid, int) and valid >= lanes:
+        if lanes == 1 or valid is None or (isinstance(valid, int) and valid >= lanes):
             T.buffer_store(self.handle, value, [window])
         else:
             T.evaluate(T.masked_store(self.handle, value, window, lane_mask(valid, lanes)))
@@ -216,7 +216,8 @@ def when(condition: Expr) -> Generator[None]:
 def branch(condition: Expr, yes: Callable[[], None], no: Callable[[], None]) -> None:
     """One block or the other; a condition known while compiling leaves only its own."""
     if isinstance(condition, bool):
-        return yes() if condition else no()
+        (yes if condition else no)()
+        return
     with T.If(condition):
         with T.Then():
             yes()

@@ -10,7 +10,8 @@ from xdsl.ir import Attribute, Block, BlockArgument, Region, SSAValue
 from nitic.errors import CompileError, ExitCode
 from nitic.ir.op import value_name
 
-STATE_ROLES = ("weight", "master", "velocity", "exponent", "statistic")
+# Velocities come last: they start as zeros, which a program need not carry.
+STATE_ROLES = ("weight", "master", "exponent", "statistic", "velocity")
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,21 @@ def return_of(func: FuncOp) -> ReturnOp:
 
 
 def add_argument(func: FuncOp, label: Label, type_: Attribute) -> BlockArgument:
-    """Appends an argument, or gives the one that already has the name."""
+    """Appends an argument, or gives the one that already has the label. Raises CompileError where names clash."""
     if label in (labels := argument_labels(func)):
         return argument(func, label.name)
+    if label.name in [each.name for each in labels]:
+        raise name_clash(label.name)
     arg = func.body.block.insert_arg(type_, len(func.body.block.args))
     arg.name_hint = value_name(label.name)
     _label(func, [*labels, label], result_labels(func))
     refresh(func)
     return arg
+
+
+def name_clash(name: str) -> CompileError:
+    """A CompileError about a parameter that is called as a tensor of the program is."""
+    return CompileError("", f"two tensors of the program are called '{name}': rename the parameter")
 
 
 def set_arguments(func: FuncOp, labels: Sequence[Label]) -> None:

@@ -161,12 +161,13 @@ def value_name(name: str) -> str:
     return spelt if re.match(r"[A-Za-z_$.-]", spelt) else f"_{spelt}"
 
 
-def place(op: Operation, origin: LocationAttr) -> None:
-    """Says which ONNX node an operator comes from, and calls its results %<node>.<operator>."""
+def place(op: IRDLOperation, origin: LocationAttr) -> None:
+    """Says which ONNX node an operator comes from, and calls its results %<node>.<operator>, %<node>.<result>, ..."""
     op.location = origin
     node = origin.desc.data if isinstance(origin, NameLoc) else ""
-    for result in op.results:
-        result.name_hint = value_name(f"{node}.{op.name.split('.')[-1]}")
+    others = [name for name, _ in op.get_irdl_definition().results[1:]]
+    for result, name in zip(op.results, [op.name.split(".")[-1], *others], strict=True):
+        result.name_hint = value_name(f"{node}.{name}")
 
 
 def to_attribute(value: Property) -> Attribute:

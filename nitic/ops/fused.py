@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import I64, DenseArrayBase, StringAttr
+from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, StringAttr
 from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
@@ -35,7 +35,8 @@ class YieldOp(IRDLOperation):
 class FusedOp(IRDLOperation):
     """One kernel: its region takes the operands as block arguments and yields the results.
 
-    select-kernels names the `kernel`; plan-memory adds `buffers`, the arena offset of each of its parameters.
+    select-kernels names the `kernel`, schedule-calls numbers the `phase`, and plan-memory adds `buffers`, the arena
+    offset of each parameter.
     """
 
     name = "nn.fused"
@@ -43,6 +44,7 @@ class FusedOp(IRDLOperation):
     outputs = var_result_def()
     body = region_def("single_block")
     kernel = opt_prop_def(StringAttr)
+    phase = opt_prop_def(IntegerAttr[I64])
     buffers = opt_prop_def(DenseArrayBase[I64])
     traits = traits_def(Pure(), IsolatedFromAbove())
 

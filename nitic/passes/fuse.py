@@ -16,7 +16,7 @@ from xdsl.ir import Block, Operation, OpResult, Region, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions, return_of
-from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
+from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
 from nitic.ops.elementwise import BiasOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.ops.reshape import ReshapeOp
@@ -37,7 +37,17 @@ class Fuse(NiticPass):
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
+            copy_constants(func)
             Grouping(func).run()
+
+
+def copy_constants(func: FuncOp) -> None:
+    """Gives every user a constant of its own, so that no kernel waits for another to write one."""
+    for constant in [op for op in func.body.block.ops if isinstance(op, ExpConstOp)]:
+        for use in list(constant.e.uses)[1:]:
+            copy = constant.clone()
+            Rewriter.insert_op(copy, InsertPoint.after(constant))
+            use.operation.operands[use.index] = copy.e
 
 
 class Grouping:
@@ -75,12 +85,15 @@ class Grouping:
         """One group of two, unless another group or a range lies between them."""
         if into == other or self._crosses_range(into, other):
             return
-        merged = nx.contracted_nodes(self.graph, into, other, self_loops=False, copy=True)
-        if not nx.is_directed_acyclic_graph(merged):
+        if self._lies_between(into, other) or self._lies_between(other, into):
             return
-        self.graph = merged
+        nx.contracted_nodes(self.graph, into, other, self_loops=False, copy=False, store_contraction_as=None)
         self.members[into] += self.members.pop(other)
         self.group.update(dict.fromkeys(self.members[into], into))
+
+    def _lies_between(self, first: int, last: int) -> bool:
+        """Whether a path from one group to the other leads over a third."""
+        return any(nx.has_path(self.graph, after, last) for after in self.graph.successors(first) if after != last)
 
     def _crosses_range(self, a: int, b: int) -> bool:
         members = self.members[a] + self.members[b]

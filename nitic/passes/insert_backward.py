@@ -7,10 +7,12 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
+from nitic.errors import CompileError
 from nitic.ir.function import Label, arguments, function, results, return_of, set_results
 from nitic.ir.op import NnOp, NoGradient, place
 from nitic.ops.loss import CrossEntropyOp
 from nitic.passes.base import NiticPass, error_at
+from nitic.passes.invariants import unrounded
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,16 @@ class InsertBackward(NiticPass):
     """Appends the backward operators to @train_step, which then also returns `<parameter>.gradient`."""
 
     name = "insert-backward"
+    requires = (unrounded,)
 
     def apply(self, module: ModuleOp) -> None:
         func = function(module, "train_step")
         parameters = [(label, arg) for label, arg in arguments(func) if label.role == "weight"]
         tape = Tape(func, {arg for _, arg in parameters})
         tape.run()
+        for label, arg in parameters:
+            if arg not in tape.errors:
+                raise CompileError("", f"parameter '{label.name}' has no influence on the loss")
         gradients = [(Label(f"{label.name}.gradient", "gradient"), tape.of(arg)) for label, arg in parameters]
         set_results(func, results(func) + gradients)
 

@@ -15,6 +15,7 @@ from nitic.ir.types import i32, i64, shape_of, tensor
 from nitic.ops.elementwise import DropoutOp
 from nitic.ops.loss import CrossEntropyOp
 from nitic.passes.base import NiticPass
+from nitic.passes.invariants import unrounded
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class InsertLoss(NiticPass):
     """Adds @train_step and @eval_step: @predict with labels and a cross-entropy. Dropout stays in @train_step only."""
 
     name = "insert-loss"
+    requires = (unrounded,)
 
     def apply(self, module: ModuleOp) -> None:
         predict = function(module, "predict")

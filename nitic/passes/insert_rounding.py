@@ -32,7 +32,7 @@ from nitic.ops.elementwise import InputMapOp
 from nitic.ops.loss import CrossEntropyOp
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.insert_loss import random_numbers
-from nitic.passes.invariants import no_float
+from nitic.passes.invariants import no_float, unrounded
 
 STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8}
 ROUNDINGS = (*numerics.ROUNDINGS, STOCHASTIC)
@@ -47,6 +47,7 @@ class InsertRounding(NiticPass):
     activations: str = "nearest"
     errors: str = "nearest"
     name = "insert-rounding"
+    requires = (unrounded,)
     ensures = (no_float,)
 
     def __post_init__(self) -> None:

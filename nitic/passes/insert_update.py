@@ -24,6 +24,7 @@ from nitic.ir.types import i32, shape_of, tensor
 from nitic.numerics import ROUNDINGS
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdateOp, UpdatePlainOp
 from nitic.passes.base import NiticPass, option_error
+from nitic.passes.invariants import unrounded
 
 Updated = list[tuple[Label, SSAValue]]
 RULES = ("momentum", "plain", "niti")
@@ -40,6 +41,7 @@ class InsertUpdate(NiticPass):
     rule: str = "momentum"
     round: str = "pseudo_stochastic"
     name = "insert-update"
+    requires = (unrounded,)
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:

@@ -5,7 +5,17 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.ir.function import functions
 from nitic.ir.types import element_of, f32
-from nitic.ops.bfp import ExponentOfOp
+from nitic.ops.bfp import BfpOp, ExponentOfOp
+from nitic.ops.fused import FusedOp
+
+
+def unrounded(module: ModuleOp) -> None:
+    """Before insert-rounding, there is neither block floating point nor a kernel."""
+    for func in functions(module):
+        for op in func.walk():
+            if isinstance(op, BfpOp | FusedOp):
+                place = f"{op.name} in @{func.sym_name.data}"
+                raise VerifyException(f"{place} is of a later stage: this pass works on floats")
 
 
 def no_float(module: ModuleOp) -> None:
@@ -14,6 +24,13 @@ def no_float(module: ModuleOp) -> None:
         for op in func.walk():
             if any(element_of(value) == f32 for value in (*op.operands, *op.results)):
                 raise VerifyException(f"{op.name} in @{func.sym_name.data} still computes in floating point")
+
+
+def scheduled(module: ModuleOp) -> None:
+    """From schedule-calls on, every kernel has a phase."""
+    for op in module.walk():
+        if isinstance(op, FusedOp) and op.phase is None:
+            raise VerifyException("an nn.fused has no phase: schedule-calls comes before")
 
 
 def exponents_tracked(module: ModuleOp) -> None:

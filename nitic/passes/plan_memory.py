@@ -14,16 +14,18 @@ from xdsl.ir import Attribute, SSAValue
 
 from nitic.codegen.layout import parse_layout
 from nitic.errors import CompileError
-from nitic.ir.function import STATE_ROLES, Label, arguments, functions, results
+from nitic.ir.function import STATE_ROLES, Label, arguments, functions, name_clash, results
 from nitic.ir.types import byte_size, element_of, is_tensor, range_, shape_of, tensor_type
 from nitic.ops.fused import FusedOp
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
+from nitic.passes.invariants import scheduled
+from nitic.passes.schedule_calls import phase_of
 
 ALIGNMENT = 64
 SLACK = 64  # bytes behind a buffer that a kernel may read
 RANGE_SLOTS = 64
-ROLES = (*STATE_ROLES, "input", "label", "hyper", "metric", "output")
+ROLES = (*STATE_ROLES, "input", "label", "hyper", "metric", "output", "gradient")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class PlanMemory(NiticPass):
     """Gives every nn.fused the offsets of its buffers, and the module the bytes of arena and state."""
 
     name = "plan-memory"
+    requires = (scheduled,)
 
     def apply(self, module: ModuleOp) -> None:
         tensors, state = place_tensors(module)
@@ -49,6 +52,8 @@ def place_tensors(module: ModuleOp) -> tuple[dict[str, tuple[int, int]], int]:
     places: dict[str, tuple[int, int]] = {}
     top = state = 0
     for label, type_ in sorted(found.items(), key=lambda item: ROLES.index(item[0].role)):
+        if label.name in places:
+            raise name_clash(label.name)
         places[label.name] = (top, top + buffer_bytes(type_))
         top = places[label.name][1]
         state = top if label.role in STATE_ROLES else state
@@ -138,9 +143,11 @@ class _Planner:
         return top
 
     def _lifetimes(self) -> dict[SSAValue, tuple[int, int]]:
-        """First and last operator that touch each buffer that has no place yet."""
+        """First and last phase that touches each buffer that has no place yet."""
         lives: dict[SSAValue, tuple[int, int]] = {}
-        for i, op in enumerate(self.ops):
+        i = 0
+        for op in self.ops:
+            i = phase_of(op) if isinstance(op, FusedOp) else i
             for value in map(self.find, (*op.operands, *op.results)):
                 if value not in self.offset:
                     lives[value] = (lives.get(value, (i, i))[0], i)

@@ -52,6 +52,7 @@ class ExponentTracker:
     def const(self, value: int) -> SSAValue:
         if value not in self.constants:
             op = ExpConstOp.of(value=value)
+            op.e.name_hint = f"exp{value}"
             Rewriter.insert_op(op, InsertPoint.at_start(self.block))
             self.constants[value] = op.e
         return self.constants[value]

@@ -4,7 +4,7 @@ import ctypes
 import itertools
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from nitic.codegen.layout import SLACK, Layout, parse_layout
 from nitic.codegen.select import operand_layouts
 from nitic.codegen.table import emit
 from nitic.codegen.tir import MAX_THREADS
-from nitic.ir.op import NnOp
+from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type
 from nitic.numerics import Array
 from nitic.ops.fused import FusedOp, YieldOp
@@ -85,6 +85,15 @@ class Data:
 
 data = st.builds(Data, st.integers(0, 2**31), st.sampled_from(("random", "extreme", "sparse", "largest")))
 threads = st.integers(1, 3)
+
+
+def one(op: type[NnOp], **properties: Property) -> Build:
+    """Builds a single operator."""
+    return lambda *operands: [op.of(*operands, **properties)]
+
+
+def scalar(value: int, dtype: type[np.generic] = np.int32) -> Array:
+    return np.asarray(value, dtype)
 
 
 def make_group(build: Build, types: Types, keep: Sequence[tuple[int, int]] = ()) -> FusedOp:
@@ -195,14 +204,11 @@ def check(
     operands: Sequence[Array],
     variant: str,
     threads: int = 1,
-    types: dict[int, str | Attribute] | None = None,
+    types: Mapping[int, str] | None = None,
     nonnegative: bool = False,
     keep: Sequence[tuple[int, int]] = (),
 ) -> None:
     """The kernel of `build` on these operands. Those that are no tensors have their types named: exponent or range."""
     named = types or {}
-    found: list[Attribute] = []
-    for i, operand in enumerate(operands):
-        given = named.get(i)
-        found.append(given if isinstance(given, Attribute) else type_of(given or operand))
+    found = [type_of(named.get(i, operand)) for i, operand in enumerate(operands)]
     check_group(make_group(build, packed_types(build, found, variant, nonnegative), keep), variant, operands, threads)

@@ -16,7 +16,20 @@ from nitic.ops.bfp import AlignOp, RangeOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasOp, ReluOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
-from tests.kernels.harness import Data, check, check_group, data, examples, make_group, packed_types, threads, variants
+from tests.kernels.harness import (
+    Build,
+    Data,
+    check,
+    check_group,
+    data,
+    examples,
+    make_group,
+    one,
+    packed_types,
+    scalar,
+    threads,
+    variants,
+)
 
 EXAMPLES = examples(14)
 
@@ -50,8 +63,9 @@ def cases(draw: st.DrawFn, groups: int = 1) -> Case:
     """Odd sizes and channel counts around the widths of registers."""
     channel = st.one_of(st.integers(1, 9), st.sampled_from((15, 16, 17, 33, 48, 70)))
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    strides, dilations = draw(st.tuples(st.integers(1, 3), st.integers(1, 3))), draw(
-        st.tuples(st.integers(1, 2), st.integers(1, 2))
+    strides, dilations = (
+        draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
+        draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
     )
     pads = draw(st.tuples(*[st.integers(0, 3)] * 4))
     spans = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
@@ -61,8 +75,14 @@ def cases(draw: st.DrawFn, groups: int = 1) -> Case:
     return Case(draw(st.integers(1, 9)), size, channels, kernel, Window(strides, pads, dilations, groups))
 
 
-def ranged(op: NnOp) -> list[NnOp]:
-    return [op, RangeOp.of(op.result)]
+def ranged(build: Build) -> Build:
+    """The same, and the range of the result."""
+
+    def both(*operands: SSAValue) -> list[NnOp]:
+        (op,) = build(*operands)
+        return [op, RangeOp.of(op.result)]
+
+    return both
 
 
 KEEP = ((0, 0),)
@@ -74,9 +94,7 @@ KEEP = ((0, 0),)
 def test_conv(variant: str, case: Case, of: Data, threads: int, nonnegative: bool) -> None:
     x = np.abs(case.x(of)) if nonnegative else case.x(of)
 
-    def build(x: SSAValue, w: SSAValue) -> list[NnOp]:
-        return ranged(ConvOp.over(x, w, case.window))
-
+    build = ranged(one(ConvOp, **case.window.properties()))
     check(build, (x, case.w(of)), variant, threads, nonnegative=nonnegative, keep=KEEP)
 
 
@@ -84,9 +102,7 @@ def test_conv(variant: str, case: Case, of: Data, threads: int, nonnegative: boo
 @EXAMPLES
 @given(case=cases(), of=data, threads=threads)
 def test_conv_dgrad(variant: str, case: Case, of: Data, threads: int) -> None:
-    def build(dy: SSAValue, w: SSAValue) -> list[NnOp]:
-        return ranged(ConvDgradOp.of(dy, w, size=case.size, **case.window.properties()))
-
+    build = ranged(one(ConvDgradOp, size=case.size, **case.window.properties()))
     check(build, (case.dy(of), case.w(of)), variant, threads, keep=KEEP)
 
 
@@ -96,9 +112,7 @@ def test_conv_dgrad(variant: str, case: Case, of: Data, threads: int) -> None:
 def test_conv_wgrad(variant: str, case: Case, of: Data, threads: int, nonnegative: bool) -> None:
     x = np.abs(case.x(of)) if nonnegative else case.x(of)
 
-    def build(x: SSAValue, dy: SSAValue) -> list[NnOp]:
-        return ranged(ConvWgradOp.of(x, dy, kernel=case.kernel, **case.window.properties()))
-
+    build = ranged(one(ConvWgradOp, kernel=case.kernel, **case.window.properties()))
     check(build, (x, case.dy(of)), variant, threads, nonnegative=nonnegative, keep=KEEP)
 
 
@@ -108,9 +122,9 @@ def test_conv_wgrad(variant: str, case: Case, of: Data, threads: int, nonnegativ
 def test_grouped_convolutions(variant: str, case: Case, of: Data, threads: int) -> None:
     window = case.window.properties()
     x, w, dy = case.x(of), case.w(of), case.dy(of)
-    check(lambda x, w: [ConvOp.over(x, w, case.window)], (x, w), variant, threads)
-    check(lambda dy, w: [ConvDgradOp.of(dy, w, size=case.size, **window)], (dy, w), variant, threads)
-    check(lambda x, dy: [ConvWgradOp.of(x, dy, kernel=case.kernel, **window)], (x, dy), variant, threads)
+    check(one(ConvOp, **window), (x, w), variant, threads)
+    check(one(ConvDgradOp, size=case.size, **window), (dy, w), variant, threads)
+    check(one(ConvWgradOp, kernel=case.kernel, **window), (x, dy), variant, threads)
 
 
 matrix = st.tuples(st.integers(1, 40), st.integers(1, 90), st.integers(1, 70))
@@ -122,9 +136,9 @@ matrix = st.tuples(st.integers(1, 40), st.integers(1, 90), st.integers(1, 70))
 def test_products(variant: str, mkn: tuple[int, int, int], of: Data, threads: int) -> None:
     m, k, n = mkn
     x, w, dy = of.i8(m, k), of.other(1).i8(n, k), of.other(2).i8(m, n)
-    check(lambda x, w: ranged(GemmOp.of(x, w)), (x, w), variant, threads, keep=KEEP)
-    check(lambda dy, w: ranged(GemmDgradOp.of(dy, w)), (dy, w), variant, threads, keep=KEEP)
-    check(lambda x, dy: ranged(GemmWgradOp.of(x, dy)), (x, dy), variant, threads, keep=KEEP)
+    check(ranged(one(GemmOp)), (x, w), variant, threads, keep=KEEP)
+    check(ranged(one(GemmDgradOp)), (dy, w), variant, threads, keep=KEEP)
+    check(ranged(one(GemmWgradOp)), (x, dy), variant, threads, keep=KEEP)
 
 
 @variants
@@ -139,7 +153,7 @@ def test_bias_relu_range(variant: str, case: Case, of: Data, threads: int, expon
         return [conv, aligned, bias, relu, RangeOp.of(relu.y)]
 
     bias = of.other(3).i8(case.channels[1])
-    operands = (case.x(of), case.w(of), bias, *(np.int32(e) for e in exponents))
+    operands = (case.x(of), case.w(of), bias, *map(scalar, exponents))
     check(build, operands, variant, threads, {3: "exponent", 4: "exponent"}, keep=((3, 0),))
 
 
@@ -153,7 +167,7 @@ def test_long_weight_gradients_are_int64(variant: str, nonnegative: bool) -> Non
     def build(x: SSAValue, dy: SSAValue) -> list[NnOp]:
         op = ConvWgradOp.of(x, dy, kernel=(3, 3), **window.properties())
         Rewriter.replace_value_with_new_type(op.dw, tensor((5, 3, 3, 3), i64))
-        return ranged(op)
+        return [op, RangeOp.of(op.dw)]
 
     types = packed_types(build, [tensor(x.shape, i8), tensor(dy.shape, i8)], variant, nonnegative)
     check_group(make_group(build, types, KEEP), variant, (x, dy), 2)

@@ -15,7 +15,19 @@ from nitic.ops.loss import CrossEntropyOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
-from tests.kernels.harness import Data, check, data, examples, make_group, run, threads, variants, vnni_only
+from tests.kernels.harness import (
+    Data,
+    check,
+    data,
+    examples,
+    make_group,
+    one,
+    run,
+    scalar,
+    threads,
+    variants,
+    vnni_only,
+)
 from tests.support import reference, type_of
 
 EXAMPLES = examples(12)
@@ -46,7 +58,7 @@ def pools(draw: st.DrawFn) -> Pool:
 @given(pool=pools(), of=data, threads=threads)
 def test_max_pool(variant: str, pool: Pool, of: Data, threads: int) -> None:
     x = of.i8(*pool.shape)
-    check(lambda x: [MaxPoolOp.of(x, **pool.properties)], (x,), variant, threads)
+    check(one(MaxPoolOp, **pool.properties), (x,), variant, threads)
     y, index = reference(MaxPoolOp, x, **pool.properties)
 
     def gradient(dy: SSAValue, index: SSAValue) -> list[NnOp]:
@@ -61,7 +73,7 @@ def test_max_pool(variant: str, pool: Pool, of: Data, threads: int) -> None:
 @given(pool=pools(), of=data, threads=threads)
 def test_average_pool(variant: str, pool: Pool, of: Data, threads: int) -> None:
     x = of.i8(*pool.shape)
-    check(lambda x: [AveragePoolOp.of(x, **pool.properties)], (x,), variant, threads)
+    check(one(AveragePoolOp, **pool.properties), (x,), variant, threads)
     dy = of.other(1).i8(*reference(AveragePoolOp, x, **pool.properties).shape)
 
     def gradient(dy: SSAValue) -> list[NnOp]:
@@ -84,30 +96,28 @@ def test_bias_grad(variant: str, rows: int, channels: int, of: Data, threads: in
 
 @variants
 @EXAMPLES
-@given(
-    rows=st.integers(1, 40), classes=st.integers(2, 300), of=data, exponent=st.integers(-60, 60), threads=threads
-)
+@given(rows=st.integers(1, 40), classes=st.integers(2, 300), of=data, exponent=st.integers(-60, 60), threads=threads)
 def test_cross_entropy(variant: str, rows: int, classes: int, of: Data, exponent: int, threads: int) -> None:
     label = np.random.default_rng(of.seed).integers(-1, classes, rows).astype(np.int32)
-    operands = (of.i8(rows, classes), label, np.int32(exponent))
-    check(lambda *v: [CrossEntropyOp.of(*v)], operands, variant, threads, {2: "exponent"})
+    operands = (of.i8(rows, classes), label, scalar(exponent))
+    check(one(CrossEntropyOp), operands, variant, threads, {2: "exponent"})
 
 
 @variants
 @EXAMPLES
 @given(shape=st.lists(st.integers(1, 7), min_size=1, max_size=5), of=data, threads=threads, draw=st.data())
-def test_transpose_and_reshape(
-    variant: str, shape: list[int], of: Data, threads: int, draw: st.DataObject
-) -> None:
+def test_transpose_and_reshape(variant: str, shape: list[int], of: Data, threads: int, draw: st.DataObject) -> None:
     perm = draw.draw(st.permutations(range(len(shape))))
     for x in (of.i8(*shape), of.i32(*shape)):
-        check(lambda x: [TransposeOp.of(x, perm=perm)], (x,), variant, threads)
-        check(lambda x: [ReshapeOp.of(x, shape=shape[::-1])], (x,), variant, threads)
+        check(one(TransposeOp, perm=perm), (x,), variant, threads)
+        check(one(ReshapeOp, shape=shape[::-1]), (x,), variant, threads)
 
 
 pads = st.tuples(*[st.integers(0, 3)] * 4)
 layouts = st.one_of(
-    st.builds(Padded, st.tuples(*[st.integers(-1, 3)] * 4), st.tuples(st.integers(1, 3), st.integers(1, 3)), st.booleans()),
+    st.builds(
+        Padded, st.tuples(*[st.integers(-1, 3)] * 4), st.tuples(st.integers(1, 3), st.integers(1, 3)), st.booleans()
+    ),
     st.builds(Quads, pads, st.booleans()),
     st.builds(Panels, st.booleans(), st.booleans(), st.booleans()),
 )
@@ -125,7 +135,6 @@ def test_pack(layout: Layout, shape: tuple[int, ...], of: Data, threads: int) ->
     if isinstance(layout, Quads) and len(shape) == 2:
         layout = Quads(biased=layout.biased)
     x = of.i8(*shape)
-    group = make_group(lambda x: [PackOp.of(x, layout=str(layout))], [type_of(x)])
+    group = make_group(one(PackOp, layout=str(layout)), [type_of(x)])
     (found,) = run(group, "avx512vnni", (x,), threads)
     np.testing.assert_array_equal(found, layout.pack(x)[: len(found)])
-

@@ -20,13 +20,13 @@ from nitic.ops.bfp import (
 )
 from nitic.ops.elementwise import BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
-from tests.kernels.harness import Data, check, data, examples, threads, variants
+from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
 
 EXAMPLES = examples(12)
 shapes = st.one_of(st.tuples(st.integers(1, 5000)), st.tuples(st.integers(1, 9), st.integers(1, 40), st.integers(1, 9)))
 shifts = st.one_of(st.integers(-4, 32), st.sampled_from((-(2**31), -31, -30, 33, 47, 61, 62, 63, 64, 2**31 - 1)))
 roundings = st.sampled_from(("nearest", "pseudo_stochastic"))
-STEP, SEED = np.asarray(77, np.int32), np.asarray(-0x123456789ABCDEF, np.int64)
+STEP, SEED = scalar(77), scalar(-0x123456789ABCDEF, np.int64)
 
 
 @variants
@@ -38,7 +38,7 @@ def test_round_shift_by_any_shift(
     def build(x: SSAValue, s: SSAValue) -> list[NnOp]:
         return [RoundShiftOp.of(x, s, round=rounding, to=to)]
 
-    check(build, (of.i32(*shape), np.int32(shift)), variant, threads, {1: "exponent"})
+    check(build, (of.i32(*shape), scalar(shift)), variant, threads, {1: "exponent"})
 
 
 @variants
@@ -59,7 +59,7 @@ def test_requantise_by_a_range(
         return [shift, rounded, ReluDgradOp.of(rounded.y, y), ExpAddOp.of(e, shift.s)]
 
     x = of.i32(*shape, limit=2**bits)
-    operands = (x, np.int64(np.abs(x).max()), np.int32(-9), of.other(1).i8(*shape), SEED, STEP)
+    operands = (x, scalar(np.abs(x).max(), np.int64), scalar(-9), of.other(1).i8(*shape), SEED, STEP)
     check(build, operands, variant, threads, {1: "range", 2: "exponent"}, keep=((1, 0),))
 
 
@@ -72,17 +72,19 @@ def test_dropout(variant: str, shape: tuple[int, ...], of: Data, p: float, threa
         return [op, RangeOp.of(op.y)]
 
     check(build, (of.i8(*shape), SEED, STEP), variant, threads, keep=((0, 0),))
-    check(lambda x: [DropoutOp.of(x, p=p)], (of.i8(*shape),), variant, threads)
+    check(one(DropoutOp, p=p), (of.i8(*shape),), variant, threads)
 
 
 @variants
 @EXAMPLES
-@given(rows=st.integers(1, 300), channels=st.sampled_from((1, 2, 3, 17)), of=data, shared=st.booleans(), threads=threads)
+@given(
+    rows=st.integers(1, 300), channels=st.sampled_from((1, 2, 3, 17)), of=data, shared=st.booleans(), threads=threads
+)
 def test_input_map(variant: str, rows: int, channels: int, of: Data, shared: bool, threads: int) -> None:
     maps = 1 if shared else channels
     x = (of.integers((rows, channels), 127, np.int64) + 128).astype(np.uint8)
     multiplier, offset = np.abs(of.i32(maps, limit=2**29)), of.other(1).i32(maps, limit=2**31 - 1)
-    check(lambda *v: [InputMapOp.of(*v)], (x, multiplier, offset), variant, threads)
+    check(one(InputMapOp), (x, multiplier, offset), variant, threads)
 
 
 @variants
@@ -94,7 +96,7 @@ def test_bias_and_relu_alone(variant: str, rows: int, channels: int, of: Data, e
         bias = BiasOp.of(acc, aligned.y)
         return [aligned, bias, ReluOp.of(bias.y)]
 
-    operands = (of.i32(rows, channels, limit=2**29), of.i8(channels), np.int32(exponent), np.int32(2))
+    operands = (of.i32(rows, channels, limit=2**29), of.i8(channels), scalar(exponent), scalar(2))
     check(build, operands, variant, threads, {2: "exponent", 3: "exponent"}, keep=((1, 0),))
 
 
@@ -123,12 +125,12 @@ def test_updates_of_a_master(
 ) -> None:
     master, velocity = of.integers(shape, 32767, np.int16), of.other(1).i32(*shape)
     dw = of.other(2).integers(shape, 2**40, np.int64) if wide else of.other(2).i32(*shape)
-    em, e_dw, m, k, momentum, d = (np.asarray(v, np.int32) for v in (*exponents, *rate, 230, decay))
+    em, e_dw, m, k, momentum, d = map(scalar, (*exponents, *rate, 230, decay))
     plain = (master, dw, m, k, em, e_dw)
-    check(lambda *v: [UpdatePlainOp.of(*v, round=rounding)], plain, variant, threads, {4: "exponent", 5: "exponent"})
+    check(one(UpdatePlainOp, round=rounding), plain, variant, threads, {4: "exponent", 5: "exponent"})
     moving = (master, velocity, dw, m, k, momentum, d, em, e_dw)
     named = {7: "exponent", 8: "exponent"}
-    check(lambda *v: [UpdateMomentumOp.of(*v, round=rounding)], moving, variant, threads, named)
+    check(one(UpdateMomentumOp, round=rounding), moving, variant, threads, named)
 
 
 @variants
@@ -138,8 +140,8 @@ def test_update_niti(
     variant: str, shape: tuple[int, ...], of: Data, wide: bool, gb: int, rounding: str, threads: int
 ) -> None:
     dw = of.integers(shape, 2**40, np.int64) if wide else of.i32(*shape)
-    operands = (of.other(1).i8(*shape), dw, np.asarray(gb, np.int32), np.abs(dw.astype(np.int64)).max())
-    check(lambda *v: [UpdateNitiOp.of(*v, round=rounding)], operands, variant, threads, {3: "range"})
+    operands = (of.other(1).i8(*shape), dw, scalar(gb), scalar(np.abs(dw.astype(np.int64)).max(), np.int64))
+    check(one(UpdateNitiOp, round=rounding), operands, variant, threads, {3: "range"})
 
 
 @variants
@@ -153,8 +155,8 @@ def test_scalars(variant: str, top: int, r: int) -> None:
         shift, five = StaticShiftOp.of(t, e, bits=7), ExpConstOp.of(value=-5)
         return [shift, five, ExpAddOp.of(shift.s, five.e)]
 
-    old, e = np.asarray(top, np.int32), np.int32(-9)
-    check(statistic, (old, np.int64(r), e), variant, 3, {1: "range", 2: "exponent"})
+    old, e = scalar(top), scalar(-9)
+    check(statistic, (old, scalar(r, np.int64), e), variant, 3, {1: "range", 2: "exponent"})
     check(inference, (old, e), variant, 3, {1: "exponent"})
 
 
@@ -163,4 +165,4 @@ def test_scalars(variant: str, top: int, r: int) -> None:
 @given(shape=shapes, of=data, threads=threads)
 def test_range_of_a_stored_tensor(variant: str, shape: tuple[int, ...], of: Data, threads: int) -> None:
     for x in (of.i8(*shape), of.integers(shape, 32767, np.int16), of.i32(*shape), of.integers(shape, 2**40, np.int64)):
-        check(lambda x: [RangeOp.of(x)], (x,), variant, threads)
+        check(one(RangeOp), (x,), variant, threads)

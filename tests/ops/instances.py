@@ -10,10 +10,10 @@ from nitic.numerics import Array
 from nitic.ops import bfp, conv, elementwise, gemm, loss, pack, pool, reshape, update
 from tests.support import make
 
-CONV = {"strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 2], "groups": 2}
-POOL = {"kernel": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}
-OVERLAPPING = {"kernel": [3, 2], "strides": [1, 2], "pads": [1, 0, 1, 0]}
-ROUND = {"round": "pseudo_stochastic"}
+CONV: dict[str, Property] = {"strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 2], "groups": 2}
+POOL: dict[str, Property] = {"kernel": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}
+OVERLAPPING: dict[str, Property] = {"kernel": [3, 2], "strides": [1, 2], "pads": [1, 0, 1, 0]}
+ROUND: dict[str, Property] = {"round": "pseudo_stochastic"}
 
 # What each operator is made of: a dtype and shape for each operand, or the name of a scalar; then the properties.
 Spec = tuple[type[NnOp], tuple[tuple[type[np.generic], tuple[int, ...]] | str, ...], dict[str, Property]]

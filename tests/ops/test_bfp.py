@@ -8,6 +8,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 
 from nitic.interpret import run_function
 from nitic.ir.function import Label, new_function, set_results
+from nitic.ir.op import NnOp
 from nitic.ir.types import exponent
 from nitic.numerics import NEVER, Array
 from nitic.ops.bfp import AlignOp, ExpAddOp, ExpConstOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
@@ -18,10 +19,18 @@ def int32(*values: int) -> Array:
     return np.array(values, np.int32)
 
 
-def number(op: type[RangeOp | ShiftOp | StaticShiftOp | ExpAddOp | TopOp], *operands: int, **properties: int) -> int:
+STATISTIC = np.zeros((), np.int32)
+SCALARS: dict[type[NnOp], list[Array | str]] = {
+    ShiftOp: ["range"],
+    StaticShiftOp: [STATISTIC, "exponent"],
+    ExpAddOp: ["exponent", "exponent"],
+    TopOp: [STATISTIC, "range", "exponent"],
+}
+
+
+def number(op: type[NnOp], *operands: int, **properties: int) -> int:
     """A scalar operator on numbers."""
-    kinds = {ShiftOp: ["range"], StaticShiftOp: [int32(0)[0], "exponent"], ExpAddOp: ["exponent", "exponent"]}
-    made = make(op, *kinds.get(op, [int32(0)[0], "range", "exponent"]), **properties)
+    made = make(op, *SCALARS[op], **properties)
     value = made.reference(*map(np.asarray, operands))
     assert not isinstance(value, tuple)
     return int(value)

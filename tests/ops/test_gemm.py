@@ -10,6 +10,7 @@ from nitic.interpret import run_function
 from nitic.ir.function import Label, new_function, set_results
 from nitic.ir.types import i8, i32, tensor
 from nitic.numerics import Array
+from nitic.ops.arrays import exact_matmul
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 from tests.support import make, reference
 
@@ -46,6 +47,11 @@ def test_sums_are_exact_at_every_length(length: int) -> None:
     x = np.full((1, length), 127, np.int8)
     w = np.concatenate([np.full((1, length - 1), -127, np.int8), [[np.int8(-126)]]], 1)
     assert reference(GemmOp, x, w).tolist() == [[-127 * 127 * (length - 1) - 127 * 126]]
+
+
+def test_products_beyond_double_precision_are_exact() -> None:
+    a = np.array([[2**30, 1]], np.int64)
+    assert exact_matmul(a, a.T).tolist() == [[2**60 + 1]]
 
 
 def test_the_bound_of_the_accumulator_is_reached() -> None:

@@ -69,11 +69,15 @@ def test_the_exponent_holds_the_mean_over_the_batch() -> None:
     assert [loss_exponent(n) for n in (1, 2, 3, 64, 100)] == [-7, -8, -8, -13, -13]
 
 
+def run(logits: Array, label: Array) -> tuple[Array, float, int]:
+    """The operator in the logits' own arithmetic."""
+    return integer(logits, -2, label) if logits.dtype == np.int8 else reference(CrossEntropyOp, logits, label)
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.float64])
 def test_a_row_without_label_counts_for_nothing(dtype: type[np.generic]) -> None:
     logits = np.array([[1, 5, 2], [9, 1, 1]], dtype)
     label = labels(1, -1)
-    run = (lambda z, y: integer(z, -2, y)) if dtype is np.int8 else (lambda z, y: reference(CrossEntropyOp, z, y))
     dlogits, loss, correct = run(logits, label)
     _, alone, _ = run(logits[:1], label[:1])
     assert dlogits[1].tolist() == [0, 0, 0]

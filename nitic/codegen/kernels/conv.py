@@ -5,25 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import SSAValue
 
 from nitic.codegen import tir
-from nitic.codegen.group import Emission, Point
+from nitic.codegen.group import Emission, Emit, Point, layout_of
 from nitic.codegen.kernels import portable, vnni_conv, vnni_wgrad
 from nitic.codegen.kernels.portable import Geometry, images
-from nitic.codegen.layout import PACK, VECTOR, Layout, Padded, Panels, Quads, parse_layout
+from nitic.codegen.layout import PACK, VECTOR, Padded, Panels, Quads
 from nitic.codegen.tir import Expr
 from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of, shape_of, tensor_type
+from nitic.ir.types import dtype_of, shape_of
 from nitic.ops.bfp import RangeOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
-
-
-def layout_of(value: SSAValue) -> Layout | None:
-    """The layout of a tensor; None is row-major."""
-    encoding = tensor_type(value).encoding
-    return parse_layout(encoding.data) if isinstance(encoding, StringAttr) else None
 
 
 @dataclass(frozen=True)
@@ -146,7 +139,7 @@ def _sum(emission: Emission, op: NnOp, quads: Quads, window: Window) -> int:
     return vnni_wgrad.wgrad(emission.function, emission.buffer(x), emission.buffer(dy), total, sink)
 
 
-ANCHORS = {
+ANCHORS: dict[str, Emit] = {
     "nn.conv": forward,
     "nn.gemm": forward,
     "nn.conv_dgrad": dgrad,

@@ -22,10 +22,10 @@ Evaluators = Mapping[SSAValue, Evaluate]
 BLOCK = 4096  # elements of a unit of work
 
 
-def pointwise(emission: Emission, anchor: NnOp) -> int:
+def pointwise(emission: Emission, _: NnOp) -> int:
     """The loops of a group without another owner: over rows and channels where an operator asks for the channel."""
     emission.open(None, 1)
-    f, shape = emission.function, _domain(anchor)
+    f, shape = emission.function, _domain(emission)
     if not any(_needs_channel(op) for op in emission.group.tensor_ops()):
         count = prod(shape)
         with tir.loop(f.begin * BLOCK, tir.minimum(f.end * BLOCK, count)) as i:
@@ -42,9 +42,9 @@ def _needs_channel(op: NnOp) -> bool:
     return isinstance(op, BiasOp) or (isinstance(op, InputMapOp) and shape_of(op.multiplier) != (1,))
 
 
-def _domain(anchor: NnOp) -> tuple[int, ...]:
-    """The shape of what is computed: that of the first operand, which every point-wise operator keeps."""
-    return shape_of(anchor.operands[0])
+def _domain(emission: Emission) -> tuple[int, ...]:
+    """The shape of what is computed, which every operator keeps; an aligned bias alone is smaller."""
+    return max((shape_of(op.operands[0]) for op in emission.group.tensor_ops()), key=prod)
 
 
 def round_shift(emission: Emission, op: NnOp) -> Evaluators:

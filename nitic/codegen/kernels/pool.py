@@ -1,4 +1,7 @@
-"""Pools and their gradients. A unit is a row of pixels; scratch for the channels of one pixel keeps the innermost loops contiguous."""
+"""Pools and their gradients.
+
+A unit is a row of pixels; scratch for the channels of one pixel keeps the innermost loops contiguous.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,7 @@ def avg_pool_dgrad(emission: Emission, op: NnOp) -> int:
 
 
 def _gather(emission: Emission, op: PoolDgradOp, error: Callable[[Expr, Expr, Expr], Expr], factor: int) -> int:
-    """For each input pixel, the sum of error(index in dy, place in the window) over the windows that see it, times a factor."""
+    """For each input pixel: a factor times the sum over the windows that see it of error(index in dy, place in it)."""
     emission.open(op, 1)
     f, g = emission.function, geometry(op)
     n, height, width, c = g.x

@@ -1,17 +1,17 @@
-"""Contractions over row-major operands, for any CPU: plain loops whose innermost one is contiguous, so that LLVM vectorises it."""
+"""Contractions over row-major operands, for any CPU: innermost loops are contiguous, so that LLVM vectorises them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from xdsl.ir import SSAValue
+
 from nitic.codegen import tir
 from nitic.codegen.group import Emission, Point
-from nitic.codegen.layout import ceildiv
 from nitic.codegen.tir import Buffer, Expr, Register
 from nitic.ir.types import Shape, dtype_of
 from nitic.ops.conv import Window
-from xdsl.ir import SSAValue
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ def forward(emission: Emission, x: Buffer, w: Buffer, g: Geometry, result: SSAVa
                 with tir.loop(*rows) as i:
                     y = (unit // oh) * g.x[1] + g.input(0, row, i)
                     _dot_row(g, acc, x, w, (y * g.x[2], i, column, channel), columns)
-                emission.finish(result, acc.value, Point((unit * ow + column) * oc + channel, emission.channel(channel)))
+                emission.finish(
+                    result, acc.value, Point((unit * ow + column) * oc + channel, emission.channel(channel))
+                )
     return n * oh
 
 
@@ -180,5 +182,3 @@ def _add_image(g: Geometry, x: Buffer, dy: Buffer, acc: Buffer, at: tuple[Expr, 
 def images(shape: Shape) -> Shape:
     """A matrix as a batch of images of one pixel."""
     return shape if len(shape) == 4 else (shape[0], 1, 1, shape[1])
-
-

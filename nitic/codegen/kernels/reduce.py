@@ -15,7 +15,7 @@ WIDTH = 64  # columns of sums that the innermost loop adds to
 
 
 def bias_grad(emission: Emission, op: NnOp) -> int:
-    """A unit is 64 channels. Fewer channels than that are summed several rows at a time, and the rows' sums at the end."""
+    """A unit is 64 channels. Fewer channels than that are summed several rows at a time, and these sums at the end."""
     assert isinstance(op, BiasGradOp)
     emission.open(op, 1)
     f, dy, shape = emission.function, emission.buffer(op.dy), shape_of(op.dy)

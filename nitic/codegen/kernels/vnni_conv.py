@@ -1,7 +1,8 @@
 """The AVX512-VNNI template of every contraction over channels: convolutions, matrix products and their data gradients.
 
-out[n, oh, ow, oc] = start[oc] + sum over runs of x bytes (unsigned) . weights (signed). x is `Padded`, weights are `Panels`. A register
-tile holds up to 28 accumulators: some output pixels by 1 to 4 vectors of 16 output channels; each step broadcasts 4 bytes of every pixel.
+out[n, oh, ow, oc] = start[oc] + sum over runs of x bytes (unsigned) . weights (signed). x is `Padded`, weights are
+`Panels`. A register tile holds up to 28 accumulators: some output pixels by 1 to 4 vectors of 16 output channels. Each
+step broadcasts 4 bytes of every pixel.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def plan(c: Contraction) -> Plan:
 
 
 class Sink(Protocol):
-    """Where accumulators go: vectors of 16 consecutive channels, of which the first `valid` exist (the others are zero)."""
+    """Where accumulators go: vectors of 16 consecutive channels; the first `valid` exist, the others are zero."""
 
     def channels(self, channel: Expr, valid: int) -> Point:
         """What the sink wants to know once per vector of channels of a tile."""

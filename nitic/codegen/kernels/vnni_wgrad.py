@@ -1,9 +1,10 @@
 """The AVX512-VNNI template of weight gradients: sums over the batch, four images at a time.
 
-dw[oc, run, k] = sum over images and pixels of dy[pixel, oc] * x[pixel + run, k]. Both operands are `Quads`, so that the window, its strides and
-dilations only move addresses. A vector is 16 consecutive k (channels, or columns and channels) of four images of x; each step broadcasts four
-images of one output channel of dy. The sum is done in chunks whose operands stay in the cache and whose int32 sums cannot overflow; each
-chunk is added to the result in memory, which is int64 where a chunk's bound does not hold for the whole.
+dw[oc, run, k] = sum over images and pixels of dy[pixel, oc] * x[pixel + run, k]. Both operands are `Quads`, so that
+the window, its strides and dilations only move addresses. A vector is 16 consecutive k (channels, or columns and
+channels) of four images of x; each step broadcasts four images of one output channel of dy. The sum is done in chunks
+whose operands stay in the cache and whose int32 sums cannot overflow; each chunk is added to the result in memory,
+which is int64 where a chunk's bound does not hold for the whole.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class Plan:
-    """Register tile: a piece of the channels by a tile of vectors. Unit of work: a block of pieces by a block of pieces."""
+    """Register tile: a piece of the channels by a tile of vectors. Unit of work: a block of each."""
 
     channels: Cut
     vectors: Tiles
@@ -204,9 +205,7 @@ class _Block:
             at = [i, j][2 - cover.axis :] + [start] + [0] * (2 - cover.axis)
             self._channels([tir.let(v) for v in at], cover.members(steps), first, row)
 
-    def _channels(
-        self, vector: Sequence[Expr], members: Sequence[tuple[int, ...]], first: Expr, row: Expr
-    ) -> None:
+    def _channels(self, vector: Sequence[Expr], members: Sequence[tuple[int, ...]], first: Expr, row: Expr) -> None:
         cover = self.plan.channels
         with tir.loop(row, tir.minimum(row + self.plan.channel_block, cover.pieces)) as piece:
             channel = tir.let(cover.start(piece))

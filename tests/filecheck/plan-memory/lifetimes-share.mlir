@@ -1,4 +1,4 @@
-// RUN: nitic opt --passes=plan-memory
+// RUN: nitic opt --passes=schedule-calls,plan-memory
 // Four buffers of 1,088 bytes in a chain, of which two live at a time: the third takes the first one's place. The result
 // is a named tensor, and the view of it no buffer at all.
 // CHECK:       nn.arena = 4352 : i64, nn.state = 0 : i64

@@ -1,4 +1,4 @@
-// RUN: nitic opt --passes=select-kernels,plan-memory
+// RUN: nitic opt --passes=schedule-calls,plan-memory
 // The old weight is gone once its update has run.
 // ERROR: @train_step: a state is read after its update
 func.func @train_step(%w: tensor<4x3xi8> {nn.name = "w", nn.role = "weight"}, %dw: tensor<4x3xi32> {nn.name = "dw", nn.role = "input"}, %gb: tensor<i32> {nn.name = "gb", nn.role = "hyper"}, %x: tensor<2x3xi8> {nn.name = "x", nn.role = "input"}) -> (tensor<4x3xi8> {nn.name = "w", nn.role = "weight"}, tensor<2x4xi32> {nn.name = "output", nn.role = "output"}) {

@@ -1,4 +1,4 @@
-// RUN: nitic opt --passes=plan-memory
+// RUN: nitic opt --passes=schedule-calls,plan-memory
 // A reshape is the same memory: a view of the old weight must not be read after the update either.
 // ERROR: @train_step: a state is read after its update
 func.func @train_step(%w: tensor<4x3xi8> {nn.name = "w", nn.role = "weight"}, %dw: tensor<4x3xi32> {nn.name = "dw", nn.role = "input"}, %gb: tensor<i32> {nn.name = "gb", nn.role = "hyper"}, %r: !bfp.range {nn.name = "r", nn.role = "input"}) -> (tensor<4x3xi8> {nn.name = "w", nn.role = "weight"}, tensor<12xi8> {nn.name = "output", nn.role = "output"}) {

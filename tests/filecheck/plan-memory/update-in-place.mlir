@@ -1,4 +1,4 @@
-// RUN: nitic opt --passes=fuse,plan-memory
+// RUN: nitic opt --passes=fuse,schedule-calls,plan-memory
 // State comes first, at 0; the update has no buffer of its own: it writes the weight where it is. The range has 64 slots of
 // 8 bytes behind the named tensors.
 // CHECK:       nn.arena = [[#ARENA:]] : i64, nn.state = 128 : i64

@@ -1,0 +1,128 @@
+"""What the machine code of kernels is: no floating point, no symbol but the kernels, linkable anywhere."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from xdsl.ir import Attribute, SSAValue
+
+from nitic.codegen.build import TARGETS, compile_module
+from nitic.codegen.layout import Padded, Panels, Quads
+from nitic.codegen.table import compile_groups, emit
+from nitic.ir.op import NnOp
+from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
+from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
+from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
+from nitic.ops.elementwise import BiasGradOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.fused import FusedOp
+from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
+from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.pack import PackOp
+from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
+from nitic.ops.reshape import TransposeOp
+from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
+from tests.kernels.harness import Build, make_group, one, packed_types
+
+WINDOW = Window((2, 1), (1, 1, 1, 1))
+POOL = {"kernel": (3, 2), "strides": (2, 2), "pads": (1, 0, 1, 0)}
+HYPER, SEED, IMAGE, ERROR = tensor((), i32), tensor((), i64), tensor((5, 8, 9, 6), i8), tensor((5, 4, 9, 20), i8)
+FILTER, STATE = tensor((20, 3, 3, 6), i8), (7, 33)
+ROUND = {"round": "pseudo_stochastic"}
+
+# Arithmetic, comparisons and conversions; moves and bitwise operations of float registers may carry integers.
+FLOAT = re.compile(
+    r"^(v?(add|sub|mul|div|sqrt|rsqrt|rcp|min|max|cmp\w*|u?comi|round|rndscale|hadd|hsub|addsub|dp|scalef|getexp|getmant)"
+    r"[sp][sdh]|v?cvt\w+|vfn?m\w+|f\w+)$"
+)
+
+
+def _requantise(x: SSAValue, r: SSAValue, y: SSAValue, seed: SSAValue, step: SSAValue) -> list[NnOp]:
+    shift = ShiftOp.of(r, bits=7)
+    rounded = RoundShiftOp.of(x, shift.s, seed, step, round="stochastic", stream=1, to="i8")
+    nearest = RoundShiftOp.of(x, shift.s, round="nearest", to="i8")
+    return [shift, rounded, nearest, ReluDgradOp.of(rounded.y, y)]
+
+
+def _static(x: SSAValue, top: SSAValue, e: SSAValue, r: SSAValue) -> list[NnOp]:
+    shift = StaticShiftOp.of(top, e, bits=7)
+    return [shift, RoundShiftOp.of(x, shift.s, round="nearest", to="i8"), TopOp.of(top, r, e)]
+
+
+def _epilogue(x: SSAValue, w: SSAValue, b: SSAValue, e: SSAValue, to: SSAValue) -> list[NnOp]:
+    conv, aligned = ConvOp.over(x, w, WINDOW), AlignOp.of(b, e, to)
+    bias = BiasOp.of(conv.acc, aligned.y)
+    relu = ReluOp.of(bias.y)
+    return [conv, aligned, bias, relu, RangeOp.of(relu.y)]
+
+
+SAMPLES: list[tuple[Build, list[Attribute]]] = [
+    (_epilogue, [IMAGE, FILTER, tensor((20,), i8), exponent, exponent]),
+    (one(ConvDgradOp, size=(8, 9), **WINDOW.properties()), [ERROR, FILTER]),
+    (one(ConvWgradOp, kernel=(3, 3), **WINDOW.properties()), [IMAGE, ERROR]),
+    (one(GemmOp), [tensor((9, 50), i8), tensor((20, 50), i8)]),
+    (one(GemmDgradOp), [tensor((9, 20), i8), tensor((20, 50), i8)]),
+    (one(GemmWgradOp), [tensor((9, 50), i8), tensor((9, 20), i8)]),
+    (_requantise, [tensor((9, 99), i32), range_, tensor((9, 99), i8), SEED, HYPER]),
+    (_static, [tensor((9, 99), i32), HYPER, exponent, range_]),
+    (one(DropoutOp, p=0.3, stream=2), [IMAGE, SEED, HYPER]),
+    (one(InputMapOp), [tensor((5, 8, 9, 6), u8), tensor((6,), i32), tensor((6,), i32)]),
+    (one(MaxPoolOp, **POOL), [IMAGE]),
+    (one(MaxPoolDgradOp, size=(8, 9), **POOL), [tensor((5, 4, 4, 6), i8)] * 2),
+    (one(AveragePoolOp, **POOL), [IMAGE]),
+    (one(AveragePoolDgradOp, size=(8, 9), **POOL), [tensor((5, 4, 4, 6), i8)]),
+    (one(BiasGradOp), [ERROR]),
+    (one(CrossEntropyOp), [tensor((9, 10), i8), tensor((9,), i32), exponent]),
+    (
+        one(UpdatePlainOp, **ROUND),
+        [tensor(STATE, i16), tensor(STATE, i64), *[HYPER] * 2, *[exponent] * 2],
+    ),
+    (
+        one(UpdateMomentumOp, **ROUND),
+        [tensor(STATE, i16), tensor(STATE, i32), tensor(STATE, i32), *[HYPER] * 4, *[exponent] * 2],
+    ),
+    (one(UpdateNitiOp, **ROUND), [tensor(STATE, i8), tensor(STATE, i32), HYPER, range_]),
+    (one(TransposeOp, perm=(0, 3, 1, 2)), [IMAGE]),
+]
+PACKS = [(Padded((1, 1, 1, 1), (2, 2)), IMAGE), (Panels(), FILTER), (Panels(flipped=True), FILTER), (Quads(), IMAGE)]
+
+
+def groups(variant: str) -> dict[str, FusedOp]:
+    made = [make_group(build, packed_types(build, types, variant, False)) for build, types in SAMPLES]
+    if variant == "avx512vnni":
+        made += [make_group(one(PackOp, layout=str(layout)), [type_]) for layout, type_ in PACKS]
+    return {f"kernel_{i}": group for i, group in enumerate(made)}
+
+
+@pytest.mark.parametrize("variant", TARGETS)
+def test_no_floating_point(variant: str) -> None:
+    kernels = [emit(group, name) for name, group in groups(variant).items()]
+    assembly = compile_module(kernels, TARGETS[variant]).inspect_source("asm")
+    instructions = {line.split()[0] for line in assembly.splitlines() if line.startswith("\t") and line[1] not in ".#"}
+    assert len(instructions) > 50, "that is not a disassembly"
+    assert {name for name in instructions if FLOAT.match(name)} == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["addps", "vmulsd", "ucomiss", "vcvtdq2ps", "cvttss2si", "vfmadd231ps", "fadd", "minsd"]
+)
+def test_what_counts_as_floating_point(name: str) -> None:
+    assert FLOAT.match(name)
+
+
+@pytest.mark.parametrize("name", ["vpaddd", "movaps", "xorps", "vpdpbusd", "vpminsd", "addl", "vpmulld", "vpcmpgtd"])
+def test_what_does_not(name: str) -> None:
+    assert not FLOAT.match(name)
+
+
+def test_objects_link_anywhere(tmp_path: Path) -> None:
+    """Into a position-independent program and a library, with nothing else but libc; several processes made them."""
+    kernels, objects = compile_groups({variant: groups(variant) for variant in TARGETS}, tmp_path, jobs=2)
+    assert len(objects) == 2 * len(TARGETS)
+    names = [kernel.name for named in kernels.values() for kernel in named.values()]
+    calls = " ".join(f"int {name}();" for name in names)
+    (tmp_path / "main.c").write_text(f"{calls} int main(void) {{ return !{names[0]}; }}")
+    base = ["cc", "-Wl,-z,defs", "-Wl,--fatal-warnings"]
+    subprocess.run([*base, "-pie", "-fPIE", tmp_path / "main.c", *objects, "-o", tmp_path / "main"], check=True)
+    subprocess.run([tmp_path / "main"], check=True)
+    subprocess.run([*base, "-shared", *objects, "-o", tmp_path / "library.so"], check=True)
