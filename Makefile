@@ -1,6 +1,6 @@
 # make demo      install nitic in .venv, compile a small CNN and train it on handwritten digits
 # make test      everything continuous integration checks
-# make accuracy  MNIST, five seeds, each recipe and torch: writes docs/accuracy.md     DATA=folder with the IDX files
+# make accuracy  gradients against torch; MNIST, five seeds, each recipe and torch: writes docs/accuracy.md   DATA=folder
 # make bench     seconds per training step beside torch
 # make format    format Python and C
 # make clean     remove .venv and build outputs
@@ -48,6 +48,7 @@ format: $(VENV)/.dev
 	$(if $(C_SOURCES),$(BIN)/clang-format -i $(C_SOURCES))
 
 accuracy: $(VENV)/.bench
+	$(BIN)/python benchmarks/gradients.py
 	$(BIN)/python benchmarks/accuracy.py --data $(DATA)
 
 bench: $(VENV)/.bench

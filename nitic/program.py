@@ -71,8 +71,9 @@ class Program:
         return bytes(blob.rstrip(b"\0")) or b"\0"
 
     def description(self) -> bytes:
-        """What `nitic inspect` reads out of a binary: the variants' IR, compressed."""
-        parts = [f"// variant {name}\n{print_module(module)}" for name, module in self.variants.items()]
+        """What `nitic inspect` reads out of a binary: initial exponents and the variants' IR, compressed."""
+        parts = [f"// {name} = {value}\n" for name, value in self.state.items() if name.endswith(".exponent")]
+        parts += [f"// variant {name}\n{print_module(module)}" for name, module in self.variants.items()]
         packed = zlib.compress("".join(parts).encode(), 9)
         return DESCRIPTION_MAGIC + len(packed).to_bytes(8, "little") + packed
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
 
 from xdsl.dialects.builtin import ModuleOp
@@ -18,24 +18,26 @@ from nitic.program import arena_bytes, state_size
 
 def report(description: str) -> str:
     """Parameters, then for every variant its memory, operators and kernel calls."""
-    variants = re.split(r"^// variant (\S+)\n", description, flags=re.MULTILINE)[1:]
+    head, *variants = re.split(r"^// variant (\S+)\n", description, flags=re.MULTILINE)
+    exponents = dict(re.findall(r"^// (.+) = (-?\d+)$", head, flags=re.MULTILINE))
     modules = {
         name: parse_module(text, [Nn, Bfp], name) for name, text in zip(variants[::2], variants[1::2], strict=True)
     }
-    lines = list(_state(next(iter(modules.values()))))
+    lines = list(_state(next(iter(modules.values())), exponents))
     for name, module in modules.items():
         lines += _variant(name, module)
     return "\n".join(lines) + "\n"
 
 
-def _state(module: ModuleOp) -> Iterator[str]:
+def _state(module: ModuleOp, exponents: Mapping[str, str]) -> Iterator[str]:
     """What a checkpoint holds."""
     state = [(label, arg) for label, arg in arguments(function(module, "train_step")) if label.role in STATE_ROLES]
     trained = [prod(shape_of(arg)) for label, arg in state if label.role in ("weight", "master")]
     yield f"parameters {sum(trained):,} in {len(trained)} tensors, state {state_size(module):,} bytes"
     for label, arg in state:
         shape = "x".join(map(str, shape_of(arg))) if is_tensor(arg) else ""
-        yield f"  {label.role:10} {label.name:32} {element_of(arg)!s:10} {shape}"
+        value = f"= {exponents[label.name]}" if label.name in exponents else ""
+        yield f"  {label.role:10} {label.name:32} {element_of(arg)!s:10} {shape}{value}"
 
 
 def _variant(name: str, module: ModuleOp) -> Iterator[str]:

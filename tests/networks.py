@@ -72,7 +72,8 @@ class Interpreted:
     def normalise(self, x: Array) -> None:
         channels = x.shape[-1] if x.ndim == 4 else 1
         multiplier, offset = numerics.input_statistics(x.reshape(-1, channels))
-        self.state["input.multiplier"], self.state["input.offset"] = multiplier.astype(np.int32), offset.astype(np.int32)
+        self.state["input.multiplier"] = multiplier.astype(np.int32)
+        self.state["input.offset"] = offset.astype(np.int32)
 
     def step(self, x: Array, y: Array, **hypers: int) -> dict[str, Array]:
         inputs = {"input": x, "label": y, "step": self.steps, **HYPERS, **hypers, **self.state}

@@ -22,11 +22,11 @@ COMMENTS = {
     "insert-loss": "`@train_step` is `@predict` with labels and a loss (so is `@eval_step`).",
     "insert-backward": "The gradient of every parameter, by each operator's own rule.",
     "insert-update": "Gradients become the parameters and velocities of the next step, by the recipe's rule.",
-    "insert-rounding": "No floats from here on: int8 mantissas, int32 accumulators, and the shift from one to the other. "
+    "insert-rounding": "No floats from here on: int8 mantissas, int32 accumulators, the shift from one to the other. "
     "`bfp.exponent_of` stands for an exponent, whatever it is.",
     "track-exponents": "Exponents are int32 scalars computed beside the tensors; only those that somebody needs.",
     "fuse": "Each `nn.fused` becomes one kernel: the range of a result is computed where the result is.",
-    "plan-memory": "Kernels have names, buffers have offsets in an arena; an updated weight lies where the old one was.",
+    "plan-memory": "Kernels have names, buffers offsets in an arena; an updated weight lies where the old one was.",
 }
 
 

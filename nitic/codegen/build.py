@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -14,6 +15,7 @@ import tvm
 from tvm import tirx
 
 from nitic.codegen.tir import Kernel
+from nitic.errors import CompileError, ExitCode
 
 T = TypeVar("T")
 # LLVM's level 3 takes twice as long as level 2 and wins nothing here.
@@ -55,10 +57,8 @@ def write_object(kernels: Sequence[Kernel], target: Target, path: Path) -> None:
 def in_processes(work: Callable[[int], T], jobs: int) -> list[T]:
     """[work(0), ..., work(jobs - 1)], each in a process of its own that inherits everything; the results are sent back.
 
-    Raises what a process raised.
+    Raises what a process raised. LLVM ends its process when it cannot write.
     """
-    if jobs == 1:
-        return [work(0)]
     context = multiprocessing.get_context("fork")
     pipes = [context.Pipe(duplex=False) for _ in range(jobs)]
     children = [context.Process(target=_answer, args=(work, job, end)) for job, (_, end) in enumerate(pipes)]
@@ -85,7 +85,8 @@ def _receive(end: Connection) -> object:
     try:
         return end.recv()
     except EOFError:
-        return RuntimeError("a compiling process ended without an answer")
+        message = f"the compiler of the kernels stopped: the disk of {tempfile.gettempdir()} may be full"
+        return CompileError("", message, exit_code=ExitCode.RUN_TIME)
 
 
 def processors() -> int:

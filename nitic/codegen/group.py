@@ -71,13 +71,15 @@ class Group:
 class Point:
     """Where a value lies in its tensor: the flat index of lane 0, and the point on its last axis alone if need be.
 
-    `valid` is how many lanes exist; None is all of them. Values of the group's operators here are computed once.
+    `valid` is how many lanes exist; None is all of them. With a `period`, only so many lanes are neighbours, and the
+    others repeat them. Values of the group's operators here are computed once.
     """
 
     index: Expr
     channel: Point | None = None
     lanes: int = 1
     valid: Expr = None
+    period: int | None = None
     values: dict[SSAValue, Expr] = field(default_factory=dict)
 
 
@@ -172,7 +174,9 @@ class Emission:
 
     def load(self, value: SSAValue, point: Point) -> Expr:
         """The stored elements of a block argument."""
-        loaded = self.buffer(value).load(point.index, point.lanes, point.valid)
+        loaded = self.buffer(value).load(point.index, point.lanes, point.period or point.valid)
+        if point.period:
+            loaded = tir.shuffle([loaded], [lane % point.period for lane in range(point.lanes)])
         return loaded if dtype_of(value) is np.int64 else tir.cast(loaded, "int32")
 
     def finish(self, result: SSAValue | None, value: Expr, point: Point) -> None:

@@ -121,8 +121,12 @@ class Panels(Layout):
         _, kh, kw, c = self.filters(shape)
         return (kh * kw, c) if self.taps else (kh, kw * c)
 
+    def lanes(self, shape: Shape) -> int:
+        """How many lanes of the vectors are used."""
+        return self.filters(shape)[0]
+
     def vectors(self, shape: Shape) -> int:
-        return ceildiv(self.filters(shape)[0], VECTOR)
+        return ceildiv(self.lanes(shape), VECTOR)
 
     def vector_bytes(self, shape: Shape) -> int:
         """Bytes of the weights of 16 output channels."""
@@ -132,6 +136,11 @@ class Panels(Layout):
     def size(self, shape: Shape) -> int:
         return self.vectors(shape) * (VECTOR * 4 + self.vector_bytes(shape)) + SLACK
 
+    def rows(self, w: Array) -> Array:
+        """What each lane is multiplied with, (lanes, runs, bytes of a run), from filters (outputs, KH, KW, inputs)."""
+        outputs, kh, kw, c = w.shape
+        return w.reshape(outputs, kh * kw, c) if self.taps else w.reshape(outputs, kh, kw * c)
+
     def pack(self, x: Array) -> Array:
         w = x.reshape(_images(x.shape)).astype(np.int8)
         if self.flipped:
@@ -139,11 +148,36 @@ class Panels(Layout):
         (runs, length), vectors = self.runs(x.shape), self.vectors(x.shape)
         k4 = ceildiv(length, PACK)
         full = np.zeros((vectors * VECTOR, runs, k4 * PACK), np.int8)
-        full[: len(w), :, :length] = w.reshape(len(w), runs, length)
+        full[: self.lanes(x.shape), :, :length] = self.rows(w)
         start = full.sum((1, 2), dtype=np.int32) * np.int32(-BIAS if self.biased else 0)
         panels = full.reshape(vectors, VECTOR, runs, k4, PACK).transpose(0, 2, 3, 1, 4)
         slack = np.zeros(SLACK, np.uint8)
         return np.concatenate([start.view(np.uint8), np.ascontiguousarray(panels).view(np.uint8).ravel(), slack])
+
+
+@dataclass(frozen=True)
+class PixelPanels(Panels):
+    """Panels of few output channels, whose lanes are those of `pixels` neighbours: no more than one vector.
+
+    The window of the second pixel begins `step` columns after that of the first: a run covers all of their windows.
+    """
+
+    pixels: int = 2
+    step: int = 1
+
+    def runs(self, shape: Shape) -> tuple[int, int]:
+        _, kh, kw, c = self.filters(shape)
+        return kh, (kw + (self.pixels - 1) * self.step) * c
+
+    def lanes(self, shape: Shape) -> int:
+        return self.pixels * self.filters(shape)[0]
+
+    def rows(self, w: Array) -> Array:
+        outputs, kh, kw, c = w.shape
+        rows = np.zeros((self.pixels, outputs, kh, kw + (self.pixels - 1) * self.step, c), np.int8)
+        for pixel in range(self.pixels):
+            rows[pixel, :, :, pixel * self.step : pixel * self.step + kw] = w
+        return rows.reshape(self.pixels * outputs, kh, -1)
 
 
 @dataclass(frozen=True)
@@ -177,6 +211,7 @@ class Quads(Layout):
 _FIELDS = {
     "padded": lambda v: Padded((v[0], v[1], v[2], v[3]), (v[4], v[5]), bool(v[6])),
     "panels": lambda v: Panels(bool(v[0]), bool(v[1]), bool(v[2])),
+    "pixelpanels": lambda v: PixelPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3], v[4]),
     "quads": lambda v: Quads((v[0], v[1], v[2], v[3]), bool(v[4])),
 }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from nitic.codegen.layout import Layout, Padded, Panels, Quads
+from nitic.codegen.layout import PACK, VECTOR, Layout, Padded, Panels, PixelPanels, Quads, ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.ops.conv import ConvDgradOp, ConvolutionOp, ConvOp, ConvWgradOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 
 Layouts = tuple[Layout | None, ...]
+MANY_PIXELS = 1024  # from here on the packing of the weights does not matter
+LARGE_FILTER = 4096  # bytes of a lane's weights: sixteen of them are packed on the stack
 NO_PADS = (0, 0, 0, 0)
 
 
@@ -22,18 +24,34 @@ def operand_layouts(op: NnOp, variant: str, nonnegative: bool) -> Layouts:
 
 def _vnni_layouts(op: NnOp, biased: bool) -> Layouts | None:
     match op:
-        case GemmOp() | ConvOp():
-            taps, pads = (has_taps(op), op.window.pads) if isinstance(op, ConvOp) else (False, NO_PADS)
-            return Padded(pads, biased=biased), Panels(taps=taps, biased=biased)
+        case GemmOp():
+            return Padded(biased=biased), Panels(biased=biased)
         case GemmDgradOp():
             return Padded(), Panels(flipped=True)
+        case ConvOp():
+            panels = Panels(taps=has_taps(op), biased=biased)
+            return Padded(op.window.pads, biased=biased), several_pixels(op, panels, op.window.strides[1])
         case ConvDgradOp():
-            return dgrad_padding(op), Panels(taps=has_taps(op), flipped=True)
+            return dgrad_padding(op), several_pixels(op, Panels(taps=has_taps(op), flipped=True), 1)
         case GemmWgradOp() | ConvWgradOp():
             pads = op.window.pads if isinstance(op, ConvWgradOp) else NO_PADS
             return Quads(pads, biased), Quads(biased=False)
         case _:
             return None
+
+
+def several_pixels(op: ConvolutionOp, panels: Panels, step: int) -> Panels:
+    """Where output channels are few: panels that fill a vector with those of neighbouring pixels, if that is faster."""
+    n, oh, ow, _ = shape_of(op.results[0])
+    outputs, kh, kw, c = panels.filters(shape_of(op.operands[1]))
+    if panels.taps or n * oh * ow < MANY_PIXELS:
+        return panels
+    fitting = [pixels for pixels in range(2, VECTOR // outputs + 1) if ow % pixels == 0]
+    if kh * (kw + VECTOR * step) * c > LARGE_FILTER:
+        return panels
+    cost = {pixels: ceildiv((kw + (pixels - 1) * step) * c, PACK) / pixels for pixels in (1, *fitting)}
+    best = min(cost, key=cost.__getitem__)
+    return PixelPanels(False, panels.flipped, panels.biased, best, step) if best > 1 else panels
 
 
 def has_taps(op: ConvolutionOp) -> bool:

@@ -1,7 +1,7 @@
 """schedule-calls: which kernel calls need no barrier between them.
 
-A phase is a run of calls that need nothing of each other: a thread goes through its share of all of them without waiting
-for the others. It ends before a call that reads what the phase writes, or that updates in place what the phase reads.
+A phase is a run of calls that need nothing of each other: a thread does its share of all of them without waiting for
+the others. It ends before a call that reads what the phase writes, or that updates in place what the phase reads.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 """Convolutions and matrix products, with what is fused behind them, on every variant."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 from xdsl.rewriter import Rewriter
 
+from nitic.codegen import select
 from nitic.ir.op import NnOp
 from nitic.ir.types import i8, i64, tensor
 from nitic.numerics import Array
@@ -31,7 +33,15 @@ from tests.kernels.harness import (
     variants,
 )
 
-EXAMPLES = examples(14)
+EXAMPLES = examples(20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def every_layout() -> Iterator[None]:
+    """Small cases get the layout of large ones too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(select, "MANY_PIXELS", 1)
+        yield
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from xdsl.ir import Attribute, SSAValue
 from nitic.codegen.build import TARGETS, compile_module
 from nitic.codegen.layout import Padded, Panels, Quads
 from nitic.codegen.table import compile_groups, emit
+from nitic.errors import CompileError
 from nitic.ir.op import NnOp
 from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
 from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
@@ -126,3 +127,15 @@ def test_objects_link_anywhere(tmp_path: Path) -> None:
     subprocess.run([*base, "-pie", "-fPIE", tmp_path / "main.c", *objects, "-o", tmp_path / "main"], check=True)
     subprocess.run([tmp_path / "main"], check=True)
     subprocess.run([*base, "-shared", *objects, "-o", tmp_path / "library.so"], check=True)
+
+
+def test_a_tensor_beyond_int32_indices_is_refused() -> None:
+    group = make_group(one(RangeOp), [tensor((2**16, 2**15), i8)])
+    with pytest.raises(CompileError, match="2147483648 elements is beyond"):
+        emit(group, "kernel")
+
+
+def test_an_error_of_a_compiling_process_arrives(tmp_path: Path) -> None:
+    group = make_group(one(RangeOp), [tensor((2**16, 2**15), i8)])
+    with pytest.raises(CompileError, match="smaller batch"):
+        compile_groups({"portable": {"kernel": group}}, tmp_path)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 
-from nitic.codegen.layout import Layout, Padded, Panels, Quads
+from nitic.codegen.layout import Layout, Padded, Panels, PixelPanels, Quads, parse_layout
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import BiasGradOp
@@ -120,6 +120,7 @@ layouts = st.one_of(
     ),
     st.builds(Quads, pads, st.booleans()),
     st.builds(Panels, st.booleans(), st.booleans(), st.booleans()),
+    st.builds(PixelPanels, st.just(False), st.booleans(), st.booleans(), st.integers(2, 5), st.integers(1, 3)),
 )
 spatial = st.tuples(st.integers(1, 70), st.integers(3, 6), st.integers(3, 6), st.one_of(st.integers(1, 9), st.just(35)))
 tensors = st.one_of(spatial, st.tuples(st.integers(1, 70), st.integers(1, 70)))
@@ -134,6 +135,9 @@ def test_pack(layout: Layout, shape: tuple[int, ...], of: Data, threads: int) ->
         layout = Padded(biased=layout.biased)
     if isinstance(layout, Quads) and len(shape) == 2:
         layout = Quads(biased=layout.biased)
+    assert parse_layout(str(layout)) == layout
+    if isinstance(layout, PixelPanels):
+        shape = (3, *shape[1:-1], 3)
     x = of.i8(*shape)
     group = make_group(one(PackOp, layout=str(layout)), [type_of(x)])
     (found,) = run(group, "avx512vnni", (x,), threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from xdsl.ir import SSAValue
@@ -11,7 +11,7 @@ from nitic.codegen import tir
 from nitic.codegen.group import Emission, Emit, Point, layout_of
 from nitic.codegen.kernels import portable, vnni_conv, vnni_wgrad
 from nitic.codegen.kernels.portable import Geometry, images
-from nitic.codegen.layout import PACK, VECTOR, Padded, Panels, Quads
+from nitic.codegen.layout import PACK, VECTOR, Padded, Panels, PixelPanels, Quads
 from nitic.codegen.tir import Expr
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
@@ -25,9 +25,10 @@ class Finish:
 
     emission: Emission
     result: SSAValue
+    period: int | None = None  # after how many lanes the channels begin again
 
     def channels(self, channel: Expr, valid: int) -> Point:
-        return self.emission.channel(channel, valid)
+        return replace(self.emission.channel(channel, valid), period=self.period)
 
     def store(self, acc: Expr, index: Expr, channel: Point, valid: int) -> None:
         self.emission.finish(self.result, acc, Point(index, channel, VECTOR, valid))
@@ -90,17 +91,18 @@ def _slide(
     _, height, width, c = padded.padded_shape(shape_of(x))
     outputs, kh, kw, _ = panels.filters(shape_of(w))
     n, oh, ow, _ = images(shape_of(op.result))
+    pixels = panels.pixels if isinstance(panels, PixelPanels) else 1
     row = width * c
     contraction = vnni_conv.Contraction(
-        pixels=(n, oh, ow),
-        pixel_strides=(height * row, strides[0] * row, strides[1] * c),
-        channels=outputs,
+        pixels=(n, oh, ow // pixels),
+        pixel_strides=(height * row, strides[0] * row, pixels * strides[1] * c),
+        channels=panels.lanes(shape_of(w)),
         runs=(kh, kw if panels.taps else 1),
         run_strides=(dilations[0] * row, dilations[1] * c),
         run_length=panels.runs(shape_of(w))[1],
     )
     emission.open(op, VECTOR)
-    sink = Finish(emission, op.result)
+    sink = Finish(emission, op.result, outputs if pixels > 1 else None)
     return vnni_conv.conv(emission.function, emission.buffer(x), emission.buffer(w), contraction, sink)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from nitic.codegen import tir
 from nitic.codegen.group import Emission
-from nitic.codegen.layout import BIAS, PACK, VECTOR, Padded, Panels, Quads, ceildiv, parse_layout
-from nitic.codegen.tir import Buffer, Expr
+from nitic.codegen.layout import BIAS, PACK, VECTOR, Padded, Panels, PixelPanels, Quads, ceildiv, parse_layout
+from nitic.codegen.tir import Buffer, Expr, Register
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.ops.pack import PackOp
@@ -41,6 +41,8 @@ def pack(emission: Emission, op: NnOp) -> int:
             return pack_padded(copy, layout, shape)
         case Quads():
             return pack_quads(copy, layout, shape)
+        case PixelPanels():
+            return pack_pixel_panels(copy, layout, shape)
         case Panels():
             return pack_panels(copy, layout, shape)
         case _:
@@ -173,16 +175,60 @@ def pack_panels(f: Copy, layout: Panels, shape: Sequence[int]) -> int:
     (runs, length), vectors = layout.runs(shape), layout.vectors(shape)
     steps, columns = ceildiv(length, PACK), runs // filters[1]
     with tir.loop(f.begin, f.end) as vector:
-        start = tir.register("int32", 0, VECTOR)
-        write = _flipped(f, filters, vector) if layout.flipped else _straight(f, filters, vector)
-        bias = tir.constant(BIAS if layout.biased else 0, "uint8", VECTOR_BYTES)
+        start = _Start.of(layout)
+        gather = _flipped(f, filters, vector) if layout.flipped else _straight(f, filters, vector)
         panel = tir.let(vectors * VECTOR_BYTES + vector * layout.vector_bytes(shape))
         with tir.loop(0, filters[1]) as i, tir.loop(0, columns) as j, tir.loop(0, steps) as step:
-            packed = tir.let(write(i, j, step * PACK, length))
-            f.out.store(panel + ((i * columns + j) * steps + step) * VECTOR_BYTES, tir.reinterpret(packed, "int8x64"))
-            start.set(tir.dot_u8s8(start.value, bias, packed))
-        f.out.store(vector * VECTOR_BYTES, tir.reinterpret(-start.value, "int8x64"))
+            packed = start.count(gather(i, j, step * PACK, length))
+            f.out.store(panel + ((i * columns + j) * steps + step) * VECTOR_BYTES, packed)
+        f.out.store(vector * VECTOR_BYTES, start.value)
     return vectors
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What the accumulators of a vector start from: -128 times the sum of the weights, or 0."""
+
+    total: Register
+    bias: Expr
+
+    @staticmethod
+    def of(layout: Panels) -> _Start:
+        bias = tir.constant(BIAS if layout.biased else 0, "uint8", VECTOR_BYTES)
+        return _Start(tir.register("int32", 0, VECTOR), bias)
+
+    def count(self, packed: Expr) -> Expr:
+        """The bytes, which have been counted."""
+        counted = tir.let(packed)
+        self.total.set(tir.dot_u8s8(self.total.value, self.bias, counted))
+        return counted
+
+    @property
+    def value(self) -> Expr:
+        return tir.reinterpret(-self.total.value, f"int8x{VECTOR_BYTES}")
+
+
+def pack_pixel_panels(f: Copy, layout: PixelPanels, shape: Sequence[int]) -> int:
+    """One vector: its rows are laid out in scratch memory, with zeros around, and then gathered."""
+    outputs, kh, kw, c = layout.filters(shape)
+    runs, length = layout.runs(shape)
+    row = ceildiv(length, PACK) * PACK
+    rows = tir.local("int8", VECTOR * runs * row)
+    with tir.loop(f.begin, f.end):
+        with tir.loop(0, VECTOR * runs * row) as i:
+            rows.store(i, tir.constant(0, "int8"))
+        for pixel in range(layout.pixels):
+            with tir.loop(0, outputs) as o, tir.loop(0, kh) as i, tir.loop(0, kw) as j, tir.loop(0, c) as k:
+                flipped = ((k * kh + (kh - 1 - i)) * kw + (kw - 1 - j)) * outputs + o
+                source = flipped if layout.flipped else ((o * kh + i) * kw + j) * c + k
+                target = ((pixel * outputs + o) * runs + i) * row + (pixel * layout.step + j) * c + k
+                rows.store(target, f.x.load(source))
+        start = _Start.of(layout)
+        with tir.loop(0, runs * row // PACK) as step:
+            lanes = [rows.load(lane * runs * row + step * PACK, PACK) for lane in range(VECTOR)]
+            f.out.store((step + 1) * VECTOR_BYTES, start.count(tir.shuffle(lanes, range(VECTOR_BYTES))))
+        f.out.store(0, start.value)
+    return 1
 
 
 Gather = Callable[[Expr, Expr, Expr, int], Expr]

@@ -24,7 +24,7 @@ Step = Callable[[Expr, Expr], None]
 CHANNELS = {1: 20, 2: 13, 3: 8, 4: 6}
 CHUNK = 256  # pixels of a chunk: 1024 products, far below the 66,572 that an int32 holds for certain
 BLOCK_BYTES = 3 << 17  # of dw that a unit of work keeps in the second level cache
-FEW_UNITS = 8
+FEW_UNITS = 32
 
 
 @dataclass(frozen=True)

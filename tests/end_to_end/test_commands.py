@@ -1,0 +1,150 @@
+"""The commands for real: every kind of output, the compilers that link it, and what is refused without harm."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nitic.frontend.demo import digits_cnn
+from tests.networks import digits
+
+BATCH = 32
+Finished = subprocess.CompletedProcess[str]
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+
+
+def nitic(*arguments: str | Path, folder: Path, env: Mapping[str, str] | None = None) -> Finished:
+    command = [sys.executable, "-m", "nitic", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=env)
+
+
+def succeed(*arguments: str | Path, folder: Path, env: Mapping[str, str] | None = None) -> str:
+    done = nitic(*arguments, folder=folder, env=env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo network as ONNX, its binary, and digits to train on."""
+    folder = tmp_path_factory.mktemp("commands")
+    digits_cnn().save(folder / "cnn.onnx")
+    x, y = digits()
+    for split, rows in (("train", slice(0, 640)), ("test", slice(640, 960))):
+        np.save(folder / f"x_{split}.npy", x[rows])
+        np.save(folder / f"y_{split}.npy", y[rows])
+    assert succeed("compile", "cnn.onnx", "--batch-size", str(BATCH), folder=folder) == "cnn\n"
+    return folder
+
+
+def test_executable_is_small_and_needs_only_libc(folder: Path) -> None:
+    weights = 2 * (16 * 9 + 16 + 32 * 16 * 9 + 32 + 10 * 512 + 10)
+    assert (folder / "cnn").stat().st_size - weights < 400_000
+    linked = subprocess.run(["ldd", folder / "cnn"], capture_output=True, text=True, check=True).stdout
+    assert "libc" in linked
+    assert "tvm" not in linked
+    assert "stdc++" not in linked
+
+
+def test_inspect(folder: Path) -> None:
+    text = succeed("inspect", "cnn", folder=folder)
+    assert "parameters 9,994 in 6 tensors" in text
+    assert "exponent   fc.weight.exponent               !bfp.exp   = -16" in text
+    assert "variant portable: arena" in text
+    assert "conv_bias_relu_range_1" in text
+
+
+def test_inspect_refuses_other_files(folder: Path) -> None:
+    done = nitic("inspect", "cnn.onnx", folder=folder)
+    assert (done.returncode, done.stderr) == (2, "cnn.onnx: it holds no nitic program\n")
+
+
+def test_library_and_object(folder: Path) -> None:
+    succeed("compile", "cnn.onnx", "--emit", "lib", "--target", "x86-64", "-o", "libcnn.so", folder=folder)
+    assert ctypes.c_char.in_dll(ctypes.CDLL(str(folder / "libcnn.so")), "nitic_program_instance")
+    assert (folder / "nitic.h").exists()
+    succeed("compile", "cnn.onnx", "--emit", "obj", "--target", "x86-64", "-o", "cnn.o", folder=folder)
+    (folder / "main.c").write_text(
+        '#include "nitic.h"\nint main(void) { return nitic_program_instance.abi_version != NITIC_ABI_VERSION; }\n'
+    )
+    subprocess.run(["cc", "main.c", "cnn.o", "-pthread", "-o", "embedded"], cwd=folder, check=True)
+    subprocess.run([folder / "embedded"], check=True)
+
+
+def test_ir_goes_through_opt_again(folder: Path) -> None:
+    succeed("compile", "cnn.onnx", "--emit", "ir", "-o", "cnn.mlir", folder=folder)
+    printed = succeed("opt", "cnn.mlir", folder=folder)
+    (folder / "printed.mlir").write_text(printed)
+    assert succeed("opt", "printed.mlir", folder=folder) == printed
+    fused = nitic("opt", "cnn.mlir", "--passes=fuse", "--print-before=fuse", folder=folder)
+    assert fused.returncode == 0
+    assert "nn.fused" in fused.stdout
+    assert fused.stderr.startswith("// before fuse\n")
+
+
+def test_dump_ir_writes_every_stage(folder: Path) -> None:
+    succeed("compile", "cnn.onnx", "--dump-ir", "dumps", "--target", "x86-64", "-o", "dumped", folder=folder)
+    names = sorted(path.name for path in (folder / "dumps").iterdir())
+    assert names[0] == "01-canonicalise.mlir"
+    assert "06-insert-rounding.mlir" in names
+    assert "portable-05-plan-memory.mlir" in names
+
+
+def test_train_compiles_and_trains(folder: Path) -> None:
+    options = ["--data", ".", "--epochs", "2", "--threads", "1", "--save", "cnn.ckpt"]
+    out = succeed("train", "cnn.onnx", "--batch-size", str(BATCH), *options, folder=folder)
+    assert "epoch 2" in out
+    assert (folder / "cnn.ckpt").exists()
+
+
+def test_zig_links_where_there_is_no_compiler(folder: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    env = {**os.environ, "PATH": str(tools), "NITIC_CACHE": str(tmp_path / "cache")}
+    env.pop("CC", None)
+    succeed("compile", "cnn.onnx", "--target", "x86-64", "-o", "zigged", folder=folder, env=env)
+    out = subprocess.run([folder / "zigged", "info"], capture_output=True, text=True, check=True).stdout
+    assert "portable" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["compile", "none.onnx"], 1, "none.onnx: "),
+        (["compile", "broken.onnx"], 1, "broken.onnx: "),
+        (["compile", "cnn.onnx", "-o", "missing/cnn"], 1, "missing/cnn: cannot write it: its folder does not exist"),
+        (
+            ["compile", "cnn.onnx", "--recipe", "fp32"],
+            2,
+            "--recipe: unknown recipe 'fp32'; the recipes are",
+        ),
+        (["compile", "cnn.onnx", "--option", "bits=9"], 2, "insert-rounding: an int8 mantissa has 2 to 7 bits, not 9"),
+        (["opt", "cnn.onnx", "--passes=melt"], 2, "--passes: unknown pass 'melt'"),
+        (["compile", FIXTURES / "residual-dynamo-eval.onnx"], 3, "residual-dynamo-eval.onnx: "),
+    ],
+)
+def test_refusals_say_why_and_overwrite_nothing(folder: Path, arguments: list[str], code: int, sentence: str) -> None:
+    (folder / "broken.onnx").write_bytes(b"\x08\x07" * 100)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    done = nitic(*arguments, folder=folder)
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_full_disk_leaves_the_old_binary(folder: Path) -> None:
+    old = (folder / "cnn").read_bytes()
+    limit = f"ulimit -f 64; exec {sys.executable} -m nitic compile cnn.onnx --target x86-64 -o cnn"
+    bash = shutil.which("bash") or "bash"
+    done = subprocess.run([bash, "-c", limit], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "disk" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (folder / "cnn").read_bytes() == old
