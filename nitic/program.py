@@ -8,11 +8,11 @@ from xdsl.dialects.builtin import IntegerAttr, ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument
 
+from nitic.ir.buffers import place_tensors
 from nitic.ir.function import argument_labels, arguments, function, results
 from nitic.ir.text import print_module
 from nitic.ir.types import shape_of
 from nitic.numerics import Array
-from nitic.passes.plan_memory import place_tensors
 
 DESCRIPTION_MAGIC = b"\0nitic-ir\0"
 

@@ -7,12 +7,12 @@ from math import prod
 
 from xdsl.dialects.builtin import ModuleOp
 
+from nitic.ir.buffers import tensor_bytes
 from nitic.ir.function import STATE_ROLES, arguments, function, functions
 from nitic.ir.text import parse_module
 from nitic.ir.types import element_of, is_tensor, shape_of
 from nitic.ops import Bfp, Nn
 from nitic.ops.fused import FusedOp
-from nitic.passes.plan_memory import tensor_bytes
 from nitic.program import arena_bytes, state_size
 
 

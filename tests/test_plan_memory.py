@@ -7,13 +7,12 @@ import pytest
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
+from nitic.ir.buffers import ALIGNMENT, buffer_bytes, place_tensors
 from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function, functions, results
 from nitic.ir.op import to_property
-from nitic.ops.fused import FusedOp
+from nitic.ops.fused import FusedOp, phase_of
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.assign_layouts import VARIANTS
-from nitic.passes.plan_memory import ALIGNMENT, buffer_bytes, place_tensors
-from nitic.passes.schedule_calls import phase_of
 from nitic.pipeline import run_passes, target_passes, training_passes
 from nitic.recipe import RECIPES
 from tests.networks import imported

@@ -16,9 +16,9 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from nitic.codegen import integer, tir
-from nitic.codegen.layout import Layout, parse_layout
 from nitic.codegen.tir import Buffer, Expr, Function, Register
 from nitic.errors import CompileError
+from nitic.ir.layout import Layout, parse_layout
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, is_tensor, range_, shape_of, tensor_type
 from nitic.ops.bfp import RangeOp, ScalarOp, TopOp

@@ -8,11 +8,10 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
 from nitic.codegen.tir import Kernel
+from nitic.ir.buffers import named_tensors, place_tensors, tensor_bytes
 from nitic.ir.function import Label, functions
 from nitic.ir.types import dtype_of, is_tensor, shape_of
-from nitic.ops.fused import FusedOp
-from nitic.passes.plan_memory import named_tensors, place_tensors, tensor_bytes
-from nitic.passes.schedule_calls import phase_of
+from nitic.ops.fused import FusedOp, phase_of
 from nitic.program import Program, arena_bytes, state_size
 from nitic.version import VERSION
 

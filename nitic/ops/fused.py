@@ -107,3 +107,8 @@ class FusedOp(IRDLOperation):
         """What the kernel takes: every operand, then every result that is not written in place of one."""
         updates = self.updates()
         return [*self.operands, *(result for i, result in enumerate(self.results) if i not in updates)]
+
+
+def phase_of(op: FusedOp) -> int:
+    assert op.phase is not None
+    return op.phase.value.data

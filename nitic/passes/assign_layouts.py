@@ -10,13 +10,13 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from nitic.codegen.layout import Layout, Padded
-from nitic.codegen.select import operand_layouts
 from nitic.ir.function import functions
+from nitic.ir.layout import Layout, Padded
 from nitic.ir.op import NnOp, place
 from nitic.ops.bfp import RoundShiftOp
 from nitic.ops.elementwise import DropoutOp, ReluOp
 from nitic.ops.fused import FusedOp
+from nitic.ops.layouts import operand_layouts
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp

@@ -8,24 +8,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import networkx as nx
-from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, i64
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 
-from nitic.codegen.layout import parse_layout
 from nitic.errors import CompileError
-from nitic.ir.function import STATE_ROLES, Label, arguments, functions, name_clash, results
-from nitic.ir.types import byte_size, element_of, is_tensor, range_, shape_of, tensor_type
-from nitic.ops.fused import FusedOp
+from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, place_tensors
+from nitic.ir.function import Label, arguments, functions, results
+from nitic.ir.types import range_
+from nitic.ops.fused import FusedOp, phase_of
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import scheduled
-from nitic.passes.schedule_calls import phase_of
-
-ALIGNMENT = 64
-SLACK = 64  # bytes behind a buffer that a kernel may read
-RANGE_SLOTS = 64
-ROLES = (*STATE_ROLES, "input", "label", "hyper", "metric", "output", "gradient")
 
 
 @dataclass(frozen=True)
@@ -39,53 +33,11 @@ class PlanMemory(NiticPass):
         tensors, state = place_tensors(module)
         ranges = max((len(_ranges(func)) for func in functions(module)), default=0)
         base = max((end for _, end in tensors.values()), default=0)
-        top = start = base + ranges * RANGE_SLOTS * 8
+        top = start = base + ranges * RANGE_BYTES
         for func in functions(module):
             top = max(top, _Planner(func, {n: o for n, (o, _) in tensors.items()}, base, start).run())
         module.attributes["nn.arena"] = IntegerAttr(top, i64)
         module.attributes["nn.state"] = IntegerAttr(state, i64)
-
-
-def place_tensors(module: ModuleOp) -> tuple[dict[str, tuple[int, int]], int]:
-    """(offset and end of each named tensor, bytes of the state): the same for every variant."""
-    found = named_tensors(module)
-    places: dict[str, tuple[int, int]] = {}
-    top = state = 0
-    for label, type_ in sorted(found.items(), key=lambda item: ROLES.index(item[0].role)):
-        if label.name in places:
-            raise name_clash(label.name)
-        places[label.name] = (top, top + buffer_bytes(type_))
-        top = places[label.name][1]
-        state = top if label.role in STATE_ROLES else state
-    return places, state
-
-
-def named_tensors(module: ModuleOp) -> dict[Label, Attribute]:
-    """Every argument and result of the functions, by label, in order of appearance."""
-    found: dict[Label, Attribute] = {}
-    for func in functions(module):
-        for label, value in [*arguments(func), *results(func)]:
-            found.setdefault(label, value.type)
-    return found
-
-
-def tensor_bytes(type_: Attribute) -> int:
-    """Bytes of the elements, in the tensor's layout."""
-    if not is_tensor(type_):
-        return RANGE_SLOTS * 8 if type_ == range_ else byte_size(type_)
-    encoding = tensor_type(type_).encoding
-    if isinstance(encoding, StringAttr):
-        return parse_layout(encoding.data).size(shape_of(type_))
-    count = 1
-    for dim in shape_of(type_):
-        count *= dim
-    return count * byte_size(element_of(type_))
-
-
-def buffer_bytes(type_: Attribute) -> int:
-    """Bytes that a buffer takes in the arena."""
-    size = tensor_bytes(type_) + (SLACK if is_tensor(type_) and shape_of(type_) else 0)
-    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def _ranges(func: FuncOp) -> list[SSAValue]:
@@ -104,7 +56,7 @@ class _Planner:
         for label, value in results(func):
             self._fix(label, self.find(value), tensors[label.name])
         for i, value in enumerate(_ranges(func)):
-            self.offset[value] = ranges + i * RANGE_SLOTS * 8
+            self.offset[value] = ranges + i * RANGE_BYTES
 
     def find(self, value: SSAValue) -> SSAValue:
         return self.root.get(value, value)

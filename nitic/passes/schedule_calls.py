@@ -42,8 +42,3 @@ def schedule(func: FuncOp) -> None:
         read |= reads
         written |= {*op.results, *updated}
         op.phase = IntegerAttr(phase, i64)
-
-
-def phase_of(op: FusedOp) -> int:
-    assert op.phase is not None
-    return op.phase.value.data

@@ -16,14 +16,14 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from nitic.codegen.build import TARGETS, write_object
-from nitic.codegen.layout import SLACK, Layout, parse_layout
-from nitic.codegen.select import operand_layouts
 from nitic.codegen.table import emit
 from nitic.codegen.tir import MAX_THREADS
+from nitic.ir.layout import SLACK, Layout, parse_layout
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type
 from nitic.numerics import Array
 from nitic.ops.fused import FusedOp, YieldOp
+from nitic.ops.layouts import operand_layouts
 from tests.support import type_of
 
 GARBAGE = 0x55

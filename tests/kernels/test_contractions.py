@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 from xdsl.rewriter import Rewriter
 
-from nitic.codegen import select
 from nitic.ir.op import NnOp
 from nitic.ir.types import i8, i64, tensor
 from nitic.numerics import Array
+from nitic.ops import layouts
 from nitic.ops.bfp import AlignOp, RangeOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasOp, ReluOp
@@ -40,7 +40,7 @@ EXAMPLES = examples(20)
 def every_layout() -> Iterator[None]:
     """Small cases get the layout of large ones too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(select, "MANY_PIXELS", 1)
+        patch.setattr(layouts, "MANY_PIXELS", 1)
         yield
 
 

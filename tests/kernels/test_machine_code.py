@@ -8,9 +8,9 @@ import pytest
 from xdsl.ir import Attribute, SSAValue
 
 from nitic.codegen.build import TARGETS, compile_module
-from nitic.codegen.layout import Padded, Panels, Quads
 from nitic.codegen.table import compile_groups, emit
 from nitic.errors import CompileError
+from nitic.ir.layout import Padded, Panels, Quads
 from nitic.ir.op import NnOp
 from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
 from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp

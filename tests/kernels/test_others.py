@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 
-from nitic.codegen.layout import Layout, Padded, Panels, PixelPanels, Quads, parse_layout
+from nitic.ir.layout import Layout, Padded, Panels, PixelPanels, Quads, parse_layout
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import BiasGradOp

@@ -11,8 +11,8 @@ from nitic.codegen import tir
 from nitic.codegen.group import Emission, Emit, Point, layout_of
 from nitic.codegen.kernels import portable, vnni_conv, vnni_wgrad
 from nitic.codegen.kernels.portable import Geometry, images
-from nitic.codegen.layout import PACK, VECTOR, Padded, Panels, PixelPanels, Quads
 from nitic.codegen.tir import Expr
+from nitic.ir.layout import PACK, VECTOR, Padded, Panels, PixelPanels, Quads
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
 from nitic.ops.bfp import RangeOp

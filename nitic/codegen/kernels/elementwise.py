@@ -10,8 +10,8 @@ from xdsl.ir import SSAValue
 from nitic import numerics
 from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Evaluate, Point, Prepare
-from nitic.codegen.layout import ceildiv
 from nitic.codegen.tir import Expr
+from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
 from nitic.numerics import INT8_LIMIT

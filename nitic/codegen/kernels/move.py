@@ -8,7 +8,7 @@ from nitic.codegen import tir
 from nitic.codegen.group import Emission, Emit, Point, elements
 from nitic.codegen.kernels.elementwise import BLOCK
 from nitic.codegen.kernels.pack import pack
-from nitic.codegen.layout import ceildiv
+from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.ops.reshape import ReshapeOp, TransposeOp

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from nitic.codegen import tir
 from nitic.codegen.group import Emission
-from nitic.codegen.layout import BIAS, PACK, VECTOR, Padded, Panels, PixelPanels, Quads, ceildiv, parse_layout
 from nitic.codegen.tir import Buffer, Expr, Register
+from nitic.ir.layout import BIAS, PACK, VECTOR, Padded, Panels, PixelPanels, Quads, ceildiv, parse_layout
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.ops.pack import PackOp

@@ -6,7 +6,7 @@ from math import prod
 
 from nitic.codegen import tir
 from nitic.codegen.group import Emission, Emit, Point
-from nitic.codegen.layout import ceildiv
+from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.ops.elementwise import BiasGradOp

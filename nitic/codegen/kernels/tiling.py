@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import prod
 
 from nitic.codegen import tir
-from nitic.codegen.layout import ceildiv
 from nitic.codegen.tir import Expr
+from nitic.ir.layout import ceildiv
 
 
 @dataclass(frozen=True)

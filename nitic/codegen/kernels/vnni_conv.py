@@ -14,8 +14,8 @@ from typing import Protocol
 from nitic.codegen import tir
 from nitic.codegen.group import Point
 from nitic.codegen.kernels.tiling import Tiles, tiles
-from nitic.codegen.layout import PACK, VECTOR, ceildiv
 from nitic.codegen.tir import Buffer, Expr, Function, Register
+from nitic.ir.layout import PACK, VECTOR, ceildiv
 
 VECTOR_BYTES = VECTOR * PACK
 # Pixels of a tile for 1 to 4 vectors of channels: accumulators, weights and a broadcast fill the 32 registers at most.

@@ -16,8 +16,8 @@ from typing import Protocol
 from nitic.codegen import tir
 from nitic.codegen.kernels.tiling import Cut, Tiles, cut, tiles
 from nitic.codegen.kernels.vnni_conv import VECTOR_BYTES, dot
-from nitic.codegen.layout import BIAS, PACK, VECTOR, ceildiv
 from nitic.codegen.tir import Buffer, Expr, Function, Register
+from nitic.ir.layout import BIAS, PACK, VECTOR, ceildiv
 
 Step = Callable[[Expr, Expr], None]
 # Output channels of a tile for 1 to 4 vectors of x.

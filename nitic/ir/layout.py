@@ -3,8 +3,7 @@
 vpdpbusd multiplies unsigned by signed bytes. A signed operand that has to be the unsigned one is stored as x + 128
 ("biased", x ^ 0x80 on the bits); what that adds to a sum, 128 times the sum of the other operand, the kernel subtracts.
 
-Each class gives the bytes of a logical shape and packs a NumPy array; the packing kernels reproduce it. This module
-does not import TVM.
+Each class gives the bytes of a logical shape and packs a NumPy array; the packing kernels reproduce it.
 """
 
 from __future__ import annotations
@@ -208,16 +207,19 @@ class Quads(Layout):
         return np.concatenate([packed.ravel(), np.zeros(SLACK, np.uint8)])
 
 
-_FIELDS = {
-    "padded": lambda v: Padded((v[0], v[1], v[2], v[3]), (v[4], v[5]), bool(v[6])),
-    "panels": lambda v: Panels(bool(v[0]), bool(v[1]), bool(v[2])),
-    "pixelpanels": lambda v: PixelPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3], v[4]),
-    "quads": lambda v: Quads((v[0], v[1], v[2], v[3]), bool(v[4])),
-}
-
-
 def parse_layout(text: str) -> Layout:
     """The layout that prints as `text`."""
     name, _, rest = text.partition("(")
     words = {"True": 1, "False": 0}
-    return _FIELDS[name]([words[word] if word in words else int(word) for word in rest.rstrip(")").split(", ")])
+    v = [words[word] if word in words else int(word) for word in rest.rstrip(")").split(", ")]
+    match name:
+        case "padded":
+            return Padded((v[0], v[1], v[2], v[3]), (v[4], v[5]), bool(v[6]))
+        case "panels":
+            return Panels(bool(v[0]), bool(v[1]), bool(v[2]))
+        case "pixelpanels":
+            return PixelPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3], v[4])
+        case "quads":
+            return Quads((v[0], v[1], v[2], v[3]), bool(v[4]))
+        case _:
+            raise ValueError(f"'{text}' is not a layout")

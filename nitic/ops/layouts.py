@@ -1,8 +1,8 @@
-"""Which layout each operand of an operator must have for a variant's kernel. This module does not import TVM."""
+"""Which layout each operand of an operator must have for a variant's kernel."""
 
 from __future__ import annotations
 
-from nitic.codegen.layout import PACK, VECTOR, Layout, Padded, Panels, PixelPanels, Quads, ceildiv
+from nitic.ir.layout import PACK, VECTOR, Layout, Padded, Panels, PixelPanels, Quads, ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.ops.conv import ConvDgradOp, ConvolutionOp, ConvOp, ConvWgradOp
