@@ -45,7 +45,7 @@ def torch_gradients(x: Array, y: Array) -> list[Array]:
     load_initial_weights(net, lenet().model())
     logits = net(torch.from_numpy(x).permute(0, 3, 1, 2))
     nn.functional.cross_entropy(logits, torch.from_numpy(y)).backward()
-    return [parameter.grad.numpy() for parameter in net.parameters()]
+    return [np.asarray(parameter.grad) for parameter in net.parameters()]
 
 
 def main() -> None:

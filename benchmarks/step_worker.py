@@ -43,7 +43,8 @@ def torch_step(task: Task) -> tuple[float, Step]:
     torch.set_num_threads(task.threads)
     torch.manual_seed(0)
     layout = torch.channels_last if CHANNELS_LAST[task.net] else torch.contiguous_format
-    trainer = Trainer(NETS[task.net]().to(memory_format=layout), rate=2.0**-8)
+    net: Any = NETS[task.net]()  # its `to` has no overload for a memory format alone
+    trainer = Trainer(net.to(memory_format=layout), rate=2.0**-8)
     x = (
         torch.from_numpy((task.images.astype(np.float32) - 128) / 64)
         .permute(0, 3, 1, 2)
