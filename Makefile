@@ -1,7 +1,7 @@
 # make demo      install nitic in .venv, compile a small CNN and train it on handwritten digits
 # make test      everything continuous integration checks
 # make accuracy  gradients against torch; MNIST, five seeds, each recipe and torch: writes docs/accuracy.md   DATA=folder
-# make bench     seconds per training step beside torch
+# make bench     seconds per training step beside torch; compile times and sizes; kernels
 # make format    format Python and C
 # make clean     remove .venv and build outputs
 #
@@ -53,13 +53,17 @@ accuracy: $(VENV)/.bench
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/step.py --threads $(THREADS)
+	$(BIN)/python benchmarks/compile.py
+	$(BIN)/python benchmarks/kernels.py --batch 16
 
 clean:
 	rm -rf $(VENV) build dist nitic-demo .pytest_cache .ruff_cache .hypothesis
 
 # Each stamp says that .venv holds what one extra needs as pyproject.toml now states it.
 $(VENV)/.made:
-	@test -n "$(PYTHON)" || { echo "nitic needs Python 3.11, 3.12 or 3.13; name one with: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+		echo "nitic needs Python 3.11, 3.12 or 3.13; name one with: make PYTHON=..." >&2; exit 1; }
+	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 

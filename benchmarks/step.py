@@ -20,10 +20,9 @@ from statistics import median
 from types import TracebackType
 from typing import Self
 
+from networks import BATCHES, WRITERS
 from step_worker import memory
 
-from models.lenet import lenet
-from models.vgg_small import vgg_small
 from nitic import driver
 from nitic.options import CompileOptions, Emit
 
@@ -32,16 +31,18 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Case:
-    """A network, its batch size, how many steps a round has and how many rounds there are."""
+    """A network, how many steps a round has and how many rounds there are."""
 
     net: str
-    batch: int
     steps: int
     rounds: int
 
+    @property
+    def batch(self) -> int:
+        return BATCHES[self.net]
 
-CASES = (Case("lenet", 64, steps=20, rounds=15), Case("vgg_small", 256, steps=1, rounds=7))
-WRITERS = {"lenet": lenet, "vgg_small": vgg_small}
+
+CASES = (Case("lenet", steps=20, rounds=15), Case("vgg_small", steps=1, rounds=7))
 
 
 class Worker:

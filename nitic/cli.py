@@ -41,14 +41,19 @@ def key_values(texts: list[str] | None) -> dict[str, str]:
 
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.", show_default=False)]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Default: the model's name without .onnx.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Default: the model's name without .onnx, with .so, .o or .mlir.")
+]
 Recipe = Annotated[str, typer.Option(help="niti16 or niti.")]
 RecipeOptions = Annotated[
     list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="An option of the recipe: rule=plain, bits=6.")
 ]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Needed where the model leaves the batch open.")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Default: what the model fixes, which it overrides, else 64.")
+]
 TargetOption = Annotated[Target, typer.Option(help="The processor to compile for.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the initial weights and of every random number in training.")]
+InitSeed = Annotated[int, typer.Option(min=0, help="Of the weights that --init=xavier makes; training has its own.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of new initial weights, and of every random number in training.")]
 InitOption = Annotated[Init, typer.Option(help="Weights of the file, or new ones.")]
 PerChannel = Annotated[str | None, typer.Option(metavar="X,...", help="Per channel, of samples scaled to 0..1.")]
 PrintBefore = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR before this pass.")]
@@ -79,7 +84,7 @@ def compile_command(
     batch_size: BatchSize = None,
     emit: Annotated[Emit, typer.Option(help="What to write.")] = Emit.EXE,
     target: TargetOption = Target.NATIVE,
-    seed: Seed = 0,
+    seed: InitSeed = 0,
     init: InitOption = Init.KEEP,
     mean: PerChannel = None,
     std: PerChannel = None,

@@ -31,8 +31,8 @@ TRAIN_OPTIONS = [
     "--schedule",
     "step:12,16:0.5",
 ]
-# Every seed tried comes to 97 % or more; far below that, something is broken.
-LEAST_ACCURACY = 95.0
+# Every seed tried comes to it, and a seed comes to the same bits on every machine: below it, something is broken.
+LEAST_ACCURACY = 97.0
 
 
 def run(folder: Path, seed: int) -> int:

@@ -1,26 +1,26 @@
 """What the commands do: ONNX file to Program, Program to files."""
 
 import re
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.utils.exceptions import ParseError
+from xdsl.utils.exceptions import ParseError, VerifyException
 
 from nitic import pipeline, state
 from nitic.errors import CompileError, ExitCode
-from nitic.frontend.onnx import ImportedModel, import_onnx
+from nitic.frontend.onnx import ImportedModel, external_files, import_onnx
 from nitic.ir.text import parse_module, print_module
 from nitic.ops import Bfp, Nn
 from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
 from nitic.passes.base import NiticPass
-from nitic.pipeline import parse_passes, target_passes, training_passes
+from nitic.pipeline import PASSES, parse_passes, target_passes, training_passes
 from nitic.program import Program, read_description
 from nitic.recipe import Recipe, recipe
 
+HEADER = "nitic.h"
 VARIANTS = {Target.X86_64: ("portable",), Target.X86_64_AVX512VNNI: ("avx512vnni", "portable")}
 # The level x86-64-v4, as far as kernels use it, and VNNI; runtime/variant.c asks the same of the CPU at start.
 VNNI_FLAGS = {"avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"}
@@ -36,6 +36,14 @@ class Watcher:
     prefix: str = ""
     count: int = field(default=0)
 
+    def __post_init__(self) -> None:
+        """Raises CompileError for a pass that does not exist."""
+        for option, names in (("--print-before", self.before), ("--print-after", self.after)):
+            for name in names:
+                if name not in PASSES:
+                    message = f"unknown pass '{name}'; the passes are {', '.join(PASSES)}"
+                    raise CompileError(option, message, exit_code=ExitCode.USAGE)
+
     def __call__(self, each: NiticPass, module: ModuleOp, done: bool) -> None:
         if each.name in (self.after if done else self.before):
             print(f"// {'after' if done else 'before'} {each.spec()}\n{print_module(module)}", file=sys.stderr)
@@ -43,16 +51,16 @@ class Watcher:
             self.count += 1
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{self.prefix}{self.count:02d}-{each.name}.mlir"
-            path.write_text(print_module(module, locations=True))
+            path.write_text(print_module(module, locations=True), encoding="utf-8")
 
 
 def build_program(options: CompileOptions) -> Program:
     """Everything but machine code. Raises CompileError."""
     chosen = parse_recipe(options.recipe).with_options(options.recipe_options)
+    watch = Watcher(options.print_before, options.print_after, options.dump_ir)
     model = import_onnx(options.model, options.batch_size)
     for note in model.notes:
         print(f"nitic: {note}", file=sys.stderr)
-    watch = Watcher(options.print_before, options.print_after, options.dump_ir)
     module, initial = lower(model, chosen, options, watch)
     variants = {name: module.clone() for name in VARIANTS[resolve(options.target)]}
     for name, variant in variants.items():
@@ -93,15 +101,19 @@ def resolve(target: Target) -> Target:
 
 def compile_model(options: CompileOptions) -> Path:
     """Writes what `options.emit` says; gives its path. Raises CompileError."""
+    from nitic.codegen import link
+
     output = options.output or Path(
         options.model.stem + {Emit.LIB: ".so", Emit.OBJ: ".o", Emit.IR: ".mlir"}.get(options.emit, "")
     )
-    _check_writable(output)
+    _check_output(output, options.model)
+    if options.emit == Emit.LIB:
+        _check_header(output.parent / HEADER)
     program = build_program(options)
     if options.emit == Emit.IR:
-        output.write_text(print_module(program.module, locations=True))
-        return output
-    emit(program, options.emit, output)
+        link.place_text(print_module(program.module, locations=True), output)
+    else:
+        emit(program, options.emit, output)
     return output
 
 
@@ -119,26 +131,48 @@ def emit(program: Program, kind: Emit, output: Path) -> None:
         text = source.program_source(program, kernels, folder / "state.bin", folder / "description.bin")
         (folder / "program.c").write_text(text)
         link.link(paths, folder / "program.c", kind, output)
-    if kind == Emit.LIB:
-        shutil.copyfile(runtime_folder() / "nitic.h", output.parent / "nitic.h")
+    header = output.parent / HEADER
+    if kind == Emit.LIB and not header.exists():
+        link.place(runtime_folder() / HEADER, header)
 
 
-def _check_writable(output: Path) -> None:
-    """Before minutes of work. Raises CompileError."""
+def _check_output(output: Path, source: Path) -> None:
+    """Before minutes of work: it can be written, and what it is made from stays. Raises CompileError."""
     if output.is_dir() or not output.parent.is_dir():
         message = "it is a folder" if output.is_dir() else "its folder does not exist"
         raise CompileError(str(output), f"cannot write it: {message}", exit_code=ExitCode.RUN_TIME)
+    if not output.exists():
+        return
+    for read in (source, *sorted(external_files(source))):
+        if read.exists() and output.samefile(read):
+            what = "the model itself" if read == source else "a file of the model's weights"
+            message = f"the output would overwrite {what}: give another with --output"
+            raise CompileError(str(output), message, exit_code=ExitCode.USAGE)
+
+
+def _check_header(header: Path) -> None:
+    """The header that goes with a library replaces no other file. Raises CompileError."""
+    from nitic.paths import runtime_folder
+
+    if header.exists() and header.read_bytes() != (runtime_folder() / HEADER).read_bytes():
+        message = "another file lies where the library's header would: move it, or choose another folder"
+        raise CompileError(str(header), message, exit_code=ExitCode.USAGE)
 
 
 def run_passes(options: OptOptions) -> None:
     """`nitic opt`. Raises CompileError."""
+    from nitic.codegen import link
+
+    passes, watch = parse_passes(options.passes), Watcher(options.print_before, options.print_after)
+    if options.output and options.file.suffix == ".onnx":
+        _check_output(options.output, options.file)
     module = read_module(options.file)
-    pipeline.run_passes(module, parse_passes(options.passes), Watcher(options.print_before, options.print_after))
+    pipeline.run_passes(module, passes, watch)
     text = print_module(module)
     if options.output is None:
         print(text, end="")
     else:
-        options.output.write_text(text)
+        link.place_text(text, options.output)
 
 
 def read_module(file: Path) -> ModuleOp:
@@ -146,9 +180,14 @@ def read_module(file: Path) -> ModuleOp:
     if file.suffix == ".onnx":
         return import_onnx(file).module
     try:
-        return parse_module(file.read_text(), [Nn, Bfp], str(file))
+        return parse_module(file.read_text(encoding="utf-8"), [Nn, Bfp], str(file))
     except ParseError as error:
         raise CompileError(str(file), str(error), exit_code=ExitCode.USAGE) from error
+    except VerifyException as error:
+        raise CompileError(str(file), str(error).splitlines()[-1], exit_code=ExitCode.USAGE) from error
+    except UnicodeDecodeError as error:
+        message = f"is no IR: its byte {error.start} is not of a UTF-8 text"
+        raise CompileError(str(file), message, exit_code=ExitCode.USAGE) from error
 
 
 def inspect(binary: Path) -> str:
@@ -156,7 +195,6 @@ def inspect(binary: Path) -> str:
     from nitic.report import report
 
     try:
-        description = read_description(binary.read_bytes())
-    except ValueError:
+        return report(read_description(binary.read_bytes()))
+    except (ValueError, LookupError, ParseError):
         raise CompileError(str(binary), "it holds no nitic program", exit_code=ExitCode.USAGE) from None
-    return report(description)

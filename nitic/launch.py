@@ -17,7 +17,8 @@ def compile_and_train(options: CompileOptions, arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         output = options.output or Path(folder) / options.model.stem
         binary = driver.compile_model(replace(options, output=output))
-        seed = [] if "--resume" in arguments else ["--seed", str(options.seed)]  # a checkpoint brings its seed along
+        resumes = any(word.split("=")[0] == "--resume" for word in arguments)  # a checkpoint brings its seed along
+        seed = [] if resumes else ["--seed", str(options.seed)]
         return run(binary, ["train", *seed, *arguments])
 
 

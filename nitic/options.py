@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
+
+from nitic.errors import CompileError, ExitCode
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Emit(StrEnum):
@@ -35,9 +40,9 @@ class CompileOptions:
     """Options of `nitic compile`.
 
     `output` defaults to the model's name without its suffix, in the current folder. `recipe` is a name, and
-    `recipe_options` are those of its passes: {"rule": "plain"}. `batch_size` is needed where the model leaves the
-    batch open. `mean` and `std` hold one value per channel in units of a sample scaled to 0..1; without them the binary
-    takes them from its training set. `print_before` and `print_after` name passes.
+    `recipe_options` are those of its passes: {"rule": "plain"}. `batch_size` overrides what the model fixes; without
+    either it is 64. `mean` and `std` hold one value per channel in units of a sample scaled to 0..1; without them the
+    binary takes them from its training set. `print_before` and `print_after` name passes.
     """
 
     model: Path
@@ -54,6 +59,27 @@ class CompileOptions:
     dump_ir: Path | None = None
     print_before: tuple[str, ...] = field(default=())
     print_after: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Takes the words of the command line for choices, as Python callers write them. Raises CompileError."""
+        for name, kind in (("emit", Emit), ("target", Target), ("init", Init)):
+            object.__setattr__(self, name, _choice(kind, name, getattr(self, name)))
+        if self.batch_size is not None and self.batch_size < 1:
+            raise _usage("--batch-size", f"a batch has at least 1 sample, not {self.batch_size}")
+        if self.seed < 0:
+            raise _usage("--seed", f"a seed is not negative, but this is {self.seed}")
+        if self.std is not None and self.mean is None:
+            raise _usage("--std", "a standard deviation needs its mean: give --mean too")
+
+
+def _choice(kind: type[Choice], name: str, value: str) -> Choice:
+    if value not in list(kind):
+        raise _usage(f"--{name}", f"unknown {name} {value!r}; the choices are {', '.join(kind)}")
+    return kind(value)
+
+
+def _usage(place: str, message: str) -> CompileError:
+    return CompileError(place, message, exit_code=ExitCode.USAGE)
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,13 @@ class Program:
 
 
 def read_description(binary: bytes) -> str:
-    """The IR inside a binary. Raises ValueError where there is none."""
+    """The IR inside a binary. Raises ValueError where there is none, or a damaged one."""
     start = binary.index(DESCRIPTION_MAGIC) + len(DESCRIPTION_MAGIC)
     size = int.from_bytes(binary[start : start + 8], "little")
-    return zlib.decompress(binary[start + 8 : start + 8 + size]).decode()
+    try:
+        return zlib.decompress(binary[start + 8 : start + 8 + size]).decode()
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
 
 
 def arena_bytes(module: ModuleOp) -> int:

@@ -17,12 +17,14 @@ from nitic.program import arena_bytes, state_size
 
 
 def report(description: str) -> str:
-    """Parameters, then for every variant its memory, operators and kernel calls."""
+    """Parameters, then for every variant its memory, operators and calls. Raises ValueError where there is none."""
     head, *variants = re.split(r"^// variant (\S+)\n", description, flags=re.MULTILINE)
     exponents = dict(re.findall(r"^// (.+) = (-?\d+)$", head, flags=re.MULTILINE))
     modules = {
         name: parse_module(text, [Nn, Bfp], name) for name, text in zip(variants[::2], variants[1::2], strict=True)
     }
+    if not modules:
+        raise ValueError("no variants")
     lines = list(_state(next(iter(modules.values())), exponents))
     for name, module in modules.items():
         lines += _variant(name, module)

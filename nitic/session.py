@@ -1,13 +1,17 @@
 """Training from Python: the runtime and the kernels of the binary, through their C interface (runtime/nitic.h).
 
 program = nitic.compile("model.onnx", batch_size=64)
-session = nitic.TrainingSession(program, threads=2)
-metrics = session.train_step(x, y)
+session = nitic.TrainingSession(program, epochs=5, seed=1)
+session.set_statistics(x)
+for epoch in range(5):
+    session.begin_epoch(epoch)
+    metrics = session.train_step(x[:64], y[:64])
 """
 
 import ctypes
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import log, prod
 from pathlib import Path
@@ -16,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from nitic.errors import CompileError, ExitCode
-from nitic.numerics import Array
+from nitic.numerics import INT8_LIMIT, INT16_LIMIT, VELOCITY_LIMIT, Array
 from nitic.options import CompileOptions, Emit
 from nitic.program import Program
 
 DTYPES = (np.uint8, np.int8, np.int16, np.int32, np.int64)  # nitic_dtype
+LIMITS = {np.int8: INT8_LIMIT, np.int16: INT16_LIMIT}  # of parameters: they do without the least value of their type
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,18 @@ class _Metrics(ctypes.Structure):
     _fields_ = (("loss", ctypes.c_int64), ("correct", ctypes.c_int64), ("count", ctypes.c_int64))
 
 
+class _Progress(ctypes.Structure):
+    _fields_ = (
+        ("seed", ctypes.c_int64),
+        ("epochs", ctypes.c_int64),
+        ("epoch", ctypes.c_int64),
+        ("epoch_step", ctypes.c_int64),
+        ("step", ctypes.c_int64),
+        ("samples", ctypes.c_int64),
+        ("running", _Metrics),
+    )
+
+
 class _Tensor(ctypes.Structure):
     _fields_ = (
         ("name", ctypes.c_char_p),
@@ -76,22 +93,40 @@ class _Tensor(ctypes.Structure):
 class TrainingSession:
     """A program, its state and its threads. `threads` of 0 are as many as there are cores.
 
+    epochs: length of the whole run, for a cosine schedule and `gb` auto; without it neither rate nor `gb` changes.
+    seed: of stochastic rounding and dropout.
+
     Every method raises CompileError with the runtime's sentence when it fails. Samples are uint8 of the program's input
-    shape (NHWC, or (N, F)); labels are integers.
+    shape, (N, H, W, C) or (N, F), or in ONNX's order (N, C, H, W), which wins where both fit. Images of one channel may
+    come flat or without the channel, and a program of vectors takes any shape of as many elements. Labels are integers.
     """
 
-    def __init__(self, compiled: CompiledProgram, threads: int = 0, variant: str | None = None) -> None:
+    def __init__(
+        self,
+        compiled: CompiledProgram,
+        threads: int = 0,
+        variant: str | None = None,
+        epochs: int | None = None,
+        seed: int = 1,
+    ) -> None:
         self.compiled = compiled
         self._library = ctypes.CDLL(str(compiled.library))
         self._library.nitic_last_error.restype = ctypes.c_char_p
         self._library.nitic_session_tensor.restype = ctypes.c_void_p
         self._library.nitic_tensor_find.restype = ctypes.POINTER(_Tensor)
         self._library.nitic_session_variant.restype = ctypes.c_char_p
+        self._library.nitic_session_progress.restype = ctypes.POINTER(_Progress)
         self._library.nitic_configuration.restype = ctypes.c_char_p
         self._program = ctypes.byref(ctypes.c_char.in_dll(self._library, "nitic_program_instance"))
         self._session = ctypes.c_void_p()
         name = variant.encode() if variant else None
         self._check(self._library.nitic_session_create(self._program, threads, name, ctypes.byref(self._session)))
+        self._progress.seed = _whole("seed", seed, 0, 2**63 - 1)
+        if epochs is None:
+            self._configure_without_end()
+        else:
+            self._progress.epochs = _whole("epochs", epochs, 1, 1_000_000)
+            self.begin_epoch(0)
 
     def __del__(self) -> None:
         if getattr(self, "_session", None):
@@ -103,9 +138,13 @@ class TrainingSession:
         return self._library.nitic_session_variant(self._session).decode()
 
     def configure(self, **options: str) -> None:
-        """Run-time options in the command line's words: lr="0.016", momentum="0.9", schedule="step:3,4:0.5"."""
+        """Run-time options in the command line's words: lr="0.016", momentum="0.9", schedule="step:3,4:0.5".
+
+        They hold from the next step on.
+        """
         for name, text in options.items():
-            self._call("configure", name.replace("_", "-").encode(), text.encode())
+            self._call("configure", name.replace("_", "-").encode(), str(text).encode())
+        self.begin_epoch(self._progress.epoch)
 
     def configuration(self, option: str) -> str:
         """What an option has become in integers."""
@@ -115,6 +154,9 @@ class TrainingSession:
     def begin_epoch(self, epoch: int) -> None:
         """Sets learning rate and the other scalars for an epoch, counted from 0."""
         self._call("begin_epoch", ctypes.c_int64(epoch))
+        progress = self._progress
+        if epoch != progress.epoch:
+            progress.epoch, progress.epoch_step, progress.running = epoch, 0, _Metrics()
 
     def set_statistics(self, samples: Array) -> None:
         """Takes the input's mean and standard deviation from training samples."""
@@ -137,6 +179,7 @@ class TrainingSession:
     def predict(self, samples: Array) -> tuple[Array, int]:
         """(mantissas (n, classes) int8, exponent) of the logits of up to a batch."""
         samples = self._samples(samples)
+        self._calibrate_untrained(samples, stacklevel=3)
         logits = np.zeros((len(samples), self.compiled.program.classes), np.int8)
         exponent = ctypes.c_int32()
         self._call("predict", _pointer(samples), len(samples), _pointer(logits), ctypes.byref(exponent))
@@ -146,40 +189,80 @@ class TrainingSession:
         """A copy of everything that a checkpoint holds: NHWC/OHWI, unpadded."""
         return {name: self._view(name).copy() for name in self.compiled.program.state}
 
-    def load_state_dict(self, state: dict[str, Array]) -> None:
-        """Overwrites the state by name."""
-        for name, value in state.items():
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Replaces the whole state, or changes nothing where a name, a shape or a value does not fit."""
+        expected = self.compiled.program.state
+        for name in sorted(expected.keys() ^ state.keys()):
+            raise _mismatch(f"the state {'lacks' if name in expected else 'does not have'} tensor '{name}'")
+        values = {name: _fitting(name, value, expected[name]) for name, value in state.items()}
+        for name, value in values.items():
             self._view(name)[...] = value
 
     def save_checkpoint(self, path: str | Path) -> None:
-        """Replaces the file in one go, or leaves it as it was."""
+        """Replaces the file in one go, or leaves it as it was. A file that is no checkpoint is not replaced."""
+        progress = self._progress
+        if progress.epoch_step > progress.samples // self.compiled.program.batch:
+            progress.samples = 0  # this epoch is longer than those of the binary's run that the session goes on from
         self._call("checkpoint_save", str(path).encode())
 
     def load_checkpoint(self, path: str | Path) -> None:
         """Changes the session only when the whole file is good."""
         self._call("checkpoint_load", str(path).encode())
 
+    @property
+    def _progress(self) -> _Progress:
+        return self._library.nitic_session_progress(self._session).contents
+
+    def _configure_without_end(self) -> None:
+        """What a schedule over all epochs becomes when nobody knows how many there are."""
+        constant = {"schedule": "constant"}
+        if self.configuration("gb"):
+            constant["gb"] = "4"
+        self.configure(**constant)
+
+    def _calibrate_untrained(self, samples: Array, stacklevel: int) -> None:
+        if self._library.nitic_session_untrained(self._session):
+            self.calibrate(samples)
+            text = f"these weights were never trained: the exponents are calibrated on these {len(samples)} samples"
+            warnings.warn(text, stacklevel=stacklevel)
+
     def _with_metrics(self, name: str, samples: Array, labels: Array | Sequence[int]) -> Metrics:
-        y = np.ascontiguousarray(labels, np.int32)
-        if y.shape != (len(samples),):
-            raise _mismatch(f"{len(samples)} samples come with labels of shape {y.shape}")
+        y = self._labels(labels, len(samples))
+        if name == "eval":
+            self._calibrate_untrained(samples, stacklevel=4)
         metrics = _Metrics()
         count = () if name == "step" else (len(samples),)
         self._call(name, _pointer(samples), _pointer(y), *count, ctypes.byref(metrics))
         return Metrics(metrics.loss, metrics.correct, metrics.count)
 
+    def _labels(self, labels: Array | Sequence[int], count: int) -> Array:
+        y, classes = np.asarray(labels), self.compiled.program.classes
+        if y.shape != (count,):
+            raise _mismatch(f"{count} samples come with labels of shape {y.shape}")
+        if y.dtype.kind not in "iu":
+            raise _mismatch(f"labels are integers, not {y.dtype}")
+        for row in np.flatnonzero((y < 0) | (y >= classes)):
+            raise _mismatch(f"label {y[row]} in row {row}: the program has classes 0 to {classes - 1}")
+        return np.ascontiguousarray(y, np.int32)
+
     def _samples(self, samples: Array, exact: bool = False) -> Array:
-        shape = self.compiled.program.input_shape
+        shape, samples = self.compiled.program.input_shape, np.asarray(samples)
         if samples.dtype != np.uint8:
             raise _mismatch(f"samples are uint8, not {samples.dtype}")
-        if prod(samples.shape[1:]) != prod(shape[1:]) or (exact and len(samples) != shape[0]):
+        if exact and samples.shape[:1] != shape[:1]:
+            raise _mismatch(f"a training step takes exactly {shape[0]} samples, not an array of shape {samples.shape}")
+        fitting = _in_input_order(samples, shape[1:])
+        if fitting is None:
             raise _mismatch(f"samples of shape {samples.shape} do not fit the program's input of {shape}")
-        return np.ascontiguousarray(samples)
+        return np.ascontiguousarray(fitting)
 
     def _view(self, name: str) -> Array:
-        tensor = self._library.nitic_tensor_find(self._program, name.encode()).contents
-        shape = tuple(tensor.shape[: tensor.rank])
+        found = self._library.nitic_tensor_find(self._program, name.encode())
         address = self._library.nitic_session_tensor(self._session, name.encode())
+        if not found or not address:
+            raise CompileError("", f"the program has no tensor '{name}'", exit_code=ExitCode.USAGE)
+        tensor = found.contents
+        shape = tuple(tensor.shape[: tensor.rank])
         buffer = (ctypes.c_char * tensor.bytes).from_address(address)
         return np.frombuffer(buffer, DTYPES[tensor.dtype])[: prod(shape)].reshape(shape)
 
@@ -188,8 +271,51 @@ class TrainingSession:
 
     def _check(self, code: int) -> None:
         if code:
-            text = self._library.nitic_last_error().decode()
-            raise CompileError("", text, exit_code=ExitCode(code) if code in ExitCode else ExitCode.RUN_TIME)
+            text = self._library.nitic_last_error().decode(errors="replace")
+            known = code in tuple(ExitCode)  # `in ExitCode` takes no integers before Python 3.12
+            raise CompileError("", text, exit_code=ExitCode(code) if known else ExitCode.RUN_TIME)
+
+
+def _in_input_order(samples: Array, want: tuple[int, ...]) -> Array | None:
+    """The samples as the program takes them, by the rule of runtime/data.c; None where they do not fit."""
+    given = samples.shape[1:]
+    if samples.ndim == 0 or prod(given) != prod(want):
+        return None
+    if len(want) != 3 or want[2] == 1:
+        in_order = len(want) == 1 or len(given) == 1 or _squeezed(given) == _squeezed(want)
+        return samples if in_order else None
+    if given == (want[2], want[0], want[1]):
+        return samples.transpose(0, 2, 3, 1)
+    return samples if given == want else None
+
+
+def _squeezed(shape: tuple[int, ...]) -> list[int]:
+    """A 1x28x28 image is a 28x28 image."""
+    return [length for length in shape if length != 1]
+
+
+def _fitting(name: str, value: Array, like: Array) -> Array:
+    """`value` in the type of `like`, a tensor of the state."""
+    value = np.asarray(value)
+    if value.shape != like.shape:
+        raise _mismatch(f"tensor '{name}' has shape {value.shape}, the program expects {like.shape}")
+    if value.dtype.kind not in "iu":
+        raise _mismatch(f"tensor '{name}' holds {value.dtype}, the program expects {like.dtype}")
+    least, most = _limits(name, like)
+    if value.size and (int(value.min()) < least or int(value.max()) > most):
+        raise _mismatch(f"tensor '{name}' holds {value.min()} to {value.max()}, the program expects {least} to {most}")
+    return value.astype(like.dtype)
+
+
+def _limits(name: str, like: Array) -> tuple[int, int]:
+    limit = VELOCITY_LIMIT if name.endswith(".velocity") else LIMITS.get(like.dtype.type)
+    return (-limit, limit) if limit else (int(np.iinfo(like.dtype).min), int(np.iinfo(like.dtype).max))
+
+
+def _whole(name: str, value: int, least: int, most: int) -> int:
+    if least <= value <= most:
+        return value
+    raise CompileError("", f"{name} is a whole number from {least} to {most}, not {value}", exit_code=ExitCode.USAGE)
 
 
 def _pointer(array: Array) -> ctypes.c_void_p:

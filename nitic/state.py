@@ -16,6 +16,7 @@ from nitic.numerics import Array
 from nitic.ops.elementwise import BiasOp
 
 MASTER_BITS, HEAD_ROOM, WEIGHT_BITS = 15, 2, 7
+INT32_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,31 @@ class Normalisation:
     def maps(self, channels: int) -> tuple[Array, Array]:
         """(multiplier, offset) of nn.input_map. Raises CompileError."""
         mean, std = (np.asarray(v, np.float64) for v in (self.mean, self.std))
-        if len(mean) not in (1, channels) or len(std) not in (1, channels) or (std <= 0).any():
-            message = f"the network's input has {channels} channels: give one value, or a positive one for each"
-            raise CompileError("--mean/--std", message, exit_code=ExitCode.USAGE)
-        multiplier = np.broadcast_to(np.rint(2.0**21 / (std * 255)), channels)
-        return multiplier.astype(np.int32), np.rint(-multiplier * mean * 255).astype(np.int32)
+        for option, values in (("--mean", self.mean), ("--std", self.std)):
+            if len(values) not in (1, channels):
+                message = f"give one value, or one for each of the input's {channels} channels, not {len(values)}"
+                raise CompileError(option, message, exit_code=ExitCode.USAGE)
+            if not np.isfinite(values).all():
+                raise CompileError(option, f"{_listed(values)} is not finite", exit_code=ExitCode.USAGE)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            multiplier = np.broadcast_to(np.rint(2.0**21 / (std * 255)), channels)
+            offset = np.rint(-multiplier * mean * 255)
+        self._check_range(multiplier, offset)
+        return multiplier.astype(np.int32), offset.astype(np.int32)
+
+    def _check_range(self, multiplier: Array, offset: Array) -> None:
+        """The map's numbers are int32, and the runtime takes a multiplier of 0 for one that nobody has set."""
+        if not ((multiplier >= 1) & (multiplier <= INT32_LIMIT)).all():
+            message = f"{_listed(self.std)} gives a multiplier of 2^21 / (255 std) that is not in 1..2^31 - 1"
+            raise CompileError("--std", message, exit_code=ExitCode.USAGE)
+        if not (np.abs(offset) <= INT32_LIMIT).all():
+            values = f"{_listed(self.mean)} with --std {_listed(self.std)}"
+            message = f"{values} gives an offset, 2^21 mean / std, that is not below 2^31"
+            raise CompileError("--mean", message, exit_code=ExitCode.USAGE)
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ",".join(f"{value:g}" for value in values)
 
 
 def xavier(parameters: Mapping[str, Array], seed: int) -> dict[str, Array]:

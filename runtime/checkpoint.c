@@ -21,7 +21,7 @@ static int compare_tensors(const void *a, const void *b) {
   return strcmp(x->name, y->name);
 }
 
-static const nitic_tensor **sorted_state(const nitic_program *program, uint32_t *count) {
+const nitic_tensor **nitic_sorted_state(const nitic_program *program, uint32_t *count) {
   const nitic_tensor **tensors = calloc(program->tensor_count + 1, sizeof(*tensors));
   *count = 0;
   for (uint32_t i = 0; tensors && i < program->tensor_count; i++)
@@ -30,6 +30,22 @@ static const nitic_tensor **sorted_state(const nitic_program *program, uint32_t 
   if (tensors)
     qsort(tensors, *count, sizeof *tensors, compare_tensors);
   return tensors;
+}
+
+uint64_t nitic_checksum(uint64_t sum, const void *data, size_t bytes) {
+  const uint8_t *at = data;
+  for (size_t i = 0; i < bytes; i++)
+    sum = (sum ^ at[i]) * UINT64_C(0x100000001b3);
+  return sum;
+}
+
+/* A quote inside a value is escaped, so no value looks like this. */
+char *nitic_checksum_digits(char *description) {
+  static const char key[] = "\"checksum\":\"";
+  char *digits = strstr(description, key);
+  digits = digits ? digits + sizeof key - 1 : NULL;
+  bool good = digits && strspn(digits, "0123456789abcdef") == NITIC_CHECKSUM_DIGITS;
+  return good ? digits : NULL;
 }
 
 static void add_string(nitic_text *text, const char *key, const char *value) {
@@ -41,11 +57,12 @@ static void add_integer(nitic_text *text, const char *key, int64_t value) {
   nitic_text_add(text, "%s\"%s\":%lld", text->length > 1 ? "," : "", key, (long long)value);
 }
 
-/* Sorted by key. */
+/* Sorted by key. The checksum is still zeros. */
 static void describe(const nitic_session *s, nitic_text *text) {
   const nitic_progress *p = &s->progress;
   nitic_text_add(text, "{");
   add_integer(text, "batch", s->program->batch);
+  add_string(text, "checksum", "0000000000000000");
   add_string(text, "compiler", s->program->compiler);
   add_integer(text, "epoch", p->epoch);
   add_integer(text, "epoch_step", p->epoch_step);
@@ -77,10 +94,23 @@ static void add_tensor(nitic_text *header, const nitic_tensor *tensor, uint64_t 
                  (unsigned long long)(begin + tensor->bytes));
 }
 
+static void seal(const nitic_session *s, const nitic_tensor **tensors, uint32_t count, nitic_text *description) {
+  uint64_t sum = nitic_checksum(NITIC_CHECKSUM_START, description->data, description->length);
+  for (uint32_t i = 0; i < count; i++) {
+    sum = nitic_checksum(sum, tensors[i]->name, strlen(tensors[i]->name));
+    sum = nitic_checksum(sum, s->arena + tensors[i]->offset, tensors[i]->bytes);
+  }
+  char text[NITIC_CHECKSUM_DIGITS + 1];
+  snprintf(text, sizeof text, "%016llx", (unsigned long long)sum);
+  memcpy(nitic_checksum_digits(description->data), text, NITIC_CHECKSUM_DIGITS);
+}
+
 /* The header, padded with spaces so that the data is 8-byte aligned, behind its length. */
 static void write_header(const nitic_session *s, const nitic_tensor **tensors, uint32_t count, nitic_text *out) {
   nitic_text description = {0}, header = {0};
   describe(s, &description);
+  if (!description.failed)
+    seal(s, tensors, count, &description);
   nitic_text_add(&header, "{\"__metadata__\":{\"nitic\":");
   nitic_text_add_quoted(&header, description.failed ? "" : description.data);
   nitic_text_add(&header, "}");
@@ -113,8 +143,7 @@ static bool write_all(int file, const void *data, size_t bytes) {
   return true;
 }
 
-/* The temporary file beside `path`; the process id keeps two runs apart. */
-static int temporary_path(const char *path, char *temporary, size_t size) {
+int nitic_temporary_path(const char *path, char *temporary, size_t size) {
   int length = snprintf(temporary, size, "%s.%ld.tmp", path, (long)getpid());
   if (length < 0 || (size_t)length >= size)
     return nitic_fail(NITIC_RUNTIME, "%.200s...: the path is too long", path);
@@ -123,8 +152,13 @@ static int temporary_path(const char *path, char *temporary, size_t size) {
 
 static int open_temporary(const char *path, const char *temporary) {
   struct stat info;
-  if (*path == 0 || (stat(path, &info) == 0 && !S_ISREG(info.st_mode))) {
+  bool exists = *path && stat(path, &info) == 0;
+  if (*path == 0 || (exists && !S_ISREG(info.st_mode))) {
     nitic_fail(NITIC_RUNTIME, "%s: cannot save here: not a regular file", *path ? path : "''");
+    return -1;
+  }
+  if (exists && info.st_size > 0 && !nitic_checkpoint_recognise(path)) {
+    nitic_fail(NITIC_RUNTIME, "%s: cannot save here: the file is no checkpoint of nitic, so it is not replaced", path);
     return -1;
   }
   unlink(temporary);
@@ -136,7 +170,7 @@ static int open_temporary(const char *path, const char *temporary) {
 
 int nitic_checkpoint_probe(const char *path) {
   char temporary[4096];
-  int status = temporary_path(path, temporary, sizeof temporary);
+  int status = nitic_temporary_path(path, temporary, sizeof temporary);
   if (status != NITIC_OK)
     return status;
   int file = open_temporary(path, temporary);
@@ -170,7 +204,7 @@ static bool write_state(int file, const nitic_session *s, const nitic_text *head
 static int replace(const nitic_session *s, const char *path, const nitic_text *header, const nitic_tensor **tensors,
                    uint32_t count) {
   char temporary[4096];
-  int status = temporary_path(path, temporary, sizeof temporary);
+  int status = nitic_temporary_path(path, temporary, sizeof temporary);
   if (status != NITIC_OK)
     return status;
   int file = open_temporary(path, temporary);
@@ -196,7 +230,7 @@ static int replace(const nitic_session *s, const char *path, const nitic_text *h
 
 int nitic_checkpoint_save(nitic_session *s, const char *path) {
   uint32_t count;
-  const nitic_tensor **tensors = sorted_state(s->program, &count);
+  const nitic_tensor **tensors = nitic_sorted_state(s->program, &count);
   nitic_text header = {0};
   if (tensors)
     write_header(s, tensors, count, &header);

@@ -5,6 +5,8 @@
 #include "internal.h"
 #include "json.h"
 
+enum { NITIC_MAX_HEADER = 100 * 1000 * 1000 }; /* the limit of safetensors itself */
+
 /* By nitic_dtype. */
 extern const char *const NITIC_SAFETENSORS_NAMES[5];
 extern const int32_t NITIC_ELEMENT_BYTES[5];
@@ -23,12 +25,29 @@ typedef struct {
   char *data; /* the whole file */
   uint64_t bytes, header_bytes;
   const nitic_program *program;
-  nitic_entry *entries; /* by index of the program's tensor */
-  char *description;    /* text of the "nitic" metadata; NULL when there is none */
-  const char *stranger; /* a tensor that is no state of the program */
+  nitic_entry *entries;         /* by index of the program's tensor */
+  char *description;            /* text of the "nitic" metadata; NULL when there is none */
+  const char *stranger;         /* a tensor that is no state of the program */
+  uint64_t checksum, described; /* the file's own, and that of its description */
   nitic_progress progress;
   nitic_hyper hyper;
 } nitic_reader;
+
+/* The program's state in the order of the file; NULL without memory. The caller frees it. */
+const nitic_tensor **nitic_sorted_state(const nitic_program *program, uint32_t *count);
+
+/* The description has "checksum":"0123456789abcdef": FNV-1a over the description with zeros for these digits and then
+ * over each tensor, name and data, in the order of nitic_sorted_state. */
+enum { NITIC_CHECKSUM_DIGITS = 16 };
+#define NITIC_CHECKSUM_START UINT64_C(0xcbf29ce484222325)
+uint64_t nitic_checksum(uint64_t sum, const void *data, size_t bytes);
+/* Where the digits are in the text of a description, or NULL. */
+char *nitic_checksum_digits(char *description);
+
+/* The temporary file beside `path`; the process id keeps two runs apart. */
+int nitic_temporary_path(const char *path, char *temporary, size_t size);
+/* Whether the file holds a checkpoint of nitic, of whatever program. */
+bool nitic_checkpoint_recognise(const char *path);
 
 /* Checks the 8 bytes of length and parses the header into entries, description and stranger. */
 int nitic_header_parse(nitic_reader *reader);

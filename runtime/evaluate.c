@@ -3,7 +3,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "checkpoint.h"
 #include "commands.h"
 #include "log.h"
 
@@ -131,18 +134,38 @@ static int predict_data(nitic_session *s, const nitic_dataset *data, int8_t *log
 }
 
 /* columns 0: one dimension. */
-static int write_npy(const char *path, const void *values, const char *dtype, int64_t rows, int64_t columns,
-                     size_t bytes) {
+static bool write_array(FILE *file, const void *values, const char *dtype, int64_t rows, int64_t columns,
+                        size_t bytes) {
   char dict[128], shape[64];
   snprintf(shape, sizeof shape, columns ? "(%lld, %lld)" : "(%lld,)", (long long)rows, (long long)columns);
   int length = snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", dtype, shape);
-  FILE *file = fopen(path, "wbe");
+  bool good = fprintf(file, "\x93NUMPY\x01%c%c%c%-*s\n", 0, 118, 0, 117, dict) == 128 && length < 118;
+  return good && fwrite(values, 1, bytes, file) == bytes;
+}
+
+/* Links, pipes and devices must stay what they are; a file is replaced in one go. */
+static bool is_special(const char *path) {
+  struct stat info;
+  return lstat(path, &info) == 0 && !S_ISREG(info.st_mode);
+}
+
+static int write_npy(const char *path, const void *values, const char *dtype, int64_t rows, int64_t columns,
+                     size_t bytes) {
+  char temporary[4096];
+  int status = nitic_temporary_path(path, temporary, sizeof temporary);
+  if (status != NITIC_OK)
+    return status;
+  bool special = is_special(path);
+  FILE *file = fopen(special ? path : temporary, "wbe");
   if (!file)
     return nitic_fail(NITIC_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
-  bool good = fprintf(file, "\x93NUMPY\x01%c%c%c%-*s\n", 0, 118, 0, 117, dict) == 128 && length < 118;
-  good = good && fwrite(values, 1, bytes, file) == bytes;
+  bool good = write_array(file, values, dtype, rows, columns, bytes);
   good = fclose(file) == 0 && good;
-  return good ? NITIC_OK : nitic_fail(NITIC_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
+  good = good && (special || rename(temporary, path) == 0);
+  int reason = errno;
+  if (!good && !special)
+    unlink(temporary);
+  return good ? NITIC_OK : nitic_fail(NITIC_RUNTIME, "%s: cannot write: %s", path, strerror(reason));
 }
 
 static int write_predictions(const nitic_session *s, const nitic_options *o, const int8_t *logits,

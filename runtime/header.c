@@ -4,8 +4,6 @@
 
 #include "checkpoint.h"
 
-enum { MAX_HEADER = 100 * 1000 * 1000 }; /* the limit of safetensors itself */
-
 int nitic_header_malformed(const nitic_reader *r, const nitic_json *json, const char *expected) {
   return nitic_fail(NITIC_MISMATCH, "%s: offset %lld: damaged checkpoint header, expected %s", r->path,
                     (long long)(json->at - r->data), expected);
@@ -17,7 +15,7 @@ static int check_length(nitic_reader *r) {
                       (unsigned long long)r->bytes);
   for (int i = 0; i < 8; i++)
     r->header_bytes |= (uint64_t)(unsigned char)r->data[i] << 8 * i;
-  if (r->header_bytes <= MAX_HEADER && r->header_bytes <= r->bytes - 8)
+  if (r->header_bytes <= NITIC_MAX_HEADER && r->header_bytes <= r->bytes - 8)
     return NITIC_OK;
   return nitic_fail(NITIC_MISMATCH, "%s: offset 0: no checkpoint: header of %llu bytes in a file of %llu bytes",
                     r->path, (unsigned long long)r->header_bytes, (unsigned long long)r->bytes);

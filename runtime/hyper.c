@@ -239,7 +239,7 @@ int nitic_hyper_epoch(const nitic_hyper *h, int32_t batch, int64_t epoch, int64_
 /* Whether the program has use for the option; for --lr and --schedule it always has. */
 static bool applies(const nitic_session *s, const char *option) {
   if (strcmp(option, "gb") == 0)
-    return nitic_tensor_find(s->program, "gb") != NULL;
+    return nitic_tensor_of(s->program, NITIC_HYPER, "gb") != NULL;
   if (strcmp(option, "momentum") == 0 || strcmp(option, "weight-decay") == 0)
     return s->program->momentum != 0;
   return true;

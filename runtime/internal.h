@@ -36,6 +36,10 @@ struct nitic_session {
   nitic_progress progress;
 };
 
+/* The tensor of a role and a name (NULL: any): a parameter may be called `seed` or `step` too. NULL if there is none.
+ */
+const nitic_tensor *nitic_tensor_of(const nitic_program *program, nitic_role role, const char *name);
+
 /* The variant to run (see nitic_session_create), and whether this CPU runs it. */
 int nitic_variant_choose(const nitic_program *program, const char *name, const nitic_variant **variant);
 bool nitic_variant_supported(const char *name);

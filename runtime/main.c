@@ -26,7 +26,7 @@ static int start(int count, char **arguments) {
   if (status != NITIC_OK)
     return status;
   if (options.command == NITIC_HELP) {
-    nitic_options_help(arguments[0], nitic_program_instance.model);
+    nitic_options_help(stdout, arguments[0], nitic_program_instance.model);
     return NITIC_OK;
   }
   nitic_session *session;
@@ -41,12 +41,16 @@ static int start(int count, char **arguments) {
 int main(int count, char **arguments) {
   signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write, not the end of the process */
   nitic_catch_signals();
+  if (count < 2) {
+    nitic_options_help(stderr, count > 0 ? arguments[0] : "nitic", nitic_program_instance.model);
+    return NITIC_USAGE;
+  }
   int status = start(count, arguments);
   if (fflush(stdout) != 0 || ferror(stdout)) {
     int failed = nitic_fail(NITIC_RUNTIME, "cannot write to standard output: %s", strerror(errno));
     status = status == NITIC_OK ? failed : status;
   }
   if (status != NITIC_OK)
-    fprintf(stderr, "%s: %s\n", count > 0 ? arguments[0] : "nitic", nitic_last_error());
+    fprintf(stderr, "%s: %s\n", arguments[0], nitic_last_error());
   return status;
 }

@@ -115,18 +115,22 @@ static int parse(const nitic_file *file, npy_header *header) {
   return status == NITIC_OK ? parse_dict(file, header) : status;
 }
 
+/* The command writes a new file and stops where the values are not what it assumes. */
 static int wrong_samples(const nitic_file *file, const npy_header *header) {
   const char *path = file->path;
   if (header->kind == 'f')
     return nitic_fail(
         NITIC_MISMATCH,
-        "%s: offset 10: samples of dtype f%d, expected u1 or i1; floats in 0..1 become uint8 with: python3 -c "
-        "\"import numpy as n; a = n.load('%s'); n.save('%s', (a.clip(0, 1) * 255 + .5).astype('u1'))\"",
+        "%s: offset 10: samples of dtype f%d, expected u1 or i1; floats in 0..1 become uint8 in a file beside it with: "
+        "python3 -c \"import numpy as n; a = n.load('%s'); print('0..1 is assumed, found', a.min(), 'to', a.max()); "
+        "assert a.min() >= 0 and a.max() <= 1; n.save('%s.u1.npy', (a * 255 + .5).astype('u1'))\"",
         path, header->bytes, path, path);
   return nitic_fail(
       NITIC_MISMATCH,
-      "%s: offset 10: samples of dtype %c%d, expected u1 or i1; values in 0..255 convert with: python3 -c "
-      "\"import numpy as n; a = n.load('%s'); n.save('%s', a.astype('u1'))\"",
+      "%s: offset 10: samples of dtype %c%d, expected u1 or i1; values in 0..255 become uint8 in a file beside it "
+      "with: "
+      "python3 -c \"import numpy as n; a = n.load('%s'); print('0..255 is assumed, found', a.min(), 'to', a.max()); "
+      "assert a.min() >= 0 and a.max() <= 255; n.save('%s.u1.npy', a.astype('u1'))\"",
       path, header->kind, header->bytes, path, path);
 }
 
@@ -155,8 +159,9 @@ static int check_label_dtype(const nitic_file *file, const npy_header *header) {
   if (integer && (header->byte_order != '>' || b == 1))
     return NITIC_OK;
   return nitic_fail(NITIC_MISMATCH,
-                    "%s: offset 10: labels of dtype %c%c%d, expected little-endian integers; convert with: python3 -c "
-                    "\"import numpy as n; a = n.load('%s'); n.save('%s', a.astype('<i4'))\"",
+                    "%s: offset 10: labels of dtype %c%c%d, expected little-endian integers; convert to a file beside "
+                    "it with: python3 -c \"import numpy as n; a = n.load('%s'); b = a.astype('<i4'); "
+                    "assert (a == b).all(); n.save('%s.i4.npy', b)\"",
                     file->path, header->byte_order, header->kind, b, file->path, file->path);
 }
 

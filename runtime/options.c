@@ -27,7 +27,8 @@ static const option OPTIONS[] = {
          "data set: IDX, CIFAR-10 binary or .npy; predict takes one .npy or IDX too"),
     TEXT("load", "FILE", load, EVAL | PREDICT | INFO, "checkpoint to use (default: the weights in this program)"),
     NUMBER("epochs", epochs, TRAIN, 1, 1000000, "epochs of the whole run (default 5)"),
-    NUMBER("seed", seed, TRAIN, 0, INT64_MAX, "seed of shuffle, dropout and stochastic rounding (default 1)"),
+    NUMBER("seed", seed, TRAIN, 0, INT64_MAX,
+           "seed of shuffle, dropout and rounding (default 1; `nitic compile --seed` is another one)"),
     TEXT("save", "FILE", save, TRAIN, "checkpoint to write after each epoch and when interrupted"),
     NUMBER("save-every", save_every, TRAIN, 1, INT64_MAX, "write the checkpoint after every N steps too"),
     TEXT("resume", "FILE", resume, TRAIN,
@@ -51,24 +52,25 @@ enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
 
 static const char *const COMMANDS[] = {"train", "eval", "predict", "info"};
 
-void nitic_options_help(const char *program, const char *model) {
-  printf("%s: trains and runs %s with integers alone.\n\n"
-         "  %s train --data DIR [--epochs N] [--save FILE] [--resume FILE] ...\n"
-         "  %s eval --data DIR [--load FILE]\n"
-         "  %s predict --data DIR|FILE [--load FILE] [--output FILE]\n"
-         "  %s info [--load FILE]\n\n",
-         program, model, program, program, program, program);
+void nitic_options_help(FILE *to, const char *program, const char *model) {
+  fprintf(to,
+          "%s: trains and runs %s with integers alone.\n\n"
+          "  %s train --data DIR [--epochs N] [--save FILE] [--resume FILE] ...\n"
+          "  %s eval --data DIR [--load FILE]\n"
+          "  %s predict --data DIR|FILE [--load FILE] [--output FILE]\n"
+          "  %s info [--load FILE]\n\n",
+          program, model, program, program, program, program);
   for (int i = 0; i < OPTION_COUNT; i++) {
     char left[40];
     snprintf(left, sizeof left, "--%s %s", OPTIONS[i].name, OPTIONS[i].value);
-    printf("  %-20s %s\n", left, OPTIONS[i].help);
+    fprintf(to, "  %-20s %s\n", left, OPTIONS[i].help);
   }
-  printf("\nDIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-...; or data_batch_1.bin, ..., "
-         "test_batch.bin;\n"
-         "or x_train.npy, y_train.npy, x_test.npy, y_test.npy (uint8 or int8 samples, integer labels).\n"
-         "Results go to standard output, progress to standard error.\n"
-         "Exit code: 0 done, 1 run-time error, 2 usage, 3 unsupported, 4 data or checkpoint does not match, 130 "
-         "interrupted.\n");
+  fprintf(to, "\nDIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-...; or data_batch_1.bin, ..., "
+              "test_batch.bin;\n"
+              "or x_train.npy, y_train.npy, x_test.npy, y_test.npy (uint8 or int8 samples, integer labels).\n"
+              "Results go to standard output, progress to standard error.\n"
+              "Exit code: 0 done, 1 run-time error, 2 usage, 3 unsupported, 4 data or checkpoint does not match, 130 "
+              "interrupted.\n");
 }
 
 /* A whole number without sign, in full. */
@@ -151,16 +153,15 @@ static bool asks_for_help(int count, char **arguments) {
   return count > 1 && strcmp(arguments[1], "help") == 0;
 }
 
-/* `arguments` ends in NULL, as main's does. */
+/* `arguments` ends in NULL, as main's does, and holds a command at least. */
 int nitic_options_parse(nitic_options *options, int count, char **arguments) {
   *options = (nitic_options){.threads = -1, .epochs = -1, .seed = -1, .log_every = -1, .save_every = -1};
   if (asks_for_help(count, arguments)) {
     options->command = NITIC_HELP;
     return NITIC_OK;
   }
-  if (count < 2 || !parse_command(options, arguments[1]))
-    return nitic_fail(NITIC_USAGE, "expected train, eval, predict or info%s%s; --help explains",
-                      count < 2 ? "" : ", not ", count < 2 ? "" : arguments[1]);
+  if (!parse_command(options, arguments[1]))
+    return nitic_fail(NITIC_USAGE, "expected train, eval, predict or info, not %s; --help explains", arguments[1]);
   char **next = arguments + 2;
   int status = NITIC_OK;
   while (*next && status == NITIC_OK)

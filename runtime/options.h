@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "data.h"
 
@@ -20,6 +21,6 @@ typedef struct {
 } nitic_options;
 
 int nitic_options_parse(nitic_options *options, int count, char **arguments);
-void nitic_options_help(const char *program, const char *model);
+void nitic_options_help(FILE *to, const char *program, const char *model);
 
 #endif

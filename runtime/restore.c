@@ -11,11 +11,7 @@
 
 /* ---- the file */
 
-static int read_open_file(nitic_reader *r, int file) {
-  struct stat info;
-  if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode))
-    return nitic_fail(NITIC_RUNTIME, "%s: not a regular file", r->path);
-  r->bytes = (uint64_t)info.st_size;
+static int read_bytes(nitic_reader *r, int file) {
   r->data = malloc(r->bytes + 1);
   if (!r->data)
     return nitic_fail(NITIC_RUNTIME, "%s: no memory to read %llu bytes", r->path, (unsigned long long)r->bytes);
@@ -30,11 +26,19 @@ static int read_open_file(nitic_reader *r, int file) {
   return NITIC_OK;
 }
 
-static int read_file(nitic_reader *r) {
+static int read_open_file(nitic_reader *r, int file, uint64_t most) {
+  struct stat info;
+  if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode))
+    return nitic_fail(NITIC_RUNTIME, "%s: not a regular file", r->path);
+  r->bytes = (uint64_t)info.st_size < most ? (uint64_t)info.st_size : most;
+  return read_bytes(r, file);
+}
+
+static int read_file(nitic_reader *r, uint64_t most) {
   int file = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0)
     return nitic_fail(NITIC_RUNTIME, "%s: cannot open: %s", r->path, strerror(errno));
-  int status = read_open_file(r, file);
+  int status = read_open_file(r, file, most);
   close(file);
   return status;
 }
@@ -116,10 +120,23 @@ static int check_progress(const nitic_reader *r) {
   return good ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: its progress makes no sense", r->path);
 }
 
+/* Before the description is read, for that decodes it in place. */
+static void take_checksum(nitic_reader *r) {
+  char *digits = nitic_checksum_digits(r->description);
+  if (!digits)
+    return;
+  char text[NITIC_CHECKSUM_DIGITS + 1] = {0};
+  memcpy(text, digits, NITIC_CHECKSUM_DIGITS);
+  memset(digits, '0', NITIC_CHECKSUM_DIGITS);
+  r->checksum = strtoull(text, NULL, 16);
+  r->described = nitic_checksum(NITIC_CHECKSUM_START, r->description, strlen(r->description));
+}
+
 static int read_description(nitic_reader *r) {
   if (!r->description)
     return nitic_fail(NITIC_MISMATCH, "%s: a safetensors file, but no checkpoint of nitic (it lacks metadata 'nitic')",
                       r->path);
+  take_checksum(r);
   nitic_json json = {r->description, r->description + strlen(r->description)};
   owner who = {0};
   int status = nitic_json_take(&json, '{') ? NITIC_OK : nitic_header_malformed(r, &json, "'{'");
@@ -199,18 +216,61 @@ static int check_tensors(const nitic_reader *r) {
   return check_tiling(r);
 }
 
+static int check_checksum(const nitic_reader *r) {
+  uint32_t count;
+  const nitic_tensor **tensors = nitic_sorted_state(r->program, &count);
+  if (!tensors)
+    return nitic_fail(NITIC_RUNTIME, "%s: no memory to check the checkpoint", r->path);
+  const char *data = r->data + 8 + r->header_bytes;
+  uint64_t sum = r->described;
+  for (uint32_t i = 0; i < count; i++) {
+    const nitic_entry *e = &r->entries[tensors[i] - r->program->tensors];
+    sum = nitic_checksum(sum, tensors[i]->name, strlen(tensors[i]->name));
+    sum = nitic_checksum(sum, data + e->begin, tensors[i]->bytes);
+  }
+  free(tensors);
+  if (r->described != 0 && sum == r->checksum)
+    return NITIC_OK;
+  return nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: its checksum is not that of its contents", r->path);
+}
+
 /* ---- together */
 
 static int read_checkpoint(nitic_reader *r) {
   r->entries = calloc(r->program->tensor_count + 1, sizeof *r->entries);
   if (!r->entries)
     return nitic_fail(NITIC_RUNTIME, "%s: no memory to read the checkpoint", r->path);
-  int status = read_file(r);
+  int status = read_file(r, UINT64_MAX);
   if (status == NITIC_OK)
     status = nitic_header_parse(r);
   if (status == NITIC_OK)
     status = read_description(r);
-  return status == NITIC_OK ? check_tensors(r) : status;
+  if (status == NITIC_OK)
+    status = check_tensors(r);
+  return status == NITIC_OK ? check_checksum(r) : status;
+}
+
+/* Length of the header that the first 8 bytes of a file promise; 0 when there are none. */
+static uint64_t promised_header(const char *path) {
+  nitic_reader r = {.path = path};
+  uint64_t length = 0;
+  if (read_file(&r, 8) == NITIC_OK && r.bytes == 8)
+    for (int i = 0; i < 8; i++)
+      length |= (uint64_t)(unsigned char)r.data[i] << 8 * i;
+  free(r.data);
+  return length;
+}
+
+/* Reads no more than the header: the file may be anything, of any size. To a program without tensors all are strangers.
+ */
+bool nitic_checkpoint_recognise(const char *path) {
+  static const nitic_program none;
+  nitic_reader r = {.path = path, .program = &none};
+  uint64_t length = promised_header(path);
+  bool good = length > 0 && length <= NITIC_MAX_HEADER && read_file(&r, 8 + length) == NITIC_OK &&
+              nitic_header_parse(&r) == NITIC_OK && r.description;
+  free(r.data);
+  return good;
 }
 
 static void apply(nitic_session *s, const nitic_reader *r) {

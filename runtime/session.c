@@ -20,22 +20,32 @@ void *nitic_session_tensor(nitic_session *s, const char *name) {
   return tensor ? s->arena + tensor->offset : NULL;
 }
 
-static const nitic_tensor *find_role(const nitic_program *program, nitic_role role) {
+const nitic_tensor *nitic_tensor_of(const nitic_program *program, nitic_role role, const char *name) {
   for (uint32_t i = 0; i < program->tensor_count; i++)
-    if (program->tensors[i].role == role)
+    if (program->tensors[i].role == role && (!name || strcmp(program->tensors[i].name, name) == 0))
       return &program->tensors[i];
   return NULL;
+}
+
+static void *memory_of(const nitic_session *s, nitic_role role, const char *name) {
+  const nitic_tensor *tensor = nitic_tensor_of(s->program, role, name);
+  return tensor ? s->arena + tensor->offset : NULL;
 }
 
 static int check_program(const nitic_program *program) {
   if (program->abi_version != NITIC_ABI_VERSION)
     return nitic_fail(NITIC_UNSUPPORTED, "the program has ABI version %u, this runtime %d", program->abi_version,
                       NITIC_ABI_VERSION);
-  const char *needed[] = {"loss", "correct", "logits", "logits.exponent"};
+  const struct {
+    nitic_role role;
+    const char *name;
+  } needed[] = {
+      {NITIC_METRIC, "loss"}, {NITIC_METRIC, "correct"}, {NITIC_OUTPUT, "logits"}, {NITIC_OUTPUT, "logits.exponent"}};
   for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-    if (!nitic_tensor_find(program, needed[i]))
-      return nitic_fail(NITIC_UNSUPPORTED, "the program has no tensor '%s'", needed[i]);
-  if (!find_role(program, NITIC_INPUT) || !find_role(program, NITIC_LABEL) || program->batch < 1)
+    if (!nitic_tensor_of(program, needed[i].role, needed[i].name))
+      return nitic_fail(NITIC_UNSUPPORTED, "the program has no tensor '%s'", needed[i].name);
+  if (!nitic_tensor_of(program, NITIC_INPUT, NULL) || !nitic_tensor_of(program, NITIC_LABEL, NULL) ||
+      program->batch < 1)
     return nitic_fail(NITIC_UNSUPPORTED, "the program has no input, label or batch");
   return NITIC_OK;
 }
@@ -83,19 +93,19 @@ static int bind_functions(nitic_session *s) {
 }
 
 static void bind_tensors(nitic_session *s) {
-  const nitic_tensor *input = find_role(s->program, NITIC_INPUT);
+  const nitic_tensor *input = nitic_tensor_of(s->program, NITIC_INPUT, NULL);
   s->input = s->arena + input->offset;
-  s->label = (void *)(s->arena + find_role(s->program, NITIC_LABEL)->offset);
+  s->label = memory_of(s, NITIC_LABEL, NULL);
   s->sample_bytes = (size_t)(nitic_elements(input) / s->program->batch);
   s->channels = input->rank == 4 ? (int32_t)input->shape[3] : 1;
-  s->step = nitic_session_tensor(s, "step");
-  s->seed = nitic_session_tensor(s, "seed");
-  s->loss = nitic_session_tensor(s, "loss");
-  s->correct = nitic_session_tensor(s, "correct");
-  s->logits = nitic_session_tensor(s, "logits");
-  s->logits_exponent = nitic_session_tensor(s, "logits.exponent");
-  s->input_multiplier = nitic_session_tensor(s, "input.multiplier");
-  s->input_offset = nitic_session_tensor(s, "input.offset");
+  s->step = memory_of(s, NITIC_HYPER, "step");
+  s->seed = memory_of(s, NITIC_HYPER, "seed");
+  s->loss = memory_of(s, NITIC_METRIC, "loss");
+  s->correct = memory_of(s, NITIC_METRIC, "correct");
+  s->logits = memory_of(s, NITIC_OUTPUT, "logits");
+  s->logits_exponent = memory_of(s, NITIC_OUTPUT, "logits.exponent");
+  s->input_multiplier = memory_of(s, NITIC_STATISTIC, "input.multiplier");
+  s->input_offset = memory_of(s, NITIC_STATISTIC, "input.offset");
 }
 
 void nitic_session_reset(nitic_session *s) {
@@ -118,7 +128,7 @@ static int set_up(nitic_session *s, int threads, const char *variant) {
   if (status != NITIC_OK)
     return status;
   bind_tensors(s);
-  nitic_hyper_defaults(&s->hyper, nitic_tensor_find(s->program, "gb"), s->program->momentum);
+  nitic_hyper_defaults(&s->hyper, nitic_tensor_of(s->program, NITIC_HYPER, "gb"), s->program->momentum);
   nitic_session_reset(s);
   return NITIC_OK;
 }
@@ -188,8 +198,8 @@ int nitic_session_untrained(const nitic_session *s) {
 }
 
 int nitic_set_hyper(nitic_session *s, const char *name, int64_t value) {
-  const nitic_tensor *tensor = nitic_tensor_find(s->program, name);
-  if (!tensor || tensor->role != NITIC_HYPER)
+  const nitic_tensor *tensor = nitic_tensor_of(s->program, NITIC_HYPER, name);
+  if (!tensor)
     return nitic_fail(NITIC_USAGE, "the program has no hyper-parameter '%s'", name);
   void *memory = s->arena + tensor->offset;
   if (tensor->dtype == NITIC_I64)
@@ -201,7 +211,7 @@ int nitic_set_hyper(nitic_session *s, const char *name, int64_t value) {
 
 /* For the values of a schedule: a program without that tensor has no use for it. */
 static void set_if_present(nitic_session *s, const char *name, int32_t value) {
-  if (nitic_tensor_find(s->program, name))
+  if (nitic_tensor_of(s->program, NITIC_HYPER, name))
     nitic_set_hyper(s, name, value);
 }
 

@@ -3,13 +3,14 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from nitic import cli, driver
 from nitic.errors import CompileError, ExitCode
 from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
+from nitic.state import Normalisation
 
 
 @dataclass
@@ -141,3 +142,62 @@ def test_train_hands_other_options_and_the_exit_code_through(
     code = run(monkeypatch, "train", "m.onnx", "-o", str(binary), "--seed", "5", "--data", "d", "--lr", "0.01")
     assert code == ExitCode.DATA_MISMATCH
     assert capfd.readouterr().out == "train --seed 5 --data d --lr 0.01\n"
+
+
+def test_python_may_use_the_words_of_the_command_line() -> None:
+    words: dict[str, Any] = {"emit": "lib", "target": "x86-64", "init": "xavier"}
+    options = CompileOptions(Path("m.onnx"), **words)
+    assert (options.emit, options.target, options.init) == (Emit.LIB, Target.X86_64, Init.XAVIER)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"batch_size": 0}, "--batch-size: a batch has at least 1 sample, not 0"),
+        ({"batch_size": -3}, "--batch-size: a batch has at least 1 sample, not -3"),
+        ({"seed": -1}, "--seed: a seed is not negative, but this is -1"),
+        (
+            {"target": "arm"},
+            "--target: unknown target 'arm'; the choices are native, x86-64, x86-64-avx512vnni",
+        ),
+        ({"init": "zero"}, "--init: unknown init 'zero'; the choices are keep, xavier"),
+        ({"emit": None}, "--emit: unknown emit None; the choices are exe, lib, obj, ir"),
+        ({"std": (1.0,)}, "--std: a standard deviation needs its mean: give --mean too"),
+    ],
+)
+def test_wrong_options_from_python(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(CompileError) as caught:
+        CompileOptions(Path("m.onnx"), **options)
+    assert str(caught.value) == sentence
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+TOO_EXTREME = "gives a multiplier of 2^21 / (255 std) that is not in 1..2^31 - 1"
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "sentence"),
+    [
+        ([float("nan")], [1.0], "--mean: nan is not finite"),
+        ([0.5, float("-inf"), 0.5], [1.0], "--mean: 0.5,-inf,0.5 is not finite"),
+        ([0.5], [float("inf")], "--std: inf is not finite"),
+        ([0.5, 0.5], [1.0], "--mean: give one value, or one for each of the input's 3 channels, not 2"),
+        ([0.5], [], "--std: give one value, or one for each of the input's 3 channels, not 0"),
+        ([0.5], [0.0], f"--std: 0 {TOO_EXTREME}"),
+        ([0.5], [1.0, -1.0, 1.0], f"--std: 1,-1,1 {TOO_EXTREME}"),
+        ([0.5], [1e-7], f"--std: 1e-07 {TOO_EXTREME}"),
+        ([0.5], [1e9], f"--std: 1e+09 {TOO_EXTREME}"),
+        ([1e9], [1.0], "--mean: 1e+09 with --std 1 gives an offset, 2^21 mean / std, that is not below 2^31"),
+    ],
+)
+def test_a_normalisation_that_int32_does_not_hold(mean: list[float], std: list[float], sentence: str) -> None:
+    with pytest.raises(CompileError) as caught:
+        Normalisation(mean, std).maps(3)
+    assert str(caught.value) == sentence
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_a_normalisation() -> None:
+    multiplier, offset = Normalisation([0.5, 0.25, 0], [1.0]).maps(3)
+    assert multiplier.tolist() == [8224, 8224, 8224]  # 2^21 / 255
+    assert offset.tolist() == [-1048560, -524280, 0]

@@ -1,9 +1,19 @@
-"""How passes and recipes are spelt, and what is said of a wrong spelling."""
+"""How passes and recipes are spelt, what is said of a wrong spelling, and whole pipelines over odd modules."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
 import pytest
 
-from nitic.driver import parse_recipe
+from nitic.driver import Watcher, parse_recipe
 from nitic.errors import CompileError, ExitCode
+from nitic.frontend.nodes import unique_names
+from nitic.frontend.onnx import import_onnx
+from nitic.frontend.writer import NetworkWriter
+from nitic.interpret import run_function
+from nitic.ir.function import function
 from nitic.ir.text import parse_module
 from nitic.ops import Bfp, Nn
 from nitic.passes.assign_layouts import AssignLayouts
@@ -14,6 +24,7 @@ from nitic.passes.insert_rounding import InsertRounding
 from nitic.passes.insert_update import InsertUpdate
 from nitic.pipeline import PASSES, parse_passes, run_passes, target_passes, training_passes
 from nitic.recipe import RECIPES, recipe
+from nitic.session import CompiledProgram, TrainingSession, compile_program
 from tests.networks import imported
 
 
@@ -166,3 +177,100 @@ def test_a_watcher_is_told_before_and_after_each_pass() -> None:
     module = imported("mlp", 2).module
     run_passes(module, parse_passes("canonicalise,infer-shapes"), lambda each, _, done: told.append((each.name, done)))
     assert told == [(name, done) for name in ("canonicalise", "infer-shapes") for done in (False, True)]
+
+
+def test_a_watcher_refuses_a_pass_that_does_not_exist() -> None:
+    with pytest.raises(CompileError) as caught:
+        Watcher(after=("fuse", "melt"))
+    assert str(caught.value) == f"--print-after: unknown pass 'melt'; the passes are {', '.join(PASSES)}"
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+BARE = """
+func.func @predict(%x: tensor<5x3xf32>, %w: tensor<4x3xf32>) -> tensor<5x4xf32> {
+  %y = nn.gemm %x, %w : (tensor<5x3xf32>, tensor<4x3xf32>) -> tensor<5x4xf32>
+  func.return %y : tensor<5x4xf32>
+}
+"""
+NAMED = BARE.replace("32>,", '32> {"nn.name" = "x", "nn.role" = "input"},', 1)
+
+
+@pytest.mark.parametrize("passes", ["insert-loss", "insert-rounding", "plan-memory"])
+@pytest.mark.parametrize(("text", "argument"), [(BARE, 0), (NAMED, 1)], ids=["bare", "one label"])
+def test_a_pass_says_which_label_it_misses(passes: str, text: str, argument: int) -> None:
+    with pytest.raises(CompileError) as caught:
+        run_passes(parse_module(text, [Nn, Bfp]), parse_passes(passes))
+    expected = f"argument {argument} of @predict has no nn.name and no nn.role, by which this pass knows it"
+    assert str(caught.value) == f"{passes}: {expected}"
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_what_a_pass_does_wrong_is_no_error_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Fuse, module: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Fuse, "apply", fail)
+    with pytest.raises(ValueError, match="a bug"):
+        run_passes(imported("mlp", 2).module, parse_passes("fuse"))
+
+
+# Names of nodes. Statistics are named by them: train_step writes what predict reads.
+
+
+def dropout_network(names: Sequence[str] = ()) -> NetworkWriter:
+    """linear, relu, dropout, linear, relu, dropout, linear; `names` replace those of the nodes."""
+    net = NetworkWriter("names", (12,))
+    for i, features in enumerate((16, 8)):
+        net.linear(f"fc{i}", features)
+        net.relu()
+        net.dropout(0.25)
+    net.linear("out", 5)
+    for node, name in zip(net.nodes, names, strict=False):
+        node.name = name
+    return net
+
+
+def test_names_of_nodes_are_unique() -> None:
+    nodes = dropout_network(["n", "n", "", "n.2", "n", "", ""]).nodes
+    nodes[-1].output[0] = ""
+    names = ["n", "n.3", "dropout2.out", "n.2", "n.4", "dropout5.out", "gemm"]
+    assert list(unique_names(nodes)) == names
+
+
+def trained(net: NetworkWriter, folder: Path) -> tuple[CompiledProgram, TrainingSession]:
+    net.save(folder / "names.onnx")
+    compiled = compile_program(folder / "names.onnx", batch_size=8, target="x86-64")
+    session = TrainingSession(compiled, threads=1)
+    random = np.random.default_rng(0)
+    session.set_statistics(random.integers(0, 256, (64, 12), np.uint8))
+    for _ in range(5):
+        session.train_step(random.integers(0, 256, (8, 12), np.uint8), random.integers(0, 5, 8))
+    return compiled, session
+
+
+def tops(session: TrainingSession) -> list[int]:
+    return [int(value) for name, value in session.state_dict().items() if name.endswith(".top")]
+
+
+def test_nodes_that_share_a_name_keep_their_own_statistics(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).integers(0, 256, (8, 12), np.uint8)
+    compiled, session = trained(dropout_network(["n"] * 7), tmp_path)
+    logits, exponent = session.predict(x)
+    inputs = {"input": x, **session.state_dict()}
+    computed = run_function(function(compiled.program.module, "predict"), inputs)
+    np.testing.assert_array_equal(computed["logits"], logits)
+    assert int(computed["logits.exponent"]) == exponent
+    _, other = trained(dropout_network(), tmp_path)
+    np.testing.assert_array_equal(tops(session), tops(other))
+    np.testing.assert_array_equal(other.predict(x)[0], logits)
+
+
+@pytest.mark.parametrize(("fixed", "asked", "noted"), [(1, None, True), (1, 1, False), (2, None, False)])
+def test_a_batch_of_one_is_noted_unless_it_was_asked_for(
+    tmp_path: Path, fixed: int, asked: int | None, noted: bool
+) -> None:
+    model = dropout_network().model()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = fixed
+    onnx.save(model, tmp_path / "fixed.onnx")
+    notes = import_onnx(tmp_path / "fixed.onnx", asked).notes
+    assert any("batches of 1 and will be trained with them" in note for note in notes) == noted

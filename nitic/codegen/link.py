@@ -27,8 +27,8 @@ LINK_FLAGS = {
 
 def compiler() -> list[str]:
     """The command of a C compiler that works: $CC, cc, or zig from the `cross` extra. Raises CompileError."""
-    if "CC" in os.environ:
-        return os.environ["CC"].split()
+    if command := os.environ.get("CC", "").split():
+        return command
     for name in ("cc", "gcc", "clang"):
         if found := shutil.which(name):
             return [found]
@@ -42,7 +42,7 @@ def link(objects: list[Path], source: Path, emit: Emit, output: Path) -> None:
     """Writes the program. The output appears only when it is complete. Raises CompileError."""
     sources = [path for path in runtime_sources() if emit == Emit.EXE or path.name != "main.c"]
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder, ThreadPoolExecutor() as pool:
-        compiled = list(pool.map(runtime_object, sources))
+        compiled = list(pool.map(lambda each: runtime_object(each, Path(folder)), sources))
         program = Path(folder) / "program.o"
         _run([*compiler(), *FLAGS, "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
         made = Path(folder) / output.name
@@ -53,29 +53,52 @@ def link(objects: list[Path], source: Path, emit: Emit, output: Path) -> None:
 def place(made: Path, output: Path) -> None:
     """Moves a finished file to where it was asked for, in one go. Raises CompileError."""
     try:
+        if output.exists() and not output.is_file():
+            output.write_bytes(made.read_bytes())  # a device or a pipe, such as /dev/null, stays what it is
+            return
         with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as beside:
             try:
                 shutil.copyfile(made, beside.name)
                 shutil.copymode(made, beside.name)
                 Path(beside.name).replace(output)
-            except OSError:
+            except BaseException:
                 Path(beside.name).unlink()
                 raise
     except OSError as error:
         raise CompileError(str(output), f"cannot write it: {error.strerror}", exit_code=ExitCode.RUN_TIME) from error
 
 
-def runtime_object(source: Path) -> Path:
-    """A C file of the runtime as an object, made once per compiler and version of the sources."""
+def place_text(text: str, output: Path) -> None:
+    """Writes a text file, in one go. Raises CompileError."""
+    with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
+        made = Path(folder) / output.name
+        made.write_text(text, encoding="utf-8")
+        place(made, output)
+
+
+def runtime_object(source: Path, spare: Path) -> Path:
+    """A C file of the runtime as an object, made once per compiler and version of the sources.
+
+    Where the cache cannot be used, the object is made in the folder `spare`: a cache saves time, and is no need.
+    """
     flags = [*FLAGS, *(STEP_FLAGS if source.name in STEP_SOURCES else [])]
-    target = cache_folder() / f"{source.stem}-{_digest(source, flags)}.o"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            made = Path(folder) / target.name
-            _run([*compiler(), *flags, "-c", str(source), "-o", str(made)])
-            made.replace(target)
+    name = f"{source.stem}-{_digest(source, flags)}.o"
+    try:
+        target = cache_folder() / name
+        if not target.exists():
+            _make_object(source, flags, target)
+    except (OSError, RuntimeError):  # pathlib's error where a user has no home is a RuntimeError
+        target = spare / name
+        _make_object(source, flags, target)
     return target
+
+
+def _make_object(source: Path, flags: list[str], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        made = Path(folder) / target.name
+        _run([*compiler(), *flags, "-c", str(source), "-o", str(made)])
+        made.replace(target)
 
 
 def cache_folder() -> Path:
@@ -94,7 +117,11 @@ def _digest(source: Path, flags: list[str]) -> str:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
+        message = f"cannot run the C compiler: {error.strerror}"
+        raise CompileError(command[0], message, exit_code=ExitCode.RUN_TIME) from error
     if done.returncode:
         text = done.stderr.strip() or done.stdout.strip()
         raise CompileError(" ".join(command[:3]), "the C compiler failed", text, ExitCode.RUN_TIME)

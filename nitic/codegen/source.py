@@ -1,6 +1,5 @@
 """The C source of a program: constant tables of tensors, buffers and kernel calls (runtime/nitic.h)."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def program_source(program: Program, kernels: Kernels, state: Path, description:
         _embed("nitic_initial_state", state, ".rodata"),
         'extern const uint8_t nitic_initial_state[] __attribute__((visibility("hidden")));',
         # Not loaded into memory: only `nitic inspect` reads it, from the file.
-        _embed("nitic_description", description, '.nitic,\\"\\",@progbits'),
+        _embed("nitic_description", description, '.nitic,"",@progbits'),
     ]
     for variant, module in program.variants.items():
         parts += _kernels(variant, kernels[variant])
@@ -44,10 +43,24 @@ def program_source(program: Program, kernels: Kernels, state: Path, description:
     return "\n".join(parts)
 
 
+def c_string(text: str | Path) -> str:
+    """A string literal of C, and of the assembler, whatever bytes are in it.
+
+    They are octal: three digits end by themselves, where \\x would take in what follows, and no ?? is left to make a
+    trigraph, which -std=c11 reads.
+    """
+    return '"' + "".join(map(_c_character, str(text).encode("utf-8", "surrogateescape"))) + '"'
+
+
+def _c_character(byte: int) -> str:
+    plain = 0x20 <= byte < 0x7F and byte not in b"\"'\\?"
+    return chr(byte) if plain else f"\\{byte:03o}"
+
+
 def _embed(label: str, path: Path, section: str) -> str:
     """A file's bytes, put in place by the assembler."""
-    quoted = json.dumps(json.dumps(str(path)))[1:-1]
-    return f'__asm__(".section {section}\\n.balign 64\\n{label}:\\n.incbin {quoted}\\n.previous\\n");'
+    text = f".section {section}\n.balign 64\n{label}:\n.incbin {c_string(path)}\n.previous\n"
+    return f"__asm__({c_string(text)});"
 
 
 def _kernels(variant: str, kernels: Mapping[str, Kernel]) -> Iterator[str]:
@@ -70,7 +83,7 @@ def _function(variant: str, func: FuncOp, kernels: Mapping[str, Kernel]) -> str:
         kernel, offsets = kernels[group.kernel.data], list(group.buffers.get_values())
         lines.append(f"static const uint64_t {name}_{i}[] = {{{', '.join(map(str, offsets))}}};")
         thunk = f"call_{symbol(variant, group.kernel.data)}"
-        label = json.dumps(group.kernel.data)
+        label = c_string(group.kernel.data)
         starts = int(phase_of(group) > phase)
         phase = phase_of(group)
         calls.append(f"  {{{thunk}, {label}, {name}_{i}, {len(offsets)}, {kernel.units}, {starts}}},")
@@ -88,9 +101,7 @@ def _tensor(label: Label, type_: Attribute, offset: int) -> str:
     shape = shape_of(type_) if is_tensor(type_) else ()
     dims = ", ".join(map(str, shape or (0,)))
     dtype, role = DTYPES[dtype_of(type_).__name__], f"NITIC_{label.role.upper()}"
-    return (
-        f"  {{{json.dumps(label.name)}, {role}, {dtype}, {len(shape)}, {{{dims}}}, {offset}, {tensor_bytes(type_)}}},"
-    )
+    return f"  {{{c_string(label.name)}, {role}, {dtype}, {len(shape)}, {{{dims}}}, {offset}, {tensor_bytes(type_)}}},"
 
 
 def _variants(program: Program) -> str:
@@ -98,7 +109,7 @@ def _variants(program: Program) -> str:
     for variant, module in program.variants.items():
         sizes = {f.sym_name.data: sum(isinstance(op, FusedOp) for op in f.body.block.ops) for f in functions(module)}
         tables = ", ".join(f"{{{variant}_{name}, {sizes[name]}}}" for name in FUNCTIONS)
-        lines.append(f"  {{{json.dumps(variant)}, {arena_bytes(module)}, {tables}}},")
+        lines.append(f"  {{{c_string(variant)}, {arena_bytes(module)}, {tables}}},")
     return "\n".join([*lines, "};"])
 
 
@@ -106,10 +117,10 @@ def _program(program: Program) -> str:
     state_bytes = state_size(next(iter(program.variants.values())))
     fields = {
         "abi_version": "NITIC_ABI_VERSION",
-        "model": json.dumps(program.model),
-        "recipe": json.dumps(program.recipe),
-        "identity": json.dumps(program.identity),
-        "compiler": json.dumps(f"nitic {VERSION}"),
+        "model": c_string(program.model),
+        "recipe": c_string(program.recipe),
+        "identity": c_string(program.identity),
+        "compiler": c_string(f"nitic {VERSION}"),
         "momentum": int(program.has_momentum),
         "batch": program.batch,
         "classes": program.classes,

@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any, TypeVar
 
 import onnx
@@ -16,11 +17,12 @@ _LIBRARY = re.compile(r"(^|/)(torch|torchvision|site-packages)/")
 
 
 class Node:
-    """One ONNX node."""
+    """One ONNX node. `name` tells it from all others where the importer has given it one of `unique_names`."""
 
-    def __init__(self, proto: onnx.NodeProto, opset: int) -> None:
+    def __init__(self, proto: onnx.NodeProto, opset: int, name: str = "") -> None:
         self.proto = proto
         self.opset = opset
+        self.name = name or file_name(proto)
         self.attributes: dict[str, Any] = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
 
     @property
@@ -28,11 +30,6 @@ class Node:
         """The operator, with its domain where that is not ONNX's own."""
         domain = self.proto.domain
         return self.proto.op_type if domain in {"", "ai.onnx"} else f"{domain}::{self.proto.op_type}"
-
-    @property
-    def name(self) -> str:
-        """The node's name, or that of its first result where it has none."""
-        return self.proto.name or next(iter(self.proto.output), "")
 
     def __str__(self) -> str:
         return f"node {self.name!r} ({self.op})"
@@ -82,6 +79,25 @@ class Node:
 
     def _metadata(self, key: str) -> str:
         return next((entry.value for entry in self.proto.metadata_props if entry.key == key), "")
+
+
+def file_name(proto: onnx.NodeProto) -> str:
+    """What the file calls a node: its name, that of its first result, or its operator."""
+    return proto.name or next(filter(None, proto.output), "") or proto.op_type.lower()
+
+
+def unique_names(protos: Iterable[onnx.NodeProto]) -> Iterator[str]:
+    """A name for each node, since ONNX lets several share one: the second `n` is `n.2`, if nothing else is.
+
+    Statistics are found by them, in functions that do not round the same values.
+    """
+    wanted = [file_name(proto) for proto in protos]
+    reserved, taken = set(wanted), set[str]()
+    for name in wanted:
+        free = (other for i in count(2) if (other := f"{name}.{i}") not in reserved and other not in taken)
+        chosen = name if name not in taken else next(free)
+        taken.add(chosen)
+        yield chosen
 
 
 def _second_to_last(text: str) -> str:

@@ -5,6 +5,8 @@ from math import prod
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
+from onnx import external_data_helper
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import VerifyException
 
@@ -12,7 +14,7 @@ from nitic.errors import CompileError
 from nitic.frontend import folding
 from nitic.frontend.emitter import MAX_ELEMENTS, Emitter
 from nitic.frontend.model_file import first_line, read_model
-from nitic.frontend.nodes import Node
+from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY
 from nitic.frontend.values import Activation, Constant, Layout, NodeError, Value
 from nitic.ir.types import Shape
@@ -50,6 +52,17 @@ def import_onnx(path: Path, batch_size: int | None = None) -> ImportedModel:
     return _Importer(read_model(path), path.name, batch_size).run()
 
 
+def external_files(path: Path) -> set[Path]:
+    """The files beside a model that hold weights of it; none, where it is not a model."""
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except (OSError, DecodeError):
+        return set()
+    tensors = [tensor for tensor in model.graph.initializer if external_data_helper.uses_external_data(tensor)]
+    return {path.parent / external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors}
+
+
 @dataclass
 class _Problem:
     node: Node
@@ -80,8 +93,8 @@ class _Importer:
         self._read_initializers()
         declared = self._declared_input()
         emitter = self._emitter(declared)
-        for proto in graph.node:
-            self._import_node(emitter, Node(proto, self._opset))
+        for proto, name in zip(graph.node, unique_names(graph.node), strict=True):
+            self._import_node(emitter, Node(proto, self._opset, name))
         if self.problems:
             raise self._report()
         emitter.node = None
@@ -144,9 +157,17 @@ class _Importer:
             c, h, w = sample
             emitter = Emitter((n, h, w, c), declared.shape[0])
             self.values[declared.name] = Activation.nhwc(emitter.input)
-        if declared.shape[0] and batch != declared.shape[0]:
-            emitter.note(f"the model was exported for batches of {declared.shape[0]}; compiling it for {batch}")
+        self._note_batch(emitter, declared.shape[0])
         return emitter
+
+    def _note_batch(self, emitter: Emitter, declared: int) -> None:
+        if declared and emitter.batch != declared:
+            emitter.note(f"the model was exported for batches of {declared}; compiling it for {emitter.batch}")
+        if declared == 1 and not self.batch_size:
+            emitter.note(
+                "the model was exported for batches of 1 and will be trained with them, slowly and at low rates only;"
+                f" --batch-size {DEFAULT_BATCH} compiles it for larger ones"
+            )
 
     def _finish(self, emitter: Emitter) -> ModuleOp:
         outputs = self.model.graph.output

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.func import ReturnOp
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.errors import CompileError, ExitCode
+from nitic.ir.function import functions
 from nitic.ir.op import NnOp
 
 Invariant = Callable[[ModuleOp], None]
@@ -30,7 +32,13 @@ class NiticPass(ABC):
     def run(self, module: ModuleOp) -> None:
         """`apply` between its invariants."""
         self.check(module, self.requires)
-        self.apply(module)
+        try:
+            self.apply(module)
+        except (ValueError, LookupError, AssertionError) as error:
+            # Not asked beforehand, since many passes need no labels. What this does not explain is a bug.
+            if reason := unlabelled(module):
+                raise CompileError(self.name, reason, exit_code=ExitCode.USAGE) from error
+            raise
         self.check(module, self.ensures)
 
     def check(self, module: ModuleOp, invariants: Sequence[Invariant]) -> None:
@@ -45,6 +53,23 @@ class NiticPass(ABC):
         """The pass as `nitic opt --passes` spells it."""
         options = ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
         return f"{self.name}{{{options}}}" if options else self.name
+
+
+def unlabelled(module: ModuleOp) -> str:
+    """What keeps a module from being a program whose tensors have names, or an empty text."""
+    for func in functions(module):
+        place = f"@{func.sym_name.data}"
+        last = func.body.block.last_op if len(func.body.blocks) == 1 else None
+        if not isinstance(last, ReturnOp):
+            return f"{place} is not one block that ends in func.return"
+        sides = (("argument", func.arg_attrs, func.args), ("result", func.res_attrs, last.operands))
+        for what, labels, values in sides:
+            for i in range(len(values)):
+                label = labels.data[i].data if labels and i < len(labels) else {}
+                missing = [key for key in ("nn.name", "nn.role") if not isinstance(label.get(key), StringAttr)]
+                if missing:
+                    return f"{what} {i} of {place} has no {' and no '.join(missing)}, by which this pass knows it"
+    return ""
 
 
 def option_value(kind: type[NiticPass], option: str, text: str) -> int | str:

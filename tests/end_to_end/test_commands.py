@@ -5,13 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
+from nitic.codegen.source import c_string
 from nitic.frontend.demo import digits_cnn
+from nitic.frontend.writer import NetworkWriter
+from nitic.program import DESCRIPTION_MAGIC
+from nitic.session import TrainingSession, compile_program
 from tests.networks import digits
 
 BATCH = 32
@@ -127,16 +133,77 @@ def test_zig_links_where_there_is_no_compiler(folder: Path, tmp_path: Path) -> N
         (["compile", "cnn.onnx", "--option", "bits=9"], 2, "insert-rounding: an int8 mantissa has 2 to 7 bits, not 9"),
         (["opt", "cnn.onnx", "--passes=melt"], 2, "--passes: unknown pass 'melt'"),
         (["compile", FIXTURES / "residual-dynamo-eval.onnx"], 3, "residual-dynamo-eval.onnx: "),
+        (["compile", "cnn.onnx", "-o", "cnn.onnx"], 2, "cnn.onnx: the output would overwrite the model itself"),
+        (["compile", "bare"], 2, "bare: the output would overwrite the model itself"),
+        (["opt", "cnn.onnx", "-o", "link"], 2, "link: the output would overwrite the model itself"),
+        (
+            ["compile", "external.onnx", "-o", "weights.data"],
+            2,
+            "weights.data: the output would overwrite a file of the model's weights",
+        ),
+        (
+            ["compile", "cnn.onnx", "--emit", "lib", "-o", "other/cnn.so"],
+            2,
+            "other/nitic.h: another file lies where the library's header would",
+        ),
+        (["compile", "cnn.onnx", "--print-after", "melt"], 2, "--print-after: unknown pass 'melt'; the passes are"),
+        (["opt", "latin.mlir"], 2, "latin.mlir: is no IR: its byte 2 is not of a UTF-8 text"),
+        (["opt", "cnn.onnx", "-o", "missing/cnn.mlir"], 1, "missing/cnn.mlir: cannot write it: "),
+        (["inspect", "torn"], 2, "torn: it holds no nitic program"),
     ],
 )
 def test_refusals_say_why_and_overwrite_nothing(folder: Path, arguments: list[str], code: int, sentence: str) -> None:
-    (folder / "broken.onnx").write_bytes(b"no model at all")
-    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    add_bad_files(folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     done = nitic(*arguments, folder=folder)
     assert done.returncode == code, done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def add_bad_files(folder: Path) -> None:
+    """What the refusals are about."""
+    (folder / "broken.onnx").write_bytes(b"no model at all")
+    (folder / "bare").write_bytes((folder / "cnn.onnx").read_bytes())
+    (folder / "link").unlink(missing_ok=True)
+    (folder / "link").symlink_to("cnn.onnx")
+    (folder / "weights.data").unlink(missing_ok=True)
+    model = onnx.load(folder / "cnn.onnx")
+    onnx.save(model, folder / "external.onnx", save_as_external_data=True, location="weights.data", size_threshold=0)
+    (folder / "other").mkdir(exist_ok=True)
+    (folder / "other" / "nitic.h").write_text("/* of another version */\n")
+    (folder / "latin.mlir").write_bytes("//é".encode("latin-1"))
+    (folder / "torn").write_bytes(DESCRIPTION_MAGIC + bytes([4, *[0] * 7]) + b"torn")
+
+
+def test_text_is_written_in_one_go(folder: Path) -> None:
+    (folder / "once.mlir").write_text("old")
+    limit = f"ulimit -f 1; exec {sys.executable} -m nitic opt cnn.onnx -o once.mlir"
+    bash = shutil.which("bash") or "bash"
+    done = subprocess.run([bash, "-c", limit], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert (folder / "once.mlir").read_text() == "old"
+    assert not list(folder.glob(".once.mlir*"))
+    (folder / "once.mlir").chmod(0o644)
+    succeed("opt", "cnn.onnx", "-o", "once.mlir", folder=folder)
+    assert (folder / "once.mlir").read_text().startswith("builtin.module")
+    succeed("opt", "once.mlir", "-o", "once.mlir", folder=folder)  # in place, as its text is read before
+    succeed("opt", "once.mlir", "-o", "/dev/null", folder=folder)
+    assert not Path("/dev/null").is_file()
+
+
+def test_a_cache_that_cannot_be_used_and_an_empty_cc(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    env = {**os.environ, "NITIC_CACHE": str(tmp_path / "cache"), "CC": ""}
+    options = ["--target", "x86-64", "--emit", "obj"]
+    succeed("compile", "cnn.onnx", *options, "-o", tmp_path / "cnn.o", folder=folder, env=env)
+    done = nitic("compile", "cnn.onnx", *options, "-o", "none.o", folder=folder, env={**env, "CC": "no-such-cc"})
+    assert (done.returncode, done.stderr) == (
+        1,
+        "no-such-cc: cannot run the C compiler: No such file or directory\n",
+    )
 
 
 def test_full_disk_leaves_the_old_binary(folder: Path) -> None:
@@ -148,3 +215,20 @@ def test_full_disk_leaves_the_old_binary(folder: Path) -> None:
     assert "disk" in done.stderr
     assert "Traceback" not in done.stderr
     assert (folder / "cnn").read_bytes() == old
+
+
+def test_names_of_any_bytes_come_through_the_c_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = NetworkWriter("names", (12,))
+    names = ["a\U0001f600b", "\x01\x1f\x7f", '??/"??=\\1', "%s 'é"]
+    for name in names:
+        net.linear(name, 5)
+    (folder := tmp_path / "f\"??=ü'\\").mkdir()
+    net.save(folder / "m??=é.onnx")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))  # the assembler reads the state from there
+    compiled = compile_program(folder / "m??=é.onnx", batch_size=4, target="x86-64")
+    state = TrainingSession(compiled, threads=1).state_dict()
+    expected = compiled.program.state
+    assert {f"{name}.weight" for name in names} < set(state)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(state[name], value)
+    assert c_string("é??/\n1") == '"\\303\\251\\077\\077/\\0121"'

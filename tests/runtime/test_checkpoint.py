@@ -25,6 +25,7 @@ def checkpoint(toy: Path, data: Path, tmp_path: Path) -> Path:
 def test_content(checkpoint: Path) -> None:
     about, tensors = read_checkpoint(checkpoint)
     assert list(about) == sorted(about)
+    assert list(header_of(checkpoint)["__metadata__"]) == ["nitic"]
     assert (
         about
         | {
@@ -101,7 +102,37 @@ def test_saving_through_the_interface_to_an_unwritable_path(session: Callable[..
     assert failure.value.code == 1
 
 
+@pytest.mark.parametrize("content", [b"data", b"\x7fELF" + bytes(100), b"\2\0\0\0\0\0\0\0{}", b"\xff" * 100])
+def test_what_is_no_checkpoint_is_not_replaced(toy: Path, data: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "precious").write_bytes(content)
+    done = run(toy, "train", "--data", data, "--save", tmp_path / "precious")
+    assert done.returncode == 1
+    assert "the file is no checkpoint of nitic, so it is not replaced" in done.stderr
+    assert "epoch" not in done.stdout
+    assert (tmp_path / "precious").read_bytes() == content
+
+
+def test_an_empty_file_or_a_checkpoint_is_replaced(toy: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    for epochs in ("1", "2"):
+        succeed(toy, "train", "--data", data, "--epochs", epochs, "--save", tmp_path / "a")
+        assert read_checkpoint(tmp_path / "a")[0]["epoch"] == int(epochs)
+
+
 # ---- loading
+
+
+def test_no_inverted_byte_of_the_data_is_accepted(session: Callable[..., Session], checkpoint: Path) -> None:
+    good = checkpoint.read_bytes()
+    for at in range(8 + int.from_bytes(good[:8], "little"), len(good)):
+        checkpoint.write_bytes(good[:at] + bytes([~good[at] & 255]) + good[at + 1 :])
+        with pytest.raises(RuntimeFailure, match="its checksum is not that of its contents"):
+            session().call("checkpoint_load", checkpoint)
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    raw = path.read_bytes()
+    return json.loads(raw[8 : 8 + struct.unpack("<Q", raw[:8])[0]])
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], Any], data: Callable[[bytes], bytes] = lambda b: b) -> None:
@@ -111,12 +142,24 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], Any], data: Callable[
     header = json.loads(raw[8 : 8 + size])
     change(header)
     text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
     path.write_bytes(struct.pack("<Q", len(text)) + text + data(raw[8 + size :]))
 
 
 def describe(header: dict[str, Any], **changes: Any) -> None:
     about = json.loads(header["__metadata__"]["nitic"]) | changes
-    header["__metadata__"]["nitic"] = json.dumps(about)
+    header["__metadata__"]["nitic"] = json.dumps(about, ensure_ascii=False, separators=(",", ":"))
+
+
+def seal(path: Path) -> None:
+    """Makes the checksum that of the contents, by the rule in checkpoint.h."""
+    about, tensors = read_checkpoint(path)
+    text = json.dumps(about | {"checksum": 16 * "0"}, ensure_ascii=False, separators=(",", ":")).encode()
+    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
+    checksum = 0xCBF29CE484222325
+    for byte in text + b"".join(name.encode() + tensors[name].tobytes() for name in order):
+        checksum = (checksum ^ byte) * 0x100000001B3 % 2**64
+    rewrite(path, lambda header: describe(header, checksum=f"{checksum:016x}"))
 
 
 HEADERS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
@@ -160,6 +203,11 @@ FILES: list[tuple[Callable[[bytes], bytes], str]] = [
     (lambda b: struct.pack("<Q", 0) + b[8:], "offset 8: damaged checkpoint header, expected '{'"),
     (lambda b: b[:8] + b"[" + b[9:], "offset 8: damaged checkpoint header, expected '{'"),
     (lambda b: b.replace(b'"w.velocity"', b'"w.exponent"'), "tensor 'w.exponent' stands in it twice"),
+    (lambda b: b[:-1] + bytes([~b[-1] & 255]), "damaged checkpoint: its checksum is not that of its contents"),
+    (lambda b: b.replace(b'step\\":20', b'step\\":21'), "its checksum is not that of its contents"),
+    (lambda b: b.replace(b"checksum", b"checksun"), "its checksum is not that of its contents"),
+    (lambda b: b.replace(b'"w.velocity"', b'"w.veloci\xff\x9b"'), "the program has no tensor 'w.veloci??'"),
+    (lambda b: b.replace(b'"w.velocity"', '"w.veloc\x9by"'.encode()), "the program has no tensor 'w.veloc??y'"),
 ]
 
 
@@ -179,11 +227,12 @@ def test_another_program_is_named(toolchain: Toolchain, checkpoint: Path, data: 
 def test_what_other_writers_add_or_reorder_is_accepted(toy: Path, checkpoint: Path) -> None:
     def change(header: dict[str, Any]) -> None:
         header["__metadata__"] = {"format": "pt"} | header["__metadata__"]
-        describe(header, future=1, note='an "escaped" \\ é \U0001f600 text')
+        describe(header, future=1, note='an "escaped" \\ é \U0001f600 "checksum":" text')
         for name in sorted(header, reverse=True):
             header[name] = header.pop(name)
 
     rewrite(checkpoint, change)
+    seal(checkpoint)
     assert "step 20, 2 of 2 epochs" in succeed(toy, "info", "--load", checkpoint)
 
 
@@ -197,4 +246,4 @@ def test_a_missing_or_odd_path(toy: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_damaged_files_never_crash(toolchain: Toolchain, checkpoint: Path, seed: int) -> None:
     text = succeed(toolchain.fuzzer(), "checkpoint", checkpoint, "800", str(seed))
-    assert 0 <= int(text.split()[0]) < 400  # most damage is noticed; changed weights cannot be
+    assert 0 <= int(text.split()[0]) < 40  # what stays the same in meaning, such as white space

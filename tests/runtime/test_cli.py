@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import subprocess
 from pathlib import Path
 
@@ -23,8 +24,12 @@ def test_help(toy: Path) -> None:
         assert max(map(len, text.splitlines())) <= 120
 
 
+def test_without_arguments_the_help_goes_to_standard_error(toy: Path) -> None:
+    done = run(toy)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", succeed(toy, "--help"))
+
+
 USAGE = [
-    ([], "expected train, eval, predict or info; --help explains"),
     (["teach"], "not teach"),
     (["train"], "train needs --data"),
     (["train", "--data"], "--data needs a value"),
@@ -93,7 +98,12 @@ def test_outputs_that_cannot_be_written(toy: Path, data: Path, tmp_path: Path) -
         )
     assert done.returncode == 1
     assert "cannot write to standard output: No space left on device" in done.stderr
-    missing = tmp_path / "no" / "file"
+    missing, old = tmp_path / "no" / "file", tmp_path / "old.npy"
+    old.write_text("before")
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))}
+    assert "cannot write: File too large" in fail(1, toy, "predict", "--data", data, "--output", old, **limit)
+    assert old.read_text() == "before"
+    assert list(tmp_path.glob("*.tmp")) == []
     assert "cannot write" in fail(1, toy, "predict", "--data", data, "--output", missing)
     assert "cannot write" in fail(1, toy, "predict", "--data", data, "--logits", "/dev/full")
     assert "cannot write the log" in fail(1, toy, "train", "--data", data, "--log", missing)

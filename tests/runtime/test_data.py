@@ -201,12 +201,25 @@ def test_bad_data_overwrites_nothing(toy: Path, data: Path, tmp_path: Path) -> N
 def test_floats_are_refused_with_the_command_that_converts_them(toy: Path, data: Path, name: str) -> None:
     before = np.load(data / name)
     np.save(data / name, before / 255 if name[0] == "x" else before.astype(np.float64))
+    given = (data / name).read_bytes()
     sentence = fail(4, toy, "train", "--data", data)
     command = re.search(r'python3 -c "(.*)"$', sentence)
     assert command, sentence
-    subprocess.run([sys.executable, "-c", command[1]], check=True)
+    said = subprocess.run([sys.executable, "-c", command[1]], check=True, capture_output=True, text=True).stdout
+    assert said.startswith("0..1 is assumed, found 0." if name[0] == "x" else "")
+    assert (data / name).read_bytes() == given
+    (data / f"{name}.{'u1' if name[0] == 'x' else 'i4'}.npy").rename(data / name)
     np.testing.assert_array_equal(np.load(data / name), before)
     succeed(toy, "train", "--data", data, "--epochs", "1")
+
+
+def test_the_conversion_stops_at_floats_outside_its_range(toy: Path, data: Path) -> None:
+    np.save(data / "x_train.npy", np.load(data / "x_train.npy") / 64 - 1)
+    command = re.search(r'python3 -c "(.*)"$', fail(4, toy, "train", "--data", data))
+    assert command
+    done = subprocess.run([sys.executable, "-c", command[1]], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout[:24]) == (1, "0..1 is assumed, found -")
+    assert not list(data.glob("*.u1.npy"))
 
 
 def test_folders_without_data(toy: Path, tmp_path: Path) -> None:
