@@ -168,14 +168,23 @@ def add(a: Array, ea: int, b: Array, eb: int, static: bool = False) -> tuple[Arr
 
     An all-zero operand never decides the exponent; where they are more than 16 apart the smaller operand is dropped.
     """
-    a, b = wide(a), wide(b)
-    if not static and not b.any():
-        return a, ea
-    if not static and not a.any():
-        return b, eb
-    if ea < eb:
-        a, ea, b, eb = b, eb, a, ea
-    return (a, ea) if ea - eb > 16 else ((a << (ea - eb)) + b, eb)
+    e = common_exponent(ea, eb) if static else common_exponent(ea, eb, max_abs(a), max_abs(b))
+    return add_at(a, ea, b, eb, e), e
+
+
+def common_exponent(ea: int, eb: int, ra: int = 1, rb: int = 1) -> int:
+    """The exponent of the exact sum of two tensors whose ranges are ra and rb."""
+    if rb == 0:
+        return ea
+    if ra == 0:
+        return eb
+    return max(ea, eb) if abs(ea - eb) > 16 else min(ea, eb)
+
+
+def add_at(a: Array, ea: int, b: Array, eb: int, e: int) -> Array:
+    """a + b at their common exponent; an operand with a smaller exponent is dropped (or zero)."""
+    factors = [1 << min(ex - e, 16) if ex >= e else 0 for ex in (ea, eb)]
+    return wide(a) * factors[0] + wide(b) * factors[1]
 
 
 def average_multiplier(n: int) -> tuple[int, int]:

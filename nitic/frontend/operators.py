@@ -16,7 +16,7 @@ from nitic.frontend.values import NHWC, Activation, Constant, NodeError, Scaled,
 from nitic.frontend.windows import PoolWindow, conv_window, pool_window
 from nitic.ir.types import Shape
 from nitic.ops.conv import ConvOp
-from nitic.ops.elementwise import BiasOp, DropoutOp, ReluOp
+from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, ReluOp
 from nitic.ops.gemm import GemmOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
 
@@ -124,9 +124,21 @@ def add(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     del node
     values = [value for value in inputs if isinstance(value, Activation)]
     constants = [value for value in inputs if isinstance(value, Constant)]
+    if len(values) == 2:
+        return residual(emitter, values[0], values[1])
     if len(values) != 1 or len(constants) != 1:
-        raise NodeError("the sum of two activations (a residual connection) is not supported yet")
+        raise NodeError("a sum is of two activations, or of an activation and a constant bias")
     return bias(emitter, values[0], constants[0], channel_axis(constants[0].shape, values[0].shape))
+
+
+def residual(emitter: Emitter, a: Activation, b: Activation) -> Activation:
+    if a.shape != b.shape:
+        raise NodeError(f"the sum of {list(a.shape)} and {list(b.shape)} would broadcast, which is not supported")
+    if (a.perm, a.shape, a.physical) == (b.perm, b.shape, b.physical):
+        return a.with_value(emitter.emit(AddOp.of(a.value, b.value)))
+    if len(a.shape) == 4:
+        return Activation.nhwc(emitter.emit(AddOp.of(emitter.nhwc(a), emitter.nhwc(b))))
+    return Activation.of(emitter.emit(AddOp.of(emitter.in_onnx_order(a), emitter.in_onnx_order(b))))
 
 
 def channel_axis(b: Shape, x: Shape) -> int:

@@ -5,7 +5,7 @@ Generic machinery (passes, interpreter, verifier) never names an operator: it as
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 from xdsl.dialects.builtin import (
@@ -53,8 +53,12 @@ class Gradients(Protocol):
     def pass_on(self, value: SSAValue, error: SSAValue) -> None: ...
 
 
-Emit = Callable[["NnOp"], OpResult]
-"""Inserts an operator and gives its first result."""
+class Emit(Protocol):
+    """Inserts an operator and gives its first result. `static`: the function is inference, which looks at no range."""
+
+    static: bool
+
+    def __call__(self, op: "NnOp", /) -> OpResult: ...
 
 
 class NoGradient(Exception):

@@ -119,6 +119,25 @@ class ExpConstOp(ScalarOp):
 
 
 @irdl_op_definition
+class ExpCommonOp(ScalarOp):
+    """The exponent at which two tensors add up exactly: the smaller of theirs.
+
+    Above 16 apart the larger one counts, and the other tensor is dropped. With their ranges (in training) an all-zero
+    tensor does not count either.
+    """
+
+    name = "bfp.exp_common"
+    lhs = operand_def(exponent)
+    rhs = operand_def(exponent)
+    ranges = var_operand_def(range_)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        lhs, rhs, *ranges = operands
+        return numerics.common_exponent(lhs, rhs, *ranges)
+
+
+@irdl_op_definition
 class ExponentOfOp(ScalarOp):
     """The exponent of a tensor, whatever it is: track-exponents puts the operators that compute it in this place."""
 

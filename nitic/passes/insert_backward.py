@@ -10,6 +10,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from nitic.errors import CompileError
 from nitic.ir.function import Label, arguments, function, results, return_of, set_results
 from nitic.ir.op import NnOp, NoGradient, place
+from nitic.ops.elementwise import AddOp
 from nitic.ops.loss import CrossEntropyOp
 from nitic.passes.base import NiticPass, error_at
 from nitic.passes.invariants import unrounded
@@ -35,7 +36,7 @@ class InsertBackward(NiticPass):
 
 
 class Tape:
-    """The errors known so far. A value has at most one user that sends an error back."""
+    """The errors known so far; where several users of a value send one back, they are added up."""
 
     def __init__(self, func: FuncOp, parameters: set[SSAValue]) -> None:
         self.end = return_of(func)
@@ -77,6 +78,10 @@ class Tape:
         assert self.current is not None
         if value not in self.needed:
             return
-        if value in self.errors:
-            raise error_at(self.current, "shares its input with another node; branches are not supported yet")
-        self.errors[value] = error
+        if value not in self.errors:
+            self.errors[value] = error
+            return
+        total = AddOp.of(self.errors[value], error)
+        place(total, self.current.location)
+        Rewriter.insert_op(total, InsertPoint.before(self.end))
+        self.errors[value] = total.y

@@ -77,7 +77,7 @@ class Quantiser:
 
     def __init__(self, options: InsertRounding, old: FuncOp, stored: set[str]) -> None:
         self.options, self.old, self.stored = options, old, stored
-        self.training = old.sym_name.data == "train_step"
+        self.static = old.sym_name.data != "train_step"
         self.func = new_function(old.sym_name.data, [(label, _stored_type(label, a)) for label, a in arguments(old)])
         self.func.body.block.add_op(ReturnOp())
         self.raw: dict[SSAValue, SSAValue] = {}
@@ -122,7 +122,7 @@ class Quantiser:
             self.raw[value] if i in op.ACCUMULATORS or i in updated else self.mantissa(value)
             for i, value in enumerate(op.operands)
         ]
-        integer = op.to_integer(operands, self.emit)
+        integer = op.to_integer(operands, self)
         self.emit(integer)
         self.raw.update(zip(op.results, integer.results, strict=True))
 
@@ -145,7 +145,7 @@ class Quantiser:
         if value not in self.forward:
             return self._requantise(raw, self._shift(raw), self.options.errors)
         name = f"{self._activation_name(value)}.top"
-        if self.training:
+        if not self.static:
             return self._requantise(raw, self._shift(raw, name), self.options.activations)
         top = self._statistic(name, ())
         shift = self.emit(StaticShiftOp.of(top, self.emit(ExponentOfOp.of(raw)), bits=self.options.bits))
@@ -173,6 +173,9 @@ class Quantiser:
             return self.emit(RoundShiftOp.of(acc, shift, round=rounding, to="i8"))
         random = random_numbers(self.func)
         return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=next(self.streams), to="i8"))
+
+    def __call__(self, op: NnOp, /) -> OpResult:
+        return self.emit(op)
 
     def emit(self, op: NnOp) -> OpResult:
         place(op, self.origin)

@@ -11,7 +11,7 @@ from nitic.errors import CompileError
 from nitic.frontend.onnx import import_onnx
 from nitic.ops.elementwise import DropoutOp
 
-UNSUPPORTED = {"batchnorm-legacy-train", "batchnorm-dynamo-train", "residual-dynamo-eval", "residual-legacy-eval"}
+UNSUPPORTED = {"batchnorm-legacy-train", "batchnorm-dynamo-train"}
 SUPPORTED = [path for path in sorted(FIXTURES.glob("*.onnx")) if path.stem not in UNSUPPORTED]
 
 

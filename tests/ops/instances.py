@@ -34,6 +34,7 @@ def _contractions(t: type[np.generic]) -> list[Spec]:
 def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
     return [
         (elementwise.BiasOp, ((acc, (2, 3)), (acc, (3,))), {}),
+        (elementwise.AddOp, ((t, (2, 3)), (t, (2, 3)), *(("exponent",) * 3 if t is I8 else ())), {}),
         (elementwise.BiasGradOp, ((t, (2, 2, 3)),), {}),
         (elementwise.ReluOp, ((acc, (2, 3)),), {}),
         (elementwise.ReluDgradOp, ((t, (2, 3)), (t, (2, 3))), {}),
@@ -87,6 +88,8 @@ INTEGER: list[Spec] = [
     ),
     (bfp.ExpAddOp, ("exponent", "exponent"), {}),
     (bfp.ExpConstOp, (), {"value": -15}),
+    (bfp.ExpCommonOp, ("exponent", "exponent"), {}),
+    (bfp.ExpCommonOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExponentOfOp, ((I8, (2, 3)),), {}),
     (bfp.AlignOp, ((I8, (2, 3)), "exponent", "exponent"), {}),
     (bfp.TopOp, ((I32, ()), "range", "exponent"), {}),

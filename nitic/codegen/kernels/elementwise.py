@@ -16,7 +16,7 @@ from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
 from nitic.numerics import INT8_LIMIT
 from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
-from nitic.ops.elementwise import BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 
 Evaluators = Mapping[SSAValue, Evaluate]
 BLOCK = 4096  # elements of a unit of work
@@ -90,6 +90,23 @@ def bias(emission: Emission, op: NnOp) -> Evaluators:
     return {op.y: evaluate}
 
 
+def add(emission: Emission, op: NnOp) -> Evaluators:
+    """An operand whose exponent is below that of the sum is dropped: its factor is 0."""
+    assert isinstance(op, AddOp)
+    *each, common = (emission.scalar(value) for value in op.scales)
+    factors = []
+    for e in each:
+        distance = tir.let(e - common)
+        kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
+        factors.append(tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), emission.lanes)))
+
+    def evaluate(point: Point) -> Expr:
+        a, b = (tir.cast(emission.value(x, point), "int32") for x in (op.a, op.b))
+        return a * factors[0] + b * factors[1]
+
+    return {op.y: evaluate}
+
+
 def relu(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ReluOp)
     zero = tir.constant(0, "int32", emission.lanes)
@@ -143,6 +160,7 @@ POINTWISE: dict[str, Prepare] = {
     "bfp.round_shift": round_shift,
     "bfp.align": align,
     "nn.bias": bias,
+    "nn.add": add,
     "nn.relu": relu,
     "nn.relu_dgrad": relu_dgrad,
     "nn.dropout": dropout,
