@@ -3,7 +3,7 @@
 from xdsl.ir import Dialect
 
 from nitic.ir.types import ExponentType, RangeType
-from nitic.ops import bfp, conv, elementwise, fused, gemm, loss, pack, pool, reshape, update
+from nitic.ops import bfp, conv, elementwise, fused, gemm, loss, norm, pack, pool, reshape, update
 
 NN = [
     conv.ConvOp,
@@ -26,6 +26,16 @@ NN = [
     reshape.ReshapeOp,
     reshape.TransposeOp,
     pack.PackOp,
+    norm.BatchNormStatisticsOp,
+    norm.BatchNormRecallOp,
+    norm.BatchNormRunningOp,
+    norm.BatchNormInverseOp,
+    norm.NormaliseOp,
+    norm.BatchNormScaleOp,
+    norm.ScaleGradOp,
+    norm.ChannelProductOp,
+    norm.ChannelMeanOp,
+    norm.BatchNormDgradOp,
     loss.CrossEntropyOp,
     update.UpdatePlainOp,
     update.UpdateMomentumOp,
@@ -39,6 +49,7 @@ BFP = [
     bfp.ExpAddOp,
     bfp.ExpConstOp,
     bfp.ExpCommonOp,
+    bfp.ExpInverseRootOp,
     bfp.ExponentOfOp,
     bfp.AlignOp,
     bfp.TopOp,

@@ -18,7 +18,7 @@ from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient
 from nitic.ir.types import element_of, exponent, i8, i16, i32, range_, shape_of, tensor, tensor_type, with_element
 from nitic.numerics import Array
 
-ELEMENTS = {"i8": (i8, numerics.INT8_LIMIT), "i16": (i16, numerics.INT16_LIMIT)}
+ELEMENTS = {"i8": (i8, numerics.INT8_LIMIT), "i16": (i16, numerics.INT16_LIMIT), "i32": (i32, 2**31 - 1)}
 STOCHASTIC = "stochastic"
 
 
@@ -116,6 +116,18 @@ class ExpConstOp(ScalarOp):
 
     def scalar(self, *operands: int) -> int:
         return self.value.value.data
+
+
+@irdl_op_definition
+class ExpInverseRootOp(ScalarOp):
+    """-e / 2 for an even e: the exponent that 1 / sqrt of a value at exponent e has."""
+
+    name = "bfp.exp_inverse_root"
+    x = operand_def(exponent)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return -(operands[0] // 2)
 
 
 @irdl_op_definition

@@ -58,4 +58,4 @@ def widen(op: NnOp, bound: int) -> None:
 
 
 def _takes_int64(user: object) -> bool:
-    return isinstance(user, NnOp) and (bool(user.UPDATES) or user.name == "bfp.range")
+    return isinstance(user, NnOp) and (bool(user.UPDATES) or user.TAKES_INT64 or user.name == "bfp.range")

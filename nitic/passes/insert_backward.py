@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import SSAValue
+from xdsl.ir import OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.errors import CompileError
@@ -63,25 +63,22 @@ class Tape:
     def of(self, value: SSAValue) -> SSAValue:
         return self.errors[value]
 
+    def emit(self, op: NnOp) -> OpResult:
+        """Inserts an operator of the backward pass."""
+        assert self.current is not None
+        place(op, self.current.location)
+        Rewriter.insert_op(op, InsertPoint.before(self.end))
+        return op.result
+
     def add(self, value: SSAValue, gradient: NnOp) -> None:
         """Inserts the operator that computes the error of `value`, unless nobody needs it."""
         if value not in self.needed:
             gradient.erase()
             return
-        assert self.current is not None
-        place(gradient, self.current.location)
-        Rewriter.insert_op(gradient, InsertPoint.before(self.end))
-        self.pass_on(value, gradient.result)
+        self.pass_on(value, self.emit(gradient))
 
     def pass_on(self, value: SSAValue, error: SSAValue) -> None:
         """Makes `error` the error of `value`."""
-        assert self.current is not None
-        if value not in self.needed:
-            return
-        if value not in self.errors:
-            self.errors[value] = error
-            return
-        total = AddOp.of(self.errors[value], error)
-        place(total, self.current.location)
-        Rewriter.insert_op(total, InsertPoint.before(self.end))
-        self.errors[value] = total.y
+        if value in self.needed:
+            known = self.errors.get(value)
+            self.errors[value] = self.emit(AddOp.of(known, error)) if known else error

@@ -25,6 +25,7 @@ NAMES = (
     "matmul-dynamo-eval-dynamic",
     "mlp_nobias-legacy-train",
     "residual-dynamo-eval",
+    "batchnorm-dynamo-train",
     "batchnorm-legacy-eval",
 )
 

@@ -13,7 +13,7 @@ from nitic.codegen.group import Emission, Evaluate, Point, Prepare
 from nitic.codegen.tir import Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of, shape_of
+from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.numerics import INT8_LIMIT
 from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
@@ -39,7 +39,10 @@ def pointwise(emission: Emission, _: NnOp) -> int:
 
 
 def _needs_channel(op: NnOp) -> bool:
-    return isinstance(op, BiasOp) or (isinstance(op, InputMapOp) and shape_of(op.multiplier) != (1,))
+    """Whether an operand has a value per channel of another operand."""
+    shapes = [shape_of(operand) for operand in op.operands if is_tensor(operand)]
+    largest = max(shapes, key=prod)
+    return any(shape == largest[-1:] != largest for shape in shapes)
 
 
 def _domain(emission: Emission) -> tuple[int, ...]:

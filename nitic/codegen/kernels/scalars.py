@@ -7,7 +7,7 @@ from nitic.codegen.group import Emission, Scalar
 from nitic.codegen.tir import Expr
 from nitic.ir.op import NnOp
 from nitic.numerics import NEVER
-from nitic.ops.bfp import ExpAddOp, ExpCommonOp, ExpConstOp, ShiftOp, StaticShiftOp, TopOp
+from nitic.ops.bfp import ExpAddOp, ExpCommonOp, ExpConstOp, ExpInverseRootOp, ShiftOp, StaticShiftOp, TopOp
 
 
 def exp_add(emission: Emission, op: NnOp) -> Expr:
@@ -29,6 +29,11 @@ def exp_common(emission: Emission, op: NnOp) -> Expr:
         return common
     ra, rb = (emission.scalar(r) for r in op.ranges)
     return tir.select(rb == 0, lhs, tir.select(ra == 0, rhs, common))
+
+
+def exp_inverse_root(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpInverseRootOp)
+    return -(emission.scalar(op.x) >> 1)
 
 
 def shift(emission: Emission, op: NnOp) -> Expr:
@@ -58,6 +63,7 @@ SCALARS: dict[str, Scalar] = {
     "bfp.exp_add": exp_add,
     "bfp.exp_const": exp_const,
     "bfp.exp_common": exp_common,
+    "bfp.exp_inverse_root": exp_inverse_root,
     "bfp.shift": shift,
     "bfp.static_shift": static_shift,
     "bfp.top": top,
