@@ -53,6 +53,7 @@ class RangeOp(BfpOp):
     name = "bfp.range"
     x = operand_def()
     r = result_def()
+    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         tensor_type(self.x)
@@ -173,6 +174,7 @@ class RoundShiftOp(BfpOp):
     to = prop_def(StringAttr)
     stream = opt_prop_def(IntegerAttr[I64])
     y = result_def()
+    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if self.round.data not in (*numerics.ROUNDINGS, STOCHASTIC):

@@ -25,6 +25,7 @@ class BiasOp(NnOp):
     b = operand_def()
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
+    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.b) != shape_of(self.acc)[-1:]:
@@ -80,6 +81,7 @@ class ReluOp(NnOp):
     x = operand_def()
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
+    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         return [like(self.x)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import prod
 
+import numpy as np
 from xdsl.ir import SSAValue
 
 from nitic import numerics
@@ -88,7 +89,8 @@ def bias(emission: Emission, op: NnOp) -> Evaluators:
 
     def evaluate(point: Point) -> Expr:
         assert point.channel is not None
-        return emission.value(op.acc, point) + emission.value(op.b, point.channel)
+        acc = emission.value(op.acc, point)
+        return acc + tir.cast(emission.value(op.b, point.channel), dtype_of(op.acc).__name__)
 
     return {op.y: evaluate}
 
@@ -112,7 +114,7 @@ def add(emission: Emission, op: NnOp) -> Evaluators:
 
 def relu(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ReluOp)
-    zero = tir.constant(0, "int32", emission.lanes)
+    zero = tir.constant(0, "int64" if dtype_of(op.x) is np.int64 else "int32", emission.lanes)
     return {op.y: lambda point: tir.maximum(emission.value(op.x, point), zero)}
 
 
@@ -134,11 +136,13 @@ def dropout(emission: Emission, op: NnOp) -> Evaluators:
     stream, p = op.stream.value.data, op.p.value.data
     seed, step = (emission.scalar(value) for value in op.random)
     threshold = tir.constant(numerics.dropout_threshold(p), "uint32")
-    multiplier = tir.constant(numerics.dropout_multiplier(p))
+    dtype = dtype_of(op.y).__name__
+    multiplier = tir.constant(numerics.dropout_multiplier(p), dtype)
 
     def evaluate(point: Point) -> Expr:
         word = integer.philox(point.index, stream, step, seed)[0]
-        return tir.select(word >= threshold, emission.value(op.x, point) * multiplier, tir.constant(0))
+        kept = tir.cast(emission.value(op.x, point), dtype) * multiplier
+        return tir.select(word >= threshold, kept, tir.constant(0, dtype))
 
     return {op.y: evaluate}
 
