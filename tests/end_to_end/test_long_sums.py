@@ -1,5 +1,6 @@
 """Reductions longer than int32 can hold: int64 accumulators, with the bits of the interpreter."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,7 @@ def pool() -> NetworkWriter:
 
 
 @pytest.mark.parametrize("writer", [linear, pool])
-def test_long_reductions(writer: object, tmp_path: Path) -> None:
-    assert callable(writer)
+def test_long_reductions(writer: Callable[[], NetworkWriter], tmp_path: Path) -> None:
     writer().save(tmp_path / "net.onnx")
     compiled = nitic.compile(tmp_path / "net.onnx", batch_size=BATCH, target=Target.X86_64_AVX512VNNI)
     program, rng = compiled.program, np.random.default_rng(0)
