@@ -91,6 +91,9 @@ class ExponentValues:
     def add(self, a: int, b: int) -> int:
         return a + b
 
+    def inverse_root(self, a: int) -> int:
+        return -(a // 2)
+
 
 def exponent_argument(value: SSAValue) -> BlockArgument:
     """The argument that holds the exponent of a parameter."""

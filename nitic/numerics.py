@@ -14,6 +14,8 @@ Array = npt.NDArray[Any]
 INT8_LIMIT, INT16_LIMIT, VELOCITY_LIMIT = 127, 32767, 2**30
 WIDE = 2**62
 INPUT_EXPONENT = -5
+NORMALISED_EXPONENT = -5
+RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
 NEVER = -(2**31)  # a `top` that no training step has set
 
 EXP2 = np.array([round(2 ** (10 + i / 256)) for i in range(256)], np.int64)
@@ -168,14 +170,23 @@ def add(a: Array, ea: int, b: Array, eb: int, static: bool = False) -> tuple[Arr
 
     An all-zero operand never decides the exponent; where they are more than 16 apart the smaller operand is dropped.
     """
-    a, b = wide(a), wide(b)
-    if not static and not b.any():
-        return a, ea
-    if not static and not a.any():
-        return b, eb
-    if ea < eb:
-        a, ea, b, eb = b, eb, a, ea
-    return (a, ea) if ea - eb > 16 else ((a << (ea - eb)) + b, eb)
+    e = common_exponent(ea, eb) if static else common_exponent(ea, eb, max_abs(a), max_abs(b))
+    return add_at(a, ea, b, eb, e), e
+
+
+def common_exponent(ea: int, eb: int, ra: int = 1, rb: int = 1) -> int:
+    """The exponent of the exact sum of two tensors whose ranges are ra and rb."""
+    if rb == 0:
+        return ea
+    if ra == 0:
+        return eb
+    return max(ea, eb) if abs(ea - eb) > 16 else min(ea, eb)
+
+
+def add_at(a: Array, ea: int, b: Array, eb: int, e: int) -> Array:
+    """a + b at their common exponent; an operand with a smaller exponent is dropped (or zero)."""
+    factors = [1 << min(ex - e, 16) if ex >= e else 0 for ex in (ea, eb)]
+    return wide(a) * factors[0] + wide(b) * factors[1]
 
 
 def average_multiplier(n: int) -> tuple[int, int]:
@@ -247,38 +258,63 @@ def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
     return mean, (((x << 8) - mean >> 4) ** 2).sum(0) // len(x)
 
 
+def running_rate(momentum: float) -> int:
+    """How much of a new statistic a running one takes, in 2^-15."""
+    return round(2**15 * (1 - momentum))
+
+
 def batch_norm_running(running: Array, new: Array, e_new: int, q: int) -> Array:
-    """The running statistic at exponent -32 after a batch; q = round(2^15 * (1 - momentum))."""
-    limit = 2**46
-    new = align_saturated(new, e_new, -32, limit)
-    return saturate(running + round_nearest((new - running) * q, 15), limit)
+    """The running statistic at RUNNING_EXPONENT after a batch; q is its running_rate."""
+    new = align_saturated(new, e_new, RUNNING_EXPONENT, RUNNING_LIMIT)
+    return saturate(running + round_nearest((new - running) * q, 15), RUNNING_LIMIT)
+
+
+def batch_norm_recall(mean: Array, variance: Array, e: int) -> tuple[Array, Array]:
+    """Running statistics at the exponents that batch_norm_statistics gives for an x at exponent e."""
+    recalled = align_saturated(mean, RUNNING_EXPONENT, e - 8, 2**30)
+    return recalled, align_saturated(variance, RUNNING_EXPONENT, 2 * (e - 4), 2**40)
+
+
+def batch_norm_inverse(variance: Array, e: int, epsilon: int) -> Array:
+    """1/sigma at exponent -36 - e/2, to be rounded to 24 bits; epsilon is an integer at exponent -48."""
+    eps = int(align_saturated(epsilon, -48, e, 2**40))
+    return div(2**44, isqrt(np.minimum(variance, 2**40) + max(1, eps) << 16))
+
+
+def normalise(x: Array, e: int, mean: Array, inverse: Array, e_inverse: int) -> Array:
+    """xhat at NORMALISED_EXPONENT."""
+    return saturate(round_nearest(((wide(x) << 8) - mean) * inverse, NORMALISED_EXPONENT - (e - 8 + e_inverse)))
 
 
 def batch_norm_normalise(x: Array, e: int, mean: Array, variance: Array, epsilon: int) -> tuple[Array, Array, int]:
-    """(xhat at exponent -5, 1/sigma, its exponent); epsilon is an integer at exponent -48."""
-    eps = int(align_saturated(epsilon, -48, 2 * (e - 4), 2**40))
-    root = isqrt(np.minimum(variance, 2**40) + max(1, eps) << 16)
-    inverse = div(2**44, root)
-    s = max(0, bit_length(max_abs(inverse)) - 24)
-    inverse = round_nearest(inverse, s)
-    return saturate(round_nearest(((wide(x) << 8) - mean) * inverse, 35 - s)), inverse, -32 - e + s
+    """(xhat, 1/sigma in 24 bits, its exponent)."""
+    inverse = batch_norm_inverse(variance, 2 * (e - 4), epsilon)
+    s = shift_for(max_abs(inverse), 24)
+    inverse, e_inverse = round_nearest(inverse, s), -32 - e + s
+    return normalise(x, e, mean, inverse, e_inverse), inverse, e_inverse
 
 
 def batch_norm_forward(xhat: Array, gamma: Array, e_gamma: int, beta: Array, e_beta: int) -> tuple[Array, int]:
     """gamma * xhat + beta, to be requantised, and its exponent."""
-    return wide(gamma) * xhat + align(beta, e_beta, e_gamma - 5), e_gamma - 5
+    e = e_gamma + NORMALISED_EXPONENT
+    return wide(gamma) * xhat + align(beta, e_beta, e), e
+
+
+def batch_norm_dgrad(dy: Array, xhat: Array, slope: Array, mean: Array) -> Array:
+    """The error less its projections on 1 and xhat, in 256ths: what gamma / sigma is multiplied with."""
+    return (wide(dy) << 8) - mean - round_nearest(wide(xhat) * slope, 10)
 
 
 def batch_norm_backward(
     dy: Array, e: int, xhat: Array, inverse: Array, e_inverse: int, gamma: Array, e_gamma: int
 ) -> tuple[Array, int, Array, Array]:
     """(dx, its exponent, dgamma at exponent e - 5, dbeta at exponent e)."""
-    dy, xhat, n = wide(dy), wide(xhat), len(dy)
-    dbeta, dgamma = dy.sum(0), (dy * xhat).sum(0)
-    centred = (dy << 8) - div(dbeta << 8, n) - round_nearest(xhat * div(dgamma << 8, n), 10)
-    scale = wide(gamma) * inverse
-    q = max(0, bit_length(max_abs(scale)) - 15)
-    dx, e_dx = requantise(centred * round_nearest(scale, q), e - 8 + e_gamma + e_inverse + q)
+    dbeta, dgamma = wide(dy).sum(0), (wide(dy) * xhat).sum(0)
+    factor = wide(gamma) * inverse
+    q = shift_for(max_abs(factor), 15)
+    mean, slope = div(dbeta << 8, len(dy)), div(dgamma << 8, len(dy))
+    acc = batch_norm_dgrad(dy, xhat, slope, mean) * round_nearest(factor, q)
+    dx, e_dx = requantise(acc, e - 8 + e_gamma + e_inverse + q)
     return dx, e_dx, dgamma, dbeta
 
 

@@ -14,6 +14,7 @@ from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function
 from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.numerics import Array
 from nitic.ops.elementwise import BiasOp
+from nitic.ops.norm import BatchNormScaleOp
 
 MASTER_BITS, HEAD_ROOM, WEIGHT_BITS = 15, 2, 7
 INT32_LIMIT = 2**31 - 1
@@ -77,7 +78,8 @@ def leading_exponent(w: Array, least: int | None = None) -> int:
 
 
 def leading_exponents(module: ModuleOp, parameters: Mapping[str, Array]) -> dict[str, int]:
-    """L of every parameter of @predict in floats; that of a bias is at least that of its layer's weight."""
+    """L of every parameter of @predict in floats; that of a bias is at least that of its layer's
+    weight, and that of a batch norm's gamma and beta at least 0."""
     func = function(module, "predict")
     names: dict[SSAValue, str] = {arg: label.name for label, arg in arguments(func) if label.role == "weight"}
     least = {
@@ -85,6 +87,8 @@ def leading_exponents(module: ModuleOp, parameters: Mapping[str, Array]) -> dict
         for op in func.body.block.ops
         if isinstance(op, BiasOp) and op.b in names and (weight := _weight_before(op, names)) is not None
     }
+    scales = [op for op in func.body.block.ops if isinstance(op, BatchNormScaleOp)]
+    least |= {names[value]: 0 for op in scales for value in (op.gamma, op.beta) if value in names}
     return {name: leading_exponent(value, least.get(name)) for name, value in parameters.items()}
 
 
@@ -128,6 +132,8 @@ def _initial_value(
         case "exponent":
             owner = name.removesuffix(".exponent")
             return np.asarray(parameter_exponent(roles[owner], leading[owner]))
+        case "statistic" if name in parameters:
+            return mantissas(parameters[name], numerics.RUNNING_EXPONENT, numerics.RUNNING_LIMIT)
         case "statistic" if name.endswith(".top"):
             return np.asarray(numerics.NEVER)
         case _:

@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from models.lenet import lenet
 from models.mlp import mlp
+from models.resnet8 import resnet8
 from nitic import numerics, state
 from nitic.frontend.demo import digits_cnn
 from nitic.frontend.onnx import ImportedModel, import_onnx
@@ -21,7 +22,7 @@ from nitic.numerics import Array
 from nitic.pipeline import run_passes, training_passes
 from nitic.recipe import RECIPES
 
-WRITERS = {"mlp": mlp, "lenet": lenet, "digits_cnn": digits_cnn}
+WRITERS = {"mlp": mlp, "lenet": lenet, "digits_cnn": digits_cnn, "resnet8": resnet8}
 HYPERS = {"rate_m": 1, "rate_k": 6, "momentum": 230, "decay": 80, "gb": 4, "seed": 1}
 
 
@@ -52,7 +53,7 @@ def samples(shape: tuple[int, ...], count: int, seed: int = 0) -> tuple[Array, A
     rows = np.random.default_rng(seed).integers(0, len(y), count)
     x = x[rows]
     if len(shape) == 3 and (size := shape[0]) > 8:
-        x = x.repeat(size // 8, 1).repeat(size // 8, 2)
+        x = x.repeat(size // 8, 1).repeat(size // 8, 2).repeat(shape[2], 3)
         frame = (size - x.shape[1]) // 2
         x = np.pad(x, ((0, 0), (frame, frame), (frame, frame), (0, 0)))
     return x.reshape(count, *shape), y[rows]

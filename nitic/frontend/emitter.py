@@ -110,8 +110,11 @@ class Emitter:
 
     # Parameters
 
-    def parameter(self, constant: Constant, kind: str) -> SSAValue:
-        """The argument of @predict for a parameter in nitic's layout; `kind` is its name within its module."""
+    def parameter(self, constant: Constant, kind: str, role: str = "weight") -> SSAValue:
+        """The argument of @predict for a parameter in nitic's layout; `kind` is its name within its module.
+
+        A running statistic of a batch norm has the role `statistic`: it is part of the state, but not trained.
+        """
         layout = constant.layout or Layout(constant.name)
         if known := self._arguments.get(layout.source):
             return _same_layout(known, constant, layout.source)
@@ -119,7 +122,7 @@ class Emitter:
         if not np.isfinite(array).all():
             raise NodeError(f"parameter {layout.source!r} holds NaN or infinity")
         name = self._unique_name(layout.source, kind)
-        argument = add_argument(self.func, Label(name, "weight"), tensor(array.shape, f32))
+        argument = add_argument(self.func, Label(name, role), tensor(array.shape, f32))
         self._arguments[layout.source] = constant, argument
         self.parameters[name], self.layouts[name] = array, layout
         return argument

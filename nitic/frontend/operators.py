@@ -16,8 +16,9 @@ from nitic.frontend.values import NHWC, Activation, Constant, NodeError, Scaled,
 from nitic.frontend.windows import PoolWindow, conv_window, pool_window
 from nitic.ir.types import Shape
 from nitic.ops.conv import ConvOp
-from nitic.ops.elementwise import BiasOp, DropoutOp, ReluOp
+from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, ReluOp
 from nitic.ops.gemm import GemmOp
+from nitic.ops.norm import BatchNormInverseOp, BatchNormRecallOp, BatchNormScaleOp, NormaliseOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
 
 Inputs = Sequence[Value | None]
@@ -124,9 +125,21 @@ def add(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     del node
     values = [value for value in inputs if isinstance(value, Activation)]
     constants = [value for value in inputs if isinstance(value, Constant)]
+    if len(values) == 2:
+        return residual(emitter, values[0], values[1])
     if len(values) != 1 or len(constants) != 1:
-        raise NodeError("the sum of two activations (a residual connection) is not supported yet")
+        raise NodeError("a sum is of two activations, or of an activation and a constant bias")
     return bias(emitter, values[0], constants[0], channel_axis(constants[0].shape, values[0].shape))
+
+
+def residual(emitter: Emitter, a: Activation, b: Activation) -> Activation:
+    if a.shape != b.shape:
+        raise NodeError(f"the sum of {list(a.shape)} and {list(b.shape)} would broadcast, which is not supported")
+    if (a.perm, a.shape, a.physical) == (b.perm, b.shape, b.physical):
+        return a.with_value(emitter.emit(AddOp.of(a.value, b.value)))
+    if len(a.shape) == 4:
+        return Activation.nhwc(emitter.emit(AddOp.of(emitter.nhwc(a), emitter.nhwc(b))))
+    return Activation.of(emitter.emit(AddOp.of(emitter.in_onnx_order(a), emitter.in_onnx_order(b))))
 
 
 def channel_axis(b: Shape, x: Shape) -> int:
@@ -138,6 +151,24 @@ def channel_axis(b: Shape, x: Shape) -> int:
     if first < 0 or len(axes) != 1:
         raise NodeError(f"a constant of the shape {list(b)} is not a bias of an activation of {list(x)}")
     return axes[0]
+
+
+def batch_norm(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    """Inference and training form are one: insert-loss makes a training step take the statistics of its batch."""
+    x = activation(inputs)
+    gamma, beta, mean, variance = (required(inputs, i) for i in range(1, 5))
+    nhwc = emitter.nhwc(x) if len(x.shape) == 4 else emitter.in_onnx_order(x)
+    statistics = ((mean, "running_mean"), (variance, "running_var"))
+    running = [emitter.parameter(value, kind, "statistic") for value, kind in statistics]
+    recall = BatchNormRecallOp.of(*running, nhwc, momentum=as_written(node.get("momentum", 0.9)))
+    emitter.emit(recall)
+    inverse = emitter.emit(
+        BatchNormInverseOp.of(recall.recalled_variance, epsilon=as_written(node.get("epsilon", 1e-5)))
+    )
+    xhat = emitter.emit(NormaliseOp.of(nhwc, recall.recalled_mean, inverse))
+    scale = emitter.parameter(gamma, "weight"), emitter.parameter(beta, "bias")
+    y = emitter.emit(BatchNormScaleOp.of(xhat, *scale))
+    return Activation.nhwc(y) if len(x.shape) == 4 else Activation.of(y)
 
 
 # Point-wise operators and pools
@@ -155,9 +186,12 @@ def dropout(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     p = float(ratio.array.reshape(())) if ratio else node.get("ratio", 0.5)
     if p == 0:
         return x
-    # 0.1 as float32 is not the 0.1 that the user wrote
-    p = float(np.format_float_positional(np.float32(p)))
-    return x.with_value(emitter.emit(DropoutOp.of(x.value, p=p)))
+    return x.with_value(emitter.emit(DropoutOp.of(x.value, p=as_written(p))))
+
+
+def as_written(value: float) -> float:
+    """0.1 as float32 is not the 0.1 that the user wrote."""
+    return float(np.format_float_positional(np.float32(value)))
 
 
 def max_pool(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
@@ -292,6 +326,7 @@ def axes_of(node: Node, inputs: Inputs, rank: int) -> tuple[int, ...]:
 HANDLERS: dict[str, Handler] = {
     "Add": add,
     "AveragePool": average_pool,
+    "BatchNormalization": batch_norm,
     "Cast": cast,
     "CastLike": cast,
     "Conv": conv,

@@ -52,6 +52,20 @@ class NetworkWriter:
     def relu(self) -> None:
         self._append("Relu", f"relu{len(self.nodes)}", self.shape)
 
+    def batch_norm(self, name: str) -> None:
+        """In training form, as the exporters write it: the running statistics start at mean 0, variance 1."""
+        values = {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1}
+        arrays = {f"{name}.{key}": np.full(self.shape[0], value, np.float32) for key, value in values.items()}
+        self.initializers += [numpy_helper.from_array(value, key) for key, value in arrays.items()]
+        self._append("BatchNormalization", name, self.shape, list(arrays))
+
+    def add(self, name: str, other: str) -> None:
+        """The sum with an earlier value of the same shape."""
+        self._append("Add", name, self.shape, [other])
+
+    def global_average_pool(self) -> None:
+        self._append("GlobalAveragePool", f"pool{len(self.nodes)}", (self.shape[0], 1, 1))
+
     def max_pool(self, size: int = 2) -> None:
         channels, height, width = self.shape
         shape = (channels, height // size, width // size)

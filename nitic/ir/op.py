@@ -5,7 +5,7 @@ Generic machinery (passes, interpreter, verifier) never names an operator: it as
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 from xdsl.dialects.builtin import (
@@ -43,18 +43,24 @@ class Exponents(Protocol, Generic[E]):
     def shift(self, value: SSAValue) -> E: ...
     def const(self, value: int) -> E: ...
     def add(self, a: E, b: E) -> E: ...
+    def inverse_root(self, a: E) -> E: ...
 
 
 class Gradients(Protocol):
     """Where an operator's gradient rule finds the errors of its results and leaves those of its operands."""
 
     def of(self, value: SSAValue) -> SSAValue: ...
+    def emit(self, op: "NnOp") -> OpResult: ...
     def add(self, value: SSAValue, gradient: "NnOp") -> None: ...
     def pass_on(self, value: SSAValue, error: SSAValue) -> None: ...
 
 
-Emit = Callable[["NnOp"], OpResult]
-"""Inserts an operator and gives its first result."""
+class Emit(Protocol):
+    """Inserts an operator and gives its first result. `static`: the function is inference, which looks at no range."""
+
+    static: bool
+
+    def __call__(self, op: "NnOp", /) -> OpResult: ...
 
 
 class NoGradient(Exception):
@@ -67,6 +73,10 @@ class NnOp(IRDLOperation, ABC):
     traits = traits_def(Pure())
     ACCUMULATORS: ClassVar[Sequence[int]] = ()
     """The operands that may be int32 accumulators which no rounding has touched; the others are int8 mantissas."""
+    MANTISSAS16: ClassVar[Sequence[int]] = ()
+    """The operands that are int16 mantissas of 15 bits."""
+    TAKES_INT64: ClassVar[bool] = False
+    """Whether its accumulators may be int64."""
     UPDATES: ClassVar[Sequence[tuple[int, int]]] = ()
     """Pairs (result, operand) that share one buffer: the operator writes in place."""
 

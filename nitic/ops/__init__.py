@@ -3,7 +3,7 @@
 from xdsl.ir import Dialect
 
 from nitic.ir.types import ExponentType, RangeType
-from nitic.ops import bfp, conv, elementwise, fused, gemm, loss, pack, pool, reshape, update
+from nitic.ops import bfp, conv, elementwise, fused, gemm, loss, norm, pack, pool, reshape, update
 
 NN = [
     conv.ConvOp,
@@ -14,6 +14,7 @@ NN = [
     gemm.GemmWgradOp,
     elementwise.BiasOp,
     elementwise.BiasGradOp,
+    elementwise.AddOp,
     elementwise.ReluOp,
     elementwise.ReluDgradOp,
     elementwise.DropoutOp,
@@ -25,6 +26,16 @@ NN = [
     reshape.ReshapeOp,
     reshape.TransposeOp,
     pack.PackOp,
+    norm.BatchNormStatisticsOp,
+    norm.BatchNormRecallOp,
+    norm.BatchNormRunningOp,
+    norm.BatchNormInverseOp,
+    norm.NormaliseOp,
+    norm.BatchNormScaleOp,
+    norm.ScaleGradOp,
+    norm.ChannelProductOp,
+    norm.ChannelMeanOp,
+    norm.BatchNormDgradOp,
     loss.CrossEntropyOp,
     update.UpdatePlainOp,
     update.UpdateMomentumOp,
@@ -37,6 +48,8 @@ BFP = [
     bfp.RoundShiftOp,
     bfp.ExpAddOp,
     bfp.ExpConstOp,
+    bfp.ExpCommonOp,
+    bfp.ExpInverseRootOp,
     bfp.ExponentOfOp,
     bfp.AlignOp,
     bfp.TopOp,

@@ -18,7 +18,7 @@ from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient
 from nitic.ir.types import element_of, exponent, i8, i16, i32, range_, shape_of, tensor, tensor_type, with_element
 from nitic.numerics import Array
 
-ELEMENTS = {"i8": (i8, numerics.INT8_LIMIT), "i16": (i16, numerics.INT16_LIMIT)}
+ELEMENTS = {"i8": (i8, numerics.INT8_LIMIT), "i16": (i16, numerics.INT16_LIMIT), "i32": (i32, 2**31 - 1)}
 STOCHASTIC = "stochastic"
 
 
@@ -53,6 +53,7 @@ class RangeOp(BfpOp):
     name = "bfp.range"
     x = operand_def()
     r = result_def()
+    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         tensor_type(self.x)
@@ -119,6 +120,37 @@ class ExpConstOp(ScalarOp):
 
 
 @irdl_op_definition
+class ExpInverseRootOp(ScalarOp):
+    """-e / 2 for an even e: the exponent that 1 / sqrt of a value at exponent e has."""
+
+    name = "bfp.exp_inverse_root"
+    x = operand_def(exponent)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return -(operands[0] // 2)
+
+
+@irdl_op_definition
+class ExpCommonOp(ScalarOp):
+    """The exponent at which two tensors add up exactly: the smaller of theirs.
+
+    Above 16 apart the larger one counts, and the other tensor is dropped. With their ranges (in training) an all-zero
+    tensor does not count either.
+    """
+
+    name = "bfp.exp_common"
+    lhs = operand_def(exponent)
+    rhs = operand_def(exponent)
+    ranges = var_operand_def(range_)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        lhs, rhs, *ranges = operands
+        return numerics.common_exponent(lhs, rhs, *ranges)
+
+
+@irdl_op_definition
 class ExponentOfOp(ScalarOp):
     """The exponent of a tensor, whatever it is: track-exponents puts the operators that compute it in this place."""
 
@@ -142,6 +174,7 @@ class RoundShiftOp(BfpOp):
     to = prop_def(StringAttr)
     stream = opt_prop_def(IntegerAttr[I64])
     y = result_def()
+    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if self.round.data not in (*numerics.ROUNDINGS, STOCHASTIC):

@@ -11,9 +11,9 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic import numerics
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
-from nitic.ir.types import i8, shape_of, with_element
+from nitic.ir.types import element_of, exponent, f32, i8, shape_of, with_element
 from nitic.numerics import Array
-from nitic.ops.bfp import AlignOp, ExponentOfOp
+from nitic.ops.bfp import AlignOp, ExpCommonOp, ExponentOfOp, RangeOp
 
 
 @irdl_op_definition
@@ -25,6 +25,7 @@ class BiasOp(NnOp):
     b = operand_def()
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
+    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.b) != shape_of(self.acc)[-1:]:
@@ -80,6 +81,7 @@ class ReluOp(NnOp):
     x = operand_def()
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
+    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         return [like(self.x)]
@@ -111,6 +113,50 @@ class ReluDgradOp(NnOp):
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
+
+
+@irdl_op_definition
+class AddOp(NnOp):
+    """a + b: a residual connection, or the errors that meet at a fork.
+
+    In integers also the exponents of a, of b and of the sum (bfp.exp_common).
+    """
+
+    name = "nn.add"
+    a = operand_def()
+    b = operand_def()
+    scales = var_operand_def(exponent)
+    y = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        if shape_of(self.a) != shape_of(self.b):
+            raise VerifyException(f"a tensor of {shape_of(self.b)} cannot be added to one of {shape_of(self.a)}")
+        if len(self.scales) != (0 if element_of(self.a) == f32 else 3):
+            raise VerifyException("integers are added with three exponents, floats with none")
+        return [accumulator(self.a)]
+
+    def reference(self, *operands: Array) -> Array:
+        a, b, *scales = operands
+        if is_float(a):
+            return a + b
+        ea, eb, e = (int(v) for v in scales)
+        return numerics.add_at(a, ea, b, eb, e)
+
+    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+        a, b = operands
+        exponents = emit(ExponentOfOp.of(a)), emit(ExponentOfOp.of(b))
+        ranges = () if emit.static else (emit(RangeOp.of(a)), emit(RangeOp.of(b)))
+        return AddOp.of(a, b, *exponents, emit(ExpCommonOp.of(*exponents, *ranges)))
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [e.shift(self.scales[2])]
+
+    def accumulator_bound(self) -> int:
+        return (127 << 16) + 127
+
+    def backward(self, grad: Gradients) -> None:
+        for operand in (self.a, self.b):
+            grad.pass_on(operand, grad.of(self.y))
 
 
 @irdl_op_definition

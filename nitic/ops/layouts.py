@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nitic.ir.layout import PACK, VECTOR, Layout, Padded, Panels, PixelPanels, Quads, ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import shape_of
+from nitic.ir.types import element_of, i64, shape_of
 from nitic.ops.conv import ConvDgradOp, ConvolutionOp, ConvOp, ConvWgradOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 
@@ -19,6 +19,8 @@ def operand_layouts(op: NnOp, variant: str, nonnegative: bool) -> Layouts:
     row_major: Layouts = (None,) * len(op.operands)
     if variant != "avx512vnni" or (isinstance(op, ConvolutionOp) and op.window.groups > 1):
         return row_major
+    if element_of(op.results[0]) == i64 and not isinstance(op, GemmWgradOp | ConvWgradOp):
+        return row_major  # a sum beyond int32 that is no weight gradient is rare: the portable kernel does it
     return _vnni_layouts(op, not nonnegative) or row_major
 
 

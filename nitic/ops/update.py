@@ -25,6 +25,7 @@ class UpdateOp(NnOp):
     """What the rules share: operand 0 is the state, written in place, and the one accumulator is its gradient."""
 
     round = prop_def(StringAttr)
+    TAKES_INT64: ClassVar[bool] = True
     ACCUMULATORS: ClassVar[Sequence[int]] = (1,)
     UPDATES: ClassVar[Sequence[tuple[int, int]]] = ((0, 0),)
 

@@ -1,7 +1,7 @@
 """check-range: the proof that no accumulator overflows.
 
-Every int32 accumulator is bounded by 2^30, bias and alignment included: rounding needs that head-room. A longer weight
-gradient becomes int64, which its kernel fills from int32 chunks; anything else that is too long is refused.
+Every int32 accumulator is bounded by 2^30, bias and alignment included: rounding needs that head-room. A longer one
+becomes int64, and with it what bias and relu make of it, up to the rounding; what takes no int64 is refused.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from nitic.ir.function import functions
 from nitic.ir.op import NnOp
 from nitic.ir.types import element_of, i32, i64, with_element
 from nitic.passes.base import NiticPass, error_at
+from nitic.passes.infer_shapes import infer
 from nitic.passes.invariants import no_float
 
 LIMIT = 2**30
@@ -22,7 +23,7 @@ LIMIT = 2**30
 
 @dataclass(frozen=True)
 class CheckRange(NiticPass):
-    """Bounds every accumulator, and widens the weight gradients whose bound is above 2^30."""
+    """Bounds every accumulator, and widens those whose bound is above 2^30."""
 
     name = "check-range"
     requires = (no_float,)
@@ -34,8 +35,10 @@ class CheckRange(NiticPass):
 
 def check_function(func: FuncOp) -> None:
     bounds: dict[SSAValue, int] = {}
-    for op in func.body.block.ops:
-        if not isinstance(op, NnOp) or (bound := _bound(op, bounds)) is None:
+    for op in [op for op in func.body.block.ops if isinstance(op, NnOp)]:
+        infer(op)  # it may stand behind a widened accumulator
+        bound = _bound(op, bounds)
+        if bound is None or element_of(op.result) == i64:
             continue
         if bound <= LIMIT:
             bounds.update(dict.fromkeys(op.results, bound))
@@ -50,7 +53,7 @@ def _bound(op: NnOp, bounds: dict[SSAValue, int]) -> int | None:
 
 
 def widen(op: NnOp, bound: int) -> None:
-    """Makes the accumulator int64. Only updates take one as it is."""
+    """Makes the accumulator int64."""
     result = op.result
     if element_of(result) != i32 or not all(_takes_int64(use.operation) for use in result.uses):
         raise error_at(op, f"its accumulator can reach {bound}, above the proved limit of {LIMIT}")
@@ -58,4 +61,4 @@ def widen(op: NnOp, bound: int) -> None:
 
 
 def _takes_int64(user: object) -> bool:
-    return isinstance(user, NnOp) and (bool(user.UPDATES) or user.name == "bfp.range")
+    return isinstance(user, NnOp) and user.TAKES_INT64

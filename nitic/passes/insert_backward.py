@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import SSAValue
+from xdsl.ir import OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.errors import CompileError
 from nitic.ir.function import Label, arguments, function, results, return_of, set_results
 from nitic.ir.op import NnOp, NoGradient, place
+from nitic.ops.elementwise import AddOp
 from nitic.ops.loss import CrossEntropyOp
 from nitic.passes.base import NiticPass, error_at
 from nitic.passes.invariants import unrounded
@@ -35,7 +36,7 @@ class InsertBackward(NiticPass):
 
 
 class Tape:
-    """The errors known so far. A value has at most one user that sends an error back."""
+    """The errors known so far; where several users of a value send one back, they are added up."""
 
     def __init__(self, func: FuncOp, parameters: set[SSAValue]) -> None:
         self.end = return_of(func)
@@ -62,21 +63,22 @@ class Tape:
     def of(self, value: SSAValue) -> SSAValue:
         return self.errors[value]
 
+    def emit(self, op: NnOp) -> OpResult:
+        """Inserts an operator of the backward pass."""
+        assert self.current is not None
+        place(op, self.current.location)
+        Rewriter.insert_op(op, InsertPoint.before(self.end))
+        return op.result
+
     def add(self, value: SSAValue, gradient: NnOp) -> None:
         """Inserts the operator that computes the error of `value`, unless nobody needs it."""
         if value not in self.needed:
             gradient.erase()
             return
-        assert self.current is not None
-        place(gradient, self.current.location)
-        Rewriter.insert_op(gradient, InsertPoint.before(self.end))
-        self.pass_on(value, gradient.result)
+        self.pass_on(value, self.emit(gradient))
 
     def pass_on(self, value: SSAValue, error: SSAValue) -> None:
         """Makes `error` the error of `value`."""
-        assert self.current is not None
-        if value not in self.needed:
-            return
-        if value in self.errors:
-            raise error_at(self.current, "shares its input with another node; branches are not supported yet")
-        self.errors[value] = error
+        if value in self.needed:
+            known = self.errors.get(value)
+            self.errors[value] = self.emit(AddOp.of(known, error)) if known else error

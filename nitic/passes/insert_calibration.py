@@ -22,7 +22,7 @@ class InsertCalibration(NiticPass):
         func = function(module, "train_step").clone()
         func.properties["sym_name"] = StringAttr("calibrate")
         module.body.block.add_op(func)
-        set_results(func, [(label, value) for label, value in results(func) if label.role == "statistic"])
+        set_results(func, [(label, value) for label, value in results(func) if label.name.endswith(".top")])
         remove_dead_code(func)
         drop_unused_arguments(func)
 

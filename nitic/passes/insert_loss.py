@@ -9,11 +9,12 @@ from xdsl.ir import BlockArgument
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.errors import CompileError
-from nitic.ir.function import Label, add_argument, function, results, return_of, set_results
+from nitic.ir.function import Label, add_argument, arguments, function, results, return_of, set_results
 from nitic.ir.op import place
 from nitic.ir.types import i32, i64, shape_of, tensor
 from nitic.ops.elementwise import DropoutOp
 from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.norm import BatchNormRecallOp, BatchNormRunningOp, BatchNormStatisticsOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import unrounded
 
@@ -35,6 +36,7 @@ class InsertLoss(NiticPass):
             module.body.block.insert_op_before(func, predict)
             add_loss(func)
         draw_masks(function(module, "train_step"))
+        take_statistics(function(module, "train_step"))
         for name in ("eval_step", "predict"):
             remove_dropout(function(module, name))
 
@@ -55,6 +57,24 @@ def draw_masks(func: FuncOp) -> None:
         drawn = DropoutOp.of(op.x, *random_numbers(func), p=op.p.value.data, stream=next(streams))
         place(drawn, op.location)
         Rewriter.replace_op(op, drawn)
+
+
+def take_statistics(func: FuncOp) -> None:
+    """Normalises by the statistics of the batch, and lets the running ones follow."""
+    kept = results(func)
+    labels = {arg: label for label, arg in arguments(func)}
+    for op in [op for op in func.body.block.ops if isinstance(op, BatchNormRecallOp)]:
+        batch = BatchNormStatisticsOp.of(op.x)
+        place(batch, op.location)
+        Rewriter.insert_op(batch, InsertPoint.before(op))
+        for running, new in ((op.mean, batch.mean), (op.variance, batch.variance)):
+            assert isinstance(running, BlockArgument)
+            updated = BatchNormRunningOp.of(running, new, momentum=op.momentum.value.data)
+            place(updated, op.location)
+            Rewriter.insert_op(updated, InsertPoint.before(op))
+            kept.append((labels[running], updated.updated))
+        Rewriter.replace_op(op, [], list(batch.results))
+    set_results(func, kept)
 
 
 def random_numbers(func: FuncOp) -> tuple[BlockArgument, BlockArgument]:

@@ -34,7 +34,7 @@ from nitic.passes.base import NiticPass, option_error
 from nitic.passes.insert_loss import random_numbers
 from nitic.passes.invariants import no_float, unrounded
 
-STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8}
+STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "statistic": i64}
 ROUNDINGS = (*numerics.ROUNDINGS, STOCHASTIC)
 FIRST_STREAM = 1 << 16  # of a stochastic rounding; the streams of dropout come before
 
@@ -72,16 +72,25 @@ class InsertRounding(NiticPass):
         return quantiser.names
 
 
+@dataclass(frozen=True)
+class Format:
+    """What a mantissa is rounded to: how many bits, and the element type that holds them."""
+
+    bits: int
+    to: str
+
+
 class Quantiser:
     """Rebuilds one function in integers: `raw` is what was computed for a float value, `narrow` its int8 mantissa."""
 
     def __init__(self, options: InsertRounding, old: FuncOp, stored: set[str]) -> None:
         self.options, self.old, self.stored = options, old, stored
-        self.training = old.sym_name.data == "train_step"
+        self.static = old.sym_name.data != "train_step"
         self.func = new_function(old.sym_name.data, [(label, _stored_type(label, a)) for label, a in arguments(old)])
         self.func.body.block.add_op(ReturnOp())
         self.raw: dict[SSAValue, SSAValue] = {}
         self.narrow: dict[SSAValue, SSAValue] = {}
+        self.narrow16: dict[SSAValue, SSAValue] = {}
         self.forward = set(_forward(old))
         self.names: set[str] = set()
         self.tops: list[tuple[Label, SSAValue]] = []
@@ -106,7 +115,8 @@ class Quantiser:
                 self.raw[old] = self.emit(InputMapOp.of(new, *maps))
             case "master":
                 add_argument(self.func, Label(f"{label.name}.exponent", "exponent"), exponent)
-                self.narrow[old] = self._requantise(new, self._shift(new), "nearest")
+                weight = Format(self.options.bits, "i8")
+                self.narrow[old] = self._requantise(new, self._shift(new, weight), "nearest", weight)
             case "weight":
                 add_argument(self.func, Label(f"{label.name}.exponent", "exponent"), exponent)
             case _:
@@ -118,38 +128,48 @@ class Quantiser:
     def _operator(self, op: NnOp) -> None:
         self.origin = op.location
         updated = {operand for _, operand in op.UPDATES}
+        raw = {*op.ACCUMULATORS, *updated}
         operands = [
-            self.raw[value] if i in op.ACCUMULATORS or i in updated else self.mantissa(value)
+            self.raw[value] if i in raw else self.mantissa16(value) if i in op.MANTISSAS16 else self.mantissa(value)
             for i, value in enumerate(op.operands)
         ]
-        integer = op.to_integer(operands, self.emit)
+        integer = op.to_integer(operands, self)
         self.emit(integer)
         self.raw.update(zip(op.results, integer.results, strict=True))
 
     def mantissa(self, value: SSAValue) -> SSAValue:
         """A value as an int8 operand: requantised once, if it is an accumulator."""
         if value not in self.narrow:
-            raw = self.raw[value]
-            accumulates = element_of(value) == f32 and element_of(raw) in (i32, i64)
-            self.narrow[value] = self._round(value, raw) if accumulates else raw
+            self.narrow[value] = self._as_mantissa(value, Format(self.options.bits, "i8"))
         return self.narrow[value]
 
-    def _round(self, value: SSAValue, raw: SSAValue) -> SSAValue:
+    def mantissa16(self, value: SSAValue) -> SSAValue:
+        """The same as an int16 operand of 15 bits; what is int8 already stays so."""
+        if value not in self.narrow16:
+            self.narrow16[value] = self._as_mantissa(value, Format(15, "i16"))
+        return self.narrow16[value]
+
+    def _as_mantissa(self, value: SSAValue, format_: Format) -> SSAValue:
+        raw = self.raw[value]
+        accumulates = element_of(value) == f32 and element_of(raw) in (i32, i64)
+        return self._round(value, raw, format_) if accumulates else raw
+
+    def _round(self, value: SSAValue, raw: SSAValue, format_: Format) -> SSAValue:
         """Requantises an accumulator; the operators belong to the node that computed it, not to the one that asks."""
         asking, self.origin = self.origin, raw.op.location if isinstance(raw, OpResult) else self.origin
-        rounded = self._round_here(value, raw)
+        rounded = self._round_here(value, raw, format_)
         self.origin = asking
         return rounded
 
-    def _round_here(self, value: SSAValue, raw: SSAValue) -> SSAValue:
+    def _round_here(self, value: SSAValue, raw: SSAValue, format_: Format) -> SSAValue:
         if value not in self.forward:
-            return self._requantise(raw, self._shift(raw), self.options.errors)
+            return self._requantise(raw, self._shift(raw, format_), self.options.errors, format_)
         name = f"{self._activation_name(value)}.top"
-        if self.training:
-            return self._requantise(raw, self._shift(raw, name), self.options.activations)
+        if not self.static:
+            return self._requantise(raw, self._shift(raw, format_, name), self.options.activations, format_)
         top = self._statistic(name, ())
-        shift = self.emit(StaticShiftOp.of(top, self.emit(ExponentOfOp.of(raw)), bits=self.options.bits))
-        return self._requantise(raw, shift, "nearest")
+        shift = self.emit(StaticShiftOp.of(top, self.emit(ExponentOfOp.of(raw)), bits=format_.bits))
+        return self._requantise(raw, shift, "nearest", format_)
 
     def _activation_name(self, value: SSAValue) -> str:
         """The ONNX node that an activation comes from; it is the same in every function."""
@@ -160,19 +180,23 @@ class Quantiser:
         self.names.add(name)
         return name
 
-    def _shift(self, acc: SSAValue, top: str = "") -> SSAValue:
+    def _shift(self, acc: SSAValue, format_: Format, top: str = "") -> SSAValue:
         """The shift by the range of the tensor; where inference needs it, the statistic of that range too."""
         r = self.emit(RangeOp.of(acc))
         if top.removesuffix(".top") in self.stored:
             new = TopOp.of(self._statistic(top, ()), r, self.emit(ExponentOfOp.of(acc)))
             self.tops.append((Label(top, "statistic"), self.emit(new)))
-        return self.emit(ShiftOp.of(r, bits=self.options.bits))
+        return self.emit(ShiftOp.of(r, bits=format_.bits))
 
-    def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str) -> SSAValue:
+    def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str, format_: Format) -> SSAValue:
         if rounding != STOCHASTIC:
-            return self.emit(RoundShiftOp.of(acc, shift, round=rounding, to="i8"))
+            return self.emit(RoundShiftOp.of(acc, shift, round=rounding, to=format_.to))
         random = random_numbers(self.func)
-        return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=next(self.streams), to="i8"))
+        stream = next(self.streams)
+        return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=stream, to=format_.to))
+
+    def __call__(self, op: NnOp, /) -> OpResult:
+        return self.emit(op)
 
     def emit(self, op: NnOp) -> OpResult:
         place(op, self.origin)

@@ -4,7 +4,7 @@ Each operator's exponent rule is applied from the asking operator back to the pa
 made.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -14,7 +14,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from nitic.interpret import exponent_argument
 from nitic.ir.function import functions
 from nitic.ir.op import NnOp, place
-from nitic.ops.bfp import ExpAddOp, ExpConstOp, ExponentOfOp
+from nitic.ops.bfp import ExpAddOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked, no_float
 
@@ -71,6 +71,7 @@ class ExponentsBehind:
 
     op: NnOp
     tracker: ExponentTracker
+    made: list[NnOp] = field(default_factory=list[NnOp])
 
     def of(self, value: SSAValue) -> SSAValue:
         return self.tracker.of(value)
@@ -82,7 +83,13 @@ class ExponentsBehind:
         return self.tracker.const(value)
 
     def add(self, a: SSAValue, b: SSAValue) -> SSAValue:
-        total = ExpAddOp.of(a, b)
-        place(total, self.op.location)
-        Rewriter.insert_op(total, InsertPoint.after(self.op))
-        return total.e
+        return self._insert(ExpAddOp.of(a, b))
+
+    def inverse_root(self, a: SSAValue) -> SSAValue:
+        return self._insert(ExpInverseRootOp.of(a))
+
+    def _insert(self, op: NnOp) -> SSAValue:
+        place(op, self.op.location)
+        Rewriter.insert_op(op, InsertPoint.after(self.made[-1] if self.made else self.op))
+        self.made.append(op)
+        return op.result

@@ -7,12 +7,10 @@ import onnx
 import pytest
 from frontend.support import FIXTURES, Array, log_softmax, logits, onnxruntime_output, random
 
-from nitic.errors import CompileError
 from nitic.frontend.onnx import import_onnx
 from nitic.ops.elementwise import DropoutOp
 
-UNSUPPORTED = {"batchnorm-legacy-train", "batchnorm-dynamo-train", "residual-dynamo-eval", "residual-legacy-eval"}
-SUPPORTED = [path for path in sorted(FIXTURES.glob("*.onnx")) if path.stem not in UNSUPPORTED]
+EXPORTS = sorted(FIXTURES.glob("*.onnx"))
 
 
 def recorded(path: Path) -> Path:
@@ -29,13 +27,13 @@ def network_output(path: Path, x: Array) -> Array:
     return np.exp(result) if last == "Softmax" else result
 
 
-@pytest.mark.parametrize("path", [path for path in SUPPORTED if recorded(path).exists()], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in EXPORTS if recorded(path).exists()], ids=lambda path: path.stem)
 def test_output_equals_torch(path: Path) -> None:
     data = np.load(recorded(path))
     np.testing.assert_allclose(network_output(path, data["input"]), data["output"], atol=1e-4)
 
 
-@pytest.mark.parametrize("path", [path for path in SUPPORTED if "train" not in path.stem], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in EXPORTS if "train" not in path.stem], ids=lambda path: path.stem)
 def test_output_equals_onnxruntime(path: Path) -> None:
     shape = [dim.dim_value or 2 for dim in onnx.load(path).graph.input[0].type.tensor_type.shape.dim]
     x = random(*shape)
@@ -47,19 +45,13 @@ def test_output_equals_onnxruntime(path: Path) -> None:
         np.testing.assert_allclose(network_output(path, x), onnxruntime_output(path, x), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", sorted(UNSUPPORTED))
-def test_unsupported_networks_are_refused(name: str) -> None:
-    with pytest.raises(CompileError, match="not supported"):
-        import_onnx(FIXTURES / f"{name}.onnx")
-
-
-@pytest.mark.parametrize("path", SUPPORTED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.stem)
 def test_no_transpose_is_left(path: Path) -> None:
     ops = {op.name for op in import_onnx(path).module.walk()}
     assert "nn.transpose" not in ops
 
 
-@pytest.mark.parametrize("path", SUPPORTED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.stem)
 def test_layouts_lead_back_to_the_initializers(path: Path) -> None:
     initializers = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(path).graph.initializer}
     model = import_onnx(path)

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 
 from nitic.ir.op import NnOp
-from nitic.numerics import NEVER
+from nitic.numerics import NEVER, max_abs
 from nitic.ops.bfp import (
     AlignOp,
     ExpAddOp,
+    ExpCommonOp,
     ExpConstOp,
     RangeOp,
     RoundShiftOp,
@@ -18,7 +19,7 @@ from nitic.ops.bfp import (
     StaticShiftOp,
     TopOp,
 )
-from nitic.ops.elementwise import BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
 
@@ -98,6 +99,37 @@ def test_bias_and_relu_alone(variant: str, rows: int, channels: int, of: Data, e
 
     operands = (of.i32(rows, channels, limit=2**29), of.i8(channels), scalar(exponent), scalar(2))
     check(build, operands, variant, threads, {2: "exponent", 3: "exponent"}, keep=((1, 0),))
+
+
+@variants
+@EXAMPLES
+@given(
+    shape=shapes,
+    of=data,
+    exponents=st.tuples(st.integers(-30, 5), st.integers(-30, 5)),
+    zero=st.sampled_from((None, 0, 1)),
+    static=st.booleans(),
+    threads=threads,
+)
+def test_add(
+    variant: str,
+    shape: tuple[int, ...],
+    of: Data,
+    exponents: tuple[int, int],
+    zero: int | None,
+    static: bool,
+    threads: int,
+) -> None:
+    def build(a: SSAValue, b: SSAValue, ea: SSAValue, eb: SSAValue, *ranges: SSAValue) -> list[NnOp]:
+        common = ExpCommonOp.of(ea, eb, *ranges)
+        return [common, AddOp.of(a, b, ea, eb, common.e)]
+
+    pair = [of.i8(*shape), of.other(1).i8(*shape)]
+    if zero is not None:
+        pair[zero] = np.zeros_like(pair[zero])
+    ranges = () if static else tuple(scalar(max_abs(x), np.int64) for x in pair)
+    kinds = {2: "exponent", 3: "exponent", 4: "range", 5: "range"}
+    check(build, (*pair, *map(scalar, exponents), *ranges), variant, threads, kinds)
 
 
 @variants

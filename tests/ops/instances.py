@@ -7,7 +7,7 @@ import numpy as np
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, is_tensor, range_, shape_of, u8
 from nitic.numerics import Array
-from nitic.ops import bfp, conv, elementwise, gemm, loss, pack, pool, reshape, update
+from nitic.ops import bfp, conv, elementwise, gemm, loss, norm, pack, pool, reshape, update
 from tests.support import make
 
 CONV: dict[str, Property] = {"strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 2], "groups": 2}
@@ -34,6 +34,7 @@ def _contractions(t: type[np.generic]) -> list[Spec]:
 def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
     return [
         (elementwise.BiasOp, ((acc, (2, 3)), (acc, (3,))), {}),
+        (elementwise.AddOp, ((t, (2, 3)), (t, (2, 3)), *(("exponent",) * 3 if t is I8 else ())), {}),
         (elementwise.BiasGradOp, ((t, (2, 2, 3)),), {}),
         (elementwise.ReluOp, ((acc, (2, 3)),), {}),
         (elementwise.ReluDgradOp, ((t, (2, 3)), (t, (2, 3))), {}),
@@ -46,6 +47,24 @@ def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
         (pool.AveragePoolDgradOp, ((t, (2, 4, 2, 3)),), {**OVERLAPPING, "size": [4, 4]}),
         (reshape.ReshapeOp, ((t, (2, 6)),), {"shape": [3, 4]}),
         (reshape.TransposeOp, ((t, (2, 3, 4)),), {"perm": [2, 0, 1]}),
+    ]
+
+
+def _norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic], wide: type[np.generic]) -> list[Spec]:
+    """x is an int16 mantissa, t an int8 one, acc a value per channel in int32, wide one in int64; or all are floats."""
+    e: tuple[str, ...] = () if t is F else ("exponent",)
+    recalled = (x, (2, 3)) if t is F else "exponent"
+    return [
+        (norm.BatchNormStatisticsOp, ((x, (2, 2, 3)),), {}),
+        (norm.BatchNormRecallOp, ((wide, (3,)), (wide, (3,)), recalled), {"momentum": 0.9}),
+        (norm.BatchNormRunningOp, ((wide, (3,)), (acc, (3,)), *e), {"momentum": 0.9}),
+        (norm.BatchNormInverseOp, ((wide, (3,)), *e), {"epsilon": 1e-5}),
+        (norm.NormaliseOp, ((x, (2, 3)), (acc, (3,)), (acc, (3,)), *e * 2), {}),
+        (norm.BatchNormScaleOp, ((t, (2, 3)), (t, (3,)), (acc, (3,))), {}),
+        (norm.ScaleGradOp, ((t, (2, 2, 3)), (t, (2, 2, 3))), {}),
+        (norm.ChannelProductOp, ((acc, (3,)), (t, (3,))), {}),
+        (norm.ChannelMeanOp, ((acc, (3,)),), {"count": 4}),
+        (norm.BatchNormDgradOp, ((t, (2, 3)), (t, (2, 3)), (acc, (3,)), (wide, (3,)), (wide, (3,))), {}),
     ]
 
 
@@ -66,12 +85,14 @@ def _updates(master: type[np.generic], w: type[np.generic], dw: type[np.generic]
 FLOAT: list[Spec] = [
     *_contractions(F),
     *_others(F, F),
+    *_norms(F, F, F, F),
     (loss.CrossEntropyOp, ((F, (4, 3)), (I32, (4,))), {}),
     *_updates(F, F, F),
 ]
 INTEGER: list[Spec] = [
     *_contractions(I8),
     *_others(I8, I32),
+    *_norms(I16, I8, I32, I64),
     (elementwise.InputMapOp, ((U8, (2, 4, 4, 3)), (I32, (3,)), (I32, (3,))), {}),
     (pack.PackOp, ((I8, (2, 3)),), {"layout": "padded(0, 0, 0, 0, 1, 1, True)"}),
     (loss.CrossEntropyOp, ((I8, (4, 3)), (I32, (4,)), "exponent"), {}),
@@ -87,6 +108,9 @@ INTEGER: list[Spec] = [
     ),
     (bfp.ExpAddOp, ("exponent", "exponent"), {}),
     (bfp.ExpConstOp, (), {"value": -15}),
+    (bfp.ExpCommonOp, ("exponent", "exponent"), {}),
+    (bfp.ExpInverseRootOp, ("exponent",), {}),
+    (bfp.ExpCommonOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExponentOfOp, ((I8, (2, 3)),), {}),
     (bfp.AlignOp, ((I8, (2, 3)), "exponent", "exponent"), {}),
     (bfp.TopOp, ((I32, ()), "range", "exponent"), {}),

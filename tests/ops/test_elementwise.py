@@ -102,6 +102,9 @@ class Numbers:
     def add(self, a: int, b: int) -> int:
         return a + b
 
+    def inverse_root(self, a: int) -> int:
+        return -(a // 2)
+
 
 def test_samples_are_mapped_by_channel() -> None:
     x = np.array([[0, 255], [128, 1]], np.uint8).reshape(1, 2, 1, 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Block, OpResult, Region, SSAValue
 
 import nitic.ops
 from nitic.ir.op import NnOp, NoGradient, location
@@ -36,6 +36,9 @@ class Recorder:
 
     def of(self, value: SSAValue) -> SSAValue:
         return value  # its error has its type
+
+    def emit(self, op: NnOp) -> OpResult:
+        return op.result
 
     def add(self, value: SSAValue, gradient: NnOp) -> None:
         self.given[value] = gradient.result

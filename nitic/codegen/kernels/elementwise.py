@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import prod
 
+import numpy as np
 from xdsl.ir import SSAValue
 
 from nitic import numerics
@@ -13,10 +14,10 @@ from nitic.codegen.group import Emission, Evaluate, Point, Prepare
 from nitic.codegen.tir import Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of, shape_of
+from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.numerics import INT8_LIMIT
 from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
-from nitic.ops.elementwise import BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 
 Evaluators = Mapping[SSAValue, Evaluate]
 BLOCK = 4096  # elements of a unit of work
@@ -39,7 +40,10 @@ def pointwise(emission: Emission, _: NnOp) -> int:
 
 
 def _needs_channel(op: NnOp) -> bool:
-    return isinstance(op, BiasOp) or (isinstance(op, InputMapOp) and shape_of(op.multiplier) != (1,))
+    """Whether an operand has a value per channel of another operand."""
+    shapes = [shape_of(operand) for operand in op.operands if is_tensor(operand)]
+    largest = max(shapes, key=prod)
+    return any(shape == largest[-1:] != largest for shape in shapes)
 
 
 def _domain(emission: Emission) -> tuple[int, ...]:
@@ -85,14 +89,32 @@ def bias(emission: Emission, op: NnOp) -> Evaluators:
 
     def evaluate(point: Point) -> Expr:
         assert point.channel is not None
-        return emission.value(op.acc, point) + emission.value(op.b, point.channel)
+        acc = emission.value(op.acc, point)
+        return acc + tir.cast(emission.value(op.b, point.channel), dtype_of(op.acc).__name__)
+
+    return {op.y: evaluate}
+
+
+def add(emission: Emission, op: NnOp) -> Evaluators:
+    """An operand whose exponent is below that of the sum is dropped: its factor is 0."""
+    assert isinstance(op, AddOp)
+    *each, common = (emission.scalar(value) for value in op.scales)
+    factors = []
+    for e in each:
+        distance = tir.let(e - common)
+        kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
+        factors.append(tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), emission.lanes)))
+
+    def evaluate(point: Point) -> Expr:
+        a, b = (tir.cast(emission.value(x, point), "int32") for x in (op.a, op.b))
+        return a * factors[0] + b * factors[1]
 
     return {op.y: evaluate}
 
 
 def relu(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ReluOp)
-    zero = tir.constant(0, "int32", emission.lanes)
+    zero = tir.constant(0, "int64" if dtype_of(op.x) is np.int64 else "int32", emission.lanes)
     return {op.y: lambda point: tir.maximum(emission.value(op.x, point), zero)}
 
 
@@ -114,11 +136,13 @@ def dropout(emission: Emission, op: NnOp) -> Evaluators:
     stream, p = op.stream.value.data, op.p.value.data
     seed, step = (emission.scalar(value) for value in op.random)
     threshold = tir.constant(numerics.dropout_threshold(p), "uint32")
-    multiplier = tir.constant(numerics.dropout_multiplier(p))
+    dtype = dtype_of(op.y).__name__
+    multiplier = tir.constant(numerics.dropout_multiplier(p), dtype)
 
     def evaluate(point: Point) -> Expr:
         word = integer.philox(point.index, stream, step, seed)[0]
-        return tir.select(word >= threshold, emission.value(op.x, point) * multiplier, tir.constant(0))
+        kept = tir.cast(emission.value(op.x, point), dtype) * multiplier
+        return tir.select(word >= threshold, kept, tir.constant(0, dtype))
 
     return {op.y: evaluate}
 
@@ -143,6 +167,7 @@ POINTWISE: dict[str, Prepare] = {
     "bfp.round_shift": round_shift,
     "bfp.align": align,
     "nn.bias": bias,
+    "nn.add": add,
     "nn.relu": relu,
     "nn.relu_dgrad": relu_dgrad,
     "nn.dropout": dropout,

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from xdsl.ir import SSAValue
+
 from nitic import numerics
 from nitic.codegen import tir
 from nitic.codegen.group import Emission, Emit, Point
 from nitic.codegen.kernels.portable import Geometry, each_window
 from nitic.codegen.tir import Expr
 from nitic.ir.op import NnOp
-from nitic.ir.types import shape_of
+from nitic.ir.types import dtype_of, shape_of
 from nitic.ops.conv import Window
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp, PoolDgradOp, PoolOp
 
@@ -70,7 +72,7 @@ def avg_pool(emission: Emission, op: NnOp) -> int:
                 total.store(k, total.load(k) + tir.cast(x.load(pixel + k), "int32"))
         with tir.loop(0, c) as k:
             point = Point((unit * ow + column) * c + k, emission.channel(k))
-            emission.finish(op.y, total.load(k) * _multiplier(op.count()), point)
+            emission.finish(op.y, _scaled(total.load(k), op.count(), op.y), point)
     return n * oh
 
 
@@ -79,8 +81,10 @@ def _pixel(g: Geometry, unit: Expr, row: Expr, column: Expr, i: Expr, j: Expr) -
     return ((unit // g.out[1]) * g.x[1] + g.input(0, row, i)) * g.x[2] + g.input(1, column, j)
 
 
-def _multiplier(count: int) -> int:
-    return numerics.average_multiplier(count)[0]
+def _scaled(total: Expr, count: int, result: SSAValue) -> Expr:
+    """A sum of int8 fits an int32; times the multiplier it may be too large."""
+    dtype = dtype_of(result).__name__
+    return tir.cast(total, dtype) * tir.constant(numerics.average_multiplier(count)[0], dtype)
 
 
 def max_pool_dgrad(emission: Emission, op: NnOp) -> int:
@@ -91,17 +95,23 @@ def max_pool_dgrad(emission: Emission, op: NnOp) -> int:
         won = index.load(at) == tir.cast(i * kw + j, "int8")
         return tir.select(won, tir.cast(dy.load(at), "int32"), tir.constant(0))
 
-    return _gather(emission, op, error, 1)
+    return _gather(emission, op, error, lambda total: total)
 
 
 def avg_pool_dgrad(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, AveragePoolDgradOp)
     dy = emission.buffer(op.dy)
-    return _gather(emission, op, lambda at, _i, _j: tir.cast(dy.load(at), "int32"), _multiplier(op.count()))
+
+    def error(at: Expr, _i: Expr, _j: Expr) -> Expr:
+        return tir.cast(dy.load(at), "int32")
+
+    return _gather(emission, op, error, lambda total: _scaled(total, op.count(), op.dx))
 
 
-def _gather(emission: Emission, op: PoolDgradOp, error: Callable[[Expr, Expr, Expr], Expr], factor: int) -> int:
-    """For each input pixel: a factor times the sum over the windows that see it of error(index in dy, place in it)."""
+def _gather(
+    emission: Emission, op: PoolDgradOp, error: Callable[[Expr, Expr, Expr], Expr], last: Callable[[Expr], Expr]
+) -> int:
+    """For each input pixel: `last` of the sum over the windows that see it of error(index in dy, place in it)."""
     emission.open(op, 1)
     f, g = emission.function, geometry(op)
     n, height, width, c = g.x
@@ -118,7 +128,7 @@ def _gather(emission: Emission, op: PoolDgradOp, error: Callable[[Expr, Expr, Ex
         each_window(g, tir.let(unit % height), column, add)
         with tir.loop(0, c) as k:
             point = Point((unit * width + column) * c + k, emission.channel(k))
-            emission.finish(op.results[0], total.load(k) * factor, point)
+            emission.finish(op.results[0], last(total.load(k)), point)
     return n * height
 
 

@@ -58,13 +58,14 @@ def product(a: Expr, b: Expr) -> Expr:
 def forward(emission: Emission, x: Buffer, w: Buffer, g: Geometry, result: SSAValue) -> int:
     """A unit is a row of output pixels; each accumulator is a dot product along the runs of the window."""
     f, (n, oh, ow, oc) = emission.function, g.out
+    dtype = dtype_of(result).__name__
     with tir.loop(f.begin, f.end) as unit:
         row = tir.let(unit % oh)
         rows = g.taps(0, row)
         with tir.loop(0, ow) as column:
             columns = g.taps(1, column)
             with tir.loop(0, oc) as channel:
-                acc = tir.register("int32", 0)
+                acc = tir.register(dtype, tir.constant(0, dtype))
                 with tir.loop(*rows) as i:
                     y = (unit // oh) * g.x[1] + g.input(0, row, i)
                     _dot_row(g, acc, x, w, (y * g.x[2], i, column, channel), columns)
@@ -88,16 +89,17 @@ def _dot_row(
         a = tir.let((source + g.input(1, column, tap)) * g.x[3] + group * c)
         b = tir.let(((channel * g.w[1] + i) * g.w[2] + tap) * c)
         with tir.loop(0, (end - begin) * c if joined else c) as k:
-            acc.set(acc.value + product(x.load(a + k), w.load(b + k)))
+            acc.set(acc.value + tir.cast(product(x.load(a + k), w.load(b + k)), acc.buffer.dtype))
 
 
 def dgrad(emission: Emission, dy: Buffer, w: Buffer, g: Geometry, result: SSAValue) -> int:
     """A unit is a row of input pixels; the errors of a pixel's channels are sums of rows of the filter."""
     f, (n, height, width, channels), (c, per_group) = emission.function, g.x, g.channels
-    acc = tir.local("int32", c)
+    dtype = dtype_of(result).__name__
+    acc = tir.local(dtype, c)
     with tir.loop(f.begin, f.end) as unit, tir.loop(0, width) as column, tir.loop(0, g.window.groups) as group:
         with tir.loop(0, c) as k:
-            acc.store(k, 0)
+            acc.store(k, tir.constant(0, dtype))
 
         def add(i: Expr, j: Expr, y: Expr, x: Expr) -> None:
             pixel = tir.let((((unit // height) * g.out[1] + y) * g.out[2] + x) * g.out[3] + group * per_group)
@@ -105,7 +107,7 @@ def dgrad(emission: Emission, dy: Buffer, w: Buffer, g: Geometry, result: SSAVal
                 error = tir.let(dy.load(pixel + o))
                 filter_ = tir.let((((group * per_group + o) * g.w[1] + i) * g.w[2] + j) * c)
                 with tir.when(error != 0), tir.loop(0, c) as k:
-                    acc.store(k, acc.load(k) + product(w.load(filter_ + k), error))
+                    acc.store(k, acc.load(k) + tir.cast(product(w.load(filter_ + k), error), dtype))
 
         each_window(g, tir.let(unit % height), column, add)
         with tir.loop(0, c) as k:

@@ -8,7 +8,7 @@ from nitic.codegen import tir
 from nitic.codegen.group import Emission, Emit, Point
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import shape_of
+from nitic.ir.types import dtype_of, shape_of
 from nitic.ops.elementwise import BiasGradOp
 
 WIDTH = 64  # columns of sums that the innermost loop adds to
@@ -22,23 +22,24 @@ def bias_grad(emission: Emission, op: NnOp) -> int:
     rows, channels = prod(shape[:-1]), shape[-1]
     width = min(channels, WIDTH)
     together = min(WIDTH // width, rows) if channels == width else 1
-    sums = tir.local("int32", width * together)
+    dtype = dtype_of(op.db).__name__
+    sums = tir.local(dtype, width * together)
     with tir.loop(f.begin, f.end) as unit:
         first = tir.let(unit * width)
         count = tir.let(tir.minimum(channels - first, width)) if channels % width else width
         with tir.loop(0, width * together) as k:
-            sums.store(k, 0)
+            sums.store(k, tir.constant(0, dtype))
 
         def add(row: tir.Expr, columns: tir.Expr) -> None:
             with tir.loop(0, columns) as k:
-                sums.store(k, sums.load(k) + tir.cast(dy.load(row * channels + first + k), "int32"))
+                sums.store(k, sums.load(k) + tir.cast(dy.load(row * channels + first + k), dtype))
 
         with tir.loop(0, rows // together) as row:
             add(row * together, count * together)
         if rows % together:
             add(rows // together * together, rows % together * channels)
         with tir.loop(0, count) as k:
-            total = tir.register("int32", 0)
+            total = tir.register(dtype, tir.constant(0, dtype))
             with tir.loop(0, together) as i:
                 total.set(total.value + sums.load(i * width + k))
             emission.finish(op.db, total.value, Point(first + k, emission.channel(first + k)))

@@ -7,7 +7,7 @@ from nitic.codegen.group import Emission, Scalar
 from nitic.codegen.tir import Expr
 from nitic.ir.op import NnOp
 from nitic.numerics import NEVER
-from nitic.ops.bfp import ExpAddOp, ExpConstOp, ShiftOp, StaticShiftOp, TopOp
+from nitic.ops.bfp import ExpAddOp, ExpCommonOp, ExpConstOp, ExpInverseRootOp, ShiftOp, StaticShiftOp, TopOp
 
 
 def exp_add(emission: Emission, op: NnOp) -> Expr:
@@ -18,6 +18,22 @@ def exp_add(emission: Emission, op: NnOp) -> Expr:
 def exp_const(_: Emission, op: NnOp) -> Expr:
     assert isinstance(op, ExpConstOp)
     return tir.constant(op.value.value.data)
+
+
+def exp_common(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpCommonOp)
+    lhs, rhs = emission.scalar(op.lhs), emission.scalar(op.rhs)
+    low, high = tir.let(tir.minimum(lhs, rhs)), tir.let(tir.maximum(lhs, rhs))
+    common = tir.let(tir.select(high - low > 16, high, low))
+    if not op.ranges:
+        return common
+    ra, rb = (emission.scalar(r) for r in op.ranges)
+    return tir.select(rb == 0, lhs, tir.select(ra == 0, rhs, common))
+
+
+def exp_inverse_root(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpInverseRootOp)
+    return -(emission.scalar(op.x) >> 1)
 
 
 def shift(emission: Emission, op: NnOp) -> Expr:
@@ -46,6 +62,8 @@ def top(emission: Emission, op: NnOp) -> Expr:
 SCALARS: dict[str, Scalar] = {
     "bfp.exp_add": exp_add,
     "bfp.exp_const": exp_const,
+    "bfp.exp_common": exp_common,
+    "bfp.exp_inverse_root": exp_inverse_root,
     "bfp.shift": shift,
     "bfp.static_shift": static_shift,
     "bfp.top": top,

@@ -1,0 +1,69 @@
+"""One export of every fixture network trains: both variants and the interpreter, 3 steps, the same bits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nitic
+from nitic import numerics
+from nitic.interpret import run_function
+from nitic.ir.function import function
+from nitic.numerics import Array
+from nitic.options import Target
+from nitic.program import Program
+from tests.networks import HYPERS
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+BATCH, STEPS = 6, 3
+NAMES = (
+    "lenet-dynamo-eval-external",
+    "lenet-legacy-eval-dynamic-opset9",
+    "dropnet-legacy-train",
+    "poolnet-dynamo-train",
+    "meannet-legacy-eval-dynamic",
+    "matmul-dynamo-eval-dynamic",
+    "mlp_nobias-legacy-train",
+    "residual-dynamo-eval",
+    "batchnorm-dynamo-train",
+    "batchnorm-legacy-eval",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_equals_the_interpreter(name: str) -> None:
+    compiled = nitic.compile(FIXTURES / f"{name}.onnx", batch_size=BATCH, target=Target.X86_64_AVX512VNNI)
+    program, rng = compiled.program, np.random.default_rng(0)
+    x = rng.integers(0, 256, (STEPS * BATCH, *program.input_shape[1:]), np.uint8)
+    y = rng.integers(0, program.classes, STEPS * BATCH)
+    expected = interpreted(program, x, y)
+    changed = [n for n in program.state if f"{n}.exponent" in program.state and (expected[n] != program.state[n]).any()]
+    assert changed == [n for n in program.state if f"{n}.exponent" in program.state]
+    for variant in supported(program):
+        session = nitic.TrainingSession(compiled, threads=2, variant=variant)
+        session.configure(lr="2^-6", momentum="0.9", schedule="constant")
+        session.set_statistics(x)
+        session.begin_epoch(0)
+        for i in range(0, len(x), BATCH):
+            session.train_step(x[i : i + BATCH], y[i : i + BATCH])
+        found = session.state_dict()
+        assert [n for n in expected if not np.array_equal(found[n], expected[n])] == []
+
+
+def interpreted(program: Program, x: Array, y: Array) -> dict[str, Array]:
+    """The state after the steps."""
+    state = dict(program.state)
+    multiplier, offset = numerics.input_statistics(x if x.ndim == 4 else x[..., None])
+    state["input.multiplier"], state["input.offset"] = multiplier.astype(np.int32), offset.astype(np.int32)
+    rate_m, rate_k = numerics.scaled_rate(1, 6, BATCH)
+    hypers = {**HYPERS, "rate_m": rate_m, "rate_k": rate_k, "seed": 0}
+    for step in range(STEPS):
+        batch = {"input": x[step * BATCH :][:BATCH], "label": y[step * BATCH :][:BATCH], "step": step}
+        outputs = run_function(function(program.module, "train_step"), {**batch, **hypers, **state})
+        state.update({name: value for name, value in outputs.items() if name in state})
+    return state
+
+
+def supported(program: Program) -> list[str]:
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return [name for name in program.variants if name == "portable" or "avx512_vnni" in flags]

@@ -1,0 +1,89 @@
+"""Batch normalisation: every piece against its reference, whatever the exponents."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nitic.ops.norm import (
+    BatchNormDgradOp,
+    BatchNormInverseOp,
+    BatchNormRecallOp,
+    BatchNormRunningOp,
+    BatchNormScaleOp,
+    BatchNormStatisticsOp,
+    ChannelMeanOp,
+    ChannelProductOp,
+    NormaliseOp,
+    ScaleGradOp,
+)
+from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
+
+EXAMPLES = examples(10)
+rows, channels = st.integers(1, 60), st.integers(1, 70)
+exponents = st.integers(-40, 5)
+RUNNING = 2**46
+
+
+@variants
+@EXAMPLES
+@given(rows=rows, channels=channels, of=data, threads=threads)
+def test_sums_per_channel(variant: str, rows: int, channels: int, of: Data, threads: int) -> None:
+    check(one(BatchNormStatisticsOp), (of.integers((rows, channels), 32767, np.int16),), variant, threads)
+    check(one(ScaleGradOp), (of.i8(rows, channels), of.other(1).i8(rows, channels)), variant, threads)
+
+
+@variants
+@EXAMPLES
+@given(channels=channels, of=data, e=exponents, momentum=st.sampled_from((0.0, 0.9, 0.997)), threads=threads)
+def test_running_statistics(variant: str, channels: int, of: Data, e: int, momentum: float, threads: int) -> None:
+    mean, variance = (
+        of.integers((channels,), RUNNING, np.int64),
+        np.abs(of.other(1).integers((channels,), RUNNING, np.int64)),
+    )
+    kinds = {2: "exponent"}
+    check(one(BatchNormRecallOp, momentum=momentum), (mean, np.abs(variance), scalar(e)), variant, threads, kinds)
+    running = one(BatchNormRunningOp, momentum=momentum)
+    check(running, (mean, of.other(2).i32(channels, limit=2**24), scalar(e)), variant, threads, kinds)
+    check(
+        running,
+        (variance, np.abs(of.other(3).integers((channels,), 2**42, np.int64)), scalar(e)),
+        variant,
+        threads,
+        kinds,
+    )
+
+
+@variants
+@EXAMPLES
+@given(channels=channels, of=data, e=exponents, epsilon=st.sampled_from((1e-5, 1e-3, 1e-12)), threads=threads)
+def test_inverse(variant: str, channels: int, of: Data, e: int, epsilon: float, threads: int) -> None:
+    variance = np.abs(of.integers((channels,), 2**41, np.int64))
+    check(one(BatchNormInverseOp, epsilon=epsilon), (variance, scalar(2 * e)), variant, threads, {1: "exponent"})
+
+
+@variants
+@EXAMPLES
+@given(rows=rows, channels=channels, of=data, e=st.integers(-20, 0), e_inverse=st.integers(-30, 5), threads=threads)
+def test_normalise_and_scale(
+    variant: str, rows: int, channels: int, of: Data, e: int, e_inverse: int, threads: int
+) -> None:
+    x, mean = of.integers((rows, channels), 32767, np.int16), of.other(1).i32(channels, limit=2**23)
+    inverse = np.abs(of.other(2).i32(channels, limit=2**24))
+    operands = (x, mean, inverse, scalar(e), scalar(e_inverse))
+    check(one(NormaliseOp), operands, variant, threads, {3: "exponent", 4: "exponent"})
+    xhat, gamma, beta = of.i8(rows, channels), of.other(1).i8(channels), of.other(2).i32(channels, limit=2**27)
+    check(one(BatchNormScaleOp), (xhat, gamma, beta), variant, threads)
+
+
+@variants
+@EXAMPLES
+@given(rows=rows, channels=channels, of=data, count=st.integers(1, 10**6), threads=threads)
+def test_gradient(variant: str, rows: int, channels: int, of: Data, count: int, threads: int) -> None:
+    factor, total = of.i32(channels, limit=32768), of.other(1).i32(channels, limit=2**30)
+    check(one(ChannelProductOp), (of.i32(channels, limit=2**24), of.i8(channels)), variant, threads)
+    check(one(ChannelMeanOp, count=count), (total,), variant, threads)
+    slope, mean = (
+        of.other(i).integers((channels,), limit, np.int64) for i, limit in ((2, 127 * 127 * 256), (3, 127 * 256))
+    )
+    dy, xhat = of.i8(rows, channels), of.other(4).i8(rows, channels)
+    check(one(BatchNormDgradOp), (dy, xhat, factor, slope, mean), variant, threads)
