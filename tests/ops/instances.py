@@ -137,6 +137,8 @@ def values(op: NnOp, seed: int, *, extreme: bool = False) -> list[Any]:
         operands.append(_draw(rng, element_of(operand), shape, extreme))
     if isinstance(op, pool.MaxPoolDgradOp):
         operands[1] = rng.integers(0, np.prod(op.ints("kernel")), operands[1].shape)
+    if isinstance(op, norm.BatchNormInverseOp):
+        operands[0] = np.abs(operands[0])
     return operands
 
 
