@@ -108,11 +108,16 @@ static void bind_tensors(nitic_session *s) {
   s->input_offset = memory_of(s, NITIC_STATISTIC, "input.offset");
 }
 
-void nitic_session_reset(nitic_session *s) {
-  memset(s->arena, 0, s->arena_bytes);
+/* The arena is zero: it comes fresh from the operating system, and need not be touched to stay so. */
+static void start(nitic_session *s) {
   memcpy(s->arena, s->program->initial_state, s->program->initial_bytes);
   s->progress = (nitic_progress){.epochs = 1};
   nitic_begin_epoch(s, 0);
+}
+
+void nitic_session_reset(nitic_session *s) {
+  memset(s->arena, 0, s->arena_bytes);
+  start(s);
 }
 
 static int set_up(nitic_session *s, int threads, const char *variant) {
@@ -129,7 +134,7 @@ static int set_up(nitic_session *s, int threads, const char *variant) {
     return status;
   bind_tensors(s);
   nitic_hyper_defaults(&s->hyper, nitic_tensor_of(s->program, NITIC_HYPER, "gb"), s->program->momentum);
-  nitic_session_reset(s);
+  start(s);
   return NITIC_OK;
 }
 
