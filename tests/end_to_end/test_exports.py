@@ -32,7 +32,12 @@ NAMES = (
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_equals_the_interpreter(name: str) -> None:
-    compiled = nitic.compile(FIXTURES / f"{name}.onnx", batch_size=BATCH, target=Target.X86_64_AVX512VNNI)
+    assert_same_bits(FIXTURES / f"{name}.onnx")
+
+
+def assert_same_bits(model: Path) -> Program:
+    """Compiles a network, and compares the state after a few steps of random samples; gives the program."""
+    compiled = nitic.compile(model, batch_size=BATCH, target=Target.X86_64_AVX512VNNI)
     program, rng = compiled.program, np.random.default_rng(0)
     x = rng.integers(0, 256, (STEPS * BATCH, *program.input_shape[1:]), np.uint8)
     y = rng.integers(0, program.classes, STEPS * BATCH)
@@ -48,6 +53,7 @@ def test_training_equals_the_interpreter(name: str) -> None:
             session.train_step(x[i : i + BATCH], y[i : i + BATCH])
         found = session.state_dict()
         assert [n for n in expected if not np.array_equal(found[n], expected[n])] == []
+    return program
 
 
 def interpreted(program: Program, x: Array, y: Array) -> dict[str, Array]:

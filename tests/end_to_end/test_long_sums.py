@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-import nitic
 from nitic.frontend.writer import NetworkWriter
 from nitic.ir.types import element_of, i64
-from nitic.options import Target
-from tests.end_to_end.test_exports import BATCH, STEPS, interpreted, supported
+from tests.end_to_end.test_exports import assert_same_bits
 
 
 def linear() -> NetworkWriter:
@@ -34,20 +31,6 @@ def pool() -> NetworkWriter:
 @pytest.mark.parametrize("writer", [linear, pool])
 def test_long_reductions(writer: Callable[[], NetworkWriter], tmp_path: Path) -> None:
     writer().save(tmp_path / "net.onnx")
-    compiled = nitic.compile(tmp_path / "net.onnx", batch_size=BATCH, target=Target.X86_64_AVX512VNNI)
-    program, rng = compiled.program, np.random.default_rng(0)
-    assert any(
-        element_of(r) == i64 for op in program.module.walk() for r in op.results if op.name != "nn.cross_entropy"
-    )
-    x = rng.choice(np.array([0, 255], np.uint8), (STEPS * BATCH, *program.input_shape[1:]))
-    y = rng.integers(0, 3, STEPS * BATCH)
-    expected = interpreted(program, x, y)
-    for variant in supported(program):
-        session = nitic.TrainingSession(compiled, threads=2, variant=variant)
-        session.configure(lr="2^-6", momentum="0.9", schedule="constant")
-        session.set_statistics(x)
-        session.begin_epoch(0)
-        for i in range(0, len(x), BATCH):
-            session.train_step(x[i : i + BATCH], y[i : i + BATCH])
-        found = session.state_dict()
-        assert [n for n in expected if not np.array_equal(found[n], expected[n])] == []
+    program = assert_same_bits(tmp_path / "net.onnx")
+    sums = [op for op in program.module.walk() if op.name in {"nn.gemm", "nn.avg_pool"}]
+    assert any(element_of(op.results[0]) == i64 for op in sums)
