@@ -11,7 +11,7 @@ from nitic.passes.assign_layouts import AssignLayouts
 from nitic.passes.base import NiticPass, option_value
 from nitic.passes.canonicalise import Canonicalise
 from nitic.passes.check_range import CheckRange
-from nitic.passes.dead_code import EliminateDeadCode
+from nitic.passes.eliminate_dead_code import EliminateDeadCode
 from nitic.passes.fuse import Fuse
 from nitic.passes.infer_shapes import InferShapes
 from nitic.passes.insert_backward import InsertBackward
