@@ -235,7 +235,8 @@ class _Importer:
         if parameter_free and node.op in folding.FOLDABLE:
             return list(folding.fold(node, constants))
         if node.op in HANDLERS:
-            return [HANDLERS[node.op](emitter, node, inputs)]
+            made = HANDLERS[node.op](emitter, node, inputs)
+            return [made] if isinstance(made, Constant | Activation) else list(made)
         raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
 
     def _report(self) -> CompileError:

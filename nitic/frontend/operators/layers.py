@@ -1,0 +1,94 @@
+"""Layers with parameters: Conv, Gemm, MatMul, BatchNormalization."""
+
+from math import prod
+
+from nitic.frontend.emitter import Emitter, batch_flattened
+from nitic.frontend.nodes import Node
+from nitic.frontend.operators.inputs import Handler, Inputs, activation, as_written, constant, required
+from nitic.frontend.operators.pointwise import bias
+from nitic.frontend.values import NHWC, Activation, Constant, NodeError, Scaled, Value
+from nitic.frontend.windows import conv_window
+from nitic.ops.conv import ConvOp
+from nitic.ops.gemm import GemmOp
+from nitic.ops.norm import BatchNormInverseOp, BatchNormRecallOp, BatchNormScaleOp, NormaliseOp
+
+
+def conv(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    x, w = activation(inputs), required(inputs, 1)
+    if len(w.shape) != 4 or len(x.shape) != 4:
+        raise NodeError(
+            f"only 2-D convolution is supported, not an input of {list(x.shape)} by a filter of {list(w.shape)}"
+        )
+    window = conv_window(node, x.shape[2:], w.shape[2:])
+    if node.is_folded_batch_norm or w.name.startswith("onnx::Conv_"):
+        emitter.note(
+            f"{node}: the exporter folded a batch normalisation into this convolution, so it is not trained as one; "
+            "to keep it export with dynamo=True, optimize=False or with dynamo=False, training=TrainingMode.TRAINING"
+        )
+    weight = emitter.parameter(w.transpose(NHWC), "weight")
+    result = Activation.nhwc(emitter.emit(ConvOp.over(emitter.nhwc(x), weight, window)))
+    return bias(emitter, result, constant(inputs, 2), 1)
+
+
+def gemm(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    x, w = activation(inputs), required(inputs, 1)
+    if node.get("transA", 0):
+        raise NodeError("transA=1 is not supported: the rows of the input must be the batch")
+    if not node.get("transB", 0):
+        w = emitter.transpose(w, (1, 0))
+    result = product(emitter, x, scaled(w, node.get("alpha", 1.0)))
+    b = constant(inputs, 2)
+    beta = node.get("beta", 1.0)
+    if b is None or beta == 0:
+        return result
+    if prod(b.shape[:-1]) != 1:
+        raise NodeError(f"C has the shape {list(b.shape)}, but must hold one value per output")
+    return bias(emitter, result, scaled(b, beta), 1)
+
+
+def scaled(value: Value, factor: float) -> Constant:
+    assert isinstance(value, Constant)
+    return value if factor == 1 else value.step(Scaled(factor))
+
+
+def product(emitter: Emitter, x: Activation, w: Constant) -> Activation:
+    """x [M, K] times the transpose of w [N, K]."""
+    if len(x.shape) != 2 or len(w.shape) != 2 or x.shape[1] != w.shape[1]:
+        raise NodeError(f"cannot multiply an input of {list(x.shape)} by a weight of {list(w.shape[::-1])}")
+    value, w = emitter.rows(x, w)
+    return Activation.of(emitter.emit(GemmOp.of(value, emitter.parameter(w, "weight"))))
+
+
+def matmul(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    del node
+    x, w = activation(inputs), required(inputs, 1)
+    if len(x.shape) < 2 or len(w.shape) != 2:
+        raise NodeError(f"cannot multiply an input of {list(x.shape)} by a weight of {list(w.shape)}")
+    rows, flat = batch_flattened(x)
+    return product(emitter, flat, w.transpose((1, 0))).reshape((*rows, w.shape[1]))
+
+
+def batch_norm(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    """Inference and training form are one: insert-loss makes a training step take the statistics of its batch."""
+    x = activation(inputs)
+    gamma, beta, mean, variance = (required(inputs, i) for i in range(1, 5))
+    nhwc = emitter.nhwc(x) if len(x.shape) == 4 else emitter.in_onnx_order(x)
+    statistics = ((mean, "running_mean"), (variance, "running_var"))
+    running = [emitter.parameter(value, kind, "statistic") for value, kind in statistics]
+    recall = BatchNormRecallOp.of(*running, nhwc, momentum=as_written(node.get("momentum", 0.9)))
+    emitter.emit(recall)
+    inverse = emitter.emit(
+        BatchNormInverseOp.of(recall.recalled_variance, epsilon=as_written(node.get("epsilon", 1e-5)))
+    )
+    xhat = emitter.emit(NormaliseOp.of(nhwc, recall.recalled_mean, inverse))
+    scale = emitter.parameter(gamma, "weight"), emitter.parameter(beta, "bias")
+    y = emitter.emit(BatchNormScaleOp.of(xhat, *scale))
+    return Activation.nhwc(y) if len(x.shape) == 4 else Activation.of(y)
+
+
+HANDLERS: dict[str, Handler] = {
+    "BatchNormalization": batch_norm,
+    "Conv": conv,
+    "Gemm": gemm,
+    "MatMul": matmul,
+}

@@ -1,0 +1,93 @@
+"""What only moves values: Transpose, Reshape and their like. Most of it makes no operator."""
+
+from math import prod
+
+from nitic.frontend.emitter import Emitter
+from nitic.frontend.folding import integers, is_float_type
+from nitic.frontend.nodes import Node
+from nitic.frontend.operators.inputs import Handler, Inputs, activation, axes_of, required
+from nitic.frontend.values import Activation, NodeError, Value
+from nitic.ir.types import Shape
+
+
+def identity(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    del emitter, node
+    value = inputs[0]
+    assert value is not None
+    return value
+
+
+def cast(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    if node.op == "Cast" and not is_float_type(node.get("to", 0)):
+        raise NodeError("a cast to a type other than float is not supported")
+    return identity(emitter, node, inputs)
+
+
+def transpose(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    x = identity(emitter, node, inputs)
+    return emitter.transpose(x, node.ints("perm", range(len(x.shape))[::-1]))
+
+
+def flatten(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    x = identity(emitter, node, inputs)
+    axis = node.get("axis", 1)
+    axis += len(x.shape) if axis < 0 else 0
+    return x.reshape((prod(x.shape[:axis]), prod(x.shape[axis:])))
+
+
+def reshape(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    x = identity(emitter, node, inputs)
+    target = integers(required(inputs, 1).array)
+    if isinstance(x, Activation) and emitter.declared_batch and target[:1] == (emitter.declared_batch,):
+        # The exporter wrote its batch into the graph; --batch-size may have changed it.
+        target = (emitter.batch if x.shape[0] == emitter.batch else target[0], *target[1:])
+    if not node.get("allowzero", 0):
+        target = tuple(x.shape[i] if size == 0 and i < len(x.shape) else size for i, size in enumerate(target))
+    return x.reshape(resolved(target, x.shape))
+
+
+def resolved(target: Shape, shape: Shape) -> Shape:
+    """A target shape with its -1 replaced."""
+    known = prod(size for size in target if size != -1)
+    total = prod(shape)
+    result = tuple(total // known if size == -1 and known > 0 else size for size in target)
+    if prod(result) != total or min(result, default=1) <= 0:
+        raise NodeError(f"cannot reshape {list(shape)} to {list(target)}")
+    return result
+
+
+def squeeze(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    x = identity(emitter, node, inputs)
+    axes = axes_of(node, inputs, len(x.shape)) or tuple(i for i, size in enumerate(x.shape) if size == 1)
+    if any(x.shape[axis] != 1 for axis in axes):
+        raise NodeError(f"cannot squeeze the axes {list(axes)} of {list(x.shape)}")
+    return x.reshape(tuple(size for i, size in enumerate(x.shape) if i not in axes))
+
+
+def unsqueeze(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    x = identity(emitter, node, inputs)
+    count = len(x.shape) + len(axes_of(node, inputs, 64))
+    axes, sizes = axes_of(node, inputs, count), iter(x.shape)
+    return x.reshape(tuple(1 if i in axes else next(sizes) for i in range(count)))
+
+
+def pad(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    """Exporters write one without effect before an average pool."""
+    del emitter
+    pads = integers(required(inputs, 1).array) if "pads" not in node.attributes else node.ints("pads")
+    if any(pads):
+        raise NodeError(f"padding of {list(pads)} is not supported; give it to the convolution or pool")
+    return activation(inputs)
+
+
+HANDLERS: dict[str, Handler] = {
+    "Cast": cast,
+    "CastLike": cast,
+    "Flatten": flatten,
+    "Identity": identity,
+    "Pad": pad,
+    "Reshape": reshape,
+    "Squeeze": squeeze,
+    "Transpose": transpose,
+    "Unsqueeze": unsqueeze,
+}
