@@ -44,6 +44,8 @@ class Emitter:
         self.parameters: dict[str, Array] = {}
         self.layouts: dict[str, Layout] = {}
         self.notes: list[str] = []
+        self.folded: list[Node] = []
+        """The nodes into which the exporter folded a batch normalisation."""
         self.node: Node | None = None
         self._arguments: dict[str, tuple[Layout, SSAValue]] = {}
         self._views: dict[Layout, SSAValue] = {}

@@ -28,9 +28,10 @@ class InsertBackward(NiticPass):
         parameters = [(label, arg) for label, arg in arguments(func) if label.role == "weight"]
         tape = Tape(func, {arg for _, arg in parameters})
         tape.run()
-        for label, arg in parameters:
-            if arg not in tape.errors:
-                raise CompileError("", f"parameter '{label.name}' has no influence on the loss")
+        idle = [f"'{label.name}'" for label, arg in parameters if arg not in tape.errors]
+        if idle:
+            what = f"parameter {idle[0]} has" if len(idle) == 1 else f"parameters {', '.join(idle)} have"
+            raise CompileError("", f"{what} no influence on the loss")
         gradients = [(Label(f"{label.name}.gradient", "gradient"), tape.of(arg)) for label, arg in parameters]
         set_results(func, results(func) + gradients)
 

@@ -20,14 +20,12 @@ def conv(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
             f"only 2-D convolution is supported, not an input of {list(x.shape)} by a filter of {list(w.shape)}"
         )
     window = conv_window(node, x.shape[2:], w.shape[2:])
-    if node.is_folded_batch_norm or w.name.startswith("onnx::Conv_"):
-        emitter.note(
-            f"{node}: the exporter folded a batch normalisation into this convolution, so it is not trained as one; "
-            "to keep it export with dynamo=True, optimize=False or with dynamo=False, training=TrainingMode.TRAINING"
-        )
+    b = constant(inputs, 2)
+    if node.is_folded_batch_norm or w.name.startswith("onnx::Conv_") or (b and b.name.endswith("weight_bias")):
+        emitter.folded.append(node)
     weight = emitter.parameter(w.transpose(NHWC), "weight")
     result = Activation.nhwc(emitter.emit(ConvOp.over(emitter.nhwc(x), weight, window)))
-    return bias(emitter, result, constant(inputs, 2), 1)
+    return bias(emitter, result, b, 1)
 
 
 def gemm(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
