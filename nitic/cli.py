@@ -126,6 +126,32 @@ def compile_command(
     typer.echo(driver.compile_model(options))
 
 
+@app.command("check")
+def check_command(
+    model: Model,
+    recipe: Recipe = "niti16",
+    option: RecipeOptions = None,
+    batch_size: BatchSize = None,
+    freeze: Freeze = None,
+    batch_norm: BatchNormOption = BatchNorm.TRAIN,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the report as JSON: docs/check.md.")] = False,
+) -> None:
+    """Say what of MODEL is supported and what is not, without compiling it. The exit code is 0 or 3."""
+    from nitic import check
+
+    options = CompileOptions(
+        model=model,
+        recipe=recipe,
+        recipe_options=key_values(option),
+        batch_size=batch_size,
+        freeze=tuple(freeze or ()),
+        batch_norm=batch_norm,
+    )
+    report = check.check_model(options)
+    typer.echo(report.json() if as_json else report.text())
+    raise typer.Exit(report.exit_code)
+
+
 @app.command("opt")
 def opt_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="IR in text form, or an ONNX file.", show_default=False)],

@@ -1,5 +1,6 @@
 """Imports an ONNX model: @predict in nitic's IR, over float32, and the parameters in nitic's layout."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -16,6 +17,7 @@ from nitic.frontend.emitter import MAX_ELEMENTS, Emitter
 from nitic.frontend.model_file import first_line, read_model
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY
+from nitic.frontend.problems import Problem, UnsupportedNodes
 from nitic.frontend.values import Activation, Constant, Layout, NodeError, Value
 from nitic.ir.types import Shape, shape_of
 from nitic.numerics import Array
@@ -33,7 +35,8 @@ class ImportedModel:
 
     `module` holds @predict(%input, %parameters...) -> logits with activations NHWC, conv weights OHWI and linear
     weights [N, K]. `parameters` has the initial values in these layouts by name, in argument order, and `layouts` the
-    way of each from the ONNX initializer and back. `notes` are sentences that the user should read.
+    way of each from the ONNX initializer and back. `notes` are sentences that the user should read, and
+    `folded_batch_norms` counts the layers into which the exporter folded one.
     """
 
     name: str
@@ -42,6 +45,7 @@ class ImportedModel:
     layouts: dict[str, Layout]
     batch_size: int
     notes: tuple[str, ...] = ()
+    folded_batch_norms: int = 0
 
 
 def import_onnx(path: Path, batch_size: int | None = None) -> ImportedModel:
@@ -50,6 +54,27 @@ def import_onnx(path: Path, batch_size: int | None = None) -> ImportedModel:
     Raises CompileError for a file that is broken, or that holds what nitic does not support: then it lists all of it.
     """
     return _Importer(read_model(path), path.name, batch_size).run()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a file holds, whether nitic can import it or not: how often each operator occurs in it."""
+
+    producer: str
+    opset: int
+    operators: dict[str, int]
+
+
+def survey(path: Path) -> Survey:
+    """Raises CompileError for a file that is broken."""
+    model = read_model(path)
+    operators = Counter(Node(proto, 0).op for proto in model.graph.node)
+    producer = " ".join(filter(None, (model.producer_name, model.producer_version)))
+    return Survey(producer, opset(model), dict(sorted(operators.items())))
+
+
+def opset(model: onnx.ModelProto) -> int:
+    return max((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), default=1)
 
 
 def external_files(path: Path) -> set[Path]:
@@ -61,12 +86,6 @@ def external_files(path: Path) -> set[Path]:
         return set()
     tensors = [tensor for tensor in model.graph.initializer if external_data_helper.uses_external_data(tensor)]
     return {path.parent / external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors}
-
-
-@dataclass
-class _Problem:
-    node: Node
-    message: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +103,7 @@ class _Importer:
     file: str
     batch_size: int | None
     values: dict[str, Value] = field(default_factory=dict[str, Value])
-    problems: list[_Problem] = field(default_factory=list[_Problem])
+    problems: list[Problem] = field(default_factory=list[Problem])
     finals: dict[str, Node] = field(default_factory=dict[str, Node])
     """The results of nodes that nothing may follow."""
 
@@ -94,17 +113,21 @@ class _Importer:
         declared = self._declared_input()
         emitter = self._emitter(declared)
         for proto, name in zip(graph.node, unique_names(graph.node), strict=True):
-            self._import_node(emitter, Node(proto, self._opset, name))
+            self._import_node(emitter, Node(proto, opset(self.model), name))
         if self.problems:
-            raise self._report()
+            raise UnsupportedNodes(self.file, self.problems)
         emitter.node = None
         module = self._finish(emitter)
-        notes = tuple(emitter.notes)
-        return ImportedModel(Path(self.file).stem, module, emitter.parameters, emitter.layouts, emitter.batch, notes)
-
-    @property
-    def _opset(self) -> int:
-        return max((o.version for o in self.model.opset_import if o.domain in {"", "ai.onnx"}), default=1)
+        self._note_folded(emitter)
+        return ImportedModel(
+            Path(self.file).stem,
+            module,
+            emitter.parameters,
+            emitter.layouts,
+            emitter.batch,
+            tuple(emitter.notes),
+            len(emitter.folded),
+        )
 
     # Inputs and outputs
 
@@ -178,6 +201,15 @@ class _Importer:
                 f" --batch-size {DEFAULT_BATCH} compiles it for larger ones"
             )
 
+    def _note_folded(self, emitter: Emitter) -> None:
+        if emitter.folded:
+            others = f" and {len(emitter.folded) - 1} more" if len(emitter.folded) > 1 else ""
+            emitter.note(
+                f"{emitter.folded[0]}{others}: the exporter folded a batch normalisation into this convolution, so it "
+                "is not trained as one; to keep it export with dynamo=True, optimize=False or with dynamo=False, "
+                "training=TrainingMode.TRAINING"
+            )
+
     def _finish(self, emitter: Emitter) -> ModuleOp:
         outputs = self.model.graph.output
         if len(outputs) != 1:
@@ -211,9 +243,9 @@ class _Importer:
             for value, name in zip(self._results(emitter, node, inputs), node.proto.output, strict=False):
                 self.values[name] = value
         except (NodeError, VerifyException) as error:
-            self.problems.append(_Problem(node, str(error)))
+            self.problems.append(Problem(node, str(error)))
         except _MALFORMED as error:
-            self.problems.append(_Problem(node, f"is malformed: {first_line(error)}"))
+            self.problems.append(Problem(node, f"is malformed: {first_line(error)}"))
 
     def _check_supported(self, node: Node) -> None:
         if node.op not in HANDLERS and node.op not in folding.FOLDABLE and node.op not in {"Shape", "Constant"}:
@@ -247,23 +279,3 @@ class _Importer:
             made = HANDLERS[node.op](emitter, node, inputs)
             return [made] if isinstance(made, Constant | Activation) else list(made)
         raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
-
-    def _report(self) -> CompileError:
-        """One problem at its place; several as notes, with the nodes of equal ones together."""
-        groups: dict[str, list[Node]] = {}
-        for problem in self.problems:
-            groups.setdefault(problem.message, []).append(problem.node)
-        if len(self.problems) == 1:
-            node, message = self.problems[0].node, self.problems[0].message
-            return CompileError(f"{self.file}: {node}", message, f"from {node.user_line}" if node.user_line else "")
-        lines = [line for message, nodes in groups.items() for line in _describe(message, nodes)]
-        return CompileError(self.file, f"{len(self.problems)} nodes cannot be imported", "\n".join(lines))
-
-
-def _describe(message: str, nodes: list[Node]) -> list[str]:
-    if len(nodes) == 1:
-        first = f"{nodes[0]}: {message}"
-    else:
-        first = f"{message}: {len(nodes)} nodes: {', '.join(repr(node.name) for node in nodes)}"
-    lines = dict.fromkeys(node.user_line for node in nodes if node.user_line)
-    return [first, *(f"  from {line}" for line in lines)]

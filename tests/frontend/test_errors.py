@@ -143,11 +143,11 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
     "softmax_inside": ([node("Softmax", "x", "a"), node("Relu", "a", "y")], (2, 6), {}, "only as the last operator"),
     "mask": ([node("Dropout", "x", "a mask"), node("Cast", "mask", "y", to=1)], (2, 6), {}, "'mask' is a result that"),
     "nan": ([node("Gemm", "x w", "y")], (2, 6), {"w": np.full((6, 5), np.nan, np.float32)}, "NaN"),
-    "two_layouts": (
-        [node("Gemm", "x w", "a"), node("Gemm", "a w", "y", transB=1)],
+    "two_scales": (
+        [node("Gemm", "x w", "a"), node("Gemm", "a w", "y", alpha=2.0)],
         (2, 6),
         {"w": random(6, 6)},
-        "shared with another operator",
+        "parameter 'w' is used by several nodes, which scale it by unequal factors",
     ),
     "no_parameters": ([node("Relu", "x", "y")], (2, 6), {}, "no parameters to train"),
     "open_dimension": ([node("Relu", "x", "y")], ("N", "T"), {}, "dimension 1 of input 'x' is 'T'"),

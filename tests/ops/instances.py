@@ -35,6 +35,7 @@ def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
     return [
         (elementwise.BiasOp, ((acc, (2, 3)), (acc, (3,))), {}),
         (elementwise.AddOp, ((t, (2, 3)), (t, (2, 3)), *(("exponent",) * 3 if t is I8 else ())), {}),
+        (elementwise.AccumulateOp, ((acc, (2, 3)), (acc, (2, 3)), *(("exponent",) * 3 if t is I8 else ())), {}),
         (elementwise.BiasGradOp, ((t, (2, 2, 3)),), {}),
         (elementwise.ReluOp, ((acc, (2, 3)),), {}),
         (elementwise.ReluDgradOp, ((t, (2, 3)), (t, (2, 3))), {}),
@@ -113,6 +114,7 @@ INTEGER: list[Spec] = [
     (bfp.ExpAddOp, ("exponent", "exponent"), {}),
     (bfp.ExpConstOp, (), {"value": -15}),
     (bfp.ExpCommonOp, ("exponent", "exponent"), {}),
+    (bfp.ExpSumOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExpInverseRootOp, ("exponent",), {}),
     (bfp.ExpLargestOp, ("exponent", "exponent", "exponent"), {}),
     (bfp.ExpLargestOp, ("exponent", "exponent", "range", "range"), {}),

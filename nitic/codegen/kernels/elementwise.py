@@ -17,7 +17,7 @@ from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.numerics import INT8_LIMIT
 from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
-from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 
 Evaluators = Mapping[SSAValue, Evaluate]
 BLOCK = 4096  # elements of a unit of work
@@ -112,6 +112,19 @@ def add(emission: Emission, op: NnOp) -> Evaluators:
     return {op.y: evaluate}
 
 
+def accumulate(emission: Emission, op: NnOp) -> Evaluators:
+    """R(a, e - e_a) + R(b, e - e_b)."""
+    assert isinstance(op, AccumulateOp)
+    *each, common = (emission.scalar(value) for value in op.scales)
+    first, second = (integer.any_shift("nearest", tir.let(common - e), emission.lanes) for e in each)
+
+    def evaluate(point: Point) -> Expr:
+        a, b = (rounding(emission.value(x, point)) for rounding, x in ((first, op.a), (second, op.b)))
+        return tir.cast(a + b, "int32")
+
+    return {op.y: evaluate}
+
+
 def relu(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ReluOp)
     zero = tir.constant(0, "int64" if dtype_of(op.x) is np.int64 else "int32", emission.lanes)
@@ -168,6 +181,7 @@ POINTWISE: dict[str, Prepare] = {
     "bfp.align": align,
     "nn.bias": bias,
     "nn.add": add,
+    "nn.accumulate": accumulate,
     "nn.relu": relu,
     "nn.relu_dgrad": relu_dgrad,
     "nn.dropout": dropout,
