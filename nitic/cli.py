@@ -213,6 +213,27 @@ def train_command(
     raise typer.Exit(launch.compile_and_train(options, context.args))
 
 
+data_app = typer.Typer(help="Prepare data sets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("pack")
+def pack_command(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="DIR/class/image, or DIR/train/... and DIR/val/...", show_default=False),
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.", show_default=False)],
+    size: Annotated[int, typer.Option(help="Images become SIZE x SIZE; 8/7 of the input's side is good.")] = 256,
+    shard_mb: Annotated[int, typer.Option(help="MiB of images in one file.")] = 1024,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be decoded.")] = False,
+) -> None:
+    """Decode an image folder once, for binaries to train on (--data OUT)."""
+    from nitic import image_folder
+
+    typer.echo(image_folder.pack(image_folder.PackOptions(folder, output, size, shard_mb, skip_bad)))
+
+
 @app.command("demo")
 def demo_command(
     seed: Seed = 0,
