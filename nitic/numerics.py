@@ -214,8 +214,12 @@ def accumulate(a: Array, ea: int, b: Array, eb: int, e: int) -> Array:
 
 def average_multiplier(n: int) -> tuple[int, int]:
     """(round(2^(15+j) / n), -(15+j)) with j = floor(log2 n): division by n as a product and an exponent."""
-    j = bit_length(n) - 1
-    return int(div(2 ** (15 + j), n)), -(15 + j)
+    return int(window_multiplier(n, n)), -(14 + bit_length(n))
+
+
+def window_multiplier(n: Array | int, full: int) -> Array:
+    """1 / n for a window with n of its `full` elements, at the exponent that average_multiplier gives `full`."""
+    return div(2 ** (14 + bit_length(full)), n)
 
 
 def dropout_threshold(p: float) -> int:

@@ -81,21 +81,15 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
     ),
     "window": ([node("Conv", "x w", "y")], (2, 3, 2, 2), {"w": random(4, 3, 3, 3)}, "does not fit"),
     "bias": ([node("Conv", "x w b", "y")], CONV_INPUT, {"w": random(4, 4, 3, 3), "b": random(3)}, "bias of the shape"),
-    "ceil": (
-        [node("MaxPool", "x", "y", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)],
-        CONV_INPUT,
+    "pool_3d": (
+        [node("MaxPool", "x", "y", kernel_shape=[2, 2, 2])],
+        (2, 3, 4, 4, 4),
         {},
-        "ceil_mode=1",
-    ),
-    "pads": (
-        [node("AveragePool", "x", "y", kernel_shape=[2, 2], pads=[1, 1, 1, 1])],
-        CONV_INPUT,
-        {},
-        "count_include_pad",
+        "only 1-D and 2-D pooling is supported, not of an input of [2, 3, 4, 4, 4]",
     ),
     "trans_a": ([node("Gemm", "x w", "y", transA=1)], (6, 6), {"w": random(6, 6)}, "transA=1"),
     "two_activations": ([node("MatMul", "x x", "y")], (6, 6), {}, "needs it to be constant"),
-    "mean": ([node("ReduceMean", "x", "y", axes=[1])], CONV_INPUT, {}, "only the mean over H and W"),
+    "mean": ([node("ReduceMean", "x", "y", axes=[0, 2])], CONV_INPUT, {}, "it would mix the samples of a batch"),
     "reshape": ([node("Reshape", "x s", "y")], (2, 6), {"s": np.array([2, 5], I64)}, "cannot reshape [2, 6] to [2, 5]"),
     "pad_mode": (
         [node("Pad", "x p", "y", mode="reflect")],

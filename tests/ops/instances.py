@@ -46,6 +46,7 @@ def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
         (pool.MaxPoolDgradOp, ((t, (2, 4, 2, 3)), (I8, (2, 4, 2, 3))), {**OVERLAPPING, "size": [4, 4]}),
         (pool.AveragePoolOp, ((t, (2, 4, 4, 3)),), OVERLAPPING),
         (pool.AveragePoolDgradOp, ((t, (2, 4, 2, 3)),), {**OVERLAPPING, "size": [4, 4]}),
+        (pool.AveragePoolOp, ((t, (2, 4, 4, 3)),), {**OVERLAPPING, "counted": [0] * 4, "dilations": [1, 2]}),
         (reshape.ReshapeOp, ((t, (2, 6)),), {"shape": [3, 4]}),
         (reshape.TransposeOp, ((t, (2, 3, 4)),), {"perm": [2, 0, 1]}),
         (concat.ConcatOp, ((t, (2, 3)), (t, (2, 1)), *(("exponent",) * 3 if t is I8 else ())), {"axis": 1}),
