@@ -52,19 +52,26 @@ def _texts(graph: onnx.GraphProto) -> Iterator[object]:
         yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
 
 
+def stored_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Initializers, and what Constant nodes hold."""
+    yield from graph.initializer
+    for node in graph.node:
+        yield from (attribute.t for attribute in node.attribute if attribute.type == onnx.AttributeProto.TENSOR)
+
+
 def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
     """Reads the weights that lie in files of their own, which must be in the model's folder."""
-    for tensor in model.graph.initializer:
+    for tensor in stored_tensors(model.graph):
         if not external_data_helper.uses_external_data(tensor):
             continue
         sidecar = external_data_helper.ExternalDataInfo(tensor).location
         if not (path.parent / sidecar).is_file():
-            message = f"the external data file {sidecar!r}, which holds initializer {tensor.name!r}, is missing"
+            message = f"the external data file {sidecar!r}, which holds tensor {tensor.name!r}, is missing"
             raise _broken(path, message, f"it belongs beside the model, in {path.parent.resolve()}")
         try:
             external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
         except (onnx.checker.ValidationError, ValueError, OSError, RuntimeError, OverflowError) as error:
-            message = f"cannot read initializer {tensor.name!r} from {sidecar!r}: {first_line(error)}"
+            message = f"cannot read tensor {tensor.name!r} from {sidecar!r}: {first_line(error)}"
             raise _broken(path, message) from error
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]

@@ -14,7 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 from nitic.errors import CompileError
 from nitic.frontend import folding
 from nitic.frontend.emitter import MAX_ELEMENTS, Emitter
-from nitic.frontend.model_file import first_line, read_model
+from nitic.frontend.model_file import first_line, read_model, stored_tensors
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY
 from nitic.frontend.problems import Problem, UnsupportedNodes
@@ -26,6 +26,8 @@ DEFAULT_BATCH = 64
 # What a node that breaks ONNX's own rules makes the handlers and onnx's reference implementation raise.
 _WRONG_VALUE = (ValueError, TypeError, LookupError, ArithmeticError)
 _MALFORMED = (*_WRONG_VALUE, AttributeError, AssertionError, RuntimeError, MemoryError)
+_SHAPES = frozenset({"Shape", "Size"})
+_OPSETS = range(9, 26)
 _CONSTANTS_ONLY = "is not supported over activations or parameters"
 
 
@@ -84,7 +86,7 @@ def external_files(path: Path) -> set[Path]:
         model.ParseFromString(path.read_bytes())
     except (OSError, DecodeError):
         return set()
-    tensors = [tensor for tensor in model.graph.initializer if external_data_helper.uses_external_data(tensor)]
+    tensors = [tensor for tensor in stored_tensors(model.graph) if external_data_helper.uses_external_data(tensor)]
     return {path.parent / external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors}
 
 
@@ -109,9 +111,12 @@ class _Importer:
 
     def run(self) -> ImportedModel:
         graph = self.model.graph
+        self._check_opset()
         self._read_initializers()
         declared = self._declared_input()
         emitter = self._emitter(declared)
+        if opset(self.model) > _OPSETS[-1]:
+            emitter.note(f"opset {opset(self.model)} is newer than {_OPSETS[-1]}, by whose rules it is read")
         for proto, name in zip(graph.node, unique_names(graph.node), strict=True):
             self._import_node(emitter, Node(proto, opset(self.model), name))
         if self.problems:
@@ -131,6 +136,12 @@ class _Importer:
 
     # Inputs and outputs
 
+    def _check_opset(self) -> None:
+        if opset(self.model) < _OPSETS[0]:
+            message = f"is of opset {opset(self.model)}, but {_OPSETS[0]} to {_OPSETS[-1]} are supported"
+            note = "onnx.version_converter.convert_version(model, 17) converts it"
+            raise CompileError(self.file, message, note)
+
     def _read_initializers(self) -> None:
         if self.model.graph.sparse_initializer:
             raise CompileError(self.file, "sparse initializers are not supported")
@@ -142,6 +153,8 @@ class _Importer:
 
     def _declared_input(self) -> _Input:
         inputs = [value for value in self.model.graph.input if value.name not in self.values]
+        read = {name for node in self.model.graph.node for name in node.input}
+        inputs = [value for value in inputs if value.name in read] or inputs
         if len(inputs) != 1:
             names = ", ".join(repr(value.name) for value in inputs)
             raise CompileError(self.file, f"a network needs one input, but this has {len(inputs)}: {names}")
@@ -248,7 +261,8 @@ class _Importer:
             self.problems.append(Problem(node, f"is malformed: {first_line(error)}"))
 
     def _check_supported(self, node: Node) -> None:
-        if node.op not in HANDLERS and node.op not in folding.FOLDABLE and node.op not in {"Shape", "Constant"}:
+        known = (HANDLERS, folding.FOLDABLE, folding.GENERATORS, _SHAPES, {"Constant"})
+        if not any(node.op in each for each in known):
             raise NodeError(f"operator {node.op} is not supported")
         if node.op in LAST_ONLY:
             self.finals.update(dict.fromkeys(node.proto.output, node))
@@ -258,7 +272,7 @@ class _Importer:
 
     def _check_missing(self, node: Node, names: list[str]) -> None:
         """A value is missing because its node has a problem, or because nitic does not compute that result."""
-        if node.op not in HANDLERS and node.op != "Shape":
+        if node.op not in HANDLERS and node.op not in _SHAPES:
             raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
         makers = {name: maker for maker in self.model.graph.node for name in maker.output}
         unknown = [name for name in names if name in makers and makers[name].output[0] in self.values]
@@ -269,9 +283,11 @@ class _Importer:
         name = node.proto.output[0]
         if node.op == "Constant":
             return [folding.constant(node)]
-        if node.op == "Shape" and inputs[0]:
+        if node.op in _SHAPES and inputs[0]:
             return [folding.shape_constant(node, inputs[0].shape, name)]
         constants = [value for value in inputs if value is None or isinstance(value, Constant)]
+        if node.op in folding.GENERATORS and len(constants) == len(inputs):
+            return [folding.generated(node, constants)]
         parameter_free = len(constants) == len(inputs) and not any(map(folding.is_parameter, constants))
         if parameter_free and node.op in folding.FOLDABLE:
             return list(folding.fold(node, constants))

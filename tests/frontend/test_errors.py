@@ -188,7 +188,7 @@ def test_truncated_external_data(tmp_path: Path) -> None:
     path = Path(shutil.copy(FIXTURES / "lenet-dynamo-eval-external.onnx", tmp_path))
     data = (FIXTURES / "lenet-dynamo-eval-external.onnx.data").read_bytes()
     path.with_suffix(".onnx.data").write_bytes(data[: len(data) // 2])
-    assert "initializer" in str(failure(path))
+    assert "cannot read tensor" in str(failure(path))
 
 
 def test_external_data_outside_the_folder(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_external_data_outside_the_folder(tmp_path: Path) -> None:
             if entry.key == "location":
                 entry.value = "../secret"
     onnx.save(model, tmp_path / "model" / "m.onnx")
-    assert "cannot read initializer" in str(failure(tmp_path / "model" / "m.onnx"))
+    assert "cannot read tensor" in str(failure(tmp_path / "model" / "m.onnx"))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x0a" * 100], ids=["empty", "text", "varints"])
