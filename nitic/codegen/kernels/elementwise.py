@@ -20,20 +20,20 @@ from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 
 Evaluators = Mapping[SSAValue, Evaluate]
-BLOCK = 4096  # elements of a unit of work
 
 
 def pointwise(emission: Emission, _: NnOp) -> int:
     """The loops of a group without another owner: over rows and channels where an operator asks for the channel."""
     emission.open(None, 1)
     f, shape = emission.function, _domain(emission)
-    if not any(_needs_channel(op) for op in emission.group.tensor_ops()):
+    by_channel = any(_needs_channel(op) for op in emission.group.tensor_ops())
+    if not by_channel or not f.WHOLE_ROWS:
         count = prod(shape)
-        with tir.loop(f.begin * BLOCK, tir.minimum(f.end * BLOCK, count)) as i:
-            emission.finish(None, None, Point(i))
-        return ceildiv(count, BLOCK)
+        with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
+            emission.finish(None, None, Point(i, emission.channel(i % shape[-1]) if by_channel else None))
+        return ceildiv(count, f.BLOCK)
     rows, channels = prod(shape[:-1]), shape[-1]
-    block = ceildiv(BLOCK, channels)
+    block = ceildiv(f.BLOCK, channels)
     with tir.loop(f.begin * block, tir.minimum(f.end * block, rows)) as row, tir.loop(0, channels) as channel:
         emission.finish(None, None, Point(row * channels + channel, emission.channel(channel)))
     return ceildiv(rows, block)

@@ -6,7 +6,6 @@ from math import prod
 
 from nitic.codegen import tir
 from nitic.codegen.group import Emission, Emit, Point, elements
-from nitic.codegen.kernels.elementwise import BLOCK
 from nitic.codegen.kernels.pack import pack
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
@@ -38,9 +37,9 @@ def reshape(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, ReshapeOp)
     emission.open(op, 1)
     f, count = emission.function, elements(op.x)
-    with tir.loop(f.begin * BLOCK, tir.minimum(f.end * BLOCK, count)) as i:
+    with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
         emission.finish(op.y, emission.load(op.x, Point(i)), Point(i))
-    return ceildiv(count, BLOCK)
+    return ceildiv(count, f.BLOCK)
 
 
 ANCHORS: dict[str, Emit] = {"nn.transpose": transpose, "nn.reshape": reshape, "nn.pack": pack}
