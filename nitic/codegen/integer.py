@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nitic.codegen import tir
-from nitic.codegen.tir import MAX_THREADS, Buffer, Expr
+from nitic.codegen.tir import Expr
 from nitic.numerics import WIDE
 
 Rounding = Callable[[Expr], Expr]
@@ -134,14 +134,6 @@ def _high(word: Expr) -> Expr:
 
 def _word(word: Expr) -> Expr:
     return tir.constant(word, "uint32") if isinstance(word, int) else word
-
-
-def read_range(slots: Buffer) -> Expr:
-    """The maximum over the slots of all threads; an int64."""
-    top = tir.register("int64", tir.constant(0, "int64"))
-    with tir.loop(0, MAX_THREADS) as slot:
-        top.set(tir.maximum(top.value, slots.load(slot)))
-    return tir.let(top.value)
 
 
 def _element(value: Expr) -> str:

@@ -25,7 +25,7 @@ from nitic.passes.base import NiticPass, option_error
 from nitic.passes.fuse import make_group
 
 Packed = dict[tuple[SSAValue, Layout], SSAValue]
-VARIANTS = ("portable", "avx512vnni")
+VARIANTS = ("portable", "avx512vnni", "cuda")
 KEEP_SIGNS = (RoundShiftOp, MaxPoolOp, AveragePoolOp, DropoutOp, ReshapeOp, TransposeOp, SliceOp, PadOp, PackOp)
 ROW_MAJOR = Padded(biased=False)  # the same bytes as no layout at all
 
