@@ -136,5 +136,28 @@ def _word(word: Expr) -> Expr:
     return tir.constant(word, "uint32") if isinstance(word, int) else word
 
 
+def table(values: Sequence[int]) -> Buffer:
+    """A constant table of int32, in the thread's memory."""
+    made = tir.local("int32", len(values))
+    for i, value in enumerate(values):
+        made.store(i, value)
+    return made
+
+
+def exp2_q20(t: Expr, exp2: Buffer) -> Expr:
+    """2^(20 - t) of an int32 in Q8, 0 <= t < 43, with the table EXP2; an int64."""
+    whole, fraction = tir.let(tir.cast(t >> 8, "int64")), tir.let(t & 255)
+    entry = tir.cast(exp2.load((256 - fraction) & 255), "int64")
+    one = tir.constant(1, "int64")
+    return tir.let(tir.select(fraction > 0, (entry << 10) >> (whole + 1), (one << 20) >> whole))
+
+
+def log2_q8(value: Expr, log2: Buffer) -> Expr:
+    """Of a positive int64 below 2^54, with the table LOG2; an int32."""
+    b = tir.let(bit_length(value) - 1)
+    entry = (value << 8) >> tir.cast(b, "int64")
+    return tir.let((b << 8) + log2.load(tir.cast(entry & 255, "int32")))
+
+
 def _element(value: Expr) -> str:
     return tir.dtype_of(value).partition("x")[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nitic import numerics
@@ -48,10 +47,7 @@ class _Rows:
             distance = tir.let(top - tir.cast(self.logits.load(row + k), "int32"))
             wide = self.quantise(tir.cast(distance * LOG2_E, "int64"))
             t = tir.let(tir.cast(tir.minimum(wide, tir.constant(1 << 13, "int64")), "int32"))
-            whole, fraction = tir.let(tir.cast(t >> 8, "int64")), tir.let(t & 255)
-            entry = tir.cast(self.exp2.load((256 - fraction) & 255), "int64")
-            one = tir.constant(1, "int64")
-            g = tir.let(tir.select(fraction > 0, (entry << 10) >> (whole + 1), (one << 20) >> whole))
+            g = integer.exp2_q20(t, self.exp2)
             self.t.store(k, t)
             self.g.store(k, g)
             total.set(total.value + g)
@@ -71,9 +67,7 @@ class _Rows:
 
     def loss(self, label: Expr, total: Expr) -> Expr:
         """t[label] + log2(total) - 20, in bits (Q8)."""
-        b = tir.let(integer.bit_length(total) - 1)
-        entry = (total << 8) >> tir.cast(b, "int64")
-        log2 = (b << 8) + self.log2.load(tir.cast(entry & 255, "int32"))
+        log2 = integer.log2_q8(total, self.log2)
         return tir.cast(self.t.load(tir.maximum(label, 0)) + log2 - (20 << 8), "int64")
 
 
@@ -84,7 +78,7 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
     f, label_of = emission.function, emission.buffer(op.label)
     quantise = integer.any_shift("nearest", 7 - emission.scalar(op.exponent[0]))
     scratch = tir.local("int32", classes), tir.local("int64", classes)
-    tables = _table(numerics.EXP2.tolist()), _table(numerics.LOG2.tolist())
+    tables = integer.table(numerics.EXP2.tolist()), integer.table(numerics.LOG2.tolist())
     with tir.loop(f.begin, f.end):
         loss = tir.register("int64", tir.constant(0, "int64"))
         correct = tir.register("int32", 0)
@@ -102,14 +96,6 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
             if out in emission.group.op.yielded:
                 emission.buffer(out).store(0, total.value)
     return 1
-
-
-def _table(values: Sequence[int]) -> Buffer:
-    """A constant table, in the thread's memory."""
-    table = tir.local("int32", len(values))
-    for i, value in enumerate(values):
-        table.store(i, value)
-    return table
 
 
 ANCHORS: dict[str, Emit] = {"nn.cross_entropy": cross_entropy}
