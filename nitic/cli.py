@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nitic.errors import CompileError, ExitCode
-from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
+from nitic.options import CompileOptions, Emit, Init, Loss, OptOptions, Target
 from nitic.version import VERSION
 
 app = typer.Typer(
@@ -55,6 +55,7 @@ TargetOption = Annotated[Target, typer.Option(help="The processor to compile for
 InitSeed = Annotated[int, typer.Option(min=0, help="Of the weights that --init=xavier makes; training has its own.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of new initial weights, and of every random number in training.")]
 InitOption = Annotated[Init, typer.Option(help="Weights of the file, or new ones.")]
+LossOption = Annotated[Loss, typer.Option(help="Of integer class labels; mse is against their one-hot rows.")]
 PerChannel = Annotated[str | None, typer.Option(metavar="X,...", help="Per channel, of samples scaled to 0..1.")]
 PrintBefore = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR before this pass.")]
 PrintAfter = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR after this pass.")]
@@ -86,6 +87,7 @@ def compile_command(
     target: TargetOption = Target.NATIVE,
     seed: InitSeed = 0,
     init: InitOption = Init.KEEP,
+    loss: LossOption = Loss.CROSS_ENTROPY,
     mean: PerChannel = None,
     std: PerChannel = None,
     dump_ir: Annotated[Path | None, typer.Option(help="Write the IR after each pass into this folder.")] = None,
@@ -105,6 +107,7 @@ def compile_command(
         target=target,
         seed=seed,
         init=init,
+        loss=loss,
         mean=per_channel(mean),
         std=per_channel(std),
         dump_ir=dump_ir,
@@ -150,6 +153,7 @@ def train_command(
     target: TargetOption = Target.NATIVE,
     seed: Seed = 0,
     init: InitOption = Init.KEEP,
+    loss: LossOption = Loss.CROSS_ENTROPY,
     mean: PerChannel = None,
     std: PerChannel = None,
 ) -> None:
@@ -165,6 +169,7 @@ def train_command(
         target=target,
         seed=seed,
         init=init,
+        loss=loss,
         mean=per_channel(mean),
         std=per_channel(std),
     )

@@ -75,7 +75,7 @@ def lower(
     """The model's functions in integers, and their initial state."""
     parameters = model.parameters if options.init == Init.KEEP else state.xavier(model.parameters, options.seed)
     leading = state.leading_exponents(model.module, parameters)
-    pipeline.run_passes(model.module, training_passes(chosen), watch)
+    pipeline.run_passes(model.module, training_passes(chosen, options.loss), watch)
     normalisation = state.Normalisation(options.mean, options.std or (1.0,)) if options.mean else None
     return model.module, state.initial_state(model.module, parameters, leading, normalisation)
 

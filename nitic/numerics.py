@@ -231,6 +231,14 @@ def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, in
     return saturate(round_pseudo_stochastic(p, 17)), loss_exponent(len(o)), p, int(loss[label >= 0].sum())
 
 
+def mean_squared_error(o: Array, e_o: int, e: int, label: Array) -> tuple[Array, int]:
+    """(o - onehot at exponent e, the sum of its squares in Q16) of logits (N, C); label -1 counts for nothing."""
+    target = wide(np.arange(o.shape[1]) == label[:, None])
+    d = add_at(o, e_o, -target, 0, e) * (label >= 0)[:, None]
+    squares = round_nearest((d * d).sum(1), -16 - 2 * e)
+    return d, int(np.minimum(squares, 2**30).sum())
+
+
 def log2_q8(x: Array) -> Array:
     b = np.array([bit_length(v) - 1 for v in x], np.int64)
     return (b << 8) + LOG2[((x << 8) >> b) & 255]

@@ -35,6 +35,13 @@ class Init(StrEnum):
     XAVIER = "xavier"
 
 
+class Loss(StrEnum):
+    """What training makes small, for integer class labels."""
+
+    CROSS_ENTROPY = "cross-entropy"
+    MSE = "mse"
+
+
 @dataclass(frozen=True)
 class CompileOptions:
     """Options of `nitic compile`.
@@ -54,6 +61,7 @@ class CompileOptions:
     target: Target = Target.NATIVE
     seed: int = 0
     init: Init = Init.KEEP
+    loss: Loss = Loss.CROSS_ENTROPY
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     dump_ir: Path | None = None
@@ -62,7 +70,7 @@ class CompileOptions:
 
     def __post_init__(self) -> None:
         """Takes the words of the command line for choices, as Python callers write them. Raises CompileError."""
-        for name, kind in (("emit", Emit), ("target", Target), ("init", Init)):
+        for name, kind in (("emit", Emit), ("target", Target), ("init", Init), ("loss", Loss)):
             object.__setattr__(self, name, _choice(kind, name, getattr(self, name)))
         if self.batch_size is not None and self.batch_size < 1:
             raise _usage("--batch-size", f"a batch has at least 1 sample, not {self.batch_size}")
