@@ -268,6 +268,14 @@ def exp2_q20(t: Array) -> Array:
     return np.where(fraction > 0, (EXP2[(256 - fraction) & 255] << 10) >> (whole + 1), (1 << 20) >> whole)
 
 
+def mean_squared_error(o: Array, e_o: int, e: int, label: Array) -> tuple[Array, int]:
+    """(o - onehot at exponent e, the sum of its squares in Q16) of logits (N, C); label -1 counts for nothing."""
+    target = wide(np.arange(o.shape[1]) == label[:, None])
+    d = add_at(o, e_o, -target, 0, e) * (label >= 0)[:, None]
+    squares = round_nearest((d * d).sum(1), -16 - 2 * e)
+    return d, int(np.minimum(squares, 2**30).sum())
+
+
 def log2_q8(x: Array) -> Array:
     """For 0 < x < 2^53."""
     b = np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nitic.codegen import tir
-from nitic.codegen.tir import Expr
+from nitic.codegen.tir import Buffer, Expr
 from nitic.numerics import WIDE
 
 Rounding = Callable[[Expr], Expr]
@@ -101,6 +101,13 @@ def align(exponent: Expr, target: Expr, lanes: int = 1) -> Rounding:
     left = tir.let(tir.splat(clamp(-clamp(shift, -20, 0), 0, 20), lanes))
     right = nearest(clamp(shift, 0, 20), "int32", lanes)
     return lambda x: right(x << left)
+
+
+def common_factor(exponent: Expr, common: Expr, lanes: int = 1) -> Expr:
+    """What a mantissa is multiplied by in an exact sum at a common exponent: 0 where it is dropped."""
+    distance = tir.let(exponent - common)
+    kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
+    return tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), lanes))
 
 
 def philox(index: Expr, stream: int, step: Expr, seed: Expr) -> Sequence[Expr]:

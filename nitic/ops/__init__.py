@@ -44,6 +44,7 @@ NN = [
     norm.ChannelMeanOp,
     norm.BatchNormDgradOp,
     loss.CrossEntropyOp,
+    loss.MeanSquaredErrorOp,
     update.UpdatePlainOp,
     update.UpdateMomentumOp,
     update.UpdateNitiOp,

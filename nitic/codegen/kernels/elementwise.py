@@ -143,11 +143,7 @@ def add(emission: Emission, op: NnOp) -> Evaluators:
     """An operand whose exponent is below that of the sum is dropped: its factor is 0."""
     assert isinstance(op, AddOp)
     *each, common = (emission.scalar(value) for value in op.scales)
-    factors = []
-    for e in each:
-        distance = tir.let(e - common)
-        kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
-        factors.append(tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), emission.lanes)))
+    factors = [integer.common_factor(e, common, emission.lanes) for e in each]
 
     def evaluate(point: Point) -> Expr:
         a, b = (tir.cast(emission.value(x, point), "int32") for x in (op.a, op.b))
