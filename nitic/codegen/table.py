@@ -10,7 +10,19 @@ from xdsl.dialects.builtin import ModuleOp
 
 from nitic.codegen.build import TARGETS, in_processes, processors, write_object
 from nitic.codegen.group import Emission, Group, Registry
-from nitic.codegen.kernels import conv, elementwise, loss, move, norm, pool, reduce, scalars, update
+from nitic.codegen.kernels import (
+    activation,
+    conv,
+    elementwise,
+    loss,
+    move,
+    norm,
+    pool,
+    product,
+    reduce,
+    scalars,
+    update,
+)
 from nitic.codegen.source import symbol
 from nitic.codegen.tir import Function, Kernel
 from nitic.ir.function import functions
@@ -26,8 +38,15 @@ REGISTRY = Registry(
         **loss.ANCHORS,
         **norm.ANCHORS,
         **move.ANCHORS,
+        **product.ANCHORS,
     },
-    pointwise={**elementwise.POINTWISE, **norm.POINTWISE, **update.POINTWISE},
+    pointwise={
+        **elementwise.POINTWISE,
+        **activation.POINTWISE,
+        **product.POINTWISE,
+        **norm.POINTWISE,
+        **update.POINTWISE,
+    },
     scalars=scalars.SCALARS,
 )
 

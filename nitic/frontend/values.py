@@ -51,7 +51,7 @@ class Reshaped:
 
 @dataclass(frozen=True)
 class Scaled:
-    """A step between layouts: Gemm's alpha or beta, folded into the values."""
+    """A step between layouts: a factor, such as Gemm's alpha or beta, folded into the values."""
 
     factor: float
 
@@ -62,7 +62,19 @@ class Scaled:
         return array / np.float32(self.factor)
 
 
-Step = Transposed | Reshaped | Scaled
+@dataclass(frozen=True)
+class Inverted:
+    """A step between layouts: what the network divides by, as what it multiplies with."""
+
+    def apply(self, array: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            return np.float32(1) / array
+
+    def revert(self, array: Array) -> Array:
+        return self.apply(array)
+
+
+Step = Transposed | Reshaped | Scaled | Inverted
 
 
 @dataclass(frozen=True)

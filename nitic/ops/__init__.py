@@ -3,7 +3,7 @@
 from xdsl.ir import Dialect
 
 from nitic.ir.types import ExponentType, RangeType
-from nitic.ops import bfp, conv, elementwise, fused, gemm, loss, norm, pack, pool, reshape, update
+from nitic.ops import activation, bfp, conv, elementwise, fused, gemm, loss, norm, pack, pool, product, reshape, update
 
 NN = [
     conv.ConvOp,
@@ -19,6 +19,19 @@ NN = [
     elementwise.ReluDgradOp,
     elementwise.DropoutOp,
     elementwise.InputMapOp,
+    product.MulOp,
+    product.MulSumOp,
+    product.NegOp,
+    product.ExpandOp,
+    product.ReduceSumOp,
+    product.ScaleConstOp,
+    product.AddConstOp,
+    activation.ClipOp,
+    activation.ClipDgradOp,
+    activation.LeakyReluOp,
+    activation.LeakyReluDgradOp,
+    activation.ActivationOp,
+    activation.ActivationDgradOp,
     pool.MaxPoolOp,
     pool.MaxPoolDgradOp,
     pool.AveragePoolOp,
@@ -48,6 +61,7 @@ BFP = [
     bfp.RoundShiftOp,
     bfp.ExpAddOp,
     bfp.ExpConstOp,
+    bfp.ExpClampOp,
     bfp.ExpCommonOp,
     bfp.ExpInverseRootOp,
     bfp.ExponentOfOp,

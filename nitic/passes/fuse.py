@@ -1,9 +1,9 @@
 """fuse: which operators become one kernel.
 
 A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
-result; a rounding takes the point-wise operators behind it. Nothing moves across a bfp.range: its value is known only
-when the whole tensor is. Scalars cost nothing, so each is computed in the first kernel that needs it. A group must be
-convex, which is that the graph of groups has no cycle.
+result; a rounding takes the point-wise operators on its mantissas. Nothing moves across a bfp.range: its value is known
+only when the whole tensor is. Scalars cost nothing, so each is computed in the first kernel that needs it. A group must
+be convex, which is that the graph of groups has no cycle.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,14 +16,20 @@ from xdsl.ir import Block, Operation, OpResult, Region, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions, return_of
+from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
 from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
 from nitic.ops.elementwise import BiasOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
+from nitic.ops.product import AddConstOp, MulOp, NegOp, ScaleConstOp
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
 
-EPILOGUE = (BiasOp, ReluOp, RangeOp)
+EPILOGUE = (BiasOp, ReluOp, ClipOp, RangeOp)
+ON_MANTISSAS = (
+    *(ReluDgradOp, ClipDgradOp, LeakyReluOp, LeakyReluDgradOp, ActivationOp, ActivationDgradOp),
+    *(MulOp, NegOp, ScaleConstOp, AddConstOp),
+)
 SUNK = (ScalarOp, TopOp, AlignOp)
 Graph = nx.DiGraph
 
@@ -79,7 +85,9 @@ class Grouping:
             return None
         if isinstance(op, EPILOGUE):
             return first.op
-        return first.op if isinstance(op, ReluDgradOp) and isinstance(first.op, RoundShiftOp) else None
+        return (
+            first.op if isinstance(op, ON_MANTISSAS) and isinstance(first.op, (RoundShiftOp, *ON_MANTISSAS)) else None
+        )
 
     def _merge(self, into: int, other: int) -> None:
         """One group of two, unless another group or a range lies between them."""

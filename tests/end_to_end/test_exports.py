@@ -27,6 +27,10 @@ NAMES = (
     "residual-dynamo-eval",
     "batchnorm-dynamo-train",
     "batchnorm-legacy-eval",
+    "excite-dynamo-eval",
+    "excite-legacy-eval",
+    "functions-dynamo-eval",
+    "functions-legacy-eval",
 )
 
 

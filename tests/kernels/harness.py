@@ -135,6 +135,11 @@ def reference(group: FusedOp, operands: Sequence[Array]) -> list[Array]:
 
 def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1) -> list[Array]:
     """What the kernel computes when its units are split between threads, which here come one after the other."""
+    return compiled(group, variant)(operands, threads)
+
+
+def compiled(group: FusedOp, variant: str) -> Callable[[Sequence[Array], int], list[Array]]:
+    """The kernel, as a function of operands and the number of threads."""
     kernel = emit(group, f"kernel_{next(_counter)}")
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "kernel.so"
@@ -142,16 +147,20 @@ def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 
         command = ["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")]
         subprocess.run(command, check=True)
         function = getattr(ctypes.CDLL(str(library)), kernel.name)
-    memory = [to_memory(arg.type, value) for arg, value in zip(group.block.args, operands, strict=True)]
-    updates = group.updates()
-    memory += [blank(value.type) for i, value in enumerate(group.yielded) if i not in updates]
-    pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
-    edges = [kernel.units * t // threads for t in range(threads + 1)]
-    for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
-        assert function(*pointers, thread, begin, end) == 0
-    fresh = iter(memory[len(operands) :])
-    out = [memory[updates[i]] if i in updates else next(fresh) for i in range(len(group.yielded))]
-    return [from_memory(value.type, m) for value, m in zip(group.yielded, out, strict=True)]
+
+    def call(operands: Sequence[Array], threads: int) -> list[Array]:
+        memory = [to_memory(arg.type, value) for arg, value in zip(group.block.args, operands, strict=True)]
+        updates = group.updates()
+        memory += [blank(value.type) for i, value in enumerate(group.yielded) if i not in updates]
+        pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
+        edges = [kernel.units * t // threads for t in range(threads + 1)]
+        for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
+            assert function(*pointers, thread, begin, end) == 0
+        fresh = iter(memory[len(operands) :])
+        out = [memory[updates[i]] if i in updates else next(fresh) for i in range(len(group.yielded))]
+        return [from_memory(value.type, m) for value, m in zip(group.yielded, out, strict=True)]
+
+    return call
 
 
 def to_memory(type_: Attribute, value: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -11,44 +11,51 @@ from xdsl.ir import SSAValue
 from nitic import numerics
 from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Evaluate, Point, Prepare
+from nitic.codegen.kernels.broadcast import Grid
 from nitic.codegen.tir import Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of, is_tensor, shape_of
+from nitic.ir.types import Shape, dtype_of, is_tensor, shape_of
 from nitic.numerics import INT8_LIMIT
 from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.product import broadcasts
 
 Evaluators = Mapping[SSAValue, Evaluate]
 BLOCK = 4096  # elements of a unit of work
 
 
 def pointwise(emission: Emission, _: NnOp) -> int:
-    """The loops of a group without another owner: over rows and channels where an operator asks for the channel."""
+    """The loops of a group without another owner: over rows and columns where an operand broadcasts."""
     emission.open(None, 1)
     f, shape = emission.function, _domain(emission)
-    if not any(_needs_channel(op) for op in emission.group.tensor_ops()):
+    others = _broadcast(emission, shape)
+    if not others:
         count = prod(shape)
         with tir.loop(f.begin * BLOCK, tir.minimum(f.end * BLOCK, count)) as i:
             emission.finish(None, None, Point(i))
         return ceildiv(count, BLOCK)
-    rows, channels = prod(shape[:-1]), shape[-1]
-    block = ceildiv(BLOCK, channels)
-    with tir.loop(f.begin * block, tir.minimum(f.end * block, rows)) as row, tir.loop(0, channels) as channel:
-        emission.finish(None, None, Point(row * channels + channel, emission.channel(channel)))
-    return ceildiv(rows, block)
+    grid = Grid.over(shape, others, BLOCK)
+    block = ceildiv(BLOCK, grid.columns)
+    with tir.loop(f.begin * block, tir.minimum(f.end * block, grid.rows)) as row:
+        first = {other: tir.let(grid.first(other, row)) for other in others}
+        with tir.loop(0, grid.columns) as column:
+            points = {other: Point(first[other] + column * grid.moves(other)) for other in others}
+            emission.finish(None, None, Point(row * grid.columns + column, points.get(shape[-1:]), others=points))
+    return ceildiv(grid.rows, block)
 
 
-def _needs_channel(op: NnOp) -> bool:
-    """Whether an operand has a value per channel of another operand."""
-    shapes = [shape_of(operand) for operand in op.operands if is_tensor(operand)]
-    largest = max(shapes, key=prod)
-    return any(shape == largest[-1:] != largest for shape in shapes)
-
-
-def _domain(emission: Emission) -> tuple[int, ...]:
+def _domain(emission: Emission) -> Shape:
     """The shape of what is computed, which every operator keeps; an aligned bias alone is smaller."""
-    return max((shape_of(op.operands[0]) for op in emission.group.tensor_ops()), key=prod)
+    ops = emission.group.tensor_ops()
+    return max((shape_of(v) for op in ops for v in (op.operands[0], *op.results) if is_tensor(v)), key=prod)
+
+
+def _broadcast(emission: Emission, shape: Shape) -> list[Shape]:
+    """The shapes of operands that broadcast to it; those of rank 0 are scalars."""
+    operands = [operand for op in emission.group.tensor_ops() for operand in op.operands if is_tensor(operand)]
+    found = dict.fromkeys(shape_of(operand) for operand in operands)
+    return [other for other in found if other and other != shape and broadcasts(other, shape)]
 
 
 def round_shift(emission: Emission, op: NnOp) -> Evaluators:
@@ -96,20 +103,25 @@ def bias(emission: Emission, op: NnOp) -> Evaluators:
 
 
 def add(emission: Emission, op: NnOp) -> Evaluators:
-    """An operand whose exponent is below that of the sum is dropped: its factor is 0."""
     assert isinstance(op, AddOp)
     *each, common = (emission.scalar(value) for value in op.scales)
-    factors = []
-    for e in each:
-        distance = tir.let(e - common)
-        kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
-        factors.append(tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), emission.lanes)))
+    of_a, of_b = factors(each, common, emission.lanes)
 
     def evaluate(point: Point) -> Expr:
         a, b = (tir.cast(emission.value(x, point), "int32") for x in (op.a, op.b))
-        return a * factors[0] + b * factors[1]
+        return a * of_a + b * of_b
 
     return {op.y: evaluate}
+
+
+def factors(exponents: Sequence[Expr], common: Expr, lanes: int) -> list[Expr]:
+    """What moves mantissas to the exponent of a sum; one whose own is below that is dropped: its factor is 0."""
+    made: list[Expr] = []
+    for e in exponents:
+        distance = tir.let(e - common)
+        kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
+        made.append(tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), lanes)))
+    return made
 
 
 def relu(emission: Emission, op: NnOp) -> Evaluators:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nitic import numerics
@@ -84,7 +83,7 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
     f, label_of = emission.function, emission.buffer(op.label)
     quantise = integer.any_shift("nearest", 7 - emission.scalar(op.exponent[0]))
     scratch = tir.local("int32", classes), tir.local("int64", classes)
-    tables = _table(numerics.EXP2.tolist()), _table(numerics.LOG2.tolist())
+    tables = tir.table(numerics.EXP2.tolist()), tir.table(numerics.LOG2.tolist())
     with tir.loop(f.begin, f.end):
         loss = tir.register("int64", tir.constant(0, "int64"))
         correct = tir.register("int32", 0)
@@ -102,14 +101,6 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
             if out in emission.group.op.yielded:
                 emission.buffer(out).store(0, total.value)
     return 1
-
-
-def _table(values: Sequence[int]) -> Buffer:
-    """A constant table, in the thread's memory."""
-    table = tir.local("int32", len(values))
-    for i, value in enumerate(values):
-        table.store(i, value)
-    return table
 
 
 ANCHORS: dict[str, Emit] = {"nn.cross_entropy": cross_entropy}

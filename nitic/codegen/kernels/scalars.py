@@ -7,7 +7,16 @@ from nitic.codegen.group import Emission, Scalar
 from nitic.codegen.tir import Expr
 from nitic.ir.op import NnOp
 from nitic.numerics import NEVER
-from nitic.ops.bfp import ExpAddOp, ExpCommonOp, ExpConstOp, ExpInverseRootOp, ShiftOp, StaticShiftOp, TopOp
+from nitic.ops.bfp import (
+    ExpAddOp,
+    ExpClampOp,
+    ExpCommonOp,
+    ExpConstOp,
+    ExpInverseRootOp,
+    ShiftOp,
+    StaticShiftOp,
+    TopOp,
+)
 
 
 def exp_add(emission: Emission, op: NnOp) -> Expr:
@@ -29,6 +38,11 @@ def exp_common(emission: Emission, op: NnOp) -> Expr:
         return common
     ra, rb = (emission.scalar(r) for r in op.ranges)
     return tir.select(rb == 0, lhs, tir.select(ra == 0, rhs, common))
+
+
+def exp_clamp(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpClampOp)
+    return integer.clamp(emission.scalar(op.x), op.low.value.data, op.high.value.data)
 
 
 def exp_inverse_root(emission: Emission, op: NnOp) -> Expr:
@@ -63,6 +77,7 @@ SCALARS: dict[str, Scalar] = {
     "bfp.exp_add": exp_add,
     "bfp.exp_const": exp_const,
     "bfp.exp_common": exp_common,
+    "bfp.exp_clamp": exp_clamp,
     "bfp.exp_inverse_root": exp_inverse_root,
     "bfp.shift": shift,
     "bfp.static_shift": static_shift,
