@@ -16,6 +16,7 @@ from tests.networks import HYPERS
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 BATCH, STEPS = 6, 3
+OPTIONS = {"niti16": {"momentum": "0.9"}, "niti": {"gb": "4"}}
 NAMES = (
     "lenet-dynamo-eval-external",
     "lenet-legacy-eval-dynamic-opset9",
@@ -39,9 +40,14 @@ def test_training_equals_the_interpreter(name: str) -> None:
     assert_same_bits(FIXTURES / f"{name}.onnx")
 
 
-def assert_same_bits(model: Path) -> Program:
+@pytest.mark.parametrize("name", ["excite-legacy-eval"])
+def test_training_by_niti_equals_the_interpreter(name: str) -> None:
+    assert_same_bits(FIXTURES / f"{name}.onnx", "niti")
+
+
+def assert_same_bits(model: Path, recipe: str = "niti16") -> Program:
     """Compiles a network, and compares the state after a few steps of random samples; gives the program."""
-    compiled = nitic.compile(model, batch_size=BATCH, target=Target.X86_64_AVX512VNNI)
+    compiled = nitic.compile(model, batch_size=BATCH, recipe=recipe, target=Target.X86_64_AVX512VNNI)
     program, rng = compiled.program, np.random.default_rng(0)
     x = rng.integers(0, 256, (STEPS * BATCH, *program.input_shape[1:]), np.uint8)
     y = rng.integers(0, program.classes, STEPS * BATCH)
@@ -50,7 +56,7 @@ def assert_same_bits(model: Path) -> Program:
     assert changed == [n for n in program.state if f"{n}.exponent" in program.state]
     for variant in supported(program):
         session = nitic.TrainingSession(compiled, threads=2, variant=variant)
-        session.configure(lr="2^-6", momentum="0.9", schedule="constant")
+        session.configure(lr="2^-6", schedule="constant", **OPTIONS[recipe])
         session.set_statistics(x)
         session.begin_epoch(0)
         for i in range(0, len(x), BATCH):
