@@ -56,6 +56,9 @@ InitSeed = Annotated[int, typer.Option(min=0, help="Of the weights that --init=x
 Seed = Annotated[int, typer.Option(min=0, help="Of new initial weights, and of every random number in training.")]
 InitOption = Annotated[Init, typer.Option(help="Weights of the file, or new ones.")]
 PerChannel = Annotated[str | None, typer.Option(metavar="X,...", help="Per channel, of samples scaled to 0..1.")]
+CacheOption = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Keep kernels in $NITIC_CACHE, or ~/.cache/nitic, for the next time.")
+]
 PrintBefore = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR before this pass.")]
 PrintAfter = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR after this pass.")]
 
@@ -91,6 +94,7 @@ def compile_command(
     dump_ir: Annotated[Path | None, typer.Option(help="Write the IR after each pass into this folder.")] = None,
     print_before: PrintBefore = None,
     print_after: PrintAfter = None,
+    cache: CacheOption = True,
 ) -> None:
     """Compile MODEL to one native training binary."""
     from nitic import driver
@@ -110,6 +114,7 @@ def compile_command(
         dump_ir=dump_ir,
         print_before=tuple(print_before or ()),
         print_after=tuple(print_after or ()),
+        cache=cache,
     )
     typer.echo(driver.compile_model(options))
 
@@ -152,6 +157,7 @@ def train_command(
     init: InitOption = Init.KEEP,
     mean: PerChannel = None,
     std: PerChannel = None,
+    cache: CacheOption = True,
 ) -> None:
     """Compile MODEL and train it: all other options go to the binary (--data DIR --epochs N --lr R --save FILE ...)."""
     from nitic import launch
@@ -167,6 +173,7 @@ def train_command(
         init=init,
         mean=per_channel(mean),
         std=per_channel(std),
+        cache=cache,
     )
     raise typer.Exit(launch.compile_and_train(options, context.args))
 

@@ -70,8 +70,14 @@ class NetworkWriter:
         """By default the windows lie side by side."""
         channels, step = self.shape[0], stride or size
         out = [(length + 2 * pad - size) // step + 1 for length in self.shape[1:]]
-        window = {"kernel_shape": [size] * 2, "pads": [pad] * 4, "strides": [step] * 2}
-        self._append("MaxPool", f"pool{len(self.nodes)}", (channels, *out), **window)
+        self._append(
+            "MaxPool",
+            f"pool{len(self.nodes)}",
+            (channels, *out),
+            kernel_shape=[size] * 2,
+            pads=[pad] * 4,
+            strides=[step] * 2,
+        )
 
     def dropout(self, ratio: float) -> None:
         name = f"dropout{len(self.nodes)}"

@@ -1,0 +1,22 @@
+"""What a kernel is to the rest of the compiler."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A function: its symbol, its parameters in order with their element types, and how many units of work a call has.
+
+    `function` is TVM's; it is None where only the description is left.
+    """
+
+    name: str
+    parameters: Mapping[str, str]
+    units: int
+    function: Any = None
+
+
+Kernels = Mapping[str, Mapping[str, Kernel]]
+"""By variant and by the name that select-kernels gave."""
