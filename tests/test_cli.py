@@ -63,7 +63,7 @@ def test_compile_with_every_option(
     text = (
         "compile m.onnx -o out --recipe niti --option bits=6 --option rule=plain --batch-size 64 --emit lib"
         " --target x86-64 --seed 3 --init xavier --mean 0.5,.25 --std 1,2 --dump-ir dumps --print-before fuse"
-        " --print-after fuse --print-after plan-memory"
+        " --print-after fuse --print-after plan-memory --no-cache"
     )
     assert run(monkeypatch, *text.split()) == 0
     assert asked.options == CompileOptions(
@@ -81,6 +81,7 @@ def test_compile_with_every_option(
         dump_ir=Path("dumps"),
         print_before=("fuse",),
         print_after=("fuse", "plan-memory"),
+        cache=False,
     )
     assert capsys.readouterr().out == "out\n"
 

@@ -18,32 +18,13 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx import Shuffle
 from tvm.tirx.script import builder as T
 
+from nitic.codegen.kernel import Kernel
+
 # TVM's Python classes are untyped: an expression is whatever it makes of our operands, an integer included.
 Expr = Any
-PrimFunc = Any
 
 MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
 MAX_ELEMENTS = 2**31 - 1  # indices are int32
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How a kernel starts on a GPU: blocks, threads of a block, bytes of dynamic shared memory."""
-
-    blocks: int
-    threads: int
-    shared: int = 0
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A function: its parameters in order with their element types, and how many units of work a call has."""
-
-    name: str
-    function: PrimFunc  # None where only the description is left
-    parameters: Mapping[str, str]
-    units: int
-    launch: Launch | None = None  # of a kernel for a GPU
 
 
 def dtype_of(value: Expr) -> str:
@@ -305,4 +286,4 @@ class Function(AbstractContextManager["Function"]):
 
     def kernel(self, units: int) -> Kernel:
         """The finished function."""
-        return Kernel(self.name, self._builder.get(), dict(self.parameters), units)
+        return Kernel(self.name, dict(self.parameters), units, function=self._builder.get())

@@ -8,10 +8,13 @@ import pytest
 from xdsl.ir import Attribute, SSAValue
 
 from nitic.codegen.build import TARGETS, compile_module
-from nitic.codegen.table import compile_groups, emit
+from nitic.codegen.cache import KernelCache
+from nitic.codegen.generate import generate
+from nitic.codegen.table import emit
 from nitic.errors import CompileError
 from nitic.ir.layout import Padded, Panels, Quads
 from nitic.ir.op import NnOp
+from nitic.ir.text import meaning
 from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
 from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
@@ -119,9 +122,11 @@ def test_what_does_not(name: str) -> None:
 
 def test_objects_link_anywhere(tmp_path: Path) -> None:
     """Into a position-independent program and a library, with nothing else but libc; several processes made them."""
-    kernels, objects = compile_groups({variant: groups(variant) for variant in TARGETS}, tmp_path, jobs=2)
-    assert len(objects) == 2 * len(TARGETS)
-    names = [kernel.name for named in kernels.values() for kernel in named.values()]
+    meanings = {v: {name: meaning(group.body) for name, group in groups(v).items()} for v in TARGETS}
+    generated = generate(meanings, tmp_path, KernelCache(None), jobs=2)
+    objects = generated.objects
+    names = [kernel.name for named in generated.kernels.values() for kernel in named.values()]
+    assert len(objects) == len(set(names)) == generated.new
     calls = " ".join(f"int {name}();" for name in names)
     (tmp_path / "main.c").write_text(f"{calls} int main(void) {{ return !{names[0]}; }}")
     base = ["cc", "-Wl,-z,defs", "-Wl,--fatal-warnings"]
@@ -139,4 +144,4 @@ def test_a_tensor_beyond_int32_indices_is_refused() -> None:
 def test_an_error_of_a_compiling_process_arrives(tmp_path: Path) -> None:
     group = make_group(one(RangeOp), [tensor((2**16, 2**15), i8)])
     with pytest.raises(CompileError, match="smaller batch"):
-        compile_groups({"portable": {"kernel": group}}, tmp_path)
+        generate({"portable": {"kernel": meaning(group.body)}}, tmp_path, KernelCache(None))
