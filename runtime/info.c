@@ -64,8 +64,9 @@ int nitic_info(nitic_session *s, const nitic_options *o) {
   const nitic_program *program = s->program;
   printf("model      %s\nrecipe     %s%s\ncompiler   %s\nidentity   %s\n", program->model, program->recipe,
          program->momentum ? " with momentum" : "", program->compiler, program->identity);
-  printf("batch      %d (part of the program's meaning)\nclasses    %d\nparameters %lld\nstate      %llu bytes\n",
-         program->batch, program->classes, (long long)count_parameters(program),
+  printf("batch      %d (part of the program's meaning)\nclasses    %d\nloss       %s\n", program->batch,
+         program->classes, program->squared_error ? "sum of squares" : "cross-entropy in nats");
+  printf("parameters %lld\nstate      %llu bytes\n", (long long)count_parameters(program),
          (unsigned long long)program->state_bytes);
   print_variants(s);
   if (o->load)

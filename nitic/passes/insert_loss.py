@@ -8,7 +8,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from nitic.errors import CompileError
+from nitic.errors import CompileError, ExitCode
 from nitic.ir.function import Label, add_argument, arguments, function, results, return_of, set_results
 from nitic.ir.op import place
 from nitic.ir.types import i32, i64, shape_of, tensor
@@ -31,7 +31,8 @@ class InsertLoss(NiticPass):
 
     def apply(self, module: ModuleOp) -> None:
         if self.loss not in LOSSES:
-            raise CompileError("--loss", f"unknown loss '{self.loss}'; the losses are {', '.join(LOSSES)}")
+            message = f"unknown loss '{self.loss}'; the losses are {', '.join(LOSSES)}"
+            raise CompileError("--loss", message, exit_code=ExitCode.USAGE)
         predict = function(module, "predict")
         if len(shape := shape_of(results(predict)[0][1])) != 2:
             raise CompileError("", f"the network's output is {list(shape)} but {self.loss} needs (batch, classes)")
