@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nitic.errors import CompileError, ExitCode
-from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
+from nitic.options import BatchNorm, CompileOptions, Emit, Init, OptOptions, Target
 from nitic.version import VERSION
 
 app = typer.Typer(
@@ -56,6 +56,14 @@ InitSeed = Annotated[int, typer.Option(min=0, help="Of the weights that --init=x
 Seed = Annotated[int, typer.Option(min=0, help="Of new initial weights, and of every random number in training.")]
 InitOption = Annotated[Init, typer.Option(help="Weights of the file, or new ones.")]
 PerChannel = Annotated[str | None, typer.Option(metavar="X,...", help="Per channel, of samples scaled to 0..1.")]
+Freeze = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Parameters that training leaves as they are: 'features.*'. May be repeated."),
+]
+BatchNormOption = Annotated[
+    BatchNorm,
+    typer.Option(help="Normalise a training batch by its own statistics, by the model's, or fold them into weights."),
+]
 PrintBefore = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR before this pass.")]
 PrintAfter = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR after this pass.")]
 
@@ -88,6 +96,8 @@ def compile_command(
     init: InitOption = Init.KEEP,
     mean: PerChannel = None,
     std: PerChannel = None,
+    freeze: Freeze = None,
+    batch_norm: BatchNormOption = BatchNorm.TRAIN,
     dump_ir: Annotated[Path | None, typer.Option(help="Write the IR after each pass into this folder.")] = None,
     print_before: PrintBefore = None,
     print_after: PrintAfter = None,
@@ -107,6 +117,8 @@ def compile_command(
         init=init,
         mean=per_channel(mean),
         std=per_channel(std),
+        freeze=tuple(freeze or ()),
+        batch_norm=batch_norm,
         dump_ir=dump_ir,
         print_before=tuple(print_before or ()),
         print_after=tuple(print_after or ()),
@@ -152,6 +164,8 @@ def train_command(
     init: InitOption = Init.KEEP,
     mean: PerChannel = None,
     std: PerChannel = None,
+    freeze: Freeze = None,
+    batch_norm: BatchNormOption = BatchNorm.TRAIN,
 ) -> None:
     """Compile MODEL and train it: all other options go to the binary (--data DIR --epochs N --lr R --save FILE ...)."""
     from nitic import launch
@@ -167,6 +181,8 @@ def train_command(
         init=init,
         mean=per_channel(mean),
         std=per_channel(std),
+        freeze=tuple(freeze or ()),
+        batch_norm=batch_norm,
     )
     raise typer.Exit(launch.compile_and_train(options, context.args))
 

@@ -11,10 +11,12 @@ from xdsl.utils.exceptions import ParseError, VerifyException
 
 from nitic import pipeline, state
 from nitic.errors import CompileError, ExitCode
+from nitic.frontend.batch_norm import fold_batch_norm
+from nitic.frontend.freezing import freeze
 from nitic.frontend.onnx import ImportedModel, external_files, import_onnx
 from nitic.ir.text import parse_module, print_module
 from nitic.ops import Bfp, Nn
-from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
+from nitic.options import BatchNorm, CompileOptions, Emit, Init, OptOptions, Target
 from nitic.passes.base import NiticPass
 from nitic.pipeline import PASSES, parse_passes, target_passes, training_passes
 from nitic.program import Program, read_description
@@ -58,7 +60,7 @@ def build_program(options: CompileOptions) -> Program:
     """Everything but machine code. Raises CompileError."""
     chosen = parse_recipe(options.recipe).with_options(options.recipe_options)
     watch = Watcher(options.print_before, options.print_after, options.dump_ir)
-    model = import_onnx(options.model, options.batch_size)
+    model = import_model(options)
     for note in model.notes:
         print(f"nitic: {note}", file=sys.stderr)
     module, initial = lower(model, chosen, options, watch)
@@ -69,13 +71,24 @@ def build_program(options: CompileOptions) -> Program:
     return Program(model.name, chosen.name, module, variants, initial, options.mean is not None)
 
 
+def import_model(options: CompileOptions) -> ImportedModel:
+    """The model with the batch norm and the frozen parameters that the options ask for. Raises CompileError."""
+    model = import_onnx(options.model, options.batch_size)
+    if options.batch_norm == BatchNorm.FOLD:
+        model = fold_batch_norm(model)
+    return freeze(model, options.freeze)
+
+
 def lower(
     model: ImportedModel, chosen: Recipe, options: CompileOptions, watch: Watcher | None = None
 ) -> tuple[ModuleOp, dict[str, state.Array]]:
     """The model's functions in integers, and their initial state."""
-    parameters = model.parameters if options.init == Init.KEEP else state.xavier(model.parameters, options.seed)
+    parameters = model.parameters
+    if options.init == Init.XAVIER:
+        parameters = state.xavier(model.module, parameters, options.seed)
     leading = state.leading_exponents(model.module, parameters)
-    pipeline.run_passes(model.module, training_passes(chosen), watch)
+    passes = training_passes(chosen, freeze_statistics=options.batch_norm == BatchNorm.FREEZE)
+    pipeline.run_passes(model.module, passes, watch)
     normalisation = state.Normalisation(options.mean, options.std or (1.0,)) if options.mean else None
     return model.module, state.initial_state(model.module, parameters, leading, normalisation)
 

@@ -29,12 +29,12 @@ Watch = Callable[[NiticPass, ModuleOp, bool], None]
 """Told of each pass and the module, before (False) and after it (True)."""
 
 
-def training_passes(recipe: Recipe) -> list[NiticPass]:
+def training_passes(recipe: Recipe, *, freeze_statistics: bool = False) -> list[NiticPass]:
     """From @predict in floats to every function in integers; the result means the same on every target."""
     return [
         Canonicalise(),
         InferShapes(),
-        InsertLoss(),
+        InsertLoss(statistics="running" if freeze_statistics else "batch"),
         recipe.backward,
         recipe.update,
         recipe.rounding,

@@ -106,7 +106,8 @@ static void format_shape(const int64_t *shape, int32_t rank, char *text, size_t 
 }
 
 /* The input's sample is HxWxC. ONNX order (CxHxW) wins where both fit. With one channel, or one vector, order is no
- * question, so a flat sample fits as well, and any shape fits a vector of as many elements. */
+ * question, so a flat sample fits as well, and any shape fits a vector of as many elements. A sequence, LxC or CxL, is
+ * an image of one row. */
 static bool fit_shape(nitic_dataset *data, const int64_t *want, int32_t want_rank, const int64_t *shape, int32_t rank) {
   int64_t elements = (int64_t)data->sample_bytes, given = 1;
   for (int32_t i = 0; i < rank; given *= shape[i++])
@@ -116,6 +117,9 @@ static bool fit_shape(nitic_dataset *data, const int64_t *want, int32_t want_ran
     return false;
   if (want_rank != 3 || want[2] == 1)
     return want_rank == 1 || (rank == 1 && shape[0] == elements) || same_squeezed(shape, rank, want, want_rank);
+  if (rank == 2 && want[0] == 1)
+    return fit_shape(data, want, 3, (int64_t[]){shape[0], 1, shape[1]}, 3) ||
+           fit_shape(data, want, 3, (int64_t[]){1, shape[0], shape[1]}, 3);
   if (rank == 3 && shape[0] == want[2] && shape[1] == want[0] && shape[2] == want[1]) {
     data->from_chw = want[0] * want[1] > 1;
     data->pixels = want[0] * want[1];

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NITIC_ABI_VERSION 1
+#define NITIC_ABI_VERSION 2
 #define NITIC_MAX_RANK 6
 #define NITIC_MAX_THREADS 64  /* also the number of per-thread slots (int64) of a range */
 #define NITIC_NEVER INT32_MIN /* value of a `top` statistic that no training step has set */
@@ -24,12 +24,13 @@ typedef enum {
   NITIC_VELOCITY,  /* int32 momentum of a master */
   NITIC_EXPONENT,  /* int32 exponent of a parameter */
   NITIC_STATISTIC, /* `top` of an activation; input.multiplier and input.offset */
+  NITIC_FROZEN,    /* int8 parameter that training does not change */
   NITIC_METRIC,    /* loss (int64, sum over the batch, bits in Q8), correct (int32) */
   NITIC_OUTPUT     /* logits (int8) and logits.exponent (int32) */
 } nitic_role;
 
 /* A named tensor of the program. The state (what a checkpoint holds) is every WEIGHT, MASTER, VELOCITY, EXPONENT,
- * STATISTIC. */
+ * STATISTIC, FROZEN. */
 typedef struct {
   const char *name;
   nitic_role role;

@@ -62,8 +62,10 @@ class Emitter:
 
     def arranged(self, x: Activation, perm: tuple[int, ...]) -> SSAValue:
         """The activation with its axes, as ONNX sees them, in the order `perm`."""
-        if x.shape == x.transposed:
-            return self._transpose(x.value, tuple(x.perm[axis] for axis in perm))
+        if (axes := x.axes) is not None:
+            shape, order = tuple(x.shape[axis] for axis in perm), tuple(axes[axis] for axis in perm if axis in axes)
+            rest = tuple(axis for axis in range(len(x.physical)) if axis not in order)
+            return self.reshape(self._transpose(x.value, (*order, *rest)), shape)
         in_order = x.value if x.in_order else self.emit(TransposeOp.of(x.value, perm=x.perm))
         if keeps_order(perm, x.shape):
             return self.reshape(in_order, tuple(x.shape[axis] for axis in perm))

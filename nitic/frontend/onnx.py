@@ -17,7 +17,7 @@ from nitic.frontend.model_file import first_line, read_model
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY
 from nitic.frontend.values import Activation, Constant, Layout, NodeError, Value
-from nitic.ir.types import Shape
+from nitic.ir.types import Shape, shape_of
 from nitic.numerics import Array
 
 DEFAULT_BATCH = 64
@@ -137,28 +137,37 @@ class _Importer:
         return _Input(name, shape, self._is_nhwc(name))
 
     def _is_nhwc(self, name: str) -> bool:
-        """Whether the input is only read by Transpose to NCHW, as converters from TensorFlow write it."""
+        """Whether the input is only read by Transpose to NCHW (NCL), as converters from TensorFlow write it."""
         readers = [Node(node, 0) for node in self.model.graph.node if name in node.input]
         return bool(readers) and all(
-            node.op == "Transpose" and list(node.attributes.get("perm", ())) == [0, 3, 1, 2] for node in readers
+            node.op == "Transpose" and list(node.attributes.get("perm", ())) in ([0, 3, 1, 2], [0, 2, 1])
+            for node in readers
         )
+
+    def _has_sequences(self) -> bool:
+        """Whether there is a 1-D convolution: an input of three axes is (N, C, L) then."""
+        convolutions = [node for node in self.model.graph.node if node.op_type in {"Conv", "ConvTranspose"}]
+        filters = [self.values[name] for node in convolutions for name in node.input[1:2] if name in self.values]
+        return any(len(value.shape) == 3 for value in filters)
 
     def _emitter(self, declared: _Input) -> Emitter:
         batch = self.batch_size or declared.shape[0] or DEFAULT_BATCH
         shape = (batch, *declared.shape[1:])
-        n, *sample = shape
-        if len(shape) != 4:
-            emitter = Emitter((n, prod(sample)), declared.shape[0])
-            self.values[declared.name] = Activation.of(emitter.input).reshape(shape)
-        elif declared.is_nhwc:
-            emitter = Emitter(shape, declared.shape[0])
-            self.values[declared.name] = Activation.of(emitter.input)
-        else:
-            c, h, w = sample
-            emitter = Emitter((n, h, w, c), declared.shape[0])
-            self.values[declared.name] = Activation.nhwc(emitter.input)
+        emitter = Emitter(self._samples(shape, declared.is_nhwc), declared.shape[0])
+        channels_first = len(shape_of(emitter.input)) == 4 and not declared.is_nhwc
+        view = Activation.nhwc if channels_first else Activation.of
+        self.values[declared.name] = view(emitter.input).reshape(shape)
         self._note_batch(emitter, declared.shape[0])
         return emitter
+
+    def _samples(self, shape: Shape, is_nhwc: bool) -> Shape:
+        """The input as the program takes it: images NHWC, sequences as images of one row, anything else flat."""
+        n, *sample = shape
+        if len(sample) == 2 and self._has_sequences():
+            sample.insert(0 if is_nhwc else 1, 1)
+        if len(sample) != 3:
+            return n, prod(sample)
+        return (n, *sample) if is_nhwc else (n, *sample[1:], sample[0])
 
     def _note_batch(self, emitter: Emitter, declared: int) -> None:
         if declared and emitter.batch != declared:

@@ -134,6 +134,14 @@ class Activation:
         return tuple(self.physical[axis] for axis in self.perm)
 
     @property
+    def axes(self) -> dict[int, int] | None:
+        """The physical axis of each axis longer than one; None where the reshape does more than move those of one."""
+        physical = [axis for axis in self.perm if self.physical[axis] != 1]
+        logical = [axis for axis, size in enumerate(self.shape) if size != 1]
+        same = [self.physical[axis] for axis in physical] == [self.shape[axis] for axis in logical]
+        return dict(zip(logical, physical, strict=True)) if same else None
+
+    @property
     def in_order(self) -> bool:
         return keeps_order(self.perm, self.physical)
 

@@ -1,7 +1,8 @@
 """How ONNX says where a kernel slides: kernel_shape, strides, dilations, pads, auto_pad, ceil_mode."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 from nitic.frontend.nodes import Node
 from nitic.frontend.values import NodeError
@@ -30,6 +31,29 @@ def conv_window(node: Node, size: Shape, kernel: Shape) -> Window:
         raise NodeError(f"group is {groups}, but must be positive")
     pads = _pads(node, size, kernel, strides, dilations)
     return Window((strides[0], strides[1]), (pads[0], pads[1], pads[2], pads[3]), (dilations[0], dilations[1]), groups)
+
+
+def transposed_window(node: Node, size: Shape, kernel: Shape) -> tuple[Window, tuple[int, int]]:
+    """Of ConvTranspose: the window of the convolution that it is the transpose of, and the (H, W) of its result.
+
+    output_shape and the SAME modes of auto_pad leave the pads to ONNX, which splits them in halves.
+    """
+    strides, padding = _positive(node, "strides"), node.ints("output_padding", (0, 0), length=2)
+    if not all(0 <= extra < stride for extra, stride in zip(padding, strides, strict=True)):
+        raise NodeError(f"output_padding {list(padding)} is not below the strides {list(strides)}")
+    window = conv_window(node, size, kernel)
+    spans = [d * (k - 1) + 1 for d, k in zip(window.dilations, kernel, strict=True)]
+    full = [s * (n - 1) + span + extra for s, n, span, extra in zip(strides, size, spans, padding, strict=True)]
+    mode = node.get("auto_pad", "NOTSET")
+    same = [s * n for s, n in zip(strides, size, strict=True)] if mode.startswith("SAME") else ()
+    wanted = node.ints("output_shape", same)[-2:]
+    if not wanted:
+        top, left, bottom, right = window.pads
+        return window, (full[0] - top - bottom, full[1] - left - right)
+    total = [max(0, most - size) for most, size in zip(full, wanted, strict=True)]
+    small, large = [t // 2 for t in total], [t - t // 2 for t in total]
+    pads = (*small, *large) if mode == "SAME_UPPER" else (*large, *small)
+    return replace(window, pads=(pads[0], pads[1], pads[2], pads[3])), (wanted[0], wanted[1])
 
 
 def pool_window(node: Node, shape: Shape) -> PoolWindow:
@@ -77,3 +101,21 @@ def _same(size: int, kernel: int, stride: int, dilation: int) -> int:
     """Padding of both sides with which an axis gives ceil(size / stride) results."""
     outputs = -(-size // stride)
     return max(0, (outputs - 1) * stride + dilation * (kernel - 1) + 1 - size)
+
+
+_SPATIAL = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0, "output_shape": 1, "pads": 0}
+"""Attributes with a value per spatial axis, and what they are for an axis of one row."""
+
+
+def one_row(node: Node) -> Node:
+    """A node over sequences as one over images of one row."""
+    lifted = copy(node)
+    lifted.attributes = dict(node.attributes)
+    for name, row in _SPATIAL.items():
+        if name in node.attributes:
+            values = node.ints(name)
+            expected = 2 if name == "pads" else 1
+            if len(values) != expected:
+                raise NodeError(f"attribute {name!r} has {len(values)} values; one spatial dimension needs {expected}")
+            lifted.attributes[name] = [number for value in values for number in (row, value)]
+    return lifted

@@ -66,10 +66,12 @@ class NetworkWriter:
     def global_average_pool(self) -> None:
         self._append("GlobalAveragePool", f"pool{len(self.nodes)}", (self.shape[0], 1, 1))
 
-    def max_pool(self, size: int = 2) -> None:
-        channels, height, width = self.shape
-        shape = (channels, height // size, width // size)
-        self._append("MaxPool", f"pool{len(self.nodes)}", shape, kernel_shape=[size] * 2, strides=[size] * 2)
+    def max_pool(self, size: int = 2, *, stride: int | None = None, pad: int = 0) -> None:
+        """By default the windows lie side by side."""
+        channels, step = self.shape[0], stride or size
+        out = [(length + 2 * pad - size) // step + 1 for length in self.shape[1:]]
+        window = {"kernel_shape": [size] * 2, "pads": [pad] * 4, "strides": [step] * 2}
+        self._append("MaxPool", f"pool{len(self.nodes)}", (channels, *out), **window)
 
     def dropout(self, ratio: float) -> None:
         name = f"dropout{len(self.nodes)}"

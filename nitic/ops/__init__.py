@@ -33,6 +33,7 @@ NN = [
     norm.NormaliseOp,
     norm.BatchNormScaleOp,
     norm.ScaleGradOp,
+    norm.ScaleDgradOp,
     norm.ChannelProductOp,
     norm.ChannelMeanOp,
     norm.BatchNormDgradOp,

@@ -105,7 +105,7 @@ class ConvOp(ConvolutionOp):
 
 @irdl_op_definition
 class ConvDgradOp(ConvolutionOp):
-    """The gradient of nn.conv with respect to its input, whose (H, W) is `size`."""
+    """The gradient of nn.conv with respect to its input, whose (H, W) is `size`; forward, a transposed convolution."""
 
     name = "nn.conv_dgrad"
     dy = operand_def()
@@ -133,7 +133,9 @@ class ConvDgradOp(ConvolutionOp):
         return kh * kw * oc // self.window.groups
 
     def backward(self, grad: Gradients) -> None:
-        raise NoGradient
+        dx = grad.of(self.dx)
+        grad.add(self.dy, ConvOp.over(dx, self.w, self.window))
+        grad.add(self.w, ConvWgradOp.like(dx, self.dy, self.w, self.window))
 
 
 @irdl_op_definition

@@ -15,16 +15,27 @@ from nitic.ir.types import i32, i64, shape_of, tensor
 from nitic.ops.elementwise import DropoutOp
 from nitic.ops.loss import CrossEntropyOp
 from nitic.ops.norm import BatchNormRecallOp, BatchNormRunningOp, BatchNormStatisticsOp
-from nitic.passes.base import NiticPass
+from nitic.passes.base import NiticPass, option_error
 from nitic.passes.invariants import unrounded
+
+STATISTICS = ("batch", "running")
 
 
 @dataclass(frozen=True)
 class InsertLoss(NiticPass):
-    """Adds @train_step and @eval_step: @predict with labels and a cross-entropy. Dropout stays in @train_step only."""
+    """Adds @train_step and @eval_step: @predict with labels and a cross-entropy. Dropout stays in @train_step only.
 
+    statistics: what a training step normalises by, those of its `batch` or the `running` ones, which then stay as they
+    are.
+    """
+
+    statistics: str = "batch"
     name = "insert-loss"
     requires = (unrounded,)
+
+    def __post_init__(self) -> None:
+        if self.statistics not in STATISTICS:
+            raise option_error(self, f"unknown statistics '{self.statistics}'; they are {' or '.join(STATISTICS)}")
 
     def apply(self, module: ModuleOp) -> None:
         predict = function(module, "predict")
@@ -36,7 +47,8 @@ class InsertLoss(NiticPass):
             module.body.block.insert_op_before(func, predict)
             add_loss(func)
         draw_masks(function(module, "train_step"))
-        take_statistics(function(module, "train_step"))
+        if self.statistics == "batch":
+            take_statistics(function(module, "train_step"))
         for name in ("eval_step", "predict"):
             remove_dropout(function(module, name))
 

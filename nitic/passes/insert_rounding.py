@@ -34,7 +34,7 @@ from nitic.passes.base import NiticPass, option_error
 from nitic.passes.insert_loss import random_numbers
 from nitic.passes.invariants import no_float, unrounded
 
-STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "statistic": i64}
+STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "frozen": i8, "statistic": i64}
 ROUNDINGS = (*numerics.ROUNDINGS, STOCHASTIC)
 FIRST_STREAM = 1 << 16  # of a stochastic rounding; the streams of dropout come before
 
@@ -117,7 +117,7 @@ class Quantiser:
                 add_argument(self.func, Label(f"{label.name}.exponent", "exponent"), exponent)
                 weight = Format(self.options.bits, "i8")
                 self.narrow[old] = self._requantise(new, self._shift(new, weight), "nearest", weight)
-            case "weight":
+            case "weight" | "frozen":
                 add_argument(self.func, Label(f"{label.name}.exponent", "exponent"), exponent)
             case _:
                 pass

@@ -72,7 +72,12 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
         {"w": random(4, 2, 3, 3)},
         "net.onnx: node 'n' (Conv): input has 3 channels but the filter expects 2",
     ),
-    "conv_1d": ([node("Conv", "x w", "y")], (2, 3, 7), {"w": random(4, 3, 3)}, "only 2-D convolution"),
+    "conv_3d": (
+        [node("Conv", "x w", "y")],
+        (2, 3, 7, 6, 5),
+        {"w": random(4, 3, 3, 3, 3)},
+        "only 1-D and 2-D convolution",
+    ),
     "window": ([node("Conv", "x w", "y")], (2, 3, 2, 2), {"w": random(4, 3, 3, 3)}, "does not fit"),
     "bias": ([node("Conv", "x w b", "y")], CONV_INPUT, {"w": random(4, 4, 3, 3), "b": random(3)}, "bias of the shape"),
     "ceil": (

@@ -14,6 +14,7 @@ from nitic.ops.norm import (
     ChannelMeanOp,
     ChannelProductOp,
     NormaliseOp,
+    ScaleDgradOp,
     ScaleGradOp,
 )
 from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
@@ -87,3 +88,4 @@ def test_gradient(variant: str, rows: int, channels: int, of: Data, count: int, 
     )
     dy, xhat = of.i8(rows, channels), of.other(4).i8(rows, channels)
     check(one(BatchNormDgradOp), (dy, xhat, factor, slope, mean), variant, threads)
+    check(one(ScaleDgradOp), (dy, factor), variant, threads)

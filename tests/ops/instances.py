@@ -62,6 +62,7 @@ def _norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic], wide
         (norm.NormaliseOp, ((x, (2, 3)), (acc, (3,)), (acc, (3,)), *e * 2), {}),
         (norm.BatchNormScaleOp, ((t, (2, 3)), (t, (3,)), (acc, (3,))), {}),
         (norm.ScaleGradOp, ((t, (2, 2, 3)), (t, (2, 2, 3))), {}),
+        (norm.ScaleDgradOp, ((t, (2, 3)), (acc, (3,))), {}),
         (norm.ChannelProductOp, ((acc, (3,)), (t, (3,))), {}),
         (norm.ChannelMeanOp, ((acc, (3,)),), {"count": 4}),
         (norm.BatchNormDgradOp, ((t, (2, 3)), (t, (2, 3)), (acc, (3,)), (wide, (3,)), (wide, (3,))), {}),

@@ -25,6 +25,7 @@ from nitic.ops.norm import (
     ChannelMeanOp,
     ChannelProductOp,
     NormaliseOp,
+    ScaleDgradOp,
     ScaleGradOp,
 )
 
@@ -156,6 +157,11 @@ def channel_mean(emission: Emission, op: NnOp) -> Evaluators:
     return {op.mean: lambda p: _rounded_quotient(_wide(emission.value(op.total, p)) << 8, op.count.value.data)}
 
 
+def scale_dgrad(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, ScaleDgradOp)
+    return {op.dx: lambda point: emission.value(op.dy, point) * emission.value(op.factor, _channel(point))}
+
+
 def dgrad(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormDgradOp)
     ten = integer.nearest(tir.constant(10), "int64")
@@ -212,5 +218,6 @@ POINTWISE: dict[str, Prepare] = {
     "nn.batch_norm_scale": scale,
     "nn.channel_product": channel_product,
     "nn.channel_mean": channel_mean,
+    "nn.scale_dgrad": scale_dgrad,
     "nn.batch_norm_dgrad": dgrad,
 }

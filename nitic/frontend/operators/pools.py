@@ -3,6 +3,7 @@
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, axes_of
+from nitic.frontend.operators.sequences import sequences_too
 from nitic.frontend.values import Activation, NodeError, Value
 from nitic.frontend.windows import PoolWindow, pool_window
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
@@ -45,8 +46,8 @@ def reduce_mean(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
 
 
 HANDLERS: dict[str, Handler] = {
-    "AveragePool": average_pool,
-    "GlobalAveragePool": global_average_pool,
-    "MaxPool": max_pool,
+    "AveragePool": sequences_too(average_pool),
+    "GlobalAveragePool": sequences_too(global_average_pool),
+    "MaxPool": sequences_too(max_pool),
     "ReduceMean": reduce_mean,
 }
