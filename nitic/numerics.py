@@ -4,6 +4,7 @@ A tensor is a pair (m, e) with value m * 2^e. Functions take and return int64 ar
 appear only where a constant table is made. Formulas: NITI (arXiv 2009.13108) with the corrections of docs/numerics.md.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,16 @@ def add_at(a: Array, ea: int, b: Array, eb: int, e: int) -> Array:
     """a + b at their common exponent; an operand with a smaller exponent is dropped (or zero)."""
     factors = [1 << min(ex - e, 16) if ex >= e else 0 for ex in (ea, eb)]
     return wide(a) * factors[0] + wide(b) * factors[1]
+
+
+def largest_exponent(exponents: Sequence[int], ranges: Sequence[int] = ()) -> int:
+    """The exponent of tensors that are joined: the largest of those that are not all zero, where ranges tell."""
+    return max((e for e, r in zip(exponents, ranges, strict=False) if r), default=max(exponents))
+
+
+def rescale(x: Array, e_from: int, e_to: int) -> Array:
+    """An int8 mantissa rounded to an exponent that is no smaller; from 8 on, nothing is left of it."""
+    return round_nearest(x, min(max(e_to - e_from, 0), 8))
 
 
 def average_multiplier(n: int) -> tuple[int, int]:

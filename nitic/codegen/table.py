@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from nitic.codegen.build import TARGETS, in_processes, processors, write_object
 from nitic.codegen.group import Emission, Group, Registry
-from nitic.codegen.kernels import conv, elementwise, loss, move, norm, pool, reduce, scalars, update
+from nitic.codegen.kernels import concat, conv, elementwise, loss, move, norm, pool, reduce, scalars, update
 from nitic.codegen.source import symbol
 from nitic.codegen.tir import Function, Kernel
 from nitic.ir.function import functions
@@ -26,6 +26,7 @@ REGISTRY = Registry(
         **loss.ANCHORS,
         **norm.ANCHORS,
         **move.ANCHORS,
+        **concat.ANCHORS,
     },
     pointwise={**elementwise.POINTWISE, **norm.POINTWISE, **update.POINTWISE},
     scalars=scalars.SCALARS,

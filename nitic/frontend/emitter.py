@@ -34,6 +34,7 @@ class Emitter:
         self.layouts: dict[str, Layout] = {}
         self.notes: list[str] = []
         self.node: Node | None = None
+        self._moved: dict[tuple[str, SSAValue, tuple[int, ...]], SSAValue] = {}
         self._arguments: dict[str, tuple[Constant, SSAValue]] = {}
         self._return = ReturnOp()
         self.func.body.block.add_op(self._return)
@@ -58,24 +59,26 @@ class Emitter:
     # Layouts
 
     def reshape(self, value: SSAValue, shape: Shape) -> SSAValue:
-        return value if shape_of(value) == shape else self.emit(ReshapeOp.of(value, shape=shape))
+        if isinstance(value.owner, ReshapeOp):
+            return self.reshape(value.owner.x, shape)
+        return value if shape_of(value) == shape else self._once(ReshapeOp, value, shape)
 
     def arranged(self, x: Activation, perm: tuple[int, ...]) -> SSAValue:
         """The activation with its axes, as ONNX sees them, in the order `perm`."""
-        if (axes := x.axes) is not None:
-            shape, order = tuple(x.shape[axis] for axis in perm), tuple(axes[axis] for axis in perm if axis in axes)
-            rest = tuple(axis for axis in range(len(x.physical)) if axis not in order)
-            return self.reshape(self._transpose(x.value, (*order, *rest)), shape)
-        in_order = x.value if x.in_order else self.emit(TransposeOp.of(x.value, perm=x.perm))
-        if keeps_order(perm, x.shape):
-            return self.reshape(in_order, tuple(x.shape[axis] for axis in perm))
-        return self._transpose(self.reshape(in_order, x.shape), perm)
+        return self.in_onnx_order(self.view(x, perm))
 
     def _transpose(self, value: SSAValue, perm: tuple[int, ...]) -> SSAValue:
         shape = shape_of(value)
         if keeps_order(perm, shape):
             return self.reshape(value, tuple(shape[axis] for axis in perm))
-        return self.emit(TransposeOp.of(value, perm=perm))
+        return self._once(TransposeOp, value, perm)
+
+    def _once(self, kind: type[ReshapeOp | TransposeOp], value: SSAValue, to: tuple[int, ...]) -> SSAValue:
+        """Several nodes may read one view."""
+        key = kind.name, value, to
+        if key not in self._moved:
+            self._moved[key] = self.emit(kind.of(value, **{"shape" if kind is ReshapeOp else "perm": to}))
+        return self._moved[key]
 
     def nhwc(self, x: Activation) -> SSAValue:
         if len(x.shape) != 4:
@@ -83,18 +86,32 @@ class Emitter:
         return self.arranged(x, NHWC)
 
     def in_onnx_order(self, x: Activation) -> SSAValue:
-        return self.arranged(x, tuple(range(len(x.shape))))
+        return self.reshape(self._transpose(x.value, x.perm), x.shape)
 
     def transpose(self, x: Value, perm: tuple[int, ...]) -> Value:
-        """The transposed view. Makes operators only where x has been both transposed and reshaped."""
         if sorted(perm) != list(range(len(x.shape))):
             raise NodeError(f"{list(perm)} is not a permutation of the axes of {list(x.shape)}")
-        if isinstance(x, Constant):
-            return x.transpose(perm)
-        if x.shape != x.transposed:
-            x = Activation.of(self.in_onnx_order(x))
-        order = tuple(x.perm[axis] for axis in perm)
-        return Activation(x.value, order, tuple(x.physical[axis] for axis in order))
+        return x.transpose(perm) if isinstance(x, Constant) else self.view(x, perm)
+
+    def view(self, x: Activation, perm: tuple[int, ...]) -> Activation:
+        """The transposed view. It moves values only where a reshape has cut axes that were transposed."""
+        shape = tuple(x.shape[axis] for axis in perm)
+        if x.shape == x.transposed:
+            return Activation(x.value, tuple(x.perm[axis] for axis in perm), shape)
+        if pieces := x.refined():
+            return Activation(self.reshape(x.value, pieces.physical), pieces.order(perm), shape)
+        return self.view(Activation.of(self.in_onnx_order(x)), perm)
+
+    def with_axes(self, x: Activation) -> Activation:
+        """The same view, of a value that has each of its axes: one that can be cut along any."""
+        if x.shape == x.transposed:
+            return x
+        pieces = x.refined()
+        if pieces is None or (runs := pieces.runs()) is None:
+            return Activation.nhwc(self.nhwc(x)) if len(x.shape) == 4 else Activation.of(self.in_onnx_order(x))
+        order = sorted(range(len(runs)), key=runs.__getitem__)
+        value = self.reshape(x.value, tuple(x.shape[axis] for axis in order))
+        return Activation(value, inverse(order), x.shape)
 
     def rows(self, x: Activation, w: Constant) -> tuple[SSAValue, Constant]:
         """x and the weight [N, K] for a product x . w^T of matrices.

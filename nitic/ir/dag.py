@@ -50,12 +50,12 @@ class Dag:
 
     def _contract(self, into: int, other: int) -> None:
         for edges, back in ((self.after, self.before), (self.before, self.after)):
-            moved = edges.pop(other)
+            moved = edges.pop(other) - {into}
             for node in moved:
                 back[node].discard(other)
                 back[node].add(into)
             edges[into] |= moved
-            edges[into] -= {into, other}
+            edges[into].discard(other)
 
     def order(self) -> Iterator[int]:
         """Every node after those it needs; of those that may come next the one with the least number."""

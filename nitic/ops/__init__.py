@@ -3,7 +3,7 @@
 from xdsl.ir import Dialect
 
 from nitic.ir.types import ExponentType, RangeType
-from nitic.ops import bfp, conv, elementwise, fused, gemm, loss, norm, pack, pool, reshape, update
+from nitic.ops import bfp, concat, conv, elementwise, fused, gemm, loss, norm, pack, pool, reshape, update
 
 NN = [
     conv.ConvOp,
@@ -25,6 +25,9 @@ NN = [
     pool.AveragePoolDgradOp,
     reshape.ReshapeOp,
     reshape.TransposeOp,
+    concat.ConcatOp,
+    concat.SliceOp,
+    concat.PadOp,
     pack.PackOp,
     norm.BatchNormStatisticsOp,
     norm.BatchNormRecallOp,
@@ -50,6 +53,7 @@ BFP = [
     bfp.ExpAddOp,
     bfp.ExpConstOp,
     bfp.ExpCommonOp,
+    bfp.ExpLargestOp,
     bfp.ExpInverseRootOp,
     bfp.ExponentOfOp,
     bfp.AlignOp,

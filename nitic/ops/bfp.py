@@ -14,7 +14,7 @@ from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, r
 from xdsl.utils.exceptions import VerifyException
 
 from nitic import numerics
-from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient
+from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient
 from nitic.ir.types import element_of, exponent, i8, i16, i32, range_, shape_of, tensor, tensor_type, with_element
 from nitic.numerics import Array
 
@@ -151,6 +151,33 @@ class ExpCommonOp(ScalarOp):
 
 
 @irdl_op_definition
+class ExpLargestOp(ScalarOp):
+    """The largest exponent of some tensors. With their ranges (in training) an all-zero tensor does not count."""
+
+    name = "bfp.exp_largest"
+    inputs = var_operand_def()
+    e = result_def(exponent)
+
+    @property
+    def each(self) -> Sequence[SSAValue]:
+        """The exponents."""
+        return [value for value in self.operands if value.type == exponent]
+
+    @property
+    def ranges(self) -> Sequence[SSAValue]:
+        return self.operands[len(self.each) :]
+
+    def infer_types(self) -> Sequence[Attribute]:
+        if not self.each or len(self.ranges) not in (0, len(self.each)):
+            raise VerifyException(f"{len(self.each)} exponents come with a range each or none, not {len(self.ranges)}")
+        return super().infer_types()
+
+    def scalar(self, *operands: int) -> int:
+        count = len(self.each)
+        return numerics.largest_exponent(operands[:count], operands[count:])
+
+
+@irdl_op_definition
 class ExponentOfOp(ScalarOp):
     """The exponent of a tensor, whatever it is: track-exponents puts the operators that compute it in this place."""
 
@@ -239,6 +266,12 @@ class TopOp(BfpOp):
 
     def reference(self, *operands: Array) -> Array:
         return np.asarray(numerics.update_top(*(int(v) for v in operands)), np.int64)
+
+
+def range_of(value: SSAValue, emit: Emit) -> SSAValue:
+    """The range of a tensor: the one that is known already, or a new one."""
+    known = (use.operation for use in value.uses)
+    return next((op.r for op in known if isinstance(op, RangeOp)), None) or emit(RangeOp.of(value))
 
 
 def follows(value: SSAValue) -> bool:

@@ -14,6 +14,7 @@ from nitic.ir.function import functions
 from nitic.ir.layout import Layout, Padded
 from nitic.ir.op import NnOp, place
 from nitic.ops.bfp import RoundShiftOp
+from nitic.ops.concat import ConcatOp, PadOp, SliceOp
 from nitic.ops.elementwise import DropoutOp, ReluOp
 from nitic.ops.fused import FusedOp
 from nitic.ops.layouts import operand_layouts
@@ -25,6 +26,7 @@ from nitic.passes.fuse import make_group
 
 Packed = dict[tuple[SSAValue, Layout], SSAValue]
 VARIANTS = ("portable", "avx512vnni")
+KEEP_SIGNS = (RoundShiftOp, MaxPoolOp, AveragePoolOp, DropoutOp, ReshapeOp, TransposeOp, SliceOp, PadOp, PackOp)
 ROW_MAJOR = Padded(biased=False)  # the same bytes as no layout at all
 
 
@@ -88,7 +90,7 @@ def is_nonnegative(value: SSAValue) -> bool:
             return is_nonnegative(group.yielded[value.index])
         case ReluOp():
             return True
-        case RoundShiftOp() | MaxPoolOp() | AveragePoolOp() | DropoutOp() | ReshapeOp() | TransposeOp() | PackOp():
-            return is_nonnegative(value.op.operands[0])
-        case _:
-            return False
+        case ConcatOp() as joined:
+            return all(map(is_nonnegative, joined.parts))
+        case op:
+            return isinstance(op, KEEP_SIGNS) and is_nonnegative(op.operands[0])

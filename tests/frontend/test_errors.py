@@ -39,15 +39,16 @@ def test_all_unsupported_operators_are_listed_at_once(tmp_path: Path) -> None:
         node("Gemm", "a w", "b", "fc"),
         node("Sigmoid", "b", "c", "s2"),
         node("Erf", "c", "d", "e"),
-        node("Concat", "d d", "y", "cat", axis=1),
+        node("Tile", "d r", "y", "tile"),
     ]
-    error = failure(save_network(tmp_path / "net.onnx", nodes, (2, 6), {"w": random(6, 6)}))
+    values = {"w": random(6, 6), "r": np.array([1, 2], I64)}
+    error = failure(save_network(tmp_path / "net.onnx", nodes, (2, 6), values))
     assert error.exit_code == ExitCode.UNSUPPORTED_MODEL
     assert str(error).splitlines() == [
         "net.onnx: 4 nodes cannot be imported",
         "  note: operator Sigmoid is not supported: 2 nodes: 's1', 's2'",
         "  note: node 'e' (Erf): operator Erf is not supported",
-        "  note: node 'cat' (Concat): operator Concat is not supported over activations or parameters",
+        "  note: node 'tile' (Tile): operator Tile is not supported over activations or parameters",
     ]
 
 
@@ -96,7 +97,43 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
     "two_activations": ([node("MatMul", "x x", "y")], (6, 6), {}, "needs it to be constant"),
     "mean": ([node("ReduceMean", "x", "y", axes=[1])], CONV_INPUT, {}, "only the mean over H and W"),
     "reshape": ([node("Reshape", "x s", "y")], (2, 6), {"s": np.array([2, 5], I64)}, "cannot reshape [2, 6] to [2, 5]"),
-    "pad": ([node("Pad", "x p", "y")], (2, 6), {"p": np.array([0, 1, 0, 0], I64)}, "padding of [0, 1, 0, 0]"),
+    "pad_mode": (
+        [node("Pad", "x p", "y", mode="reflect")],
+        (2, 6),
+        {"p": np.array([0, 1, 0, 0], I64)},
+        "padding with mode 'reflect' is not supported, only with zeros",
+    ),
+    "pad_value": (
+        [node("Pad", "x p v", "y")],
+        (2, 6),
+        {"p": np.array([0, 1, 0, 0], I64), "v": np.array(2, np.float32)},
+        "padding with 2.0 is not supported, only with zeros",
+    ),
+    "concat": ([node("Concat", "x w", "y", axis=1)], (2, 6), {"w": random(2, 6)}, "input 1 is the constant 'w'"),
+    "slice": (
+        [node("Slice", "x s e a t", "y")],
+        (2, 6),
+        {key: np.array([v], I64) for key, v in (("s", 5), ("e", 0), ("a", 1), ("t", -1))},
+        "steps [-1] are not supported: they must be positive",
+    ),
+    "empty_slice": (
+        [node("Slice", "x s s a", "y")],
+        (2, 6),
+        {"s": np.array([2], I64), "a": np.array([1], I64)},
+        "nothing is left of an input of [2, 6]",
+    ),
+    "split": (
+        [node("Split", "x s", "y z", axis=1)],
+        (2, 6),
+        {"s": np.array([2, 3], I64)},
+        "cannot split an axis of 6 into 2 parts of [2, 3]",
+    ),
+    "gather": (
+        [node("Gather", "x i", "y", axis=1)],
+        (2, 6),
+        {"i": np.array([2, 1], I64)},
+        "gathering the indices [2, 1] is not supported: they must ascend in equal steps",
+    ),
     "parameter_arithmetic": (
         [node("Mul", "w w", "ww"), node("Gemm", "x ww", "y")],
         (2, 6),

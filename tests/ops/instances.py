@@ -7,7 +7,7 @@ import numpy as np
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, is_tensor, range_, shape_of, u8
 from nitic.numerics import Array
-from nitic.ops import bfp, conv, elementwise, gemm, loss, norm, pack, pool, reshape, update
+from nitic.ops import bfp, concat, conv, elementwise, gemm, loss, norm, pack, pool, reshape, update
 from tests.support import make
 
 CONV: dict[str, Property] = {"strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 2], "groups": 2}
@@ -47,6 +47,9 @@ def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
         (pool.AveragePoolDgradOp, ((t, (2, 4, 2, 3)),), {**OVERLAPPING, "size": [4, 4]}),
         (reshape.ReshapeOp, ((t, (2, 6)),), {"shape": [3, 4]}),
         (reshape.TransposeOp, ((t, (2, 3, 4)),), {"perm": [2, 0, 1]}),
+        (concat.ConcatOp, ((t, (2, 3)), (t, (2, 1)), *(("exponent",) * 3 if t is I8 else ())), {"axis": 1}),
+        (concat.SliceOp, ((t, (5, 3)),), {"starts": [1, 0], "stops": [5, 2], "steps": [3, 1]}),
+        (concat.PadOp, ((t, (2, 3)),), {"before": [1, 0], "after": [2, 0], "between": [0, 2]}),
     ]
 
 
@@ -111,6 +114,8 @@ INTEGER: list[Spec] = [
     (bfp.ExpConstOp, (), {"value": -15}),
     (bfp.ExpCommonOp, ("exponent", "exponent"), {}),
     (bfp.ExpInverseRootOp, ("exponent",), {}),
+    (bfp.ExpLargestOp, ("exponent", "exponent", "exponent"), {}),
+    (bfp.ExpLargestOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExpCommonOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExponentOfOp, ((I8, (2, 3)),), {}),
     (bfp.AlignOp, ((I8, (2, 3)), "exponent", "exponent"), {}),

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Scalar
 from nitic.codegen.tir import Expr
 from nitic.ir.op import NnOp
 from nitic.numerics import NEVER
-from nitic.ops.bfp import ExpAddOp, ExpCommonOp, ExpConstOp, ExpInverseRootOp, ShiftOp, StaticShiftOp, TopOp
+from nitic.ops.bfp import (
+    ExpAddOp,
+    ExpCommonOp,
+    ExpConstOp,
+    ExpInverseRootOp,
+    ExpLargestOp,
+    ShiftOp,
+    StaticShiftOp,
+    TopOp,
+)
 
 
 def exp_add(emission: Emission, op: NnOp) -> Expr:
@@ -29,6 +41,21 @@ def exp_common(emission: Emission, op: NnOp) -> Expr:
         return common
     ra, rb = (emission.scalar(r) for r in op.ranges)
     return tir.select(rb == 0, lhs, tir.select(ra == 0, rhs, common))
+
+
+def exp_largest(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpLargestOp)
+    each = [emission.scalar(e) for e in op.each]
+    largest = _largest(each)
+    if not op.ranges:
+        return largest
+    ranges = [emission.scalar(r) for r in op.ranges]
+    counted = _largest([tir.select(r == 0, tir.constant(NEVER), e) for e, r in zip(each, ranges, strict=True)])
+    return tir.select(_largest(ranges) == 0, largest, counted)
+
+
+def _largest(values: Sequence[Expr]) -> Expr:
+    return reduce(lambda a, b: tir.let(tir.maximum(a, b)), values)
 
 
 def exp_inverse_root(emission: Emission, op: NnOp) -> Expr:
@@ -63,6 +90,7 @@ SCALARS: dict[str, Scalar] = {
     "bfp.exp_add": exp_add,
     "bfp.exp_const": exp_const,
     "bfp.exp_common": exp_common,
+    "bfp.exp_largest": exp_largest,
     "bfp.exp_inverse_root": exp_inverse_root,
     "bfp.shift": shift,
     "bfp.static_shift": static_shift,
