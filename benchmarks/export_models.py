@@ -1,4 +1,4 @@
-"""Writes the models of benchmarks/models.py: torchvision's and timm's definitions, random weights, both exporters.
+"""Writes the models of benchmarks/zoo.py: torchvision's and timm's definitions, random weights, both exporters.
 
     python benchmarks/export_models.py --out build/models resnet18-torchvision-legacy-224 ...
 
