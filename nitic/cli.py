@@ -126,6 +126,32 @@ def compile_command(
     typer.echo(driver.compile_model(options))
 
 
+@app.command("check")
+def check_command(
+    model: Model,
+    recipe: Recipe = "niti16",
+    option: RecipeOptions = None,
+    batch_size: BatchSize = None,
+    freeze: Freeze = None,
+    batch_norm: BatchNormOption = BatchNorm.TRAIN,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the report as JSON: docs/check.md.")] = False,
+) -> None:
+    """Say what of MODEL is supported and what is not, without compiling it. The exit code is 0 or 3."""
+    from nitic import check
+
+    options = CompileOptions(
+        model=model,
+        recipe=recipe,
+        recipe_options=key_values(option),
+        batch_size=batch_size,
+        freeze=tuple(freeze or ()),
+        batch_norm=batch_norm,
+    )
+    report = check.check_model(options)
+    typer.echo(report.json() if as_json else report.text())
+    raise typer.Exit(report.exit_code)
+
+
 @app.command("opt")
 def opt_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="IR in text form, or an ONNX file.", show_default=False)],
@@ -185,6 +211,27 @@ def train_command(
         batch_norm=batch_norm,
     )
     raise typer.Exit(launch.compile_and_train(options, context.args))
+
+
+data_app = typer.Typer(help="Prepare data sets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("pack")
+def pack_command(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="DIR/class/image, or DIR/train/... and DIR/val/...", show_default=False),
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.", show_default=False)],
+    size: Annotated[int, typer.Option(help="Images become SIZE x SIZE; 8/7 of the input's side is good.")] = 256,
+    shard_mb: Annotated[int, typer.Option(help="MiB of images in one file.")] = 1024,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be decoded.")] = False,
+) -> None:
+    """Decode an image folder once, for binaries to train on (--data OUT)."""
+    from nitic import image_folder
+
+    typer.echo(image_folder.pack(image_folder.PackOptions(folder, output, size, shard_mb, skip_bad)))
 
 
 @app.command("demo")

@@ -87,10 +87,13 @@ def lower(
     if options.init == Init.XAVIER:
         parameters = state.xavier(model.module, parameters, options.seed)
     leading = state.leading_exponents(model.module, parameters)
-    passes = training_passes(chosen, freeze_statistics=options.batch_norm == BatchNorm.FREEZE)
-    pipeline.run_passes(model.module, passes, watch)
+    pipeline.run_passes(model.module, passes_of(options, chosen), watch)
     normalisation = state.Normalisation(options.mean, options.std or (1.0,)) if options.mean else None
     return model.module, state.initial_state(model.module, parameters, leading, normalisation)
+
+
+def passes_of(options: CompileOptions, chosen: Recipe) -> list[NiticPass]:
+    return training_passes(chosen, freeze_statistics=options.batch_norm == BatchNorm.FREEZE)
 
 
 def parse_recipe(text: str) -> Recipe:

@@ -18,6 +18,7 @@ INPUT_EXPONENT = -5
 NORMALISED_EXPONENT = -5
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
 NEVER = -(2**31)  # a `top` that no training step has set
+TERM_BITS = 29  # of each of two accumulators that add up
 
 EXP2 = np.array([round(2 ** (10 + i / 256)) for i in range(256)], np.int64)
 LOG2 = np.array([round(256 * np.log2(1 + i / 256)) for i in range(256)], np.int64)
@@ -200,10 +201,25 @@ def rescale(x: Array, e_from: int, e_to: int) -> Array:
     return round_nearest(x, min(max(e_to - e_from, 0), 8))
 
 
+def sum_exponent(ea: int, eb: int, ra: int, rb: int) -> int:
+    """The exponent at which two accumulators of ranges ra and rb have at most 29 bits each, and no bit to spare."""
+    counted = [(e, e + bit_length(r)) for e, r in ((ea, ra), (eb, rb)) if r] or [(ea, ea)]
+    return max(min(e for e, _ in counted), max(top for _, top in counted) - TERM_BITS)
+
+
+def accumulate(a: Array, ea: int, b: Array, eb: int, e: int) -> Array:
+    """a + b at their sum_exponent: below 2^30."""
+    return round_nearest(wide(a), e - ea) + round_nearest(wide(b), e - eb)
+
+
 def average_multiplier(n: int) -> tuple[int, int]:
     """(round(2^(15+j) / n), -(15+j)) with j = floor(log2 n): division by n as a product and an exponent."""
-    j = bit_length(n) - 1
-    return int(div(2 ** (15 + j), n)), -(15 + j)
+    return int(window_multiplier(n, n)), -(14 + bit_length(n))
+
+
+def window_multiplier(n: Array | int, full: int) -> Array:
+    """1 / n for a window with n of its `full` elements, at the exponent that average_multiplier gives `full`."""
+    return div(2 ** (14 + bit_length(full)), n)
 
 
 def dropout_threshold(p: float) -> int:

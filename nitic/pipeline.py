@@ -20,6 +20,7 @@ from nitic.passes.insert_loss import InsertLoss
 from nitic.passes.insert_rounding import InsertRounding
 from nitic.passes.insert_update import InsertUpdate
 from nitic.passes.plan_memory import PlanMemory
+from nitic.passes.recompute_pointwise import RecomputePointwise
 from nitic.passes.schedule_calls import ScheduleCalls
 from nitic.passes.select_kernels import SelectKernels
 from nitic.passes.track_exponents import TrackExponents
@@ -47,7 +48,7 @@ def training_passes(recipe: Recipe, *, freeze_statistics: bool = False) -> list[
 
 def target_passes(variant: str) -> list[NiticPass]:
     """From integers to kernels and memory of one variant."""
-    return [Fuse(), AssignLayouts(variant), SelectKernels(), ScheduleCalls(), PlanMemory()]
+    return [RecomputePointwise(), Fuse(), AssignLayouts(variant), SelectKernels(), ScheduleCalls(), PlanMemory()]
 
 
 PASSES: dict[str, type[NiticPass]] = {
@@ -63,6 +64,7 @@ PASSES: dict[str, type[NiticPass]] = {
         TrackExponents,
         EliminateDeadCode,
         CheckRange,
+        RecomputePointwise,
         Fuse,
         AssignLayouts,
         SelectKernels,

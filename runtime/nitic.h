@@ -146,7 +146,8 @@ void *nitic_session_tensor(nitic_session *session, const char *name);
 /* Back to the initial state (weights as compiled, nothing trained). */
 void nitic_session_reset(nitic_session *session);
 
-/* An option in the command line's words: lr, momentum, schedule, gb or weight-decay. */
+/* An option in the command line's words: lr, momentum, schedule, gb, weight-decay or augment
+ * (which the command train obeys; whoever calls nitic_step makes the samples). */
 int nitic_configure(nitic_session *session, const char *option, const char *text);
 /* The option as text, NULL when there is no such option; "" where the program has no use for it. */
 const char *nitic_configuration(const nitic_session *session, const char *option);

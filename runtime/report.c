@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "json.h"
 
@@ -49,7 +50,7 @@ static nitic_text begin_line(const char *event) {
 }
 
 static void add_configuration(nitic_text *text, const nitic_session *s) {
-  static const char *const options[] = {"lr", "momentum", "schedule", "gb", "weight-decay"};
+  static const char *const options[] = {"lr", "momentum", "schedule", "gb", "weight-decay", "augment"};
   for (size_t i = 0; i < sizeof options / sizeof *options; i++)
     add_string(text, options[i], nitic_configuration(s, options[i]));
 }
@@ -115,6 +116,8 @@ static void say_integers(nitic_report *r, const nitic_session *s) {
     fprintf(stderr, "; weight decay 2^-%d", s->hyper.decay);
   if (*nitic_configuration(s, "gb"))
     fprintf(stderr, "; gb %s: now %d", s->hyper.gb_text, v.gb);
+  if (strcmp(s->hyper.augment_text, "none") != 0)
+    fprintf(stderr, "; augmentation %s", s->hyper.augment_text);
   fputc('\n', stderr);
 }
 

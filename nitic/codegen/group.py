@@ -133,6 +133,9 @@ class Emission:
         for op in members:
             if isinstance(op, ScalarOp):
                 self.scalar(op.result)
+            elif isinstance(op, TopOp):  # what it reads serves others, which thread 0 alone would have read
+                for value in (op.r, op.e):
+                    self.scalar(value)
         for op in members:
             if isinstance(op, ScalarOp | TopOp) and op.result in self.group.op.yielded:
                 self._write_scalar(op)

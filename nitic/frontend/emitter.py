@@ -9,7 +9,18 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import SSAValue
 
 from nitic.frontend.nodes import Node
-from nitic.frontend.values import NHWC, Activation, Constant, Layout, NodeError, Value, inverse, keeps_order
+from nitic.frontend.values import (
+    NHWC,
+    Activation,
+    Constant,
+    Layout,
+    NodeError,
+    Transposed,
+    Value,
+    inverse,
+    keeps_order,
+    steps_between,
+)
 from nitic.ir.function import Label, add_argument, new_function, set_results
 from nitic.ir.op import NnOp, location, place
 from nitic.ir.types import Shape, f32, shape_of, tensor
@@ -33,9 +44,12 @@ class Emitter:
         self.parameters: dict[str, Array] = {}
         self.layouts: dict[str, Layout] = {}
         self.notes: list[str] = []
+        self.folded: list[Node] = []
+        """The nodes into which the exporter folded a batch normalisation."""
         self.node: Node | None = None
         self._moved: dict[tuple[str, SSAValue, tuple[int, ...]], SSAValue] = {}
-        self._arguments: dict[str, tuple[Constant, SSAValue]] = {}
+        self._arguments: dict[str, tuple[Layout, SSAValue]] = {}
+        self._views: dict[Layout, SSAValue] = {}
         self._return = ReturnOp()
         self.func.body.block.add_op(self._return)
 
@@ -132,19 +146,35 @@ class Emitter:
     def parameter(self, constant: Constant, kind: str, role: str = "weight") -> SSAValue:
         """The argument of @predict for a parameter in nitic's layout; `kind` is its name within its module.
 
-        A running statistic of a batch norm has the role `statistic`: it is part of the state, but not trained.
+        A running statistic of a batch norm has the role `statistic`: it is part of the state, but not trained. Where
+        several batch norms start from one tensor of the file, each still has its own.
         """
         layout = constant.layout or Layout(constant.name)
-        if known := self._arguments.get(layout.source):
-            return _same_layout(known, constant, layout.source)
+        if role == "weight" and layout.source in self._arguments:
+            return self._view(layout)
         array = np.ascontiguousarray(constant.array, np.float32)
         if not np.isfinite(array).all():
             raise NodeError(f"parameter {layout.source!r} holds NaN or infinity")
         name = self._unique_name(layout.source, kind)
         argument = add_argument(self.func, Label(name, role), tensor(array.shape, f32))
-        self._arguments[layout.source] = constant, argument
+        if role == "weight":
+            self._arguments[layout.source], self._views[layout] = (layout, argument), argument
         self.parameters[name], self.layouts[name] = array, layout
         return argument
+
+    def _view(self, layout: Layout) -> SSAValue:
+        """A parameter that the network knows already, in another layout."""
+        if layout not in self._views:
+            first, value = self._arguments[layout.source]
+            for step in steps_between(first, layout):
+                value = self.emit(
+                    TransposeOp.of(value, perm=step.perm)
+                    if isinstance(step, Transposed)
+                    else ReshapeOp.of(value, shape=step.after)
+                )
+            self._views[layout] = value
+        self.note(f"parameter {layout.source!r} is used by several nodes, and trained as one")
+        return self._views[layout]
 
     def _unique_name(self, source: str, kind: str) -> str:
         """The initializer's name, or where an exporter made it up, one from the module that the node comes from."""
@@ -160,13 +190,6 @@ def check_size(shape: Shape) -> None:
     """Kernels count elements in int32."""
     if prod(shape) > MAX_ELEMENTS:
         raise NodeError(f"a tensor of {list(shape)} has more than {MAX_ELEMENTS} elements")
-
-
-def _same_layout(known: tuple[Constant, SSAValue], constant: Constant, source: str) -> SSAValue:
-    first, argument = known
-    if first.layout == constant.layout and first.shape == constant.shape:
-        return argument
-    raise NodeError(f"parameter {source!r} is shared with another operator that needs it in another layout")
 
 
 def batch_flattened(x: Activation) -> tuple[Shape, Activation]:

@@ -34,7 +34,10 @@ class Transposed:
         return array.transpose(self.perm)
 
     def revert(self, array: Array) -> Array:
-        return array.transpose(inverse(self.perm))
+        return self.inverted().apply(array)
+
+    def inverted(self) -> "Transposed":
+        return Transposed(inverse(self.perm))
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,10 @@ class Reshaped:
         return array.reshape(self.after)
 
     def revert(self, array: Array) -> Array:
-        return array.reshape(self.before)
+        return self.inverted().apply(array)
+
+    def inverted(self) -> "Reshaped":
+        return Reshaped(self.after, self.before)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,17 @@ class Layout:
         for step in reversed(self.steps):
             array = step.revert(array)
         return array
+
+
+def steps_between(first: Layout, second: Layout) -> list[Transposed | Reshaped]:
+    """The way from one layout of a parameter to another. Raises NodeError where they are not of the same values."""
+    factors = [prod(step.factor for step in each.steps if isinstance(step, Scaled)) for each in (first, second)]
+    if factors[0] != factors[1]:
+        raise NodeError(f"parameter {first.source!r} is used by several nodes, which scale it by unequal factors")
+    back, forth = ([step for step in each.steps if not isinstance(step, Scaled)] for each in (first, second))
+    while back and forth and back[0] == forth[0]:
+        del back[0], forth[0]
+    return [step.inverted() for step in reversed(back)] + forth
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,28 @@ from nitic.ops.conv import Window
 
 @dataclass(frozen=True)
 class PoolWindow:
-    """kernel and strides are (H, W), pads are (top, left, bottom, right)."""
+    """kernel, strides and dilations are (H, W), pads are (top, left, bottom, right).
+
+    `beyond` are the rows and columns behind them that ceil_mode adds, which never count.
+    """
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...] = (1, 1)
     pads: tuple[int, ...] = (0, 0, 0, 0)
+    dilations: tuple[int, ...] = (1, 1)
+    beyond: tuple[int, int] = (0, 0)
 
     def properties(self) -> dict[str, Sequence[int]]:
-        return {"kernel": self.kernel, "strides": self.strides, "pads": self.pads}
+        top, left, bottom, right = self.pads
+        pads = (top, left, bottom + self.beyond[0], right + self.beyond[1])
+        dilated = {"dilations": self.dilations} if self.dilations != (1, 1) else {}
+        return {"kernel": self.kernel, "strides": self.strides, "pads": pads, **dilated}
+
+    def counting(self, count_pads: bool) -> dict[str, Sequence[int]]:
+        """The same for an average: with what counts of the pads, where that is not all."""
+        counted = self.pads if count_pads else (0, 0, 0, 0)
+        properties = self.properties()
+        return properties if properties["pads"] == counted else {**properties, "counted": counted}
 
 
 def conv_window(node: Node, size: Shape, kernel: Shape) -> Window:
@@ -58,14 +72,24 @@ def transposed_window(node: Node, size: Shape, kernel: Shape) -> tuple[Window, t
 
 def pool_window(node: Node, shape: Shape) -> PoolWindow:
     if len(shape) != 4:
-        raise NodeError(f"only 2-D pooling is supported, not of an input of {list(shape)}")
+        raise NodeError(f"only 1-D and 2-D pooling is supported, not of an input of {list(shape)}")
     kernel, strides = _positive(node, "kernel_shape", None), _positive(node, "strides")
-    if _positive(node, "dilations") != (1, 1):
-        raise NodeError("pooling with dilations is not supported")
-    window = PoolWindow(kernel, strides, _pads(node, shape[2:], kernel, strides, (1, 1)))
-    if node.get("ceil_mode", 0) and any(_remainder(window, shape[2:])):
-        raise NodeError("ceil_mode=1 adds windows that reach beyond the padded input, which is not supported")
-    return window
+    dilations = _positive(node, "dilations")
+    pads = _pads(node, shape[2:], kernel, strides, dilations)
+    beyond = (0, 0)
+    if node.get("ceil_mode", 0):
+        axes = zip(shape[2:], kernel, strides, dilations, pads[:2], pads[2:], strict=True)
+        rows, columns = (_beyond(*axis) for axis in axes)
+        beyond = (rows, columns)
+    return PoolWindow(kernel, strides, pads, dilations, beyond)
+
+
+def _beyond(size: int, kernel: int, stride: int, dilation: int, before: int, after: int) -> int:
+    """How far the last window reaches beyond the padded input: there is one more where it begins before the padding."""
+    span = dilation * (kernel - 1) + 1
+    left = -(size + before + after - span) % stride
+    begin = size + before + after - span + left
+    return left if begin < size + before else 0
 
 
 def _positive(node: Node, name: str, default: Sequence[int] | None = (1, 1)) -> tuple[int, ...]:
@@ -73,12 +97,6 @@ def _positive(node: Node, name: str, default: Sequence[int] | None = (1, 1)) -> 
     if min(values) < 1:
         raise NodeError(f"attribute {name!r} is {list(values)}, but must be positive")
     return values
-
-
-def _remainder(window: PoolWindow, size: Shape) -> list[int]:
-    """Rows and columns that no window covers because they are fewer than a stride."""
-    padded = [size[i] + window.pads[i] + window.pads[i + 2] for i in range(2)]
-    return [(padded[i] - window.kernel[i]) % window.strides[i] for i in range(2)]
 
 
 def _pads(node: Node, size: Shape, kernel: Shape, strides: Shape, dilations: Shape) -> tuple[int, ...]:

@@ -179,6 +179,22 @@ class ExpLargestOp(ScalarOp):
 
 
 @irdl_op_definition
+class ExpSumOp(ScalarOp):
+    """The exponent at which two accumulators add up below 2^30: the smaller of theirs, unless the larger tensor then
+    has more than 29 bits. An all-zero tensor does not count."""
+
+    name = "bfp.exp_sum"
+    lhs = operand_def(exponent)
+    rhs = operand_def(exponent)
+    lhs_range = operand_def(range_)
+    rhs_range = operand_def(range_)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return numerics.sum_exponent(*operands)
+
+
+@irdl_op_definition
 class ExponentOfOp(ScalarOp):
     """The exponent of a tensor, whatever it is: track-exponents puts the operators that compute it in this place."""
 

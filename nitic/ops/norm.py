@@ -185,7 +185,10 @@ class BatchNormInverseOp(ChannelOp):
 
 @irdl_op_definition
 class NormaliseOp(ChannelOp):
-    """xhat = (x - mean) * inverse; in integers an int8 mantissa at exponent -5, which holds +-3.97."""
+    """xhat = (x - mean) * inverse; in integers an int8 mantissa at exponent -5, which holds +-3.97.
+
+    The shift to it is never to the left: that of nn.batch_norm_inverse and its 24 bits makes it 22 to 35.
+    """
 
     name = "nn.normalise"
     x = operand_def()

@@ -1,9 +1,9 @@
 """fuse: which operators become one kernel.
 
 A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
-result; a rounding takes the point-wise operators behind it. Nothing moves across a bfp.range: its value is known only
-when the whole tensor is. Scalars cost nothing, so each is computed in the first kernel that needs it. A group must be
-convex, which is that the graph of groups has no cycle.
+result, or in inference with the rounding; a rounding takes the gradient of relu behind it. Nothing moves across a
+bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so each is computed in the first
+kernel that needs it. A group must be convex, which is that the graph of groups has no cycle.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,14 +16,16 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
-from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
+from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, ShiftOp, TopOp
 from nitic.ops.elementwise import BiasOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
+from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
 
-EPILOGUE = (BiasOp, ReluOp, RangeOp)
+EPILOGUE = (BiasOp, ReluOp, RangeOp, RoundShiftOp)
+PAIRS = ((RoundShiftOp, ReluDgradOp), (NormaliseOp, BatchNormScaleOp))
 SUNK = (ScalarOp, TopOp, AlignOp)
 
 
@@ -36,17 +38,23 @@ class Fuse(NiticPass):
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
-            copy_constants(func)
+            copy_scalars(func)
             Grouping(func).run()
 
 
-def copy_constants(func: FuncOp) -> None:
-    """Gives every user a constant of its own, so that no kernel waits for another to write one."""
-    for constant in [op for op in func.body.block.ops if isinstance(op, ExpConstOp)]:
-        for use in list(constant.e.uses)[1:]:
-            copy = constant.clone()
-            Rewriter.insert_op(copy, InsertPoint.after(constant))
-            use.operation.operands[use.index] = copy.e
+def copy_scalars(func: FuncOp) -> None:
+    """Gives every user of a constant, and every rounding by a range, a scalar of its own.
+
+    So no kernel waits for another to write a constant, and a kernel that rounds knows what its shift can be.
+    """
+    for op in [op for op in func.body.block.ops if isinstance(op, ExpConstOp | ShiftOp)]:
+        uses = [
+            use for use in op.results[0].uses if isinstance(op, ExpConstOp) or isinstance(use.operation, RoundShiftOp)
+        ]
+        for use in uses[len(uses) == len(list(op.results[0].uses)) :]:
+            copy = op.clone()
+            Rewriter.insert_op(copy, InsertPoint.after(op))
+            use.operation.operands[use.index] = copy.results[0]
 
 
 class Grouping:
@@ -79,7 +87,9 @@ class Grouping:
             return None
         if isinstance(op, EPILOGUE):
             return first.op
-        return first.op if isinstance(op, ReluDgradOp) and isinstance(first.op, RoundShiftOp) else None
+        users = [use.operation for use in first.uses if use.operation in self.position]
+        is_first = op is min(users, key=self.position.__getitem__)
+        return first.op if is_first and (type(first.op), type(op)) in PAIRS else None
 
     def _merge(self, into: int, other: int) -> bool:
         """Whether they are one group now: not where another group or a range lies between them."""

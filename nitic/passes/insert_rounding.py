@@ -11,7 +11,7 @@ from itertools import count
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue
+from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue, Use
 
 from nitic import numerics
 from nitic.ir.function import (
@@ -128,7 +128,7 @@ class Quantiser:
     def _operator(self, op: NnOp) -> None:
         self.origin = op.location
         updated = {operand for _, operand in op.UPDATES}
-        raw = {*op.ACCUMULATORS, *updated}
+        raw = {*(op.ACCUMULATORS if self._takes_accumulators(op) else ()), *updated}
         operands = [
             self.raw[value] if i in raw else self.mantissa16(value) if i in op.MANTISSAS16 else self.mantissa(value)
             for i, value in enumerate(op.operands)
@@ -136,6 +136,18 @@ class Quantiser:
         integer = op.to_integer(operands, self)
         self.emit(integer)
         self.raw.update(zip(op.results, integer.results, strict=True))
+
+    def _takes_accumulators(self, op: NnOp) -> bool:
+        """What only moves values comes after the rounding, unless it moves a gradient that is never to be rounded."""
+        return not op.MOVES or not (
+            op.result in self.forward or any(not self._reads_accumulator(use) for use in op.result.uses)
+        )
+
+    def _reads_accumulator(self, use: Use) -> bool:
+        user = use.operation
+        if isinstance(user, NnOp) and user.MOVES:
+            return self._takes_accumulators(user)
+        return isinstance(user, ReturnOp) or (isinstance(user, NnOp) and use.index in user.ACCUMULATORS)
 
     def mantissa(self, value: SSAValue) -> SSAValue:
         """A value as an int8 operand: requantised once, if it is an accumulator."""

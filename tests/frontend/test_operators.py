@@ -18,6 +18,7 @@ from frontend.support import (
 from onnx import helper
 
 from nitic.frontend.onnx import import_onnx
+from nitic.ir.function import argument_labels, function
 
 X = (2, 4, 7, 6)
 I64 = np.int64
@@ -184,6 +185,71 @@ def test_shared_weight_is_one_parameter(tmp_path: Path) -> None:
     nodes = [node("Gemm", "x w", "a"), node("Relu", "a", "b"), node("Gemm", "b w", "y")]
     path = save_network(tmp_path / "m.onnx", nodes, (2, 6), {"w": random(6, 6)})
     assert list(check_against_onnxruntime(path, random(2, 6)).parameters) == ["w"]
+
+
+TIED: dict[str, tuple[list[onnx.NodeProto], tuple[int, ...], tuple[int, ...]]] = {
+    "gemm_both_ways": (
+        [node("Gemm", "x w", "a"), node("Relu", "a", "b"), node("Gemm", "b w", "y", transB=1)],
+        (2, 6),
+        (6, 5),
+    ),
+    "matmul_of_a_transpose": (
+        [node("MatMul", "x w", "a"), node("Transpose", "w", "wt", perm=[1, 0]), node("MatMul", "a wt", "y")],
+        (2, 6),
+        (6, 5),
+    ),
+    "scaled_alike": (
+        [node("Gemm", "x w", "a", alpha=0.5), node("Gemm", "a w", "y", transB=1, alpha=0.5)],
+        (2, 6),
+        (6, 5),
+    ),
+    "filter_as_matrix": (
+        [
+            node("Conv", "x w", "a"),
+            node("GlobalAveragePool", "a", "b"),
+            node("Flatten", "b", "c"),
+            node("Flatten", "w", "wm"),
+            node("Gemm", "c wm", "y"),
+        ],
+        (2, 4, 5, 5),
+        (4, 4, 1, 1),
+    ),
+    "filter_twice": (
+        [
+            node("Conv", "x w", "a"),
+            node("Conv", "a w", "b"),
+            node("GlobalAveragePool", "b", "c"),
+            node("Flatten", "c", "y"),
+        ],
+        (2, 4, 6, 6),
+        (4, 4, 3, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TIED)
+def test_a_parameter_in_several_layouts_is_one(tmp_path: Path, case: str) -> None:
+    nodes, x, w = TIED[case]
+    path = save_network(tmp_path / "m.onnx", nodes, x, {"w": random(*w)})
+    model = check_against_onnxruntime(path, random(*x))
+    assert list(model.parameters) == ["w"]
+    assert "parameter 'w' is used by several nodes, and trained as one" in model.notes
+
+
+def test_statistics_that_start_from_one_tensor_go_their_own_ways(tmp_path: Path) -> None:
+    """Tools merge equal tensors, and a new network's gammas and variances are all ones."""
+    nodes = [
+        node("BatchNormalization", "x one zero zero one", "a"),
+        node("Relu", "a", "b"),
+        node("BatchNormalization", "b one zero zero one", "c"),
+        node("GlobalAveragePool", "c", "d"),
+        node("Flatten", "d", "y"),
+    ]
+    values = {"one": np.ones(4, np.float32), "zero": np.zeros(4, np.float32)}
+    model = check_against_onnxruntime(save_network(tmp_path / "m.onnx", nodes, X, values), random(*X))
+    labels = argument_labels(function(model.module, "predict"))
+    assert [label.role for label in labels].count("statistic") == 4
+    assert [label.name for label in labels if label.role == "weight"] == ["one.2", "zero.2"]
 
 
 def test_weights_computed_without_parameters(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
     return [
         (elementwise.BiasOp, ((acc, (2, 3)), (acc, (3,))), {}),
         (elementwise.AddOp, ((t, (2, 3)), (t, (2, 3)), *(("exponent",) * 3 if t is I8 else ())), {}),
+        (elementwise.AccumulateOp, ((acc, (2, 3)), (acc, (2, 3)), *(("exponent",) * 3 if t is I8 else ())), {}),
         (elementwise.BiasGradOp, ((t, (2, 2, 3)),), {}),
         (elementwise.ReluOp, ((acc, (2, 3)),), {}),
         (elementwise.ReluDgradOp, ((t, (2, 3)), (t, (2, 3))), {}),
@@ -45,6 +46,7 @@ def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
         (pool.MaxPoolDgradOp, ((t, (2, 4, 2, 3)), (I8, (2, 4, 2, 3))), {**OVERLAPPING, "size": [4, 4]}),
         (pool.AveragePoolOp, ((t, (2, 4, 4, 3)),), OVERLAPPING),
         (pool.AveragePoolDgradOp, ((t, (2, 4, 2, 3)),), {**OVERLAPPING, "size": [4, 4]}),
+        (pool.AveragePoolOp, ((t, (2, 4, 4, 3)),), {**OVERLAPPING, "counted": [0] * 4, "dilations": [1, 2]}),
         (reshape.ReshapeOp, ((t, (2, 6)),), {"shape": [3, 4]}),
         (reshape.TransposeOp, ((t, (2, 3, 4)),), {"perm": [2, 0, 1]}),
         (concat.ConcatOp, ((t, (2, 3)), (t, (2, 1)), *(("exponent",) * 3 if t is I8 else ())), {"axis": 1}),
@@ -113,6 +115,7 @@ INTEGER: list[Spec] = [
     (bfp.ExpAddOp, ("exponent", "exponent"), {}),
     (bfp.ExpConstOp, (), {"value": -15}),
     (bfp.ExpCommonOp, ("exponent", "exponent"), {}),
+    (bfp.ExpSumOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExpInverseRootOp, ("exponent",), {}),
     (bfp.ExpLargestOp, ("exponent", "exponent", "exponent"), {}),
     (bfp.ExpLargestOp, ("exponent", "exponent", "range", "range"), {}),

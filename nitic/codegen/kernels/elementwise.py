@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -14,28 +15,61 @@ from nitic.codegen.group import Emission, Evaluate, Point, Prepare
 from nitic.codegen.tir import Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of, is_tensor, shape_of
+from nitic.ir.types import Shape, dtype_of, is_tensor, shape_of
 from nitic.numerics import INT8_LIMIT
 from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
-from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 
 Evaluators = Mapping[SSAValue, Evaluate]
 BLOCK = 4096  # elements of a unit of work
+LANES = (16, 8)  # of explicit vectors; in plain loops LLVM makes them
 
 
 def pointwise(emission: Emission, _: NnOp) -> int:
     """The loops of a group without another owner: over rows and channels where an operator asks for the channel."""
+    shape, ops = _domain(emission), emission.group.tensor_ops()
+    if any(_needs_channel(op) for op in ops):
+        lanes = _lanes(ops, shape[-1])
+        emission.open(None, lanes)
+        return _by_channel(emission, shape) if lanes == 1 else _by_channels(emission, shape)
     emission.open(None, 1)
-    f, shape = emission.function, _domain(emission)
-    if not any(_needs_channel(op) for op in emission.group.tensor_ops()):
-        count = prod(shape)
-        with tir.loop(f.begin * BLOCK, tir.minimum(f.end * BLOCK, count)) as i:
-            emission.finish(None, None, Point(i))
-        return ceildiv(count, BLOCK)
-    rows, channels = prod(shape[:-1]), shape[-1]
+    f, count = emission.function, prod(shape)
+    with tir.loop(f.begin * BLOCK, tir.minimum(f.end * BLOCK, count)) as i:
+        emission.finish(None, None, Point(i))
+    return ceildiv(count, BLOCK)
+
+
+def _lanes(ops: Sequence[NnOp], channels: int) -> int:
+    """As many as divide the channels, or leave a rest that is worth a mask."""
+    if channels < min(LANES) or any(op.name not in VECTORS or is_stochastic(op) for op in ops):
+        return 1
+    return next((lanes for lanes in LANES if channels % lanes == 0), LANES[0] if channels > LANES[0] else LANES[-1])
+
+
+def _by_channel(emission: Emission, shape: Shape) -> int:
+    f, rows, channels = emission.function, prod(shape[:-1]), shape[-1]
     block = ceildiv(BLOCK, channels)
     with tir.loop(f.begin * block, tir.minimum(f.end * block, rows)) as row, tir.loop(0, channels) as channel:
         emission.finish(None, None, Point(row * channels + channel, emission.channel(channel)))
+    return ceildiv(rows, block)
+
+
+def _by_channels(emission: Emission, shape: Shape) -> int:
+    """A vector of channels at a time: what belongs to them alone is computed once for the rows of a unit."""
+    f, rows, channels, lanes = emission.function, prod(shape[:-1]), shape[-1], emission.lanes
+    block, rest = ceildiv(BLOCK, channels), channels % emission.lanes
+
+    def column(first: Expr, last: Expr, channel: Expr, valid: int | None) -> None:
+        at = emission.channel(channel, valid)
+        with tir.loop(first, last) as row:
+            emission.finish(None, None, Point(row * channels + channel, replace(at, values={}), lanes, valid))
+
+    with tir.loop(f.begin, f.end) as unit:
+        first, last = tir.let(unit * block), tir.let(tir.minimum((unit + 1) * block, rows))
+        with tir.loop(0, channels // lanes) as vector:
+            column(first, last, vector * lanes, None)
+        if rest:
+            column(first, last, channels - rest, rest)
     return ceildiv(rows, block)
 
 
@@ -51,30 +85,40 @@ def _domain(emission: Emission) -> tuple[int, ...]:
     return max((shape_of(op.operands[0]) for op in emission.group.tensor_ops()), key=prod)
 
 
+def is_stochastic(op: NnOp) -> bool:
+    return isinstance(op, RoundShiftOp) and op.stream is not None
+
+
 def round_shift(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, RoundShiftOp)
     limit = ELEMENTS[op.to.data][1]
     rounding = _rounding(emission, op)
 
     def evaluate(point: Point) -> Expr:
-        return integer.saturate(rounding(emission.value(op.x, point), point), limit, "int32")
+        rounded = rounding(emission.value(op.x, point), point)
+        # By a shift of its range a value has no more bits than are wanted, and one where it is rounded up.
+        return integer.saturate(tir.cast(rounded, "int32") if by_range(op) else rounded, limit, "int32")
 
     return {op.y: evaluate}
 
 
+def by_range(op: RoundShiftOp) -> bool:
+    """Whether it is known here that the shift comes from a range."""
+    return isinstance(op.s.owner, ShiftOp)
+
+
 def _rounding(emission: Emission, op: RoundShiftOp) -> Callable[[Expr, Point], Expr]:
-    """Shifts by a range stay in [0, 30], which int32 does; others (inference) may be anything."""
+    """A shift by a range that is known here stays in [0, 62], and in [0, 30] for int32; others may be anything."""
     shift, lanes = emission.scalar(op.s), emission.lanes
     if op.stream is not None:
         seed, step = (emission.scalar(value) for value in op.random)
         stochastic = integer.stochastic(shift, seed, step, op.stream.value.data)
         return lambda x, point: stochastic(x, point.index)
-    narrow = isinstance(op.s.owner, ShiftOp) and dtype_of(op.x).__name__ != "int64"
-    made = (
-        integer.ROUNDINGS[op.round.data](shift, "int32", lanes)
-        if narrow
-        else integer.any_shift(op.round.data, shift, lanes)
-    )
+    if by_range(op):
+        dtype = "int64" if dtype_of(op.x) is np.int64 else "int32"
+        made = integer.ROUNDINGS[op.round.data](shift, dtype, lanes)
+    else:
+        made = integer.any_shift(op.round.data, shift, lanes)
     return lambda x, _: made(x)
 
 
@@ -108,6 +152,19 @@ def add(emission: Emission, op: NnOp) -> Evaluators:
     def evaluate(point: Point) -> Expr:
         a, b = (tir.cast(emission.value(x, point), "int32") for x in (op.a, op.b))
         return a * factors[0] + b * factors[1]
+
+    return {op.y: evaluate}
+
+
+def accumulate(emission: Emission, op: NnOp) -> Evaluators:
+    """R(a, e - e_a) + R(b, e - e_b)."""
+    assert isinstance(op, AccumulateOp)
+    *each, common = (emission.scalar(value) for value in op.scales)
+    first, second = (integer.any_shift("nearest", tir.let(common - e), emission.lanes) for e in each)
+
+    def evaluate(point: Point) -> Expr:
+        a, b = (rounding(emission.value(x, point)) for rounding, x in ((first, op.a), (second, op.b)))
+        return tir.cast(a + b, "int32")
 
     return {op.y: evaluate}
 
@@ -163,11 +220,27 @@ def input_map(emission: Emission, op: NnOp) -> Evaluators:
     return {op.y: evaluate}
 
 
+VECTORS = frozenset(
+    {
+        "bfp.range",
+        "bfp.round_shift",
+        "bfp.align",
+        "nn.bias",
+        "nn.add",
+        "nn.relu",
+        "nn.relu_dgrad",
+        "nn.normalise",
+        "nn.batch_norm_scale",
+        "nn.batch_norm_dgrad",
+    }
+)
+"""What computes with vectors as with scalars."""
 POINTWISE: dict[str, Prepare] = {
     "bfp.round_shift": round_shift,
     "bfp.align": align,
     "nn.bias": bias,
     "nn.add": add,
+    "nn.accumulate": accumulate,
     "nn.relu": relu,
     "nn.relu_dgrad": relu_dgrad,
     "nn.dropout": dropout,

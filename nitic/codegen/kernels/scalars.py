@@ -9,13 +9,14 @@ from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Scalar
 from nitic.codegen.tir import Expr
 from nitic.ir.op import NnOp
-from nitic.numerics import NEVER
+from nitic.numerics import NEVER, TERM_BITS
 from nitic.ops.bfp import (
     ExpAddOp,
     ExpCommonOp,
     ExpConstOp,
     ExpInverseRootOp,
     ExpLargestOp,
+    ExpSumOp,
     ShiftOp,
     StaticShiftOp,
     TopOp,
@@ -58,6 +59,17 @@ def _largest(values: Sequence[Expr]) -> Expr:
     return reduce(lambda a, b: tir.let(tir.maximum(a, b)), values)
 
 
+def exp_sum(emission: Emission, op: NnOp) -> Expr:
+    """max(min(e_a, e_b), top - 29) over the tensors that are not all zeros."""
+    assert isinstance(op, ExpSumOp)
+    lhs, rhs = emission.scalar(op.lhs), emission.scalar(op.rhs)
+    ra, rb = emission.scalar(op.lhs_range), emission.scalar(op.rhs_range)
+    spare = [tir.let(e + integer.bit_length(r) - TERM_BITS) for e, r in ((lhs, ra), (rhs, rb))]
+    a, b = tir.let(tir.maximum(lhs, spare[0])), tir.let(tir.maximum(rhs, spare[1]))
+    both = tir.let(tir.maximum(tir.minimum(lhs, rhs), tir.maximum(*spare)))
+    return tir.select(rb == 0, a, tir.select(ra == 0, b, both))
+
+
 def exp_inverse_root(emission: Emission, op: NnOp) -> Expr:
     assert isinstance(op, ExpInverseRootOp)
     return -(emission.scalar(op.x) >> 1)
@@ -91,6 +103,7 @@ SCALARS: dict[str, Scalar] = {
     "bfp.exp_const": exp_const,
     "bfp.exp_common": exp_common,
     "bfp.exp_largest": exp_largest,
+    "bfp.exp_sum": exp_sum,
     "bfp.exp_inverse_root": exp_inverse_root,
     "bfp.shift": shift,
     "bfp.static_shift": static_shift,

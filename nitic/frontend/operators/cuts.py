@@ -137,7 +137,8 @@ def space_to_depth(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     if b < 1 or h % b or w % b:
         raise NodeError(f"an image of {h}x{w} is not a multiple of blocksize {b}")
     blocks = x.reshape((n, c, h // b, b, w // b, b))
-    return emitter.view(blocks, (0, 3, 5, 1, 2, 4)).reshape((n, c * b * b, h // b, w // b))
+    order = (0, 1, 3, 5, 2, 4) if node.get("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+    return emitter.view(blocks, order).reshape((n, c * b * b, h // b, w // b))
 
 
 def _image(x: Activation) -> tuple[int, ...]:

@@ -18,14 +18,12 @@ def conv(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x, w = activation(inputs), required(inputs, 1)
     _check_rank(x, w)
     window = conv_window(node, x.shape[2:], w.shape[2:])
-    if node.is_folded_batch_norm or w.name.startswith("onnx::Conv_"):
-        emitter.note(
-            f"{node}: the exporter folded a batch normalisation into this convolution, so it is not trained as one; "
-            "to keep it export with dynamo=True, optimize=False or with dynamo=False, training=TrainingMode.TRAINING"
-        )
+    b = constant(inputs, 2)
+    if node.is_folded_batch_norm or w.name.startswith("onnx::Conv_") or (b and b.name.endswith("weight_bias")):
+        emitter.folded.append(node)
     weight = emitter.parameter(w.transpose(NHWC), "weight")
     result = Activation.nhwc(emitter.emit(ConvOp.over(emitter.nhwc(x), weight, window)))
-    return bias(emitter, result, constant(inputs, 2), 1)
+    return bias(emitter, result, b, 1)
 
 
 def _check_rank(x: Activation, w: Constant) -> None:

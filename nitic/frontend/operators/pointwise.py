@@ -77,7 +77,8 @@ def log_softmax(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     """Dropped: the importer checks that nothing follows it, and the loss takes logits."""
     x = activation(inputs)
     default = -1 if node.opset >= 13 else 1
-    if len(x.shape) < 2 or node.get("axis", default) not in {1, -1} or prod(x.shape[2:]) != 1:
+    axis = node.get("axis", default)
+    if len(x.shape) < 2 or axis % len(x.shape) != 1 or prod(x.shape[2:]) != 1:
         raise NodeError(f"only {node.op} over the classes of [N, classes] is supported, not of {list(x.shape)}")
     emitter.note(f"{node}: dropped, because the loss takes logits")
     return x
