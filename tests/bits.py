@@ -13,16 +13,16 @@ from nitic.numerics import Array
 from nitic.program import Program
 from nitic.session import CompiledProgram
 
-RATE_SHIFT, MOMENTUM = 6, 230
-HYPERS = {"momentum": MOMENTUM, "decay": 80, "gb": 4, "seed": 1}
+HYPERS = {"momentum": 230, "decay": 80, "gb": 4, "seed": 1}
 State = dict[str, Array]
 
 
 @dataclass
 class Run:
-    """A program that the interpreter trains."""
+    """A program that the interpreter trains at the rate 2^-rate_shift."""
 
     program: Program
+    rate_shift: int
     state: State = field(init=False)
     steps: int = 0
 
@@ -36,7 +36,7 @@ class Run:
 
     def inputs(self, x: Array, y: Array) -> dict[str, Array | int]:
         """What @train_step takes."""
-        rate_m, rate_k = numerics.scaled_rate(1, RATE_SHIFT, len(x))
+        rate_m, rate_k = numerics.scaled_rate(1, self.rate_shift, len(x))
         return {**self.state, **HYPERS, "rate_m": rate_m, "rate_k": rate_k, "input": x, "label": y, "step": self.steps}
 
     def step(self, x: Array, y: Array) -> None:
@@ -45,10 +45,10 @@ class Run:
         self.steps += 1
 
 
-def session(compiled: CompiledProgram, variant: str, x: Array) -> nitic.TrainingSession:
+def session(compiled: CompiledProgram, variant: str, rate_shift: int, x: Array) -> nitic.TrainingSession:
     """A session with the rate and the input map of a Run."""
     made = nitic.TrainingSession(compiled, threads=2, variant=variant)
-    made.configure(lr=f"2^-{RATE_SHIFT}", schedule="constant")
+    made.configure(lr=f"2^-{rate_shift}", schedule="constant")
     if compiled.program.has_momentum:
         made.configure(momentum="0.9")
     made.set_statistics(x)
@@ -70,13 +70,13 @@ def trained(program: Program) -> list[str]:
     return [label.name for label in argument_labels(program.train_step) if label.role in ("weight", "master")]
 
 
-def check_steps(compiled: CompiledProgram, x: Array, y: Array) -> None:
+def check_steps(compiled: CompiledProgram, x: Array, y: Array, rate_shift: int) -> None:
     """One step per batch of x. Raises AssertionError with the step and the tensors where a variant differs, or with the
     parameters that no step has changed."""
     program = compiled.program
-    run = Run(program)
+    run = Run(program, rate_shift)
     run.normalise(x)
-    sessions = {name: session(compiled, name, x) for name in supported(program)}
+    sessions = {name: session(compiled, name, rate_shift, x) for name in supported(program)}
     for begin in range(0, len(x), program.batch):
         rows = slice(begin, begin + program.batch)
         run.step(x[rows], y[rows])

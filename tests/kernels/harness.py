@@ -135,20 +135,35 @@ def reference(group: FusedOp, operands: Sequence[Array]) -> list[Array]:
 
 def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1) -> list[Array]:
     """What the kernel computes when its units are split between threads, which here come one after the other."""
+    return call(compiled(group, variant), group, operands, threads)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A kernel in this process."""
+
+    function: Callable[..., int]
+    units: int
+
+
+def compiled(group: FusedOp, variant: str) -> Loaded:
     kernel = emit(group, f"kernel_{next(_counter)}")
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "kernel.so"
         write_object([kernel], TARGETS[variant], library.with_suffix(".o"))
         command = ["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")]
         subprocess.run(command, check=True)
-        function = getattr(ctypes.CDLL(str(library)), kernel.name)
+        return Loaded(getattr(ctypes.CDLL(str(library)), kernel.name), kernel.units)
+
+
+def call(kernel: Loaded, group: FusedOp, operands: Sequence[Array], threads: int) -> list[Array]:
     memory = [to_memory(arg.type, value) for arg, value in zip(group.block.args, operands, strict=True)]
     updates = group.updates()
     memory += [blank(value.type) for i, value in enumerate(group.yielded) if i not in updates]
     pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
     edges = [kernel.units * t // threads for t in range(threads + 1)]
     for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
-        assert function(*pointers, thread, begin, end) == 0
+        assert kernel.function(*pointers, thread, begin, end) == 0
     fresh = iter(memory[len(operands) :])
     out = [memory[updates[i]] if i in updates else next(fresh) for i in range(len(group.yielded))]
     return [from_memory(value.type, m) for value, m in zip(group.yielded, out, strict=True)]
