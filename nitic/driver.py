@@ -23,7 +23,13 @@ from nitic.program import Program, read_description
 from nitic.recipe import Recipe, recipe
 
 HEADER = "nitic.h"
-VARIANTS = {Target.X86_64: ("portable",), Target.X86_64_AVX512VNNI: ("avx512vnni", "portable")}
+VARIANTS = {
+    Target.X86_64: ("portable",),
+    Target.X86_64_AVX512VNNI: ("avx512vnni", "portable"),
+    Target.CUDA: ("cuda",),
+}
+SUFFIXES = {Emit.LIB: ".so", Emit.OBJ: ".o", Emit.IR: ".mlir", Emit.CUDA: ".cu"}
+TABLE_SUFFIX = ".json"
 # The level x86-64-v4, as far as kernels use it, and VNNI; runtime/variant.c asks the same of the CPU at start.
 VNNI_FLAGS = {"avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"}
 
@@ -93,7 +99,8 @@ def lower(
 
 
 def passes_of(options: CompileOptions, chosen: Recipe) -> list[NiticPass]:
-    return training_passes(chosen, freeze_statistics=options.batch_norm == BatchNorm.FREEZE)
+    statistics = "running" if options.batch_norm == BatchNorm.FREEZE else "batch"
+    return training_passes(chosen, options.loss, statistics)
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -119,15 +126,17 @@ def compile_model(options: CompileOptions) -> Path:
     """Writes what `options.emit` says; gives its path. Raises CompileError."""
     from nitic.codegen import link
 
-    output = options.output or Path(
-        options.model.stem + {Emit.LIB: ".so", Emit.OBJ: ".o", Emit.IR: ".mlir"}.get(options.emit, "")
-    )
+    output = options.output or Path(options.model.stem + SUFFIXES.get(options.emit, ""))
     _check_output(output, options.model)
     if options.emit == Emit.LIB:
         _check_header(output.parent / HEADER)
+    if options.emit == Emit.CUDA:
+        _check_table(output, options.model)
     program = build_program(options)
     if options.emit == Emit.IR:
         link.place_text(print_module(program.module, locations=True), output)
+    elif options.emit == Emit.CUDA:
+        emit_cuda(program, output)
     else:
         emit(program, options.emit, output)
     return output
@@ -152,6 +161,18 @@ def emit(program: Program, kind: Emit, output: Path) -> None:
         link.place(runtime_folder() / HEADER, header)
 
 
+def emit_cuda(program: Program, output: Path) -> None:
+    """The kernels in CUDA C++, and beside them the launch table in JSON."""
+    from nitic.codegen import link, table
+    from nitic.codegen.cuda import launch, text
+
+    with tempfile.TemporaryDirectory(prefix="nitic-") as name:
+        kernels, paths = table.compile_kernels(program, Path(name))
+        parts = [text.prologue(f"{program.model}, recipe {program.recipe}"), *(path.read_text() for path in paths)]
+    link.place_text("".join(parts), output)
+    link.place_text(launch.launch_table(program, kernels[table.CUDA]), output.with_suffix(TABLE_SUFFIX))
+
+
 def _check_output(output: Path, source: Path) -> None:
     """Before minutes of work: it can be written, and what it is made from stays. Raises CompileError."""
     if output.is_dir() or not output.parent.is_dir():
@@ -173,6 +194,14 @@ def _check_header(header: Path) -> None:
     if header.exists() and header.read_bytes() != (runtime_folder() / HEADER).read_bytes():
         message = "another file lies where the library's header would: move it, or choose another folder"
         raise CompileError(str(header), message, exit_code=ExitCode.USAGE)
+
+
+def _check_table(output: Path, source: Path) -> None:
+    """The launch table has a name of its own. Raises CompileError."""
+    if output.suffix == TABLE_SUFFIX:
+        message = f"the kernels would share this name with their launch table: end it in {SUFFIXES[Emit.CUDA]}"
+        raise CompileError(str(output), message, exit_code=ExitCode.USAGE)
+    _check_output(output.with_suffix(TABLE_SUFFIX), source)
 
 
 def run_passes(options: OptOptions) -> None:

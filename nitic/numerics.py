@@ -41,6 +41,11 @@ def div(a: Array | int, b: Array | int) -> Array:
     return (2 * wide(a) + b) // (2 * wide(b))
 
 
+def symmetric_div(a: Array, b: Array) -> Array:
+    """Division by positive numbers rounded to nearest, halves away from zero."""
+    return np.sign(a) * div(np.abs(a), b)
+
+
 def isqrt(v: Array) -> Array:
     """floor(sqrt(v)) for 0 <= v < 2^62, bit by bit."""
     root = np.zeros_like(wide(v))
@@ -248,8 +253,7 @@ def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, in
     """
     o, rows = wide(o), np.arange(len(o))
     t = np.minimum(round_nearest((o.max(1, keepdims=True) - o) * 47274, 7 - e), 2**13)
-    whole, fraction = t >> 8, t & 255
-    g = np.where(fraction > 0, (EXP2[(256 - fraction) & 255] << 10) >> (whole + 1), (1 << 20) >> whole)
+    g = exp2_q20(t)
     total = g.sum(1, keepdims=True)
     p = div(g << 24, total)
     p[rows, label] -= 1 << 24
@@ -258,8 +262,23 @@ def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, in
     return saturate(round_pseudo_stochastic(p, 17)), loss_exponent(len(o)), p, int(loss[label >= 0].sum())
 
 
+def exp2_q20(t: Array) -> Array:
+    """2^(20 - t) for 0 <= t < 62 in Q8."""
+    whole, fraction = t >> 8, t & 255
+    return np.where(fraction > 0, (EXP2[(256 - fraction) & 255] << 10) >> (whole + 1), (1 << 20) >> whole)
+
+
+def mean_squared_error(o: Array, e_o: int, e: int, label: Array) -> tuple[Array, int]:
+    """(o - onehot at exponent e, the sum of its squares in Q16) of logits (N, C); label -1 counts for nothing."""
+    target = wide(np.arange(o.shape[1]) == label[:, None])
+    d = add_at(o, e_o, -target, 0, e) * (label >= 0)[:, None]
+    squares = round_nearest((d * d).sum(1), -16 - 2 * e)
+    return d, int(np.minimum(squares, 2**30).sum())
+
+
 def log2_q8(x: Array) -> Array:
-    b = np.array([bit_length(v) - 1 for v in x], np.int64)
+    """For 0 < x < 2^53."""
+    b = np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1
     return (b << 8) + LOG2[((x << 8) >> b) & 255]
 
 

@@ -18,14 +18,16 @@ class Emit(StrEnum):
     LIB = "lib"
     OBJ = "obj"
     IR = "ir"
+    CUDA = "cuda"
 
 
 class Target(StrEnum):
-    """`native` is the best that this machine runs; a binary always holds the portable variant too."""
+    """`native` is the best that this machine runs; a binary for x86-64 always holds the portable variant too."""
 
     NATIVE = "native"
     X86_64 = "x86-64"
     X86_64_AVX512VNNI = "x86-64-avx512vnni"
+    CUDA = "cuda"
 
 
 class Init(StrEnum):
@@ -44,6 +46,13 @@ class BatchNorm(StrEnum):
     TRAIN = "train"
     FREEZE = "freeze"
     FOLD = "fold"
+
+
+class Loss(StrEnum):
+    """What training makes small, for integer class labels."""
+
+    CROSS_ENTROPY = "cross-entropy"
+    MSE = "mse"
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class CompileOptions:
     target: Target = Target.NATIVE
     seed: int = 0
     init: Init = Init.KEEP
+    loss: Loss = Loss.CROSS_ENTROPY
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     freeze: tuple[str, ...] = ()
@@ -76,15 +86,25 @@ class CompileOptions:
 
     def __post_init__(self) -> None:
         """Takes the words of the command line for choices, as Python callers write them. Raises CompileError."""
-        for name, kind in (("emit", Emit), ("target", Target), ("init", Init), ("batch_norm", BatchNorm)):
+        kinds = {"emit": Emit, "target": Target, "init": Init, "loss": Loss, "batch_norm": BatchNorm}
+        for name, kind in kinds.items():
             object.__setattr__(self, name, _choice(kind, name, getattr(self, name)))
         object.__setattr__(self, "freeze", (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze))
+        self._check_pair()
         if self.batch_size is not None and self.batch_size < 1:
             raise _usage("--batch-size", f"a batch has at least 1 sample, not {self.batch_size}")
         if self.seed < 0:
             raise _usage("--seed", f"a seed is not negative, but this is {self.seed}")
         if self.std is not None and self.mean is None:
             raise _usage("--std", "a standard deviation needs its mean: give --mean too")
+
+    def _check_pair(self) -> None:
+        """What is written for a GPU, and only for one. Raises CompileError."""
+        if (self.target == Target.CUDA) == (self.emit == Emit.CUDA) or self.emit == Emit.IR:
+            return
+        if self.emit == Emit.CUDA:
+            raise _usage("--emit", f"CUDA kernels are for --target=cuda, not {self.target}")
+        raise _usage("--target", f"cuda writes kernels and their launch table: give --emit=cuda, not {self.emit}")
 
 
 def _choice(kind: type[Choice], name: str, value: str) -> Choice:

@@ -158,10 +158,12 @@ def test_python_may_use_the_words_of_the_command_line() -> None:
         ({"seed": -1}, "--seed: a seed is not negative, but this is -1"),
         (
             {"target": "arm"},
-            "--target: unknown target 'arm'; the choices are native, x86-64, x86-64-avx512vnni",
+            "--target: unknown target 'arm'; the choices are native, x86-64, x86-64-avx512vnni, cuda",
         ),
         ({"init": "zero"}, "--init: unknown init 'zero'; the choices are keep, xavier"),
-        ({"emit": None}, "--emit: unknown emit None; the choices are exe, lib, obj, ir"),
+        ({"emit": None}, "--emit: unknown emit None; the choices are exe, lib, obj, ir, cuda"),
+        ({"target": "cuda"}, "--target: cuda writes kernels and their launch table: give --emit=cuda, not exe"),
+        ({"emit": "cuda"}, "--emit: CUDA kernels are for --target=cuda, not native"),
         ({"std": (1.0,)}, "--std: a standard deviation needs its mean: give --mean too"),
     ],
 )

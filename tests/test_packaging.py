@@ -25,7 +25,8 @@ def test_wheel_and_sdist_hold_the_runtime(tmp_path: Path) -> None:
     pytest.importorskip("hatchling")
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True)
-    sources = {path.name for path in (CHECKOUT / "runtime").iterdir() if path.suffix in (".c", ".h")}
+    runtime = CHECKOUT / "runtime"
+    sources = {str(p.relative_to(runtime)) for p in runtime.rglob("*") if p.suffix in (".c", ".h", ".cuh")}
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
     assert {f"nitic/_runtime/{name}" for name in sources} <= names

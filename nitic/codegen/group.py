@@ -15,7 +15,7 @@ import numpy as np
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
-from nitic.codegen import integer, tir
+from nitic.codegen import tir
 from nitic.codegen.tir import Buffer, Expr, Function, Register
 from nitic.errors import CompileError
 from nitic.ir.layout import Layout, parse_layout
@@ -166,7 +166,8 @@ class Emission:
             op = value.owner
             assert isinstance(op, NnOp)
             return self.registry.scalars[op.name](self, op)
-        return integer.read_range(self.buffer(value)) if value.type == range_ else self.buffer(value).load(0)
+        memory = self.buffer(value)
+        return self.function.read_range(memory) if value.type == range_ else memory.load(0)
 
     def value(self, value: SSAValue, point: Point) -> Expr:
         """A tensor's elements at a point, as int32 (int64 where the tensor is)."""
@@ -208,10 +209,9 @@ class Emission:
         top.set(tir.maximum(top.value, tir.absolute(value)))
 
     def _close(self) -> None:
-        """Every thread writes its own slot of each range, one with nothing to do as well."""
         for r, top in self._tops.items():
             largest = top.value if top.lanes == 1 else tir.largest_lane(top.value)
-            self.buffer(r).store(self.function.thread, tir.cast(largest, "int64"))
+            self.function.write_range(self.buffer(r), tir.cast(largest, "int64"))
 
     def channel(self, channel: Expr, valid: Expr = None) -> Point:
         """The point of some channels: what the tail needs per channel is computed here and not for every pixel."""

@@ -1,21 +1,25 @@
-"""Which emitter each operator has, and from groups of operators to object files."""
+"""Which emitter each operator has, and from groups of operators to object files, or to text for a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
 
 from nitic.codegen.build import TARGETS, in_processes, processors, write_object
+from nitic.codegen.cuda.function import CudaFunction
+from nitic.codegen.cuda.text import cuda_text
 from nitic.codegen.group import Emission, Group, Registry
-from nitic.codegen.kernels import concat, conv, elementwise, loss, move, norm, pool, reduce, scalars, update
+from nitic.codegen.kernels import concat, conv, elementwise, loss, lrn, move, norm, pool, reduce, scalars, update
 from nitic.codegen.source import symbol
 from nitic.codegen.tir import Function, Kernel
 from nitic.ir.function import functions
 from nitic.ops.fused import FusedOp
 from nitic.program import Program
+
+CUDA = "cuda"
 
 REGISTRY = Registry(
     anchors={
@@ -27,19 +31,32 @@ REGISTRY = Registry(
         **norm.ANCHORS,
         **move.ANCHORS,
         **concat.ANCHORS,
+        **lrn.ANCHORS,
     },
     pointwise={**elementwise.POINTWISE, **norm.POINTWISE, **update.POINTWISE},
     scalars=scalars.SCALARS,
 )
 
 
-def emit(group: FusedOp, name: str) -> Kernel:
+def emit(group: FusedOp, name: str, variant: str = "portable") -> Kernel:
     """The kernel of a group. Its parameters are the operands, then the results that are not written in place of one."""
     view = Group(group)
     view.check_sizes(name)
-    with Function(name, view.parameters()) as function:
+    kind = CudaFunction if variant == CUDA else Function
+    with kind(name, view.parameters()) as function:
         units = Emission(view, function, REGISTRY).emit()
     return function.kernel(units)
+
+
+def write_kernels(kernels: Sequence[Kernel], variant: str, stem: Path) -> Path:
+    """Some kernels of a variant as a file: an object file, or a text in CUDA C++ without a prologue."""
+    if variant == CUDA:
+        path = stem.with_suffix(".cu")
+        path.write_text(cuda_text(kernels), encoding="utf-8")
+    else:
+        path = stem.with_suffix(".o")
+        write_object(kernels, TARGETS[variant], path)
+    return path
 
 
 Groups = Mapping[str, Mapping[str, FusedOp]]
@@ -48,7 +65,7 @@ Kernels = Mapping[str, Mapping[str, Kernel]]
 
 
 def compile_kernels(program: Program, folder: Path) -> tuple[Kernels, list[Path]]:
-    """Every kernel of a program, and the object files that hold them."""
+    """Every kernel of a program, and the files that hold them."""
     return compile_groups({variant: _groups(module) for variant, module in program.variants.items()}, folder)
 
 
@@ -75,9 +92,8 @@ def _compile_share(groups: Groups, folder: Path, job: int, jobs: int) -> Share:
     share: list[tuple[str, str, Kernel]] = []
     paths: list[Path] = []
     for variant, named in groups.items():
-        kernels = {name: emit(named[name], symbol(variant, name)) for name in sorted(named)[job::jobs]}
+        kernels = {name: emit(named[name], symbol(variant, name), variant) for name in sorted(named)[job::jobs]}
         if kernels:
-            paths.append(folder / f"{variant}_{job}.o")
-            write_object(list(kernels.values()), TARGETS[variant], paths[-1])
+            paths.append(write_kernels(list(kernels.values()), variant, folder / f"{variant}_{job}"))
         share += [(variant, name, replace(kernel, function=None)) for name, kernel in kernels.items()]
     return share, paths

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar
 
 from tvm.ir import PrimType
 from tvm.script.ir_builder import IRBuilder
@@ -27,6 +27,15 @@ MAX_ELEMENTS = 2**31 - 1  # indices are int32
 
 
 @dataclass(frozen=True)
+class Launch:
+    """How a kernel starts on a GPU: blocks, threads of a block, bytes of dynamic shared memory."""
+
+    blocks: int
+    threads: int
+    shared: int = 0
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A function: its parameters in order with their element types, and how many units of work a call has."""
 
@@ -34,6 +43,7 @@ class Kernel:
     function: PrimFunc  # None where only the description is left
     parameters: Mapping[str, str]
     units: int
+    launch: Launch | None = None  # of a kernel for a GPU
 
 
 def dtype_of(value: Expr) -> str:
@@ -229,7 +239,8 @@ def branch(condition: Expr, yes: Callable[[], None], no: Callable[[], None]) -> 
 class Function(AbstractContextManager["Function"]):
     """The function under construction: `with Function(name, {"x": "int8"}) as f: ...`, then `f.kernel(units)`.
 
-    Buffers do not alias, except that a kernel reads and writes an in-place operand through one parameter.
+    Buffers do not alias, except that a kernel reads and writes an in-place operand through one parameter. What depends
+    on the machine that runs it is here and in its subclass for CUDA: who does which units, and how ranges are kept.
     """
 
     name: str
@@ -241,26 +252,48 @@ class Function(AbstractContextManager["Function"]):
     _stack: ExitStack = field(default_factory=ExitStack)
     _builder: Any = None
 
+    ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True}
+    BLOCK: ClassVar[int] = 4096  # elements of a unit of work of a point-wise kernel
+    WHOLE_ROWS: ClassVar[bool] = True  # such a unit is rows of channels where an operator asks for the channel
+
     def __enter__(self) -> Function:
         self._builder = self._stack.enter_context(IRBuilder())
         self._stack.enter_context(T.prim_func(s_tir=True))
         T.func_name(self.name)
-        T.func_attr({"tirx.noalias": True, "global_symbol": self.name})
+        T.func_attr({**self.ATTRIBUTES, "global_symbol": self.name})
         pointers = {name: T.arg(name, T.ptr(dtype)) for name, dtype in self.parameters.items()}
-        self.thread, self.begin, self.end = (T.arg(name, T.int32()) for name in ("thread", "begin", "end"))
-        T.func_ret(PrimType("int32"))
+        self._open()
         for name, pointer in pointers.items():
             dtype = self.parameters[name]
             self.buffers[name] = Buffer(T.decl_buffer((MAX_ELEMENTS,), dtype, data=pointer), dtype)
         return self
 
+    def _open(self) -> None:
+        """Behind the buffers: the other parameters, and what a thread is to do."""
+        self.thread, self.begin, self.end = (T.arg(name, T.int32()) for name in ("thread", "begin", "end"))
+        T.func_ret(PrimType("int32"))
+
+    def _end(self) -> None:
+        T.Return(T.int32(0))
+
     def __exit__(self, *error: Any) -> None:
         if error[0] is None:
-            T.Return(T.int32(0))
+            self._end()
         self._stack.__exit__(*error)
 
     def __getitem__(self, name: str) -> Buffer:
         return self.buffers[name]
+
+    def read_range(self, slots: Buffer) -> Expr:
+        """The maximum over the slots of all threads; an int64."""
+        top = register("int64", constant(0, "int64"))
+        with loop(0, MAX_THREADS) as slot:
+            top.set(maximum(top.value, slots.load(slot)))
+        return let(top.value)
+
+    def write_range(self, slots: Buffer, top: Expr) -> None:
+        """Counts a thread's own maximum, an int64, in: once, by every thread, one with nothing to do as well."""
+        slots.store(self.thread, top)
 
     def kernel(self, units: int) -> Kernel:
         """The finished function."""

@@ -1,7 +1,8 @@
 """Bytes: how much memory a value takes, and where the named tensors of a program lie in the arena."""
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import Attribute
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute, SSAValue
 
 from nitic.ir.function import STATE_ROLES, Label, arguments, functions, name_clash, results
 from nitic.ir.layout import parse_layout
@@ -25,6 +26,18 @@ def place_tensors(module: ModuleOp) -> tuple[dict[str, tuple[int, int]], int]:
         top = places[label.name][1]
         state = top if label.role in STATE_ROLES else state
     return places, state
+
+
+def ranges_of(func: FuncOp) -> list[SSAValue]:
+    """The ranges that a function computes, in order."""
+    return [r for op in func.body.block.ops for r in op.results if r.type == range_]
+
+
+def range_area(module: ModuleOp) -> tuple[int, int]:
+    """(offset, bytes) of the memory for the ranges of whatever function runs; it lies behind the named tensors."""
+    offset = max((end for _, end in place_tensors(module)[0].values()), default=0)
+    count = max((len(ranges_of(func)) for func in functions(module)), default=0)
+    return offset, count * RANGE_BYTES
 
 
 def named_tensors(module: ModuleOp) -> dict[Label, Attribute]:

@@ -3,7 +3,7 @@
 from xdsl.ir import Dialect
 
 from nitic.ir.types import ExponentType, RangeType
-from nitic.ops import bfp, concat, conv, elementwise, fused, gemm, loss, norm, pack, pool, reshape, update
+from nitic.ops import bfp, concat, conv, elementwise, fused, gemm, loss, lrn, norm, pack, pool, reshape, update
 
 NN = [
     conv.ConvOp,
@@ -29,6 +29,8 @@ NN = [
     concat.ConcatOp,
     concat.SliceOp,
     concat.PadOp,
+    lrn.LrnOp,
+    lrn.LrnDgradOp,
     pack.PackOp,
     norm.BatchNormStatisticsOp,
     norm.BatchNormRecallOp,
@@ -42,6 +44,7 @@ NN = [
     norm.ChannelMeanOp,
     norm.BatchNormDgradOp,
     loss.CrossEntropyOp,
+    loss.MeanSquaredErrorOp,
     update.UpdatePlainOp,
     update.UpdateMomentumOp,
     update.UpdateNitiOp,

@@ -42,8 +42,9 @@ class PoolOp(NnOp):
         """How many rows (axis 0) or columns (1) of the input each window sees, with so many of the padding as well."""
         window, kernel = self.window, self.ints("kernel")[axis]
         first = np.arange(out[1 + axis]) * window.strides[axis] - window.pads[axis]
-        places = first[:, None] + np.arange(kernel) * window.dilations[axis]
-        return ((places >= -before) & (places < x[1 + axis] + after)).sum(1)
+        taps = (-((first - limit) // window.dilations[axis]) for limit in (-before, x[1 + axis] + after))
+        begin, end = (np.clip(tap, 0, kernel) for tap in taps)
+        return end - begin
 
     def window_properties(self) -> dict[str, Sequence[int]]:
         keys = ("kernel", "strides", "pads", "dilations", "counted")

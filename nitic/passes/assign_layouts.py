@@ -18,6 +18,7 @@ from nitic.ops.concat import ConcatOp, PadOp, SliceOp
 from nitic.ops.elementwise import DropoutOp, ReluOp
 from nitic.ops.fused import FusedOp
 from nitic.ops.layouts import operand_layouts
+from nitic.ops.lrn import LrnOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
@@ -25,8 +26,8 @@ from nitic.passes.base import NiticPass, option_error
 from nitic.passes.fuse import make_group
 
 Packed = dict[tuple[SSAValue, Layout], SSAValue]
-VARIANTS = ("portable", "avx512vnni")
-KEEP_SIGNS = (RoundShiftOp, MaxPoolOp, AveragePoolOp, DropoutOp, ReshapeOp, TransposeOp, SliceOp, PadOp, PackOp)
+VARIANTS = ("portable", "avx512vnni", "cuda")
+KEEP_SIGNS = (RoundShiftOp, MaxPoolOp, AveragePoolOp, DropoutOp, ReshapeOp, TransposeOp, SliceOp, PadOp, LrnOp, PackOp)
 ROW_MAJOR = Padded(biased=False)  # the same bytes as no layout at all
 
 

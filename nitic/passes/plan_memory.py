@@ -14,9 +14,8 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
 from nitic.errors import CompileError
-from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, place_tensors
+from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, place_tensors, range_area, ranges_of
 from nitic.ir.function import Label, arguments, functions, results
-from nitic.ir.types import range_
 from nitic.numerics import Array
 from nitic.ops.fused import FusedOp, phase_of
 from nitic.ops.reshape import ReshapeOp
@@ -33,17 +32,12 @@ class PlanMemory(NiticPass):
 
     def apply(self, module: ModuleOp) -> None:
         tensors, state = place_tensors(module)
-        ranges = max((len(_ranges(func)) for func in functions(module)), default=0)
-        base = max((end for _, end in tensors.values()), default=0)
-        top = start = base + ranges * RANGE_BYTES
+        base, ranges = range_area(module)
+        top = start = base + ranges
         for func in functions(module):
             top = max(top, _Planner(func, {n: o for n, (o, _) in tensors.items()}, base, start).run())
         module.attributes["nn.arena"] = IntegerAttr(top, i64)
         module.attributes["nn.state"] = IntegerAttr(state, i64)
-
-
-def _ranges(func: FuncOp) -> list[SSAValue]:
-    return [r for op in func.body.block.ops for r in op.results if r.type == range_]
 
 
 class _Planner:
@@ -57,7 +51,7 @@ class _Planner:
         self._share()
         for label, value in results(func):
             self._fix(label, self.find(value), tensors[label.name])
-        for i, value in enumerate(_ranges(func)):
+        for i, value in enumerate(ranges_of(func)):
             self.offset[value] = ranges + i * RANGE_BYTES
 
     def find(self, value: SSAValue) -> SSAValue:

@@ -16,14 +16,17 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from nitic.codegen.build import TARGETS, write_object
-from nitic.codegen.table import emit
-from nitic.codegen.tir import MAX_THREADS
+from nitic.codegen.cuda.launch import launch_entry
+from nitic.codegen.cuda.text import cuda_text
+from nitic.codegen.table import CUDA, emit
+from nitic.codegen.tir import MAX_THREADS, Kernel
 from nitic.ir.layout import SLACK, Layout, parse_layout
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type
 from nitic.numerics import Array
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.ops.layouts import operand_layouts
+from tests.emulator.emulator import COMPILER, ORDERS, emulated
 from tests.support import type_of
 
 GARBAGE = 0x55
@@ -35,12 +38,15 @@ Types = Sequence[Attribute]
 
 def runs_here(variant: str) -> bool:
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    return variant == "portable" or "avx512_vnni" in flags
+    return {"portable": True, "avx512vnni": "avx512_vnni" in flags, CUDA: COMPILER is not None}[variant]
 
 
 variants = pytest.mark.parametrize(
     "variant",
-    [pytest.param(v, marks=pytest.mark.skipif(not runs_here(v), reason=f"this CPU has no {v}")) for v in TARGETS],
+    [
+        pytest.param(v, marks=pytest.mark.skipif(not runs_here(v), reason=f"this machine runs no {v}"))
+        for v in (*TARGETS, CUDA)
+    ],
 )
 
 
@@ -134,47 +140,47 @@ def reference(group: FusedOp, operands: Sequence[Array]) -> list[Array]:
 
 
 def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1) -> list[Array]:
-    """What the kernel computes when its units are split between threads, which here come one after the other."""
-    return call(compiled(group, variant), group, operands, threads)
+    """What the kernel computes when its units are split between threads, which here come one after the other.
 
-
-@dataclass(frozen=True)
-class Loaded:
-    """A kernel in this process."""
-
-    function: Callable[..., int]
-    units: int
-
-
-def compiled(group: FusedOp, variant: str) -> Loaded:
-    kernel = emit(group, f"kernel_{next(_counter)}")
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "kernel.so"
-        write_object([kernel], TARGETS[variant], library.with_suffix(".o"))
-        command = ["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")]
-        subprocess.run(command, check=True)
-        return Loaded(getattr(ctypes.CDLL(str(library)), kernel.name), kernel.units)
-
-
-def call(kernel: Loaded, group: FusedOp, operands: Sequence[Array], threads: int) -> list[Array]:
-    memory = [to_memory(arg.type, value) for arg, value in zip(group.block.args, operands, strict=True)]
+    On a GPU the units decide about the threads, and their number here about the order of blocks and warps.
+    """
+    kernel = emit(group, f"kernel_{next(_counter)}", variant)
+    slots = 1 if variant == CUDA else MAX_THREADS
+    memory = [to_memory(arg.type, value, slots) for arg, value in zip(group.block.args, operands, strict=True)]
     updates = group.updates()
     memory += [blank(value.type) for i, value in enumerate(group.yielded) if i not in updates]
-    pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
-    edges = [kernel.units * t // threads for t in range(threads + 1)]
-    for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
-        assert kernel.function(*pointers, thread, begin, end) == 0
+    with tempfile.TemporaryDirectory() as folder:
+        if variant == CUDA:
+            _run_emulated(kernel, memory, Path(folder), ORDERS[threads % len(ORDERS)])
+        else:
+            _run_here(kernel, memory, Path(folder), variant, threads)
     fresh = iter(memory[len(operands) :])
     out = [memory[updates[i]] if i in updates else next(fresh) for i in range(len(group.yielded))]
     return [from_memory(value.type, m) for value, m in zip(group.yielded, out, strict=True)]
 
 
-def to_memory(type_: Attribute, value: Array) -> Array:
-    """The bytes of an operand, with slack behind it."""
+def _run_here(kernel: Kernel, memory: Sequence[Array], folder: Path, variant: str, threads: int) -> None:
+    library = folder / "kernel.so"
+    write_object([kernel], TARGETS[variant], library.with_suffix(".o"))
+    subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")], check=True)
+    function = getattr(ctypes.CDLL(str(library)), kernel.name)
+    pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
+    edges = [kernel.units * t // threads for t in range(threads + 1)]
+    for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
+        assert function(*pointers, thread, begin, end) == 0
+
+
+def _run_emulated(kernel: Kernel, memory: Sequence[Array], folder: Path, order: str) -> None:
+    library = emulated(cuda_text([kernel]), folder)
+    library.launch(launch_entry(kernel), [m.ctypes.data for m in memory], order)
+
+
+def to_memory(type_: Attribute, value: Array, slots: int = MAX_THREADS) -> Array:
+    """The bytes of an operand, with slack behind it. A range lies in one of the slots that the machine reads."""
     if type_ == range_:
-        slots = np.zeros(MAX_THREADS, np.int64)
-        slots[int(value) % MAX_THREADS] = value
-        return slots.view(np.uint8)
+        tops = np.zeros(MAX_THREADS, np.int64)
+        tops[int(value) % slots] = value
+        return tops.view(np.uint8)
     if layout := layout_of(type_):
         packed = layout.pack(value)
         packed[-SLACK:] = GARBAGE

@@ -7,10 +7,11 @@ import numpy as np
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, is_tensor, range_, shape_of, u8
 from nitic.numerics import Array
-from nitic.ops import bfp, concat, conv, elementwise, gemm, loss, norm, pack, pool, reshape, update
+from nitic.ops import bfp, concat, conv, elementwise, gemm, loss, lrn, norm, pack, pool, reshape, update
 from tests.support import make
 
 CONV: dict[str, Property] = {"strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 2], "groups": 2}
+LRN: dict[str, Property] = {"size": 3, "alpha": 0.5, "beta": 0.75, "bias": 1.0}
 POOL: dict[str, Property] = {"kernel": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}
 OVERLAPPING: dict[str, Property] = {"kernel": [3, 2], "strides": [1, 2], "pads": [1, 0, 1, 0]}
 ROUND: dict[str, Property] = {"round": "pseudo_stochastic"}
@@ -51,6 +52,8 @@ def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
         (reshape.TransposeOp, ((t, (2, 3, 4)),), {"perm": [2, 0, 1]}),
         (concat.ConcatOp, ((t, (2, 3)), (t, (2, 1)), *(("exponent",) * 3 if t is I8 else ())), {"axis": 1}),
         (concat.SliceOp, ((t, (5, 3)),), {"starts": [1, 0], "stops": [5, 2], "steps": [3, 1]}),
+        (lrn.LrnOp, ((t, (2, 5)), *(("exponent",) if t is I8 else ())), LRN),
+        (lrn.LrnDgradOp, ((t, (2, 5)), (t, (2, 5)), *(("exponent",) if t is I8 else ())), LRN),
         (concat.PadOp, ((t, (2, 3)),), {"before": [1, 0], "after": [2, 0], "between": [0, 2]}),
     ]
 
@@ -93,6 +96,7 @@ FLOAT: list[Spec] = [
     *_others(F, F),
     *_norms(F, F, F, F),
     (loss.CrossEntropyOp, ((F, (4, 3)), (I32, (4,))), {}),
+    (loss.MeanSquaredErrorOp, ((F, (4, 3)), (I32, (4,))), {}),
     *_updates(F, F, F),
 ]
 INTEGER: list[Spec] = [
@@ -102,6 +106,7 @@ INTEGER: list[Spec] = [
     (elementwise.InputMapOp, ((U8, (2, 4, 4, 3)), (I32, (3,)), (I32, (3,))), {}),
     (pack.PackOp, ((I8, (2, 3)),), {"layout": "padded(0, 0, 0, 0, 1, 1, True)"}),
     (loss.CrossEntropyOp, ((I8, (4, 3)), (I32, (4,)), "exponent"), {}),
+    (loss.MeanSquaredErrorOp, ((I8, (4, 3)), (I32, (4,)), "exponent", "exponent"), {}),
     *_updates(I16, I8, I32, "exponent", "exponent"),
     (bfp.RangeOp, ((I32, (2, 3)),), {}),
     (bfp.ShiftOp, ("range",), {"bits": 7}),

@@ -9,7 +9,6 @@ from xdsl.ir import SSAValue
 
 from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Emit, Point
-from nitic.codegen.kernels.elementwise import BLOCK
 from nitic.codegen.kernels.move import point_of, strides
 from nitic.codegen.tir import Expr
 from nitic.ir.layout import ceildiv
@@ -17,7 +16,7 @@ from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.ops.concat import ConcatOp, PadOp
 
-LONG = 16 * BLOCK  # elements of a row that several units share
+BLOCKS = 16  # of elements, in a row that several units share
 
 
 def concat(emission: Emission, op: NnOp) -> int:
@@ -26,7 +25,7 @@ def concat(emission: Emission, op: NnOp) -> int:
     emission.open(op, 1)
     f, shape, axis = emission.function, shape_of(op.y), op.axis.value.data
     rows, length, inner = prod(shape[:axis]), prod(shape[axis:]), prod(shape[axis + 1 :])
-    pieces, together = ceildiv(length, LONG), max(1, BLOCK // length)
+    pieces, together = ceildiv(length, BLOCKS * f.BLOCK), max(1, f.BLOCK // length)
     *each, common = (emission.scalar(e) for e in op.scales)
     roundings = [integer.nearest(integer.clamp(common - e, 0, 8)) for e in each]
     with tir.loop(f.begin, f.end) as unit:

@@ -21,22 +21,22 @@ from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 
 Evaluators = Mapping[SSAValue, Evaluate]
-BLOCK = 4096  # elements of a unit of work
 LANES = (16, 8)  # of explicit vectors; in plain loops LLVM makes them
 
 
 def pointwise(emission: Emission, _: NnOp) -> int:
     """The loops of a group without another owner: over rows and channels where an operator asks for the channel."""
-    shape, ops = _domain(emission), emission.group.tensor_ops()
-    if any(_needs_channel(op) for op in ops):
+    f, shape, ops = emission.function, _domain(emission), emission.group.tensor_ops()
+    by_channel = any(_needs_channel(op) for op in ops)
+    if by_channel and f.WHOLE_ROWS:
         lanes = _lanes(ops, shape[-1])
         emission.open(None, lanes)
         return _by_channel(emission, shape) if lanes == 1 else _by_channels(emission, shape)
     emission.open(None, 1)
-    f, count = emission.function, prod(shape)
-    with tir.loop(f.begin * BLOCK, tir.minimum(f.end * BLOCK, count)) as i:
-        emission.finish(None, None, Point(i))
-    return ceildiv(count, BLOCK)
+    count = prod(shape)
+    with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
+        emission.finish(None, None, Point(i, emission.channel(i % shape[-1]) if by_channel else None))
+    return ceildiv(count, f.BLOCK)
 
 
 def _lanes(ops: Sequence[NnOp], channels: int) -> int:
@@ -48,7 +48,7 @@ def _lanes(ops: Sequence[NnOp], channels: int) -> int:
 
 def _by_channel(emission: Emission, shape: Shape) -> int:
     f, rows, channels = emission.function, prod(shape[:-1]), shape[-1]
-    block = ceildiv(BLOCK, channels)
+    block = ceildiv(f.BLOCK, channels)
     with tir.loop(f.begin * block, tir.minimum(f.end * block, rows)) as row, tir.loop(0, channels) as channel:
         emission.finish(None, None, Point(row * channels + channel, emission.channel(channel)))
     return ceildiv(rows, block)
@@ -57,7 +57,7 @@ def _by_channel(emission: Emission, shape: Shape) -> int:
 def _by_channels(emission: Emission, shape: Shape) -> int:
     """A vector of channels at a time: what belongs to them alone is computed once for the rows of a unit."""
     f, rows, channels, lanes = emission.function, prod(shape[:-1]), shape[-1], emission.lanes
-    block, rest = ceildiv(BLOCK, channels), channels % emission.lanes
+    block, rest = ceildiv(f.BLOCK, channels), channels % emission.lanes
 
     def column(first: Expr, last: Expr, channel: Expr, valid: int | None) -> None:
         at = emission.channel(channel, valid)
@@ -143,11 +143,7 @@ def add(emission: Emission, op: NnOp) -> Evaluators:
     """An operand whose exponent is below that of the sum is dropped: its factor is 0."""
     assert isinstance(op, AddOp)
     *each, common = (emission.scalar(value) for value in op.scales)
-    factors = []
-    for e in each:
-        distance = tir.let(e - common)
-        kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
-        factors.append(tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), emission.lanes)))
+    factors = [integer.common_factor(e, common, emission.lanes) for e in each]
 
     def evaluate(point: Point) -> Expr:
         a, b = (tir.cast(emission.value(x, point), "int32") for x in (op.a, op.b))

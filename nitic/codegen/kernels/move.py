@@ -14,7 +14,6 @@ from xdsl.ir import SSAValue
 
 from nitic.codegen import tir
 from nitic.codegen.group import Emission, Emit, Point, elements
-from nitic.codegen.kernels.elementwise import BLOCK
 from nitic.codegen.kernels.pack import pack
 from nitic.codegen.tir import Expr
 from nitic.ir.layout import ceildiv
@@ -55,10 +54,10 @@ def merged(axes: Sequence[Axis]) -> list[Axis]:
     return found or [Axis(1, 1, 1)]
 
 
-def tiles_of(axes: Sequence[Axis]) -> list[int]:
+def tiles_of(axes: Sequence[Axis], block: int) -> list[int]:
     """How much of each axis a unit of work walks: only of those that are contiguous on one side more than 1."""
     walked = [axis is axes[-1] or axis.source == 1 for axis in axes]
-    limit = BLOCK if sum(walked) == 1 else TILE
+    limit = block if sum(walked) == 1 else TILE
     return [min(axis.size, limit) if walks else 1 for axis, walks in zip(axes, walked, strict=True)]
 
 
@@ -67,7 +66,7 @@ def copy(emission: Emission, op: SliceOp | TransposeOp, source_strides: Sequence
     emission.open(op, 1)
     shape = shape_of(op.y)
     axes = merged(list(map(Axis, shape, source_strides, strides(shape))))
-    tiles = tiles_of(axes)
+    tiles = tiles_of(axes, emission.function.BLOCK)
     blocks = [ceildiv(axis.size, tile) for axis, tile in zip(axes, tiles, strict=True)]
     with tir.loop(emission.function.begin, emission.function.end) as unit:
         rest, source, result = unit, first, 0
@@ -116,9 +115,9 @@ def reshape(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, ReshapeOp)
     emission.open(op, 1)
     f, count = emission.function, elements(op.x)
-    with tir.loop(f.begin * BLOCK, tir.minimum(f.end * BLOCK, count)) as i:
+    with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
         emission.finish(op.y, emission.load(op.x, Point(i)), Point(i))
-    return ceildiv(count, BLOCK)
+    return ceildiv(count, f.BLOCK)
 
 
 ANCHORS: dict[str, Emit] = {

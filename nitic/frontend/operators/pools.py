@@ -1,13 +1,14 @@
-"""Pools and means."""
+"""Pools, means, and the normalisation over a window of channels."""
 
 from math import prod
 
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.inputs import Handler, Inputs, activation, axes_of
+from nitic.frontend.operators.inputs import Handler, Inputs, activation, as_written, axes_of
 from nitic.frontend.operators.sequences import sequences_too
 from nitic.frontend.values import NHWC, Activation, NodeError, Value, inverse
 from nitic.frontend.windows import PoolWindow, pool_window
+from nitic.ops.lrn import LrnOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
 
 
@@ -61,10 +62,22 @@ def reduced(emitter: Emitter, node: Node, x: Activation, axes: tuple[int, ...]) 
     return Activation(emitter.reshape(y.value, tuple(shape[axis] for axis in perm)), inverse(perm), shape)
 
 
+def lrn(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    x, size = activation(inputs), node.get("size", 0)
+    if len(x.shape) < 2:
+        raise NodeError(f"expected an input with channels, found one of the shape {list(x.shape)}")
+    defaults = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+    constants = {key: as_written(node.get(key, value)) for key, value in defaults.items()}
+    order = (0, *range(2, len(x.shape)), 1)
+    y = emitter.emit(LrnOp.of(emitter.arranged(x, order), size=size, **constants))
+    return Activation(y, inverse(order), x.shape)
+
+
 HANDLERS: dict[str, Handler] = {
     "AveragePool": sequences_too(average_pool),
     "GlobalAveragePool": global_pool,
     "GlobalMaxPool": global_pool,
+    "LRN": lrn,
     "MaxPool": sequences_too(max_pool),
     "ReduceMax": reduce_,
     "ReduceMean": reduce_,

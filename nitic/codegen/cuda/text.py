@@ -1,0 +1,41 @@
+"""Kernels to CUDA C++, by TVM's code generator without TVM's prologue: our device functions take its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+import tvm
+from tvm import tirx
+
+from nitic.codegen.tir import Kernel
+from nitic.paths import runtime_folder
+
+ARCHITECTURE = "sm_80"  # what TVM may assume; the compiler of the text has the last word
+_FIRST = 'extern "C" __global__'
+_DECLARATION = re.compile(r'^extern "C" __global__ [^{\n]*;\n', re.MULTILINE)
+
+
+def cuda_text(kernels: Sequence[Kernel]) -> str:
+    """The text of some kernels, to go behind `prologue`."""
+    device = tvm.target.Target({"kind": "cuda", "arch": ARCHITECTURE})
+    target = device.with_host(tvm.target.Target("llvm"))
+    module = tirx.transform.BindTarget(target)(tvm.IRModule({kernel.name: kernel.function for kernel in kernels}))
+    # The generator hands its text to a compiler; this one takes it and compiles nothing.
+    tvm.register_global_func("tvm_callback_cuda_compile", lambda _code, *_: b"\0", override=True)
+    made = tvm.get_global_func("target.build.cuda")(tirx.transform.LowerIntrin()(module), device)
+    text: str = made.inspect_source()
+    body = _DECLARATION.sub("", text[text.index(_FIRST) :])
+    return body.replace("alignas(64) ", "")
+
+
+def prologue(title: str) -> str:
+    """What a file of kernels begins with: the device functions, so that it needs no other file."""
+    instructions, functions = (_header(name) for name in ("ptx/nitic_ptx.cuh", "nitic_dev.cuh"))
+    return f"// {json.dumps(title)}\n{instructions}\n{functions}\n"
+
+
+def _header(name: str) -> str:
+    text = (runtime_folder() / "cuda" / name).read_text(encoding="utf-8")
+    return text.replace("#include <nitic_ptx.cuh>\n", "")

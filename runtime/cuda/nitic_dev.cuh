@@ -1,0 +1,30 @@
+/* nitic_dev.cuh: what generated kernels call. Everything that only a GPU has comes from nitic_ptx.cuh, of which the CPU
+ * emulator of the tests has its own. No floating point anywhere. */
+#ifndef NITIC_DEV_CUH
+#define NITIC_DEV_CUH
+
+#include <nitic_ptx.cuh>
+
+typedef unsigned int uint;
+typedef unsigned char uchar;
+typedef unsigned short ushort;
+
+enum { NITIC_WARP = 32, NITIC_MOST_WARPS = 32 };
+
+/* Counts the maximum of every thread of the block into a range, with at most one atomic operation. */
+NITIC_DEVICE void nitic_range_max(int64_t *range, int64_t top) {
+  __shared__ int64_t tops[NITIC_MOST_WARPS];
+  for (int distance = NITIC_WARP / 2; distance > 0; distance /= 2)
+    top = max(top, nitic_shuffle_xor(top, distance));
+  nitic_block_barrier(); /* everybody has read the tops of an earlier range */
+  if (threadIdx.x % NITIC_WARP == 0)
+    tops[threadIdx.x / NITIC_WARP] = top;
+  nitic_block_barrier();
+  if (threadIdx.x != 0)
+    return;
+  for (uint warp = 1; warp < blockDim.x / NITIC_WARP; warp++)
+    top = max(top, tops[warp]);
+  nitic_atomic_max(range, top);
+}
+
+#endif

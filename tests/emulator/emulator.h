@@ -1,0 +1,52 @@
+/* emulator.h: runs CUDA kernels on the CPU, one fiber per thread, one warp at a time, and each of them as far as its
+ * next block barrier before the next begins: so a missing barrier shows in the results, in one order of the warps or
+ * the other. Shared memory starts as poison. NITIC_EMULATOR_ORDER=backward turns the order of blocks and warps round.
+ */
+#ifndef NITIC_EMULATOR_H
+#define NITIC_EMULATOR_H
+
+#include <stdint.h>
+
+namespace emulator {
+
+constexpr unsigned WARP = 32, MOST_THREADS = 1024;
+constexpr int SHARED = 227 << 10; /* bytes that a block of sm_90 may have */
+constexpr uint8_t POISON = 0x55;
+
+struct Index {
+  unsigned x;
+};
+
+/* Where a thread stands. One that waits for its warp is in a collective operation. */
+enum State { RUNNING, AT_WARP, AT_BLOCK, FINISHED };
+
+extern unsigned current; /* the number of the thread that runs */
+extern Index block, block_size;
+extern uint8_t shared[SHARED];
+extern uint64_t exchange[MOST_THREADS][8]; /* what a thread gives to the others of its warp */
+
+inline unsigned lane() { return current % WARP; }
+inline unsigned warp_start() { return current - lane(); }
+
+/* The thread stops here until the scheduler comes back to it. */
+void wait(State state);
+
+/* Ends the launch with a sentence on the standard error. */
+void fail(const char *message);
+
+/* Runs body(argument) in every thread of every block. Gives 0, or 1 where it failed. */
+int launch(unsigned blocks, unsigned threads, int shared_bytes, void (*body)(void *), void *argument);
+
+} // namespace emulator
+
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __shared__ static
+#define __restrict__ __restrict
+#define threadIdx (emulator::Index{emulator::current})
+#define blockIdx emulator::block
+#define blockDim emulator::block_size
+
+#endif
