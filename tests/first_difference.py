@@ -24,26 +24,22 @@ from nitic.numerics import Array
 from nitic.ops.fused import FusedOp
 from nitic.options import CompileOptions, Target
 from tests.bits import Run
-from tests.kernels.harness import Loaded, call, compiled, layout_of, reference
+from tests.kernels.harness import layout_of, reference, run
 
 
 def differences(func: FuncOp, inputs: Mapping[str, Array | int], variant: str) -> Iterator[str]:
     """A paragraph for every group whose kernel disagrees with its operators' references."""
     values: dict[SSAValue, Array] = {arg: np.asarray(inputs[label.name]) for label, arg in arguments(func)}
-    kernels: dict[str, Loaded] = {}
     for op in func.body.block.ops:
         operands = [values[v] for v in op.operands]
         if isinstance(op, NnOp):  # a view of a tensor is no call
             values[op.result] = np.asarray(op.reference(*operands))
         elif isinstance(op, FusedOp):
-            assert op.kernel is not None
-            name = op.kernel.data
-            kernels[name] = kernels.get(name) or compiled(op, variant)
             expected = reference(op, operands)
             values.update(zip(op.results, expected, strict=True))
-            for i, found in enumerate(call(kernels[name], op, operands, threads=2)):
+            for i, found in enumerate(run(op, variant, operands, threads=2)):
                 if wrong := wrong_elements(found, expected[i], layout_of(op.results[i].type)):
-                    yield f"{name}: {wrong} of {found.size} elements of result {i} differ\n{op}\n"
+                    yield f"{wrong} of {found.size} elements of result {i} differ\n{op}\n"
 
 
 def wrong_elements(found: Array, expected: Array, layout: Layout | None) -> int:
@@ -63,11 +59,11 @@ def main() -> None:
     program = build_program(
         CompileOptions(options.model, batch_size=options.batch, recipe=options.recipe, init=options.init, target=target)
     )
-    rng, run = np.random.default_rng(0), Run(program, rate_shift=2)
+    rng, net = np.random.default_rng(0), Run(program, rate_shift=2)
     x = rng.integers(0, 256, program.input_shape, np.uint8)
-    run.normalise(x)
+    net.normalise(x)
     step = function(program.variants[options.variant], "train_step")
-    inputs = run.inputs(x, rng.integers(0, program.classes, options.batch))
+    inputs = net.inputs(x, rng.integers(0, program.classes, options.batch))
     for text in differences(step, inputs, options.variant):
         print(text, flush=True)
 

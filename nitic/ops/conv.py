@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Self
 
-import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr
 from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
