@@ -143,14 +143,6 @@ def _word(word: Expr) -> Expr:
     return tir.constant(word, "uint32") if isinstance(word, int) else word
 
 
-def table(values: Sequence[int]) -> Buffer:
-    """A constant table of int32, in the thread's memory."""
-    made = tir.local("int32", len(values))
-    for i, value in enumerate(values):
-        made.store(i, value)
-    return made
-
-
 def exp2_q20(t: Expr, exp2: Buffer) -> Expr:
     """2^(20 - t) of an int32 in Q8, 0 <= t < 43, with the table EXP2; an int64."""
     whole, fraction = tir.let(tir.cast(t >> 8, "int64")), tir.let(t & 255)
