@@ -19,6 +19,7 @@ INPUT_EXPONENT = -5
 NORMALISED_EXPONENT = -5
 BOUND_BITS, BOUND_SHIFT = 23, 36
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
+PROBABILITY_BITS = 32
 NEVER = -(2**31)  # a `top` that no training step has set
 TERM_BITS = 29  # of each of two accumulators that add up
 
@@ -289,7 +290,7 @@ def dropout(x: Array, p: float, seed: int, stream: int, step: int) -> Array:
 
 
 def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, int]:
-    """Logits (N, C) at exponent e: (error, its exponent, p - onehot in Q24, sum of losses in bits in Q8).
+    """Logits (N, C) at exponent e: (error, its exponent, p - onehot in Q32, sum of losses in bits in Q8).
 
     A row whose label is -1 counts for nothing: no error, no loss.
     """
@@ -297,11 +298,12 @@ def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, in
     t = np.minimum(round_nearest((o.max(1, keepdims=True) - o) * 47274, 7 - e), 2**13)
     g = exp2_q20(t)
     total = g.sum(1, keepdims=True)
-    p = div(g << 24, total)
-    p[rows, label] -= 1 << 24
+    p = div(g << PROBABILITY_BITS, total)
+    p[rows, label] -= 1 << PROBABILITY_BITS
     p[label < 0] = 0
     loss = t[rows, label] + log2_q8(total[:, 0]) - (20 << 8)
-    return saturate(round_pseudo_stochastic(p, 17)), loss_exponent(len(o)), p, int(loss[label >= 0].sum())
+    error = saturate(round_pseudo_stochastic(p, PROBABILITY_BITS - 7))
+    return error, loss_exponent(len(o)), p, int(loss[label >= 0].sum())
 
 
 def exp2_q20(t: Array) -> Array:

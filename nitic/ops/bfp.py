@@ -17,6 +17,7 @@ from nitic import numerics
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient
 from nitic.ir.types import element_of, exponent, i8, i16, i32, range_, shape_of, tensor, tensor_type, with_element
 from nitic.numerics import Array
+from nitic.ops.arrays import in_blocks
 
 ELEMENTS = {"i8": (i8, numerics.INT8_LIMIT), "i16": (i16, numerics.INT16_LIMIT), "i32": (i32, 2**31 - 1)}
 STOCHASTIC = "stochastic"
@@ -249,7 +250,7 @@ class RoundShiftOp(BfpOp):
         x, s, *random = operands
         limit = ELEMENTS[self.to.data][1]
         if self.stream is None:
-            return numerics.round_shift(x, int(s), self.round.data, limit)
+            return in_blocks(lambda part: numerics.round_shift(part, int(s), self.round.data, limit), x)[0]
         seed, step = (int(v) for v in random)
         return numerics.saturate(numerics.round_stochastic(x, int(s), seed, self.stream.value.data, step), limit)
 

@@ -16,6 +16,7 @@ from nitic import numerics
 from nitic.ir.op import Emit, Gradients, NnOp, NoGradient, is_float, like
 from nitic.ir.types import shape_of
 from nitic.numerics import Array
+from nitic.ops.arrays import in_blocks
 from nitic.ops.bfp import ExponentOfOp, RangeOp
 
 FLOAT_LAST_PLACE = -7  # a float weight has no last bit: take that of a weight below 1
@@ -64,7 +65,8 @@ class UpdatePlainOp(UpdateOp):
         if is_float(master):
             return master - dw * (m * 2.0**-k)
         em, e_dw = (int(v) for v in scales)
-        return numerics.update_plain(master, em, dw, e_dw, int(m), int(k), self.round.data)
+        rates = (int(m), int(k))
+        return in_blocks(lambda w, g: numerics.update_plain(w, em, g, e_dw, *rates, self.round.data), master, dw)[0]
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return self.with_exponents(operands, emit)
@@ -95,7 +97,9 @@ class UpdateMomentumOp(UpdateOp):
             return master - v, v
         em, e_dw = (int(v) for v in scales)
         rates = (int(m), int(k), int(momentum), int(decay))
-        return numerics.update_momentum(master, velocity, em, dw, e_dw, *rates, self.round.data)
+        return in_blocks(
+            lambda w, v, g: numerics.update_momentum(w, v, em, g, e_dw, *rates, self.round.data), master, velocity, dw
+        )
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return self.with_exponents(operands, emit)
@@ -115,7 +119,7 @@ class UpdateNitiOp(UpdateOp):
     def reference(self, *operands: Array) -> Array:
         w, dw, gb, *r = operands
         if not is_float(w):
-            return numerics.update_niti(w, dw, int(r[0]), int(gb), self.round.data)
+            return in_blocks(lambda w, g: numerics.update_niti(w, g, int(r[0]), int(gb), self.round.data), w, dw)[0]
         top = np.abs(dw).max(initial=0)
         return w - dw * 2.0 ** (gb - np.ceil(np.log2(top)) + FLOAT_LAST_PLACE) if top else w
 

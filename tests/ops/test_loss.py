@@ -65,6 +65,22 @@ def test_integers_follow_the_floats(rows: int, classes: int, e: int, seed: int) 
     assert correct == right
 
 
+@pytest.mark.parametrize("largest", [0.06, 0.25, 1, 2, 4, 8])
+@pytest.mark.parametrize("classes", [2, 10, 100, 1000])
+def test_the_other_classes_keep_their_mass(classes: int, largest: float) -> None:
+    """What rounding to int8 leaves of a thousand small errors, over 10,000 rows with logits up to +-largest."""
+    e, found, expected = int(np.ceil(np.log2(largest))) - 7, 0.0, 0.0
+    for seed in range(10):
+        rng, rows = np.random.default_rng(seed), np.arange(1000)
+        logits = np.rint(rng.uniform(-largest, largest, (1000, classes)) * 2.0**-e).clip(-127, 127).astype(np.int8)
+        label = rng.integers(0, classes, 1000).astype(np.int32)
+        error, _, _ = integer(logits, e, label)
+        real, _ = direct(logits * 2.0**e, label)
+        error[rows, label] = real[rows, label] = 0
+        found, expected = found + error.sum() * 2.0**-7, expected + real.sum()
+    assert found == pytest.approx(expected, rel=0.03)
+
+
 def test_the_exponent_holds_the_mean_over_the_batch() -> None:
     assert [loss_exponent(n) for n in (1, 2, 3, 64, 100)] == [-7, -8, -8, -13, -13]
 

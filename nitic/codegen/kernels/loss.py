@@ -15,7 +15,8 @@ from nitic.ops.bfp import RangeOp
 from nitic.ops.loss import CrossEntropyOp, LossOp, MeanSquaredErrorOp
 
 LOG2_E = 47274  # log2(e) in Q15
-ROUND_BITS = 17  # from Q24 to the int8 error
+ONE = 1 << numerics.PROBABILITY_BITS
+ROUND_BITS = numerics.PROBABILITY_BITS - 7
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class _Rows:
             return
         rounding = integer.pseudo_stochastic(tir.constant(ROUND_BITS), "int64")
         with tir.loop(0, self.classes) as k:
-            doubled = tir.let((self.g.load(k) << 25) + total)
+            doubled = tir.let((self.g.load(k) * (2 * ONE)) + total)
             p = tir.let(tir.truncated_division(doubled, total << 1))
-            hot = tir.let(p - tir.select(label == k, tir.constant(1 << 24, "int64"), tir.constant(0, "int64")))
+            hot = tir.let(p - tir.select(label == k, tir.constant(ONE, "int64"), tir.constant(0, "int64")))
             error = integer.saturate(rounding(hot), INT8_LIMIT, "int8")
             self.dlogits.store(row + k, tir.select(label < 0, tir.constant(0, "int8"), error))
 
