@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nitic.codegen import tir
-from nitic.codegen.tir import Expr
+from nitic.codegen.tir import Buffer, Expr
 from nitic.numerics import WIDE
 
 Rounding = Callable[[Expr], Expr]

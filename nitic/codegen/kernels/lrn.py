@@ -11,7 +11,6 @@ from xdsl.ir import SSAValue
 from nitic import numerics
 from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Emit, Point
-from nitic.codegen.kernels.elementwise import BLOCK
 from nitic.codegen.tir import Buffer, Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
@@ -80,8 +79,8 @@ class Normaliser:
 def pixels(emission: Emission, value: SSAValue, body: Callable[[Expr], None]) -> int:
     """body(index of the first channel) for each pixel of the unit."""
     *outer, channels = shape_of(value)
-    count, together = prod(outer), max(1, BLOCK // channels)
-    f = emission.function
+    f, count = emission.function, prod(outer)
+    together = max(1, f.BLOCK // channels)
     with tir.loop(f.begin * together, tir.minimum(f.end * together, count)) as pixel:
         body(tir.let(pixel * channels))
     return ceildiv(count, together)
