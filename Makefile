@@ -1,6 +1,7 @@
 # make demo      install nitic in .venv, compile a small CNN and train it on handwritten digits
 # make test      everything continuous integration checks
 # make accuracy  gradients against torch; MNIST, five seeds, each recipe and torch: writes docs/accuracy.md   DATA=folder
+# make imagenet  pack ImageNet, train ResNet-18 and AlexNet on it: days   DATA=folder with train/ and val/
 # make bench     seconds per training step beside torch; compile times and sizes; kernels
 # make format    format Python and C
 # make clean     remove .venv and build outputs
@@ -26,7 +27,7 @@ comma := ,
 CROSS := $(if $(HAS_CC),,$(comma)cross)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format accuracy bench clean
+.PHONY: help demo test lint format accuracy imagenet bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -52,6 +53,10 @@ accuracy: $(VENV)/.bench
 	$(BIN)/python benchmarks/gradients.py
 	$(BIN)/python benchmarks/accuracy.py --data $(DATA)
 
+imagenet: $(VENV)/.imagenet
+	@test -d '$(DATA)/train' || { echo "give the folder that holds ImageNet's train/ and val/: make imagenet DATA=..." >&2; exit 1; }
+	$(BIN)/python benchmarks/imagenet.py --data $(DATA)
+
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/step.py --threads $(THREADS)
 	$(BIN)/python benchmarks/compile.py
@@ -74,6 +79,10 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	$(PIP) --editable '.[dev$(CROSS)]'
+	@touch $@
+
+$(VENV)/.imagenet: pyproject.toml $(VENV)/.made
+	$(PIP) --editable '.[data$(CROSS)]'
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.made

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nitic.errors import CompileError, ExitCode
-from nitic.options import BatchNorm, CompileOptions, Emit, Init, OptOptions, Target
+from nitic.options import BatchNorm, CompileOptions, Emit, Init, Loss, OptOptions, Target
 from nitic.version import VERSION
 
 app = typer.Typer(
@@ -55,6 +55,7 @@ TargetOption = Annotated[Target, typer.Option(help="The processor to compile for
 InitSeed = Annotated[int, typer.Option(min=0, help="Of the weights that --init=xavier makes; training has its own.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of new initial weights, and of every random number in training.")]
 InitOption = Annotated[Init, typer.Option(help="Weights of the file, or new ones.")]
+LossOption = Annotated[Loss, typer.Option(help="Of integer class labels; mse is against their one-hot rows.")]
 PerChannel = Annotated[str | None, typer.Option(metavar="X,...", help="Per channel, of samples scaled to 0..1.")]
 Freeze = Annotated[
     list[str] | None,
@@ -94,6 +95,7 @@ def compile_command(
     target: TargetOption = Target.NATIVE,
     seed: InitSeed = 0,
     init: InitOption = Init.KEEP,
+    loss: LossOption = Loss.CROSS_ENTROPY,
     mean: PerChannel = None,
     std: PerChannel = None,
     freeze: Freeze = None,
@@ -115,6 +117,7 @@ def compile_command(
         target=target,
         seed=seed,
         init=init,
+        loss=loss,
         mean=per_channel(mean),
         std=per_channel(std),
         freeze=tuple(freeze or ()),
@@ -188,6 +191,7 @@ def train_command(
     target: TargetOption = Target.NATIVE,
     seed: Seed = 0,
     init: InitOption = Init.KEEP,
+    loss: LossOption = Loss.CROSS_ENTROPY,
     mean: PerChannel = None,
     std: PerChannel = None,
     freeze: Freeze = None,
@@ -205,6 +209,7 @@ def train_command(
         target=target,
         seed=seed,
         init=init,
+        loss=loss,
         mean=per_channel(mean),
         std=per_channel(std),
         freeze=tuple(freeze or ()),

@@ -99,7 +99,8 @@ def lower(
 
 
 def passes_of(options: CompileOptions, chosen: Recipe) -> list[NiticPass]:
-    return training_passes(chosen, freeze_statistics=options.batch_norm == BatchNorm.FREEZE)
+    statistics = "running" if options.batch_norm == BatchNorm.FREEZE else "batch"
+    return training_passes(chosen, options.loss, statistics)
 
 
 def parse_recipe(text: str) -> Recipe:

@@ -94,6 +94,9 @@ class ExponentValues:
     def inverse_root(self, a: int) -> int:
         return -(a // 2)
 
+    def clamp(self, a: int, low: int, high: int) -> int:
+        return min(max(a, low), high)
+
 
 def exponent_argument(value: SSAValue) -> BlockArgument:
     """The argument that holds the exponent of a parameter."""

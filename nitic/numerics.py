@@ -5,6 +5,7 @@ appear only where a constant table is made. Formulas: NITI (arXiv 2009.13108) wi
 """
 
 from collections.abc import Sequence
+from math import frexp
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ INT8_LIMIT, INT16_LIMIT, VELOCITY_LIMIT = 127, 32767, 2**30
 WIDE = 2**62
 INPUT_EXPONENT = -5
 NORMALISED_EXPONENT = -5
+BOUND_BITS, BOUND_SHIFT = 23, 36
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
 NEVER = -(2**31)  # a `top` that no training step has set
 TERM_BITS = 29  # of each of two accumulators that add up
@@ -121,6 +123,46 @@ def saturate(x: Array, limit: int = INT8_LIMIT) -> Array:
 def align(x: Array, e_from: int, e_to: int) -> Array:
     """x moved from one exponent to another; a left shift is at most 20."""
     return round_nearest(x, max(e_to - e_from, -20))
+
+
+# Constants of a program
+
+
+def as_integer(value: float, bits: int) -> tuple[int, int]:
+    """(c, e) with c * 2^e the value to `bits` bits."""
+    fraction, e = frexp(value)
+    return round(fraction * 2**bits), e - bits
+
+
+def mantissa_of(value: float, e: int) -> int:
+    """A bound at exponent e; a left shift by 36 is beyond every accumulator."""
+    c, e_c = as_integer(value, BOUND_BITS)
+    return int(round_nearest(wide(c), e - e_c)) if e > e_c else c << min(e_c - e, BOUND_SHIFT)
+
+
+def clip(x: Array, low: float | None, high: float | None, e: int) -> Array:
+    """x at exponent e within bounds that lie around 0."""
+    x = wide(x) if low is None else np.maximum(wide(x), mantissa_of(low, e))
+    return x if high is None else np.minimum(x, mantissa_of(high, e))
+
+
+def is_inside(y: Array, low: float | None, high: float | None, e: int) -> Array:
+    """Where a stored y at exponent e is not at a bound; one that rounds to 128 is stored as 127."""
+    least, most = (wide(0) if bound is None else stored_bound(mantissa_of(bound, e)) for bound in (low, high))
+    return ((low is None) | (wide(y) > least)) & ((high is None) | (wide(y) < most))
+
+
+def stored_bound(m: int) -> int:
+    return m - (m > 0) + (m < 0) if abs(m) == 128 else m
+
+
+def leaky_slope(alpha: float) -> int:
+    return round(alpha * 2**15)
+
+
+def leaky_relu(m: Array, x: Array, alpha: float) -> Array:
+    """m times the slope at x, at an exponent 15 lower."""
+    return wide(m) * np.where(x < 0, leaky_slope(alpha), 1 << 15)
 
 
 # Requantisation: bfp.range, bfp.shift, bfp.round_shift, and the statistic `top` that makes inference static.
@@ -266,6 +308,14 @@ def exp2_q20(t: Array) -> Array:
     """2^(20 - t) for 0 <= t < 62 in Q8."""
     whole, fraction = t >> 8, t & 255
     return np.where(fraction > 0, (EXP2[(256 - fraction) & 255] << 10) >> (whole + 1), (1 << 20) >> whole)
+
+
+def mean_squared_error(o: Array, e_o: int, e: int, label: Array) -> tuple[Array, int]:
+    """(o - onehot at exponent e, the sum of its squares in Q16) of logits (N, C); label -1 counts for nothing."""
+    target = wide(np.arange(o.shape[1]) == label[:, None])
+    d = add_at(o, e_o, -target, 0, e) * (label >= 0)[:, None]
+    squares = round_nearest((d * d).sum(1), -16 - 2 * e)
+    return d, int(np.minimum(squares, 2**30).sum())
 
 
 def log2_q8(x: Array) -> Array:

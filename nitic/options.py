@@ -48,6 +48,13 @@ class BatchNorm(StrEnum):
     FOLD = "fold"
 
 
+class Loss(StrEnum):
+    """What training makes small, for integer class labels."""
+
+    CROSS_ENTROPY = "cross-entropy"
+    MSE = "mse"
+
+
 @dataclass(frozen=True)
 class CompileOptions:
     """Options of `nitic compile`.
@@ -68,6 +75,7 @@ class CompileOptions:
     target: Target = Target.NATIVE
     seed: int = 0
     init: Init = Init.KEEP
+    loss: Loss = Loss.CROSS_ENTROPY
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     freeze: tuple[str, ...] = ()
@@ -78,7 +86,8 @@ class CompileOptions:
 
     def __post_init__(self) -> None:
         """Takes the words of the command line for choices, as Python callers write them. Raises CompileError."""
-        for name, kind in (("emit", Emit), ("target", Target), ("init", Init), ("batch_norm", BatchNorm)):
+        kinds = {"emit": Emit, "target": Target, "init": Init, "loss": Loss, "batch_norm": BatchNorm}
+        for name, kind in kinds.items():
             object.__setattr__(self, name, _choice(kind, name, getattr(self, name)))
         object.__setattr__(self, "freeze", (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze))
         self._check_pair()

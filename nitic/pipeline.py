@@ -30,12 +30,12 @@ Watch = Callable[[NiticPass, ModuleOp, bool], None]
 """Told of each pass and the module, before (False) and after it (True)."""
 
 
-def training_passes(recipe: Recipe, *, freeze_statistics: bool = False) -> list[NiticPass]:
+def training_passes(recipe: Recipe, loss: str = "cross-entropy", statistics: str = "batch") -> list[NiticPass]:
     """From @predict in floats to every function in integers; the result means the same on every target."""
     return [
         Canonicalise(),
         InferShapes(),
-        InsertLoss(statistics="running" if freeze_statistics else "batch"),
+        InsertLoss(loss, statistics),
         recipe.backward,
         recipe.update,
         recipe.rounding,

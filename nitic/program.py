@@ -13,6 +13,7 @@ from nitic.ir.function import argument_labels, arguments, function, results
 from nitic.ir.text import print_module
 from nitic.ir.types import shape_of
 from nitic.numerics import Array
+from nitic.ops.loss import MeanSquaredErrorOp
 
 DESCRIPTION_MAGIC = b"\0nitic-ir\0"
 
@@ -53,6 +54,11 @@ class Program:
     @property
     def input_shape(self) -> tuple[int, ...]:
         return shape_of(self._of_role("input"))
+
+    @property
+    def has_squared_error(self) -> bool:
+        """Whether the loss is a sum of squares, and not cross-entropy."""
+        return any(isinstance(op, MeanSquaredErrorOp) for op in self.train_step.walk())
 
     @property
     def has_momentum(self) -> bool:

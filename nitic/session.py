@@ -50,7 +50,7 @@ def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Sums over a batch: the loss in bits in Q8, right answers, rows."""
+    """Sums over a batch: the loss in bits in Q8 (squares in Q16, where the loss is mse), right answers, rows."""
 
     loss: int
     correct: int
@@ -58,8 +58,13 @@ class Metrics:
 
     @property
     def nats(self) -> float:
-        """The mean loss in nats."""
+        """The mean loss in nats, if it is a cross-entropy."""
         return self.loss / self.count / 256 * log(2)
+
+    @property
+    def squared_error(self) -> float:
+        """The mean over the rows of the sum of squares, if the loss is mse."""
+        return self.loss / self.count / 2**16
 
 
 class _Metrics(ctypes.Structure):

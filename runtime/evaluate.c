@@ -110,8 +110,8 @@ int nitic_evaluate(nitic_session *s, const nitic_options *o) {
     return status;
   char loss[NITIC_NUMBER_LENGTH], accuracy[NITIC_NUMBER_LENGTH], seconds[NITIC_NUMBER_LENGTH];
   fprintf(stderr, "evaluated in %s s\n", nitic_fixed(seconds, nitic_now() - start, 3));
-  printf("samples %lld loss %s accuracy %s %%\n", (long long)sum.count, nitic_fixed(loss, nitic_loss_e4(&sum), 4),
-         nitic_fixed(accuracy, nitic_accuracy_e4(&sum), 2));
+  printf("samples %lld loss %s accuracy %s %%\n", (long long)sum.count,
+         nitic_fixed(loss, nitic_loss_e4(s->program, &sum), 4), nitic_fixed(accuracy, nitic_accuracy_e4(&sum), 2));
   return NITIC_OK;
 }
 

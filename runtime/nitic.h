@@ -25,7 +25,7 @@ typedef enum {
   NITIC_EXPONENT,  /* int32 exponent of a parameter */
   NITIC_STATISTIC, /* `top` of an activation; input.multiplier and input.offset */
   NITIC_FROZEN,    /* int8 parameter that training does not change */
-  NITIC_METRIC,    /* loss (int64, sum over the batch, bits in Q8), correct (int32) */
+  NITIC_METRIC,    /* loss (int64, sum over the batch), correct (int32) */
   NITIC_OUTPUT     /* logits (int8) and logits.exponent (int32) */
 } nitic_role;
 
@@ -87,7 +87,8 @@ typedef struct {
   uint32_t variant_count;
   const uint8_t *initial_state; /* the first initial_bytes bytes of the arena; the rest of the state starts as zeros */
   uint64_t initial_bytes;
-  uint64_t state_bytes; /* all state tensors lie in the first state_bytes bytes of the arena */
+  uint64_t state_bytes;  /* all state tensors lie in the first state_bytes bytes of the arena */
+  int32_t squared_error; /* 1 where the loss is a sum of squares in Q16, not of bits in Q8 */
 } nitic_program;
 
 /* ---- the session: what a program needs at run time. Every function that returns int gives 0 or one of these codes
@@ -112,7 +113,7 @@ typedef struct nitic_session nitic_session;
 
 /* Sums over the rows that count. */
 typedef struct {
-  int64_t loss; /* bits in Q8 */
+  int64_t loss; /* bits in Q8, or squares in Q16: nitic_program.squared_error */
   int64_t correct;
   int64_t count;
 } nitic_metrics;

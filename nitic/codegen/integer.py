@@ -103,6 +103,13 @@ def align(exponent: Expr, target: Expr, lanes: int = 1) -> Rounding:
     return lambda x: right(x << left)
 
 
+def common_factor(exponent: Expr, common: Expr, lanes: int = 1) -> Expr:
+    """What a mantissa is multiplied by in an exact sum at a common exponent: 0 where it is dropped."""
+    distance = tir.let(exponent - common)
+    kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
+    return tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), lanes))
+
+
 def philox(index: Expr, stream: int, step: Expr, seed: Expr) -> Sequence[Expr]:
     """Philox4x32-10: four uint32 words for an element index; index and step are int32, seed int64."""
     seed = tir.cast(seed, "uint64")
@@ -134,14 +141,6 @@ def _high(word: Expr) -> Expr:
 
 def _word(word: Expr) -> Expr:
     return tir.constant(word, "uint32") if isinstance(word, int) else word
-
-
-def table(values: Sequence[int]) -> Buffer:
-    """A constant table of int32, in the thread's memory."""
-    made = tir.local("int32", len(values))
-    for i, value in enumerate(values):
-        made.store(i, value)
-    return made
 
 
 def exp2_q20(t: Expr, exp2: Buffer) -> Expr:

@@ -132,6 +132,7 @@ def _program(program: Program) -> str:
         "initial_state": "nitic_initial_state",
         "initial_bytes": len(program.state_bytes()),
         "state_bytes": state_bytes,
+        "squared_error": int(program.has_squared_error),
     }
     lines = [f"  .{key} = {value}," for key, value in fields.items()]
     return "\n".join(

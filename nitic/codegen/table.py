@@ -12,7 +12,21 @@ from nitic.codegen.build import TARGETS, in_processes, processors, write_object
 from nitic.codegen.cuda.function import CudaFunction
 from nitic.codegen.cuda.text import cuda_text
 from nitic.codegen.group import Emission, Group, Registry
-from nitic.codegen.kernels import concat, conv, elementwise, loss, lrn, move, norm, pool, reduce, scalars, update
+from nitic.codegen.kernels import (
+    activation,
+    concat,
+    conv,
+    elementwise,
+    loss,
+    lrn,
+    move,
+    norm,
+    pool,
+    product,
+    reduce,
+    scalars,
+    update,
+)
 from nitic.codegen.source import symbol
 from nitic.codegen.tir import Function, Kernel
 from nitic.ir.function import functions
@@ -32,8 +46,15 @@ REGISTRY = Registry(
         **move.ANCHORS,
         **concat.ANCHORS,
         **lrn.ANCHORS,
+        **product.ANCHORS,
     },
-    pointwise={**elementwise.POINTWISE, **norm.POINTWISE, **update.POINTWISE},
+    pointwise={
+        **elementwise.POINTWISE,
+        **activation.POINTWISE,
+        **product.POINTWISE,
+        **norm.POINTWISE,
+        **update.POINTWISE,
+    },
     scalars=scalars.SCALARS,
 )
 

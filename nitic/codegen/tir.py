@@ -204,6 +204,14 @@ def local(dtype: str, elements: int) -> Buffer:
     return Buffer(T.alloc_buffer((elements,), dtype, scope="local"), dtype)
 
 
+def table(values: Sequence[int]) -> Buffer:
+    """A constant table of int32, in the thread's memory."""
+    made = local("int32", len(values))
+    for i, value in enumerate(values):
+        made.store(i, value)
+    return made
+
+
 def register(dtype: str, initial: Expr, lanes: int = 1) -> Register:
     """A variable with its first value."""
     made = Register(local(dtype, lanes), lanes)

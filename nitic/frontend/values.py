@@ -59,7 +59,7 @@ class Reshaped:
 
 @dataclass(frozen=True)
 class Scaled:
-    """A step between layouts: Gemm's alpha or beta, folded into the values."""
+    """A step between layouts: a factor, such as Gemm's alpha or beta, folded into the values."""
 
     factor: float
 
@@ -70,7 +70,19 @@ class Scaled:
         return array / np.float32(self.factor)
 
 
-Step = Transposed | Reshaped | Scaled
+@dataclass(frozen=True)
+class Inverted:
+    """A step between layouts: what the network divides by, as what it multiplies with."""
+
+    def apply(self, array: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            return np.float32(1) / array
+
+    def revert(self, array: Array) -> Array:
+        return self.apply(array)
+
+
+Step = Transposed | Reshaped | Scaled | Inverted
 
 
 @dataclass(frozen=True)
@@ -94,10 +106,10 @@ class Layout:
 
 def steps_between(first: Layout, second: Layout) -> list[Transposed | Reshaped]:
     """The way from one layout of a parameter to another. Raises NodeError where they are not of the same values."""
-    factors = [prod(step.factor for step in each.steps if isinstance(step, Scaled)) for each in (first, second)]
-    if factors[0] != factors[1]:
+    changes = [[step for step in each.steps if isinstance(step, Scaled | Inverted)] for each in (first, second)]
+    if changes[0] != changes[1]:
         raise NodeError(f"parameter {first.source!r} is used by several nodes, which scale it by unequal factors")
-    back, forth = ([step for step in each.steps if not isinstance(step, Scaled)] for each in (first, second))
+    back, forth = ([step for step in each.steps if isinstance(step, Transposed | Reshaped)] for each in (first, second))
     while back and forth and back[0] == forth[0]:
         del back[0], forth[0]
     return [step.inverted() for step in reversed(back)] + forth

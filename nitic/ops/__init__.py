@@ -3,7 +3,23 @@
 from xdsl.ir import Dialect
 
 from nitic.ir.types import ExponentType, RangeType
-from nitic.ops import bfp, concat, conv, elementwise, fused, gemm, loss, lrn, norm, pack, pool, reshape, update
+from nitic.ops import (
+    activation,
+    bfp,
+    concat,
+    conv,
+    elementwise,
+    fused,
+    gemm,
+    loss,
+    lrn,
+    norm,
+    pack,
+    pool,
+    product,
+    reshape,
+    update,
+)
 
 NN = [
     conv.ConvOp,
@@ -20,6 +36,19 @@ NN = [
     elementwise.ReluDgradOp,
     elementwise.DropoutOp,
     elementwise.InputMapOp,
+    product.MulOp,
+    product.MulSumOp,
+    product.NegOp,
+    product.ExpandOp,
+    product.ReduceSumOp,
+    product.ScaleConstOp,
+    product.AddConstOp,
+    activation.ClipOp,
+    activation.ClipDgradOp,
+    activation.LeakyReluOp,
+    activation.LeakyReluDgradOp,
+    activation.ActivationOp,
+    activation.ActivationDgradOp,
     pool.MaxPoolOp,
     pool.MaxPoolDgradOp,
     pool.AveragePoolOp,
@@ -44,6 +73,7 @@ NN = [
     norm.ChannelMeanOp,
     norm.BatchNormDgradOp,
     loss.CrossEntropyOp,
+    loss.MeanSquaredErrorOp,
     update.UpdatePlainOp,
     update.UpdateMomentumOp,
     update.UpdateNitiOp,
@@ -55,6 +85,7 @@ BFP = [
     bfp.RoundShiftOp,
     bfp.ExpAddOp,
     bfp.ExpConstOp,
+    bfp.ExpClampOp,
     bfp.ExpCommonOp,
     bfp.ExpLargestOp,
     bfp.ExpSumOp,

@@ -132,6 +132,20 @@ class ExpInverseRootOp(ScalarOp):
 
 
 @irdl_op_definition
+class ExpClampOp(ScalarOp):
+    """An exponent within [low, high]."""
+
+    name = "bfp.exp_clamp"
+    x = operand_def(exponent)
+    low = prop_def(IntegerAttr[I64])
+    high = prop_def(IntegerAttr[I64])
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return min(max(operands[0], self.low.value.data), self.high.value.data)
+
+
+@irdl_op_definition
 class ExpCommonOp(ScalarOp):
     """The exponent at which two tensors add up exactly: the smaller of theirs.
 

@@ -1,9 +1,9 @@
 """fuse: which operators become one kernel.
 
 A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
-result, or in inference with the rounding; a rounding takes the gradient of relu behind it. Nothing moves across a
-bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so each is computed in the first
-kernel that needs it. A group must be convex, which is that the graph of groups has no cycle.
+result, or in inference with the rounding; a rounding takes the point-wise operators on its mantissas. Nothing moves
+across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so each is computed in the
+first kernel that needs it. A group must be convex, which is that the graph of groups has no cycle.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,16 +16,22 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
+from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
 from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, ShiftOp, TopOp
 from nitic.ops.elementwise import BiasOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
+from nitic.ops.product import AddConstOp, MulOp, NegOp, ScaleConstOp
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
 
-EPILOGUE = (BiasOp, ReluOp, RangeOp, RoundShiftOp)
-PAIRS = ((RoundShiftOp, ReluDgradOp), (NormaliseOp, BatchNormScaleOp))
+EPILOGUE = (BiasOp, ReluOp, ClipOp, RangeOp, RoundShiftOp)
+ON_MANTISSAS = (
+    *(ReluDgradOp, ClipDgradOp, LeakyReluOp, LeakyReluDgradOp, ActivationOp, ActivationDgradOp),
+    *(MulOp, NegOp, ScaleConstOp, AddConstOp),
+)
+PAIRS = (((RoundShiftOp, *ON_MANTISSAS), ON_MANTISSAS), (NormaliseOp, BatchNormScaleOp))
 SUNK = (ScalarOp, TopOp, AlignOp)
 
 
@@ -89,7 +95,8 @@ class Grouping:
             return first.op
         users = [use.operation for use in first.uses if use.operation in self.position]
         is_first = op is min(users, key=self.position.__getitem__)
-        return first.op if is_first and (type(first.op), type(op)) in PAIRS else None
+        pairs = is_first and any(isinstance(first.op, producer) and isinstance(op, user) for producer, user in PAIRS)
+        return first.op if pairs else None
 
     def _merge(self, into: int, other: int) -> bool:
         """Whether they are one group now: not where another group or a range lies between them."""

@@ -29,7 +29,7 @@ from nitic.ir.op import NnOp, location, place
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
 from nitic.ops.bfp import STOCHASTIC, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.elementwise import InputMapOp
-from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.loss import LossOp
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.insert_loss import random_numbers
 from nitic.passes.invariants import no_float, unrounded
@@ -237,6 +237,6 @@ def _numbered(base: str) -> Iterator[str]:
 def _forward(func: FuncOp) -> Iterator[SSAValue]:
     """The values before the loss; all of them, where there is no loss."""
     for op in func.body.block.ops:
-        if isinstance(op, CrossEntropyOp):
+        if isinstance(op, LossOp):
             return
         yield from op.results

@@ -14,7 +14,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from nitic.interpret import exponent_argument
 from nitic.ir.function import functions
 from nitic.ir.op import NnOp, place
-from nitic.ops.bfp import ExpAddOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
+from nitic.ops.bfp import ExpAddOp, ExpClampOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked, no_float
 
@@ -87,6 +87,9 @@ class ExponentsBehind:
 
     def inverse_root(self, a: SSAValue) -> SSAValue:
         return self._insert(ExpInverseRootOp.of(a))
+
+    def clamp(self, a: SSAValue, low: int, high: int) -> SSAValue:
+        return self._insert(ExpClampOp.of(a, low=low, high=high))
 
     def _insert(self, op: NnOp) -> SSAValue:
         place(op, self.op.location)

@@ -17,6 +17,7 @@ from tests.networks import HYPERS
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 BATCH, STEPS = 6, 3
+OPTIONS = {"niti16": {"momentum": "0.9"}, "niti": {"gb": "4"}}
 NAMES = (
     "lenet-dynamo-eval-external",
     "lenet-legacy-eval-dynamic-opset9",
@@ -28,12 +29,21 @@ NAMES = (
     "residual-dynamo-eval",
     "batchnorm-dynamo-train",
     "batchnorm-legacy-eval",
+    "excite-dynamo-eval",
+    "excite-legacy-eval",
+    "functions-dynamo-eval",
+    "functions-legacy-eval",
 )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_equals_the_interpreter(name: str) -> None:
     assert_same_bits(FIXTURES / f"{name}.onnx")
+
+
+@pytest.mark.parametrize("name", ["excite-legacy-eval"])
+def test_training_by_niti_equals_the_interpreter(name: str) -> None:
+    assert_same_bits(FIXTURES / f"{name}.onnx", recipe="niti")
 
 
 def assert_same_bits(model: Path, **options: Any) -> Program:

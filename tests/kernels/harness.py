@@ -144,35 +144,53 @@ def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 
 
     On a GPU the units decide about the threads, and their number here about the order of blocks and warps.
     """
+    return compiled(group, variant)(operands, threads)
+
+
+def compiled(group: FusedOp, variant: str) -> Callable[[Sequence[Array], int], list[Array]]:
+    """The kernel, as a function of operands and the number of threads."""
     kernel = emit(group, f"kernel_{next(_counter)}", variant)
-    slots = 1 if variant == CUDA else MAX_THREADS
-    memory = [to_memory(arg.type, value, slots) for arg, value in zip(group.block.args, operands, strict=True)]
-    updates = group.updates()
-    memory += [blank(value.type) for i, value in enumerate(group.yielded) if i not in updates]
     with tempfile.TemporaryDirectory() as folder:
-        if variant == CUDA:
-            _run_emulated(kernel, memory, Path(folder), ORDERS[threads % len(ORDERS)])
-        else:
-            _run_here(kernel, memory, Path(folder), variant, threads)
-    fresh = iter(memory[len(operands) :])
-    out = [memory[updates[i]] if i in updates else next(fresh) for i in range(len(group.yielded))]
-    return [from_memory(value.type, m) for value, m in zip(group.yielded, out, strict=True)]
+        launch = _emulated(kernel, Path(folder)) if variant == CUDA else _here(kernel, Path(folder), variant)
+    slots = 1 if variant == CUDA else MAX_THREADS
+
+    def call(operands: Sequence[Array], threads: int) -> list[Array]:
+        memory = [to_memory(arg.type, value, slots) for arg, value in zip(group.block.args, operands, strict=True)]
+        updates = group.updates()
+        memory += [blank(value.type) for i, value in enumerate(group.yielded) if i not in updates]
+        launch(memory, threads)
+        fresh = iter(memory[len(operands) :])
+        out = [memory[updates[i]] if i in updates else next(fresh) for i in range(len(group.yielded))]
+        return [from_memory(value.type, m) for value, m in zip(group.yielded, out, strict=True)]
+
+    return call
 
 
-def _run_here(kernel: Kernel, memory: Sequence[Array], folder: Path, variant: str, threads: int) -> None:
+Launch = Callable[[Sequence[Array], int], None]
+
+
+def _here(kernel: Kernel, folder: Path, variant: str) -> Launch:
     library = folder / "kernel.so"
     write_object([kernel], TARGETS[variant], library.with_suffix(".o"))
     subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")], check=True)
     function = getattr(ctypes.CDLL(str(library)), kernel.name)
-    pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
-    edges = [kernel.units * t // threads for t in range(threads + 1)]
-    for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
-        assert function(*pointers, thread, begin, end) == 0
+
+    def launch(memory: Sequence[Array], threads: int) -> None:
+        pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
+        edges = [kernel.units * t // threads for t in range(threads + 1)]
+        for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
+            assert function(*pointers, thread, begin, end) == 0
+
+    return launch
 
 
-def _run_emulated(kernel: Kernel, memory: Sequence[Array], folder: Path, order: str) -> None:
-    library = emulated(cuda_text([kernel]), folder)
-    library.launch(launch_entry(kernel), [m.ctypes.data for m in memory], order)
+def _emulated(kernel: Kernel, folder: Path) -> Launch:
+    library, entry = emulated(cuda_text([kernel]), folder), launch_entry(kernel)
+
+    def launch(memory: Sequence[Array], threads: int) -> None:
+        library.launch(entry, [m.ctypes.data for m in memory], ORDERS[threads % len(ORDERS)])
+
+    return launch
 
 
 def to_memory(type_: Attribute, value: Array, slots: int = MAX_THREADS) -> Array:

@@ -18,7 +18,7 @@ from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasGradOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
-from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
 from nitic.ops.reshape import TransposeOp
@@ -74,6 +74,7 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     (one(AveragePoolDgradOp, size=(8, 9), **POOL), [tensor((5, 4, 4, 6), i8)]),
     (one(BiasGradOp), [ERROR]),
     (one(CrossEntropyOp), [tensor((9, 10), i8), tensor((9,), i32), exponent]),
+    (one(MeanSquaredErrorOp), [tensor((9, 10), i8), tensor((9,), i32), exponent, exponent]),
     (
         one(UpdatePlainOp, **ROUND),
         [tensor(STATE, i16), tensor(STATE, i64), *[HYPER] * 2, *[exponent] * 2],

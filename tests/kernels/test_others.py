@@ -10,9 +10,10 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.ir.layout import Layout, Padded, Panels, PixelPanels, Quads, parse_layout
 from nitic.ir.op import NnOp
+from nitic.numerics import common_exponent
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import BiasGradOp
-from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
@@ -130,6 +131,25 @@ def test_cross_entropy(variant: str, rows: int, classes: int, of: Data, exponent
     label = np.random.default_rng(of.seed).integers(-1, classes, rows).astype(np.int32)
     operands = (of.i8(rows, classes), label, scalar(exponent))
     check(one(CrossEntropyOp), operands, variant, threads, {2: "exponent"})
+
+
+@variants
+@EXAMPLES
+@given(rows=st.integers(1, 40), classes=st.integers(1, 300), of=data, exponent=st.integers(-40, 40), threads=threads)
+def test_mean_squared_error(variant: str, rows: int, classes: int, of: Data, exponent: int, threads: int) -> None:
+    """With and without the range of the differences, and where that alone is asked for."""
+    label = np.random.default_rng(of.seed).integers(-1, classes, rows).astype(np.int32)
+    common = common_exponent(exponent, 0)
+    operands = (of.i8(rows, classes), label, scalar(exponent), scalar(common))
+    exponents = {2: "exponent", 3: "exponent"}
+    check(one(MeanSquaredErrorOp), operands, variant, threads, exponents)
+
+    def build(*values: SSAValue) -> list[NnOp]:
+        op = MeanSquaredErrorOp.of(*values)
+        return [op, RangeOp.of(op.dlogits)]
+
+    check(build, operands, variant, threads, exponents, keep=((0, 0),))
+    check(build, operands, variant, threads, exponents)
 
 
 @variants

@@ -107,6 +107,9 @@ class Numbers:
     def inverse_root(self, a: int) -> int:
         return -(a // 2)
 
+    def clamp(self, a: int, low: int, high: int) -> int:
+        return min(max(a, low), high)
+
 
 def test_samples_are_mapped_by_channel() -> None:
     x = np.array([[0, 255], [128, 1]], np.uint8).reshape(1, 2, 1, 2)

@@ -12,6 +12,7 @@ from xdsl.ir import SSAValue
 from nitic import numerics
 from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Evaluate, Point, Prepare
+from nitic.codegen.kernels.broadcast import Grid
 from nitic.codegen.tir import Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
@@ -19,23 +20,27 @@ from nitic.ir.types import Shape, dtype_of, is_tensor, shape_of
 from nitic.numerics import INT8_LIMIT
 from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.product import broadcasts
 
 Evaluators = Mapping[SSAValue, Evaluate]
 LANES = (16, 8)  # of explicit vectors; in plain loops LLVM makes them
+COLUMNS = 4096  # at most, of a row of a tensor to which another one broadcasts
 
 
 def pointwise(emission: Emission, _: NnOp) -> int:
-    """The loops of a group without another owner: over rows and channels where an operator asks for the channel."""
+    """The loops of a group without another owner: over rows and columns where an operand broadcasts."""
     f, shape, ops = emission.function, _domain(emission), emission.group.tensor_ops()
-    by_channel = any(_needs_channel(op) for op in ops)
-    if by_channel and f.WHOLE_ROWS:
-        lanes = _lanes(ops, shape[-1])
-        emission.open(None, lanes)
-        return _by_channel(emission, shape) if lanes == 1 else _by_channels(emission, shape)
-    emission.open(None, 1)
+    others = _broadcast(emission, shape)
+    lanes = _lanes(ops, shape[-1]) if others == [shape[-1:]] and f.WHOLE_ROWS else 1
+    emission.open(None, lanes)
+    if lanes > 1:
+        return _by_channels(emission, shape)
+    if others:
+        grid = Grid.over(shape, others, COLUMNS)
+        return _by_columns(emission, grid, others) if f.WHOLE_ROWS else _by_element(emission, grid, others)
     count = prod(shape)
     with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
-        emission.finish(None, None, Point(i, emission.channel(i % shape[-1]) if by_channel else None))
+        emission.finish(None, None, Point(i))
     return ceildiv(count, f.BLOCK)
 
 
@@ -46,12 +51,27 @@ def _lanes(ops: Sequence[NnOp], channels: int) -> int:
     return next((lanes for lanes in LANES if channels % lanes == 0), LANES[0] if channels > LANES[0] else LANES[-1])
 
 
-def _by_channel(emission: Emission, shape: Shape) -> int:
-    f, rows, channels = emission.function, prod(shape[:-1]), shape[-1]
-    block = ceildiv(f.BLOCK, channels)
-    with tir.loop(f.begin * block, tir.minimum(f.end * block, rows)) as row, tir.loop(0, channels) as channel:
-        emission.finish(None, None, Point(row * channels + channel, emission.channel(channel)))
-    return ceildiv(rows, block)
+def _by_columns(emission: Emission, grid: Grid, others: Sequence[Shape]) -> int:
+    f, block = emission.function, ceildiv(emission.function.BLOCK, grid.columns)
+    with tir.loop(f.begin * block, tir.minimum(f.end * block, grid.rows)) as row:
+        first = {other: tir.let(grid.first(other, row)) for other in others}
+        with tir.loop(0, grid.columns) as column:
+            _finish(emission, grid, row, column, first)
+    return ceildiv(grid.rows, block)
+
+
+def _by_element(emission: Emission, grid: Grid, others: Sequence[Shape]) -> int:
+    f, count = emission.function, grid.rows * grid.columns
+    with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
+        row = tir.let(i // grid.columns)
+        _finish(emission, grid, row, i % grid.columns, {other: grid.first(other, row) for other in others})
+    return ceildiv(count, f.BLOCK)
+
+
+def _finish(emission: Emission, grid: Grid, row: Expr, column: Expr, first: Mapping[Shape, Expr]) -> None:
+    points = {other: Point(start + column * grid.moves(other)) for other, start in first.items()}
+    index = row * grid.columns + column
+    emission.finish(None, None, Point(index, points.get(grid.shape[-1:]), others=points))
 
 
 def _by_channels(emission: Emission, shape: Shape) -> int:
@@ -73,16 +93,17 @@ def _by_channels(emission: Emission, shape: Shape) -> int:
     return ceildiv(rows, block)
 
 
-def _needs_channel(op: NnOp) -> bool:
-    """Whether an operand has a value per channel of another operand."""
-    shapes = [shape_of(operand) for operand in op.operands if is_tensor(operand)]
-    largest = max(shapes, key=prod)
-    return any(shape == largest[-1:] != largest for shape in shapes)
-
-
-def _domain(emission: Emission) -> tuple[int, ...]:
+def _domain(emission: Emission) -> Shape:
     """The shape of what is computed, which every operator keeps; an aligned bias alone is smaller."""
-    return max((shape_of(op.operands[0]) for op in emission.group.tensor_ops()), key=prod)
+    ops = emission.group.tensor_ops()
+    return max((shape_of(v) for op in ops for v in (op.operands[0], *op.results) if is_tensor(v)), key=prod)
+
+
+def _broadcast(emission: Emission, shape: Shape) -> list[Shape]:
+    """The shapes of operands that broadcast to it; those of rank 0 are scalars."""
+    operands = [operand for op in emission.group.tensor_ops() for operand in op.operands if is_tensor(operand)]
+    found = dict.fromkeys(shape_of(operand) for operand in operands)
+    return [other for other in found if other and other != shape and broadcasts(other, shape)]
 
 
 def is_stochastic(op: NnOp) -> bool:
@@ -140,18 +161,13 @@ def bias(emission: Emission, op: NnOp) -> Evaluators:
 
 
 def add(emission: Emission, op: NnOp) -> Evaluators:
-    """An operand whose exponent is below that of the sum is dropped: its factor is 0."""
     assert isinstance(op, AddOp)
     *each, common = (emission.scalar(value) for value in op.scales)
-    factors = []
-    for e in each:
-        distance = tir.let(e - common)
-        kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
-        factors.append(tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), emission.lanes)))
+    of_a, of_b = (integer.common_factor(e, common, emission.lanes) for e in each)
 
     def evaluate(point: Point) -> Expr:
         a, b = (tir.cast(emission.value(x, point), "int32") for x in (op.a, op.b))
-        return a * factors[0] + b * factors[1]
+        return a * of_a + b * of_b
 
     return {op.y: evaluate}
 

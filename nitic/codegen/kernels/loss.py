@@ -1,4 +1,4 @@
-"""nn.cross_entropy: one unit of work, since loss and right answers are sums over the whole batch."""
+"""Losses: one unit of work, since loss and right answers are sums over the whole batch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from nitic import numerics
 from nitic.codegen import integer, tir
-from nitic.codegen.group import Emission, Emit
+from nitic.codegen.group import Emission, Emit, Point
 from nitic.codegen.tir import Buffer, Expr, Register
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.numerics import INT8_LIMIT
-from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.bfp import RangeOp
+from nitic.ops.loss import CrossEntropyOp, LossOp, MeanSquaredErrorOp
 
 LOG2_E = 47274  # log2(e) in Q15
 ROUND_BITS = 17  # from Q24 to the int8 error
@@ -29,16 +30,6 @@ class _Rows:
     log2: Buffer
     t: Buffer
     g: Buffer
-
-    def largest(self, row: Expr) -> tuple[Register, Register]:
-        """The first maximum of a row of logits, and its class."""
-        top, at = tir.register("int32", -numerics.INT8_LIMIT - 1), tir.register("int32", 0)
-        with tir.loop(0, self.classes) as k:
-            value = tir.let(tir.cast(self.logits.load(row + k), "int32"))
-            better = tir.let(value > top.value)
-            at.set(tir.select(better, k, at.value))
-            top.set(tir.select(better, value, top.value))
-        return top, at
 
     def exponentials(self, row: Expr, top: Expr) -> Register:
         """t = the distance to the maximum in bits (Q8) and g = 2^(20 - t) of every class; their sum."""
@@ -71,6 +62,17 @@ class _Rows:
         return tir.cast(self.t.load(tir.maximum(label, 0)) + log2 - (20 << 8), "int64")
 
 
+def largest(logits: Buffer, classes: int, row: Expr) -> tuple[Register, Register]:
+    """The first maximum of a row of logits, and its class."""
+    top, at = tir.register("int32", -numerics.INT8_LIMIT - 1), tir.register("int32", 0)
+    with tir.loop(0, classes) as k:
+        value = tir.let(tir.cast(logits.load(row + k), "int32"))
+        better = tir.let(value > top.value)
+        at.set(tir.select(better, k, at.value))
+        top.set(tir.select(better, value, top.value))
+    return top, at
+
+
 def cross_entropy(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, CrossEntropyOp)
     emission.open(op, 1)
@@ -78,7 +80,7 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
     f, label_of = emission.function, emission.buffer(op.label)
     quantise = integer.any_shift("nearest", 7 - emission.scalar(op.exponent[0]))
     scratch = tir.local("int32", classes), tir.local("int64", classes)
-    tables = integer.table(numerics.EXP2.tolist()), integer.table(numerics.LOG2.tolist())
+    tables = tir.table(numerics.EXP2.tolist()), tir.table(numerics.LOG2.tolist())
     with tir.loop(f.begin, f.end):
         loss = tir.register("int64", tir.constant(0, "int64"))
         correct = tir.register("int32", 0)
@@ -86,16 +88,59 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
         each = _Rows(emission.buffer(op.logits), dlogits, classes, quantise, *tables, *scratch)
         with tir.loop(0, rows) as i:
             row, label = tir.let(i * classes), tir.let(label_of.load(i))
-            top, at = each.largest(row)
+            top, at = largest(each.logits, classes, row)
             total = each.exponentials(row, tir.let(top.value))
             each.errors(row, label, tir.let(total.value))
             with tir.when(label >= 0):
                 loss.set(loss.value + each.loss(label, tir.let(total.value)))
                 correct.set(correct.value + tir.select(at.value == label, tir.constant(1), tir.constant(0)))
-        for out, total in ((op.loss, loss), (op.correct, correct)):
-            if out in emission.group.op.yielded:
-                emission.buffer(out).store(0, total.value)
+        store_metrics(emission, op, loss, correct)
     return 1
 
 
-ANCHORS: dict[str, Emit] = {"nn.cross_entropy": cross_entropy}
+def store_metrics(emission: Emission, op: LossOp, loss: Register, correct: Register) -> None:
+    """Writes those that somebody asks for."""
+    for out, total in ((op.loss, loss), (op.correct, correct)):
+        if out in emission.group.op.yielded:
+            emission.buffer(out).store(0, total.value)
+
+
+def mean_squared_error(emission: Emission, op: NnOp) -> int:
+    """The differences are an accumulator, whose range is that of the loops here."""
+    assert isinstance(op, MeanSquaredErrorOp)
+    emission.open(op, 1)
+    rows, classes = shape_of(op.logits)
+    f, logits, label_of = emission.function, emission.buffer(op.logits), emission.buffer(op.label)
+    exponent, common = (emission.scalar(e) for e in op.scales)
+    scale, one = integer.common_factor(exponent, common), integer.common_factor(tir.constant(0), common)
+    to_q16 = integer.any_shift("nearest", tir.let(-16 - 2 * common))
+    with tir.loop(f.begin, f.end):
+        loss = tir.register("int64", tir.constant(0, "int64"))
+        correct = tir.register("int32", 0)
+        with tir.loop(0, rows) as i:
+            row, label = tir.let(i * classes), tir.let(label_of.load(i))
+            _, at = largest(logits, classes, row)
+            squares = tir.register("int64", tir.constant(0, "int64"))
+            with tir.loop(0, classes) as k:
+                value = tir.cast(logits.load(row + k), "int32") * scale
+                d = value - tir.select(label == k, one, tir.constant(0))
+                d = tir.let(tir.select(label < 0, tir.constant(0), d))
+                put_difference(emission, op, d, row + k)
+                wide = tir.let(tir.cast(d, "int64"))
+                squares.set(squares.value + wide * wide)
+            loss.set(loss.value + tir.minimum(to_q16(tir.let(squares.value)), tir.constant(1 << 30, "int64")))
+            correct.set(correct.value + tir.select(at.value == label, tir.constant(1), tir.constant(0)))
+        store_metrics(emission, op, loss, correct)
+    return 1
+
+
+def put_difference(emission: Emission, op: MeanSquaredErrorOp, d: Expr, index: Expr) -> None:
+    """Stores an element of dlogits and counts it into its range, as far as the group asks for them."""
+    for behind in emission.group.tensor_ops():
+        if isinstance(behind, RangeOp):
+            emission.observe(behind, d)
+    if op.dlogits in emission.group.op.yielded:
+        emission.store(op.dlogits, d, Point(index))
+
+
+ANCHORS: dict[str, Emit] = {"nn.cross_entropy": cross_entropy, "nn.mean_squared_error": mean_squared_error}

@@ -50,8 +50,8 @@ class Normaliser:
             tir.let((to << 8) + response.log2_alpha),
             integer.any_shift("nearest", below),
             integer.any_shift("nearest", below + 8),
-            integer.table(numerics.EXP2.tolist()),
-            integer.table(numerics.LOG2.tolist()),
+            tir.table(numerics.EXP2.tolist()),
+            tir.table(numerics.LOG2.tolist()),
         )
 
     def neighbours(self, k: Expr, before: int, behind: int, dtype: str, term: Callable[[Expr], Expr]) -> Expr:

@@ -12,6 +12,7 @@ from nitic.ir.op import NnOp
 from nitic.numerics import NEVER, TERM_BITS
 from nitic.ops.bfp import (
     ExpAddOp,
+    ExpClampOp,
     ExpCommonOp,
     ExpConstOp,
     ExpInverseRootOp,
@@ -70,6 +71,11 @@ def exp_sum(emission: Emission, op: NnOp) -> Expr:
     return tir.select(rb == 0, a, tir.select(ra == 0, b, both))
 
 
+def exp_clamp(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpClampOp)
+    return integer.clamp(emission.scalar(op.x), op.low.value.data, op.high.value.data)
+
+
 def exp_inverse_root(emission: Emission, op: NnOp) -> Expr:
     assert isinstance(op, ExpInverseRootOp)
     return -(emission.scalar(op.x) >> 1)
@@ -104,6 +110,7 @@ SCALARS: dict[str, Scalar] = {
     "bfp.exp_common": exp_common,
     "bfp.exp_largest": exp_largest,
     "bfp.exp_sum": exp_sum,
+    "bfp.exp_clamp": exp_clamp,
     "bfp.exp_inverse_root": exp_inverse_root,
     "bfp.shift": shift,
     "bfp.static_shift": static_shift,
