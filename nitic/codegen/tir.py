@@ -24,6 +24,7 @@ from nitic.codegen.kernel import Kernel
 Expr = Any
 
 MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
+TABLE_LANES = 16  # of the vectors that a table is stored by: LLVM takes long over many stores
 MAX_ELEMENTS = 2**31 - 1  # indices are int32
 
 
@@ -188,8 +189,9 @@ def local(dtype: str, elements: int) -> Buffer:
 def table(values: Sequence[int]) -> Buffer:
     """A constant table of int32, in the thread's memory."""
     made = local("int32", len(values))
-    for i, value in enumerate(values):
-        made.store(i, value)
+    for i in range(0, len(values), TABLE_LANES):
+        some = [constant(value) for value in values[i : i + TABLE_LANES]]
+        made.store(i, shuffle(some, range(len(some))))
     return made
 
 

@@ -16,6 +16,7 @@ from nitic.ir.layout import Padded, Panels, Quads
 from nitic.ir.op import NnOp
 from nitic.ir.text import meaning
 from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
+from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluOp
 from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasGradOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
@@ -24,6 +25,7 @@ from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
+from nitic.ops.product import AddConstOp, MulOp, MulSumOp, ScaleConstOp
 from nitic.ops.reshape import TransposeOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from tests.kernels.harness import Build, make_group, one, packed_types
@@ -88,6 +90,15 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     ),
     (one(UpdateNitiOp, **ROUND), [tensor(STATE, i8), tensor(STATE, i32), HYPER, range_]),
     (one(TransposeOp, perm=(0, 3, 1, 2)), [IMAGE]),
+    (one(ClipOp, low=-0.3, high=6.0), [tensor((9, 99), i32), exponent]),
+    (one(ClipDgradOp, low=-0.3, high=6.0), [IMAGE, IMAGE, exponent]),
+    (one(LeakyReluOp, alpha=0.1), [IMAGE]),
+    *((one(ActivationOp, function=name), [IMAGE, exponent]) for name in ("tanh", "gelu", "softplus", "sigmoid")),
+    (one(ActivationDgradOp, function="mish"), [IMAGE, IMAGE, exponent]),
+    (one(MulOp), [IMAGE, tensor((5, 1, 1, 6), i8)]),
+    (one(MulSumOp, shape=(5, 1, 1, 6)), [IMAGE, IMAGE]),
+    (one(ScaleConstOp, factor=0.3), [IMAGE]),
+    (one(AddConstOp, value=0.3), [IMAGE, exponent, exponent]),
 ]
 PACKS = [(Padded((1, 1, 1, 1), (2, 2)), IMAGE), (Panels(), FILTER), (Panels(flipped=True), FILTER), (Quads(), IMAGE)]
 
