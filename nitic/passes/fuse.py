@@ -1,9 +1,9 @@
 """fuse: which operators become one kernel.
 
 A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
-result, or in inference with the rounding; a rounding takes the gradient of relu behind it. Nothing moves across a
-bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so each is computed in the first
-kernel that needs it. A group must be convex, which is that the graph of groups has no cycle.
+result; what is cheap to compute is computed where it is rounded, and a rounding takes the gradient of relu behind it.
+Nothing moves across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so each is
+computed in the first kernel that needs it. A group must be convex, which is that the graph of groups has no cycle.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,8 +23,9 @@ from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
+from nitic.passes.recompute_pointwise import CHEAP
 
-EPILOGUE = (BiasOp, ReluOp, RangeOp, RoundShiftOp)
+EPILOGUE = (BiasOp, ReluOp, RangeOp)
 PAIRS = ((RoundShiftOp, ReluDgradOp), (NormaliseOp, BatchNormScaleOp))
 SUNK = (ScalarOp, TopOp, AlignOp)
 Graph = nx.DiGraph
@@ -87,6 +88,8 @@ class Grouping:
             return None
         if isinstance(op, EPILOGUE):
             return first.op
+        if isinstance(op, RoundShiftOp):
+            return first.op if any(isinstance(each, CHEAP) for each in self.members[self.group[first.op]]) else None
         users = [use.operation for use in first.uses if use.operation in self.position]
         is_first = op is min(users, key=self.position.__getitem__)
         return first.op if is_first and (type(first.op), type(op)) in PAIRS else None
