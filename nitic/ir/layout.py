@@ -180,6 +180,24 @@ class PixelPanels(Panels):
 
 
 @dataclass(frozen=True)
+class GroupPanels(Panels):
+    """The panels of each group's filters, one group after the other. A run is a group's part of one pixel."""
+
+    groups: int = 2
+
+    def part(self, shape: Shape) -> Shape:
+        """The filters of one group."""
+        return (shape[0] // self.groups, *shape[1:])
+
+    def size(self, shape: Shape) -> int:
+        return self.groups * (super().size(self.part(shape)) - SLACK) + SLACK
+
+    def pack(self, x: Array) -> Array:
+        packed = [super(GroupPanels, self).pack(part)[:-SLACK] for part in np.split(x, self.groups)]
+        return np.concatenate([*packed, np.zeros(SLACK, np.uint8)])
+
+
+@dataclass(frozen=True)
 class Quads(Layout):
     """Activations (N, H, W, C) or (M, K) as [N/4][Hp][Wp][C][4] bytes: four images side by side.
 
@@ -219,6 +237,8 @@ def parse_layout(text: str) -> Layout:
             return Panels(bool(v[0]), bool(v[1]), bool(v[2]))
         case "pixelpanels":
             return PixelPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3], v[4])
+        case "grouppanels":
+            return GroupPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3])
         case "quads":
             return Quads((v[0], v[1], v[2], v[3]), bool(v[4]))
         case _:

@@ -1,9 +1,10 @@
 """fuse: which operators become one kernel.
 
 A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
-result, or in inference with the rounding; a rounding takes the point-wise operators on its mantissas. Nothing moves
-across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so each is computed in the
-first kernel that needs it. A group must be convex, which is that the graph of groups has no cycle.
+result; what is cheap to compute is computed where it is rounded, and a rounding takes the point-wise operators on its
+mantissas. Nothing moves across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so
+each is computed in the first kernel that needs it. A group must be convex, which is that the graph of groups has no
+cycle.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,8 +26,9 @@ from nitic.ops.product import AddConstOp, MulOp, NegOp, ScaleConstOp
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
+from nitic.passes.recompute_pointwise import CHEAP
 
-EPILOGUE = (BiasOp, ReluOp, ClipOp, RangeOp, RoundShiftOp)
+EPILOGUE = (BiasOp, ReluOp, ClipOp, RangeOp)
 ON_MANTISSAS = (
     *(ReluDgradOp, ClipDgradOp, LeakyReluOp, LeakyReluDgradOp, ActivationOp, ActivationDgradOp),
     *(MulOp, NegOp, ScaleConstOp, AddConstOp),
@@ -93,6 +95,8 @@ class Grouping:
             return None
         if isinstance(op, EPILOGUE):
             return first.op
+        if isinstance(op, RoundShiftOp):
+            return first.op if any(isinstance(each, CHEAP) for each in self.members[self.group[first.op]]) else None
         users = [use.operation for use in first.uses if use.operation in self.position]
         is_first = op is min(users, key=self.position.__getitem__)
         pairs = is_first and any(isinstance(first.op, producer) and isinstance(op, user) for producer, user in PAIRS)

@@ -55,7 +55,30 @@ def sequences() -> tuple[Nodes, dict[str, Array]]:
     return [*first, *middle, *last], {"in.w": random(8, 3, 3), "in.b": random(8), "up.w": random(8, 10, 3), **values}
 
 
-CASES = {"decoder": (decoder, (6, 3, 9, 10), "e", 10), "sequences": (sequences, (6, 3, 30), "e", 10)}
+def mobile() -> tuple[Nodes, dict[str, Array]]:
+    """Depthwise and grouped convolutions, one transposed, with batch norm and a residual connection."""
+    first, a = norm("in", "a", 24)
+    second, b = norm("dw", "b", 24)
+    last, c = norm("up", "e", 24)
+    nodes = [
+        node("Conv", "x in.w", "in", pads=[1, 1, 1, 1]),
+        *first,
+        node("Conv", "a dw.w", "dw", group=24, strides=[2, 2], pads=[1, 1, 1, 1]),
+        *second,
+        node("Conv", "b groups.w groups.b", "c", group=3, pads=[1, 1, 1, 1]),
+        node("Add", "b c", "d"),
+        node("ConvTranspose", "d up.w", "up", group=24, strides=[2, 2]),
+        *last,
+    ]
+    weights = {"in.w": random(24, 3, 3, 3), "dw.w": random(24, 1, 3, 3), "groups.w": random(24, 8, 3, 3)}
+    return nodes, {**weights, "groups.b": random(24), "up.w": random(24, 1, 2, 2), **a, **b, **c}
+
+
+CASES = {
+    "mobile": (mobile, (6, 3, 8, 9), "e", 24),
+    "decoder": (decoder, (6, 3, 9, 10), "e", 10),
+    "sequences": (sequences, (6, 3, 30), "e", 10),
+}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,7 +1,7 @@
 """Convolutions and matrix products, with what is fused behind them, on every variant."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -126,15 +126,35 @@ def test_conv_wgrad(variant: str, case: Case, of: Data, threads: int, nonnegativ
     check(build, (x, case.dy(of)), variant, threads, nonnegative=nonnegative, keep=KEEP)
 
 
+@st.composite
+def grouped(draw: st.DrawFn, depthwise: bool) -> Case:
+    case = draw(cases())
+    groups = draw(st.integers(2, 70) if depthwise else st.integers(2, 5))
+    channels = (groups, groups) if depthwise else (groups * case.channels[0], groups * case.channels[1])
+    return replace(case, channels=channels, window=replace(case.window, groups=groups))
+
+
+def check_all_three(variant: str, case: Case, of: Data, threads: int, nonnegative: bool) -> None:
+    window, w, dy = case.window.properties(), case.w(of), case.dy(of)
+    x = np.abs(case.x(of)) if nonnegative else case.x(of)
+    check(ranged(one(ConvOp, **window)), (x, w), variant, threads, nonnegative=nonnegative, keep=KEEP)
+    check(ranged(one(ConvDgradOp, size=case.size, **window)), (dy, w), variant, threads, keep=KEEP)
+    wgrad = ranged(one(ConvWgradOp, kernel=case.kernel, **window))
+    check(wgrad, (x, dy), variant, threads, nonnegative=nonnegative, keep=KEEP)
+
+
 @variants
-@examples(6)
-@given(case=cases(groups=3), of=data, threads=threads)
-def test_grouped_convolutions(variant: str, case: Case, of: Data, threads: int) -> None:
-    window = case.window.properties()
-    x, w, dy = case.x(of), case.w(of), case.dy(of)
-    check(one(ConvOp, **window), (x, w), variant, threads)
-    check(one(ConvDgradOp, size=case.size, **window), (dy, w), variant, threads)
-    check(one(ConvWgradOp, kernel=case.kernel, **window), (x, dy), variant, threads)
+@examples(10)
+@given(case=grouped(depthwise=False), of=data, threads=threads, nonnegative=st.booleans())
+def test_grouped_convolutions(variant: str, case: Case, of: Data, threads: int, nonnegative: bool) -> None:
+    check_all_three(variant, case, of, threads, nonnegative)
+
+
+@variants
+@examples(10)
+@given(case=grouped(depthwise=True), of=data, threads=threads)
+def test_depthwise_convolutions(variant: str, case: Case, of: Data, threads: int) -> None:
+    check_all_three(variant, case, of, threads, False)
 
 
 matrix = st.tuples(st.integers(1, 40), st.integers(1, 90), st.integers(1, 70))

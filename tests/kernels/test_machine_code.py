@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from nitic.codegen.cache import KernelCache
 from nitic.codegen.generate import generate
 from nitic.codegen.table import emit
 from nitic.errors import CompileError
-from nitic.ir.layout import Padded, Panels, Quads
+from nitic.ir.layout import GroupPanels, Padded, Panels, Quads
 from nitic.ir.op import NnOp
 from nitic.ir.text import meaning
 from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
@@ -23,6 +24,7 @@ from nitic.ops.elementwise import BiasGradOp, BiasOp, DropoutOp, InputMapOp, Rel
 from nitic.ops.fused import FusedOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
+from nitic.ops.norm import BatchNormDgradOp, BatchNormStatisticsOp, NormaliseOp, ScaleGradOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
 from nitic.ops.product import AddConstOp, MulOp, MulSumOp, ScaleConstOp
@@ -31,6 +33,7 @@ from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from tests.kernels.harness import Build, make_group, one, packed_types
 
 WINDOW = Window((2, 1), (1, 1, 1, 1))
+DEPTHWISE = Window((2, 1), (1, 1, 1, 1), groups=6)
 POOL = {"kernel": (3, 2), "strides": (2, 2), "pads": (1, 0, 1, 0)}
 HYPER, SEED, IMAGE, ERROR = tensor((), i32), tensor((), i64), tensor((5, 8, 9, 6), i8), tensor((5, 4, 9, 20), i8)
 FILTER, STATE = tensor((20, 3, 3, 6), i8), (7, 33)
@@ -66,6 +69,15 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     (_epilogue, [IMAGE, FILTER, tensor((20,), i8), exponent, exponent]),
     (one(ConvDgradOp, size=(8, 9), **WINDOW.properties()), [ERROR, FILTER]),
     (one(ConvWgradOp, kernel=(3, 3), **WINDOW.properties()), [IMAGE, ERROR]),
+    (one(ConvOp, **DEPTHWISE.properties()), [IMAGE, tensor((6, 3, 3, 1), i8)]),
+    (one(ConvDgradOp, size=(8, 9), **DEPTHWISE.properties()), [tensor((5, 4, 9, 6), i8), tensor((6, 3, 3, 1), i8)]),
+    (one(ConvWgradOp, kernel=(3, 3), **DEPTHWISE.properties()), [IMAGE, tensor((5, 4, 9, 6), i8)]),
+    (one(ConvOp, **replace(WINDOW, groups=2).properties()), [IMAGE, tensor((20, 3, 3, 3), i8)]),
+    (one(ConvWgradOp, kernel=(3, 3), **replace(WINDOW, groups=2).properties()), [IMAGE, ERROR]),
+    (one(BatchNormStatisticsOp), [tensor((99, 20), i16)]),
+    (one(ScaleGradOp), [tensor((99, 20), i8), tensor((99, 20), i8)]),
+    (one(NormaliseOp), [tensor((99, 20), i16), *[tensor((20,), i32)] * 2, exponent, exponent]),
+    (one(BatchNormDgradOp), [*[tensor((99, 20), i8)] * 2, tensor((20,), i32), *[tensor((20,), i64)] * 2]),
     (one(GemmOp), [tensor((9, 50), i8), tensor((20, 50), i8)]),
     (one(GemmDgradOp), [tensor((9, 20), i8), tensor((20, 50), i8)]),
     (one(GemmWgradOp), [tensor((9, 50), i8), tensor((9, 20), i8)]),
@@ -100,7 +112,13 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     (one(ScaleConstOp, factor=0.3), [IMAGE]),
     (one(AddConstOp, value=0.3), [IMAGE, exponent, exponent]),
 ]
-PACKS = [(Padded((1, 1, 1, 1), (2, 2)), IMAGE), (Panels(), FILTER), (Panels(flipped=True), FILTER), (Quads(), IMAGE)]
+PACKS = [
+    (GroupPanels(True, True, True, 2), FILTER),
+    (Padded((1, 1, 1, 1), (2, 2)), IMAGE),
+    (Panels(), FILTER),
+    (Panels(flipped=True), FILTER),
+    (Quads(), IMAGE),
+]
 
 
 def groups(variant: str) -> dict[str, FusedOp]:

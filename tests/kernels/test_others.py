@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.ir.layout import Layout, Padded, Panels, PixelPanels, Quads, parse_layout
+from nitic.ir.layout import GroupPanels, Layout, Padded, Panels, PixelPanels, Quads, parse_layout
 from nitic.ir.op import NnOp
 from nitic.numerics import common_exponent
 from nitic.ops.bfp import RangeOp
@@ -169,6 +169,7 @@ layouts = st.one_of(
     ),
     st.builds(Quads, pads, st.booleans()),
     st.builds(Panels, st.booleans(), st.booleans(), st.booleans()),
+    st.builds(GroupPanels, st.just(True), st.booleans(), st.booleans(), st.integers(2, 4)),
     st.builds(PixelPanels, st.just(False), st.booleans(), st.booleans(), st.integers(2, 5), st.integers(1, 3)),
 )
 spatial = st.tuples(st.integers(1, 70), st.integers(3, 6), st.integers(3, 6), st.one_of(st.integers(1, 9), st.just(35)))
@@ -187,6 +188,8 @@ def test_pack(layout: Layout, shape: tuple[int, ...], of: Data, threads: int) ->
     assert parse_layout(str(layout)) == layout
     if isinstance(layout, PixelPanels):
         shape = (3, *shape[1:-1], 3)
+    if isinstance(layout, GroupPanels):
+        shape = (layout.groups * shape[0], *shape[1:])
     x = of.i8(*shape)
     group = make_group(one(PackOp, layout=str(layout)), [type_of(x)])
     (found,) = run(group, "avx512vnni", (x,), threads)
