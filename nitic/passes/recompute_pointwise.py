@@ -12,6 +12,7 @@ from xdsl.ir import Operation, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions
+from nitic.ops.activation import ClipOp
 from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp
 from nitic.ops.elementwise import AddOp, ReluOp
 from nitic.ops.norm import BatchNormDgradOp, BatchNormScaleOp
@@ -49,7 +50,7 @@ def producers(value: SSAValue) -> list[Operation]:
     """The operators, in order, that compute a cheap accumulator from what is stored; none, where it is not cheap."""
     if not isinstance(value, OpResult):
         return []
-    if isinstance(value.op, ReluOp):
+    if isinstance(value.op, ReluOp | ClipOp):
         before = producers(value.op.x)
         return [*before, value.op] if before else []
     aligned = [operand.op for operand in value.op.operands if isinstance(operand, OpResult)]
