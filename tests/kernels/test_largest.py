@@ -1,6 +1,6 @@
 """The largest reductions of real networks at their worst: all mantissas at the ends of their range, all signs equal.
 
-ResNet-50, VGG, MobileNetV2 and EfficientNet at 224x224, batch 8: nothing overflows, and what int32 cannot hold is int64.
+ResNet-50, VGG, MobileNetV2, EfficientNet at 224x224, batch 8: nothing overflows, and what int32 cannot hold is int64.
 """
 
 from collections.abc import Sequence
