@@ -115,7 +115,8 @@ def main() -> None:
     parser.add_argument("--lr", type=float, help="instead of the network's own")
     parser.add_argument("--network", action="append", choices=[n.name for n in NETWORKS], help="default: both")
     options = parser.parse_args()
-    options.batch, options.epochs = (16, 1) if options.generate else (options.batch, options.epochs)
+    if options.generate:
+        options.batch, options.epochs, options.lr = 16, 1, options.lr or 0.008
     if bool(options.data) == options.generate:
         parser.error("give --data FOLDER or --generate")
     options.work.mkdir(parents=True, exist_ok=True)

@@ -65,6 +65,9 @@ BatchNormOption = Annotated[
     BatchNorm,
     typer.Option(help="Normalise a training batch by its own statistics, by the model's, or fold them into weights."),
 ]
+CacheOption = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Keep kernels in $NITIC_CACHE, or ~/.cache/nitic, for the next time.")
+]
 PrintBefore = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR before this pass.")]
 PrintAfter = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR after this pass.")]
 
@@ -103,6 +106,7 @@ def compile_command(
     dump_ir: Annotated[Path | None, typer.Option(help="Write the IR after each pass into this folder.")] = None,
     print_before: PrintBefore = None,
     print_after: PrintAfter = None,
+    cache: CacheOption = True,
 ) -> None:
     """Compile MODEL to one native training binary."""
     from nitic import driver
@@ -125,6 +129,7 @@ def compile_command(
         dump_ir=dump_ir,
         print_before=tuple(print_before or ()),
         print_after=tuple(print_after or ()),
+        cache=cache,
     )
     typer.echo(driver.compile_model(options))
 
@@ -196,6 +201,7 @@ def train_command(
     std: PerChannel = None,
     freeze: Freeze = None,
     batch_norm: BatchNormOption = BatchNorm.TRAIN,
+    cache: CacheOption = True,
 ) -> None:
     """Compile MODEL and train it: all other options go to the binary (--data DIR --epochs N --lr R --save FILE ...)."""
     from nitic import launch
@@ -214,6 +220,7 @@ def train_command(
         std=per_channel(std),
         freeze=tuple(freeze or ()),
         batch_norm=batch_norm,
+        cache=cache,
     )
     raise typer.Exit(launch.compile_and_train(options, context.args))
 

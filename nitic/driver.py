@@ -1,10 +1,14 @@
 """What the commands do: ONNX file to Program, Program to files."""
 
+from __future__ import annotations
+
 import re
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import ParseError, VerifyException
@@ -18,9 +22,13 @@ from nitic.ir.text import parse_module, print_module
 from nitic.ops import Bfp, Nn
 from nitic.options import BatchNorm, CompileOptions, Emit, Init, OptOptions, Target
 from nitic.passes.base import NiticPass
-from nitic.pipeline import PASSES, parse_passes, target_passes, training_passes
+from nitic.pipeline import PASSES, parse_passes, training_passes
 from nitic.program import Program, read_description
 from nitic.recipe import Recipe, recipe
+
+if TYPE_CHECKING:
+    from nitic.codegen.generate import Generated
+    from nitic.codegen.source import Variant
 
 HEADER = "nitic.h"
 VARIANTS = {
@@ -52,9 +60,15 @@ class Watcher:
                     message = f"unknown pass '{name}'; the passes are {', '.join(PASSES)}"
                     raise CompileError(option, message, exit_code=ExitCode.USAGE)
 
+    def of(self, variant: str) -> Watcher:
+        """The same for the passes of one variant, which may run at the same time as others."""
+        return replace(self, prefix=f"{variant}-", count=0)
+
     def __call__(self, each: NiticPass, module: ModuleOp, done: bool) -> None:
         if each.name in (self.after if done else self.before):
-            print(f"// {'after' if done else 'before'} {each.spec()}\n{print_module(module)}", file=sys.stderr)
+            text = f"// {'after' if done else 'before'} {each.spec()}\n{print_module(module)}\n"
+            sys.stderr.write(text)
+            sys.stderr.flush()
         if done and self.folder:
             self.count += 1
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -62,18 +76,19 @@ class Watcher:
             path.write_text(print_module(module, locations=True), encoding="utf-8")
 
 
-def build_program(options: CompileOptions) -> Program:
-    """Everything but machine code. Raises CompileError."""
+def watcher(options: CompileOptions) -> Watcher:
+    """Raises CompileError."""
+    return Watcher(options.print_before, options.print_after, options.dump_ir)
+
+
+def build_program(options: CompileOptions, watch: Watcher | None = None) -> Program:
+    """Everything that is the same for all targets. Raises CompileError."""
     chosen = parse_recipe(options.recipe).with_options(options.recipe_options)
-    watch = Watcher(options.print_before, options.print_after, options.dump_ir)
     model = import_model(options)
     for note in model.notes:
         print(f"nitic: {note}", file=sys.stderr)
     module, initial = lower(model, chosen, options, watch)
-    variants = {name: module.clone() for name in VARIANTS[resolve(options.target)]}
-    for name, variant in variants.items():
-        watch.prefix, watch.count = f"{name}-", 0
-        pipeline.run_passes(variant, target_passes(name), watch)
+    variants = VARIANTS[resolve(options.target)]
     return Program(model.name, chosen.name, module, variants, initial, options.mean is not None)
 
 
@@ -101,6 +116,22 @@ def lower(
 def passes_of(options: CompileOptions, chosen: Recipe) -> list[NiticPass]:
     statistics = "running" if options.batch_norm == BatchNorm.FREEZE else "batch"
     return training_passes(chosen, options.loss, statistics)
+
+
+def plan(program: Program, watch: Watcher | None = None) -> list[Variant]:
+    """The calls and the memory of every variant. A process for each: only text comes out of it."""
+    from nitic.codegen import source
+    from nitic.codegen.processes import in_processes
+
+    module = program.module.clone()
+    pipeline.run_passes(module, pipeline.shared_passes(), watch)
+
+    def work(i: int) -> Variant:
+        name = program.variants[i]
+        pipeline.run_passes(module, pipeline.variant_passes(name), watch.of(name) if watch else None)
+        return source.describe(name, module)
+
+    return in_processes(work, len(program.variants), jobs=len(program.variants))
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -132,45 +163,57 @@ def compile_model(options: CompileOptions) -> Path:
         _check_header(output.parent / HEADER)
     if options.emit == Emit.CUDA:
         _check_table(output, options.model)
-    program = build_program(options)
+    watch = watcher(options)
+    program = build_program(options, watch)
+    if options.emit == Emit.CUDA:
+        print(f"nitic: {emit_cuda(program, output, options.cache, watch)}", file=sys.stderr)
+        return output
+    variants = plan(program, watch)
     if options.emit == Emit.IR:
         link.place_text(print_module(program.module, locations=True), output)
-    elif options.emit == Emit.CUDA:
-        emit_cuda(program, output)
     else:
-        emit(program, options.emit, output)
+        print(f"nitic: {emit(program, variants, options.emit, output, options.cache)}", file=sys.stderr)
     return output
 
 
-def emit(program: Program, kind: Emit, output: Path) -> None:
+def emit(program: Program, variants: Sequence[Variant], kind: Emit, output: Path, use_cache: bool = True) -> Generated:
     """Machine code, linked with the runtime."""
-    from nitic.codegen import link, source, table
+    from nitic.codegen import cache, generate, link, source
     from nitic.paths import runtime_folder
 
+    kept = cache.cache_folder() if use_cache else None
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
-        kernels, paths = table.compile_kernels(program, folder)
-        blobs = {"state": program.state_bytes(), "description": program.description()}
-        for stem, blob in blobs.items():
-            (folder / f"{stem}.bin").write_bytes(blob)
-        text = source.program_source(program, kernels, folder / "state.bin", folder / "description.bin")
+        meanings = {variant.name: variant.kernels for variant in variants}
+        generated = generate.generate(meanings, folder, cache.KernelCache(kept))
+        state, description = folder / "state.bin", folder / "description.bin"
+        state.write_bytes(program.state_bytes())
+        description.write_bytes(program.description({variant.name: variant.description for variant in variants}))
+        text = source.program_source(program, variants, generated.kernels, state, description)
         (folder / "program.c").write_text(text)
-        link.link(paths, folder / "program.c", kind, output)
+        link.link(generated.objects, folder / "program.c", kind, output, kept)
     header = output.parent / HEADER
     if kind == Emit.LIB and not header.exists():
         link.place(runtime_folder() / HEADER, header)
+    return generated
 
 
-def emit_cuda(program: Program, output: Path) -> None:
+def emit_cuda(program: Program, output: Path, use_cache: bool = True, watch: Watcher | None = None) -> Generated:
     """The kernels in CUDA C++, and beside them the launch table in JSON."""
-    from nitic.codegen import link, table
+    from nitic.codegen import cache, generate, link, source
     from nitic.codegen.cuda import launch, text
 
-    with tempfile.TemporaryDirectory(prefix="nitic-") as name:
-        kernels, paths = table.compile_kernels(program, Path(name))
-        parts = [text.prologue(f"{program.model}, recipe {program.recipe}"), *(path.read_text() for path in paths)]
-    link.place_text("".join(parts), output)
-    link.place_text(launch.launch_table(program, kernels[table.CUDA]), output.with_suffix(TABLE_SUFFIX))
+    (name,) = program.variants
+    module = program.module.clone()
+    pipeline.run_passes(module, pipeline.target_passes(name), watch)
+    kept = cache.KernelCache(cache.cache_folder() if use_cache else None)
+    with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
+        generated = generate.generate({name: source.describe(name, module).kernels}, Path(folder), kept)
+        codes = [path.read_text(encoding="utf-8") for path in generated.objects]
+    link.place_text("".join([text.prologue(f"{program.model}, recipe {program.recipe}"), *codes]), output)
+    table = launch.launch_table(program, module, generated.kernels[name])
+    link.place_text(table, output.with_suffix(TABLE_SUFFIX))
+    return generated
 
 
 def _check_output(output: Path, source: Path) -> None:

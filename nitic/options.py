@@ -63,7 +63,8 @@ class CompileOptions:
     `recipe_options` are those of its passes: {"rule": "plain"}. `batch_size` overrides what the model fixes;
     without either it is 64. `mean` and `std` hold one value per channel in units of a sample scaled to 0..1;
     without them the binary takes them from its training set. `freeze` holds globs of the parameters that stay as
-    they are. `print_before` and `print_after` name passes.
+    they are. `print_before` and `print_after` name passes. Without `cache` nothing is read from the cache on disk,
+    or written to it.
     """
 
     model: Path
@@ -83,6 +84,7 @@ class CompileOptions:
     dump_ir: Path | None = None
     print_before: tuple[str, ...] = field(default=())
     print_after: tuple[str, ...] = field(default=())
+    cache: bool = True
 
     def __post_init__(self) -> None:
         """Takes the words of the command line for choices, as Python callers write them. Raises CompileError."""

@@ -48,7 +48,17 @@ def training_passes(recipe: Recipe, loss: str = "cross-entropy", statistics: str
 
 def target_passes(variant: str) -> list[NiticPass]:
     """From integers to kernels and memory of one variant."""
-    return [RecomputePointwise(), Fuse(), AssignLayouts(variant), SelectKernels(), ScheduleCalls(), PlanMemory()]
+    return [*shared_passes(), *variant_passes(variant)]
+
+
+def shared_passes() -> list[NiticPass]:
+    """Those of the target passes that do the same for every variant."""
+    return [RecomputePointwise(), Fuse()]
+
+
+def variant_passes(variant: str) -> list[NiticPass]:
+    """The others."""
+    return [AssignLayouts(variant), SelectKernels(), ScheduleCalls(), PlanMemory()]
 
 
 PASSES: dict[str, type[NiticPass]] = {
@@ -79,10 +89,10 @@ _SPEC = r"\s*([\w-]+)\s*(?:\{([^{}]*)\})?\s*"
 
 def run_passes(module: ModuleOp, passes: Sequence[NiticPass], watch: Watch | None = None) -> None:
     """Transforms the module in place. Raises CompileError."""
-    for each in passes:
+    for i, each in enumerate(passes):
         if watch:
             watch(each, module, False)
-        each.run(module)
+        each.run(module, verified=i > 0)  # by the pass before it
         if watch:
             watch(each, module, True)
 

@@ -1,6 +1,7 @@
 """A compiled model before it becomes machine code: what it means, and how each variant runs it."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -23,14 +24,14 @@ class Program:
     """A training program.
 
     module: every function in integers, the same for all targets: the interpreter runs it.
-    variants: the module of each variant after its target passes, best first.
+    variants: the names of the variants, best first.
     state: initial values by name.
     """
 
     model: str
     recipe: str
     module: ModuleOp
-    variants: dict[str, ModuleOp]
+    variants: tuple[str, ...]
     state: dict[str, Array]
     normalised: bool
 
@@ -76,10 +77,10 @@ class Program:
             blob[begin : begin + value.nbytes] = value.tobytes()
         return bytes(blob.rstrip(b"\0")) or b"\0"
 
-    def description(self) -> bytes:
+    def description(self, variants: Mapping[str, str]) -> bytes:
         """What `nitic inspect` reads out of a binary: initial exponents and the variants' IR, compressed."""
         parts = [f"// {name} = {value}\n" for name, value in self.state.items() if name.endswith(".exponent")]
-        parts += [f"// variant {name}\n{print_module(module)}" for name, module in self.variants.items()]
+        parts += [f"// variant {name}\n{text}" for name, text in variants.items()]
         packed = zlib.compress("".join(parts).encode(), 9)
         return DESCRIPTION_MAGIC + len(packed).to_bytes(8, "little") + packed
 

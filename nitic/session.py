@@ -43,8 +43,10 @@ def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
 
     folder = tempfile.TemporaryDirectory(prefix="nitic-")
     library = Path(folder.name) / "program.so"
-    program = driver.build_program(replace(CompileOptions(model=Path(model), emit=Emit.LIB), **options))
-    driver.emit(program, Emit.LIB, library)
+    asked = replace(CompileOptions(model=Path(model), emit=Emit.LIB), **options)
+    watch = driver.watcher(asked)
+    program = driver.build_program(asked, watch)
+    driver.emit(program, driver.plan(program, watch), Emit.LIB, library, asked.cache)
     return CompiledProgram(program, library, folder)
 
 

@@ -73,7 +73,8 @@ int nitic_info(nitic_session *s, const nitic_options *o) {
   const nitic_program *program = s->program;
   printf("model      %s\nrecipe     %s%s\ncompiler   %s\nidentity   %s\n", program->model, program->recipe,
          program->momentum ? " with momentum" : "", program->compiler, program->identity);
-  printf("batch      %d (part of the program's meaning)\nclasses    %d\n", program->batch, program->classes);
+  printf("batch      %d (part of the program's meaning)\nclasses    %d\nloss       %s\n", program->batch,
+         program->classes, program->squared_error ? "sum of squares" : "cross-entropy in nats");
   print_parameters(program);
   printf("state      %llu bytes\n", (unsigned long long)program->state_bytes);
   print_variants(s);

@@ -18,32 +18,14 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx import Shuffle
 from tvm.tirx.script import builder as T
 
+from nitic.codegen.kernel import Kernel
+
 # TVM's Python classes are untyped: an expression is whatever it makes of our operands, an integer included.
 Expr = Any
-PrimFunc = Any
 
 MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
+TABLE_LANES = 16  # of the vectors that a table is stored by: LLVM takes long over many stores
 MAX_ELEMENTS = 2**31 - 1  # indices are int32
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How a kernel starts on a GPU: blocks, threads of a block, bytes of dynamic shared memory."""
-
-    blocks: int
-    threads: int
-    shared: int = 0
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A function: its parameters in order with their element types, and how many units of work a call has."""
-
-    name: str
-    function: PrimFunc  # None where only the description is left
-    parameters: Mapping[str, str]
-    units: int
-    launch: Launch | None = None  # of a kernel for a GPU
 
 
 def dtype_of(value: Expr) -> str:
@@ -207,8 +189,9 @@ def local(dtype: str, elements: int) -> Buffer:
 def table(values: Sequence[int]) -> Buffer:
     """A constant table of int32, in the thread's memory."""
     made = local("int32", len(values))
-    for i, value in enumerate(values):
-        made.store(i, value)
+    for i in range(0, len(values), TABLE_LANES):
+        some = [constant(value) for value in values[i : i + TABLE_LANES]]
+        made.store(i, shuffle(some, range(len(some))))
     return made
 
 
@@ -305,4 +288,4 @@ class Function(AbstractContextManager["Function"]):
 
     def kernel(self, units: int) -> Kernel:
         """The finished function."""
-        return Kernel(self.name, self._builder.get(), dict(self.parameters), units)
+        return Kernel(self.name, dict(self.parameters), units, function=self._builder.get())

@@ -9,6 +9,8 @@ from onnx import external_data_helper, inliner
 
 from nitic.errors import CompileError, ExitCode
 
+MAX_CALLS = 10_000
+
 
 def read_model(path: Path) -> onnx.ModelProto:
     """The checked model with all its data, and without local functions."""
@@ -16,9 +18,34 @@ def read_model(path: Path) -> onnx.ModelProto:
     _load_external_data(model, path)
     try:
         onnx.checker.check_model(model)
-        return inliner.inline_local_functions(model) if model.functions else model
+        return inlined(model) if model.functions else model
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise _broken(path, f"is not a valid ONNX model: {first_line(error)}") from error
+
+
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without local functions. Each node of one tells, as its call does, where it comes from.
+
+    Raises ValueError where functions call each other without end.
+    """
+    functions = {(function.domain, function.name): function for function in model.functions}
+    calls = [(node, functions.get((node.domain, node.op_type))) for node in model.graph.node]
+    while calls:
+        node, function = calls.pop()
+        if function is None:
+            continue
+        if len(model.functions) > MAX_CALLS:
+            raise ValueError(f"its local functions are called more than {MAX_CALLS} times")
+        own = onnx.FunctionProto()
+        own.CopyFrom(function)
+        own.name = node.op_type = f"{function.name}.{len(model.functions)}"
+        for inner in own.node:
+            if not inner.metadata_props:
+                inner.metadata_props.extend(node.metadata_props)
+        model.functions.append(own)
+        added = model.functions[-1].node
+        calls += [(each, functions.get((each.domain, each.op_type))) for each in added]
+    return inliner.inline_local_functions(model)
 
 
 def _parse(path: Path) -> onnx.ModelProto:

@@ -36,7 +36,8 @@ class CheckRange(NiticPass):
 def check_function(func: FuncOp) -> None:
     bounds: dict[SSAValue, int] = {}
     for op in [op for op in func.body.block.ops if isinstance(op, NnOp)]:
-        infer(op)  # it may stand behind a widened accumulator
+        if any(element_of(value) == i64 for value in op.operands):
+            infer(op)  # it stands behind a widened accumulator
         bound = _bound(op, bounds)
         if bound is None or element_of(op.result) == i64:
             continue

@@ -9,7 +9,16 @@ from xdsl.ir import BlockArgument
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.errors import CompileError
-from nitic.ir.function import Label, add_argument, arguments, function, results, return_of, set_results
+from nitic.ir.function import (
+    Label,
+    Signature,
+    add_argument,
+    arguments,
+    function,
+    results,
+    return_of,
+    set_results,
+)
 from nitic.ir.op import place
 from nitic.ir.types import i32, i64, shape_of, tensor
 from nitic.ops.elementwise import DropoutOp
@@ -69,11 +78,12 @@ def add_loss(func: FuncOp, kind: type[LossOp]) -> None:
 
 def draw_masks(func: FuncOp) -> None:
     """Gives every dropout the random numbers of the step, each from a stream of its own."""
-    streams = count(1)
+    streams, signature = count(1), Signature(func)
     for op in [op for op in func.body.block.ops if isinstance(op, DropoutOp)]:
-        drawn = DropoutOp.of(op.x, *random_numbers(func), p=op.p.value.data, stream=next(streams))
+        drawn = DropoutOp.of(op.x, *random_numbers(signature), p=op.p.value.data, stream=next(streams))
         place(drawn, op.location)
         Rewriter.replace_op(op, drawn)
+    signature.write()
 
 
 def take_statistics(func: FuncOp) -> None:
@@ -94,10 +104,10 @@ def take_statistics(func: FuncOp) -> None:
     set_results(func, kept)
 
 
-def random_numbers(func: FuncOp) -> tuple[BlockArgument, BlockArgument]:
+def random_numbers(signature: Signature) -> tuple[BlockArgument, BlockArgument]:
     """The arguments that all random numbers come from: the seed of the run and the number of the step."""
-    seed = add_argument(func, Label("seed", "hyper"), tensor((), i64))
-    return seed, add_argument(func, Label("step", "hyper"), tensor((), i32))
+    seed = signature.add(Label("seed", "hyper"), tensor((), i64))
+    return seed, signature.add(Label("step", "hyper"), tensor((), i32))
 
 
 def remove_dropout(func: FuncOp) -> None:

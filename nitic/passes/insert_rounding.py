@@ -16,7 +16,7 @@ from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue, Use
 from nitic import numerics
 from nitic.ir.function import (
     Label,
-    add_argument,
+    Signature,
     arguments,
     function,
     functions,
@@ -88,6 +88,7 @@ class Quantiser:
         self.static = old.sym_name.data != "train_step"
         self.func = new_function(old.sym_name.data, [(label, _stored_type(label, a)) for label, a in arguments(old)])
         self.func.body.block.add_op(ReturnOp())
+        self.signature = Signature(self.func)
         self.raw: dict[SSAValue, SSAValue] = {}
         self.narrow: dict[SSAValue, SSAValue] = {}
         self.narrow16: dict[SSAValue, SSAValue] = {}
@@ -114,16 +115,16 @@ class Quantiser:
                 maps = [self._statistic(f"{label.name}.{each}", channels) for each in ("multiplier", "offset")]
                 self.raw[old] = self.emit(InputMapOp.of(new, *maps))
             case "master":
-                add_argument(self.func, Label(f"{label.name}.exponent", "exponent"), exponent)
+                self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
                 weight = Format(self.options.bits, "i8")
                 self.narrow[old] = self._requantise(new, self._shift(new, weight), "nearest", weight)
             case "weight" | "frozen":
-                add_argument(self.func, Label(f"{label.name}.exponent", "exponent"), exponent)
+                self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
             case _:
                 pass
 
     def _statistic(self, name: str, shape: tuple[int, ...]) -> BlockArgument:
-        return add_argument(self.func, Label(name, "statistic"), tensor(shape, i32))
+        return self.signature.add(Label(name, "statistic"), tensor(shape, i32))
 
     def _operator(self, op: NnOp) -> None:
         self.origin = op.location
@@ -203,7 +204,7 @@ class Quantiser:
     def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str, format_: Format) -> SSAValue:
         if rounding != STOCHASTIC:
             return self.emit(RoundShiftOp.of(acc, shift, round=rounding, to=format_.to))
-        random = random_numbers(self.func)
+        random = random_numbers(self.signature)
         stream = next(self.streams)
         return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=stream, to=format_.to))
 
@@ -222,6 +223,7 @@ class Quantiser:
             new.append((label, computed))
             if label.role in ("output", "gradient"):
                 new.append((Label(f"{label.name}.exponent", label.role), self.emit(ExponentOfOp.of(computed))))
+        self.signature.write()
         set_results(self.func, new + self.tops)
 
 

@@ -28,6 +28,7 @@ class PlanMemory(NiticPass):
     """Gives every nn.fused the offsets of its buffers, and the module the bytes of arena and state."""
 
     name = "plan-memory"
+    ANNOTATES = True
     requires = (scheduled,)
 
     def apply(self, module: ModuleOp) -> None:

@@ -11,8 +11,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from nitic.interpret import exponent_argument
-from nitic.ir.function import functions
+from nitic.ir.function import arguments, functions
 from nitic.ir.op import NnOp, place
 from nitic.ops.bfp import ExpAddOp, ExpClampOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
 from nitic.passes.base import NiticPass
@@ -41,10 +40,12 @@ class ExponentTracker:
         self.block = func.body.block
         self.known: dict[SSAValue, SSAValue] = {}
         self.constants: dict[int, SSAValue] = {}
+        self.names: dict[SSAValue, str] = {arg: label.name for label, arg in arguments(func)}
+        self.arguments = {name: arg for arg, name in self.names.items()}
 
     def of(self, value: SSAValue) -> SSAValue:
         if isinstance(value, BlockArgument):
-            return exponent_argument(value)
+            return self.arguments[self.names[value] + ".exponent"]
         if value not in self.known:
             self.known[value] = self._apply_rule(value)
         return self.known[value]

@@ -68,3 +68,4 @@ def test_digits_are_learnt(model: Path, tmp_path: Path) -> None:
     assert found, result
     assert float(found[1]) < 0.3
     assert float(found[2]) > 90
+    assert "loss       sum of squares" in succeed(binary, "info")

@@ -181,6 +181,32 @@ def test_nested_local_functions_with_attributes(tmp_path: Path) -> None:
     assert survey(path).operators == {"Conv": 2, "Flatten": 1, "GlobalAveragePool": 1, "Relu": 2}
 
 
+def test_the_nodes_of_a_function_come_from_the_line_of_its_call(tmp_path: Path) -> None:
+    inner = function("Inner", ["X"], ["Y"], [node("Erf", "X", "Y")])
+    outer = function("Outer", ["X"], ["Y"], [node("Inner", "X", "Y", domain="local")])
+    calls = [node("Outer", "x", "a", domain="local"), node("Outer", "a", "b", domain="local")]
+    for line, call in enumerate(calls, 7):
+        trace = f'File "/home/user/net.py", line {line}, in forward\n    x = erf(x)'
+        call.metadata_props.add(key="pkg.torch.onnx.stack_trace", value=trace)
+    path = save(
+        tmp_path / "m.onnx", [*calls, node("Gemm", "b w", "y")], (2, 6), {"w": random(6, 5)}, functions=[inner, outer]
+    )
+    with pytest.raises(CompileError) as caught:
+        import_onnx(path)
+    assert "operator Erf is not supported: 2 nodes" in caught.value.note
+    for line in (7, 8):
+        assert f"from /home/user/net.py:{line} in forward: x = erf(x)" in caught.value.note
+
+
+def test_functions_that_call_each_other_without_end(tmp_path: Path) -> None:
+    first = function("First", ["X"], ["Y"], [node("Second", "X", "Y", domain="local")])
+    second = function("Second", ["X"], ["Y"], [node("First", "X", "Y", domain="local")])
+    nodes, values = [node("First", "x", "a", domain="local"), node("Gemm", "a w", "y")], {"w": random(6, 5)}
+    path = save(tmp_path / "m.onnx", nodes, (2, 6), values, functions=[first, second])
+    with pytest.raises(CompileError, match="is not a valid ONNX model"):
+        import_onnx(path)
+
+
 def test_initializers_among_the_inputs(tmp_path: Path) -> None:
     """As before IR version 4. An input that no node reads is no input."""
     others = {"w": [6, 5], "c": [5], "queue": [1, 1]}

@@ -17,6 +17,7 @@ from nitic.ops.activation import (
     LeakyReluOp,
 )
 from nitic.ops.bfp import ExpClampOp, RangeOp, RoundShiftOp
+from nitic.ops.gemm import GemmOp
 from tests.kernels.harness import (
     Data,
     check,
@@ -65,6 +66,29 @@ def test_clip(
 
     x = of.integers(shape, 2**40, np.int64) if wide else of.i32(*shape)
     check(build, (x, scalar(e)), variant, threads, {1: "exponent"}, keep=((0, 0),))
+
+
+@variants
+@EXAMPLES
+@given(
+    rows=st.integers(1, 40),
+    inner=st.integers(1, 70),
+    channels=st.integers(1, 40),
+    of=data,
+    low=low,
+    high=high,
+    e=exponents,
+)
+def test_clip_of_a_contraction(
+    variant: str, rows: int, inner: int, channels: int, of: Data, low: float | None, high: float | None, e: int
+) -> None:
+    def build(x: SSAValue, w: SSAValue, e: SSAValue) -> list[NnOp]:
+        product = GemmOp.of(x, w)
+        clipped = ClipOp.of(product.acc, e, **bounds(low, high))
+        return [product, clipped, RangeOp.of(clipped.y)]
+
+    operands = (of.i8(rows, inner), of.other(1).i8(channels, inner), scalar(e))
+    check(build, operands, variant, 2, {2: "exponent"}, keep=((1, 0),))
 
 
 @variants

@@ -8,11 +8,15 @@ import pytest
 from xdsl.ir import Attribute, SSAValue
 
 from nitic.codegen.build import TARGETS, compile_module
-from nitic.codegen.table import compile_groups, emit
+from nitic.codegen.cache import KernelCache
+from nitic.codegen.generate import generate
+from nitic.codegen.table import emit
 from nitic.errors import CompileError
 from nitic.ir.layout import Padded, Panels, Quads
 from nitic.ir.op import NnOp
+from nitic.ir.text import meaning
 from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
+from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluOp
 from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasGradOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
@@ -21,6 +25,7 @@ from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
+from nitic.ops.product import AddConstOp, MulOp, MulSumOp, ScaleConstOp
 from nitic.ops.reshape import TransposeOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from tests.kernels.harness import Build, make_group, one, packed_types
@@ -85,6 +90,15 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     ),
     (one(UpdateNitiOp, **ROUND), [tensor(STATE, i8), tensor(STATE, i32), HYPER, range_]),
     (one(TransposeOp, perm=(0, 3, 1, 2)), [IMAGE]),
+    (one(ClipOp, low=-0.3, high=6.0), [tensor((9, 99), i32), exponent]),
+    (one(ClipDgradOp, low=-0.3, high=6.0), [IMAGE, IMAGE, exponent]),
+    (one(LeakyReluOp, alpha=0.1), [IMAGE]),
+    *((one(ActivationOp, function=name), [IMAGE, exponent]) for name in ("tanh", "gelu", "softplus", "sigmoid")),
+    (one(ActivationDgradOp, function="mish"), [IMAGE, IMAGE, exponent]),
+    (one(MulOp), [IMAGE, tensor((5, 1, 1, 6), i8)]),
+    (one(MulSumOp, shape=(5, 1, 1, 6)), [IMAGE, IMAGE]),
+    (one(ScaleConstOp, factor=0.3), [IMAGE]),
+    (one(AddConstOp, value=0.3), [IMAGE, exponent, exponent]),
 ]
 PACKS = [(Padded((1, 1, 1, 1), (2, 2)), IMAGE), (Panels(), FILTER), (Panels(flipped=True), FILTER), (Quads(), IMAGE)]
 
@@ -119,9 +133,11 @@ def test_what_does_not(name: str) -> None:
 
 def test_objects_link_anywhere(tmp_path: Path) -> None:
     """Into a position-independent program and a library, with nothing else but libc; several processes made them."""
-    kernels, objects = compile_groups({variant: groups(variant) for variant in TARGETS}, tmp_path, jobs=2)
-    assert len(objects) == 2 * len(TARGETS)
-    names = [kernel.name for named in kernels.values() for kernel in named.values()]
+    meanings = {v: {name: meaning(group.body) for name, group in groups(v).items()} for v in TARGETS}
+    generated = generate(meanings, tmp_path, KernelCache(None), jobs=2)
+    objects = generated.objects
+    names = [kernel.name for named in generated.kernels.values() for kernel in named.values()]
+    assert len(objects) == len(set(names)) == generated.new
     calls = " ".join(f"int {name}();" for name in names)
     (tmp_path / "main.c").write_text(f"{calls} int main(void) {{ return !{names[0]}; }}")
     base = ["cc", "-Wl,-z,defs", "-Wl,--fatal-warnings"]
@@ -139,4 +155,4 @@ def test_a_tensor_beyond_int32_indices_is_refused() -> None:
 def test_an_error_of_a_compiling_process_arrives(tmp_path: Path) -> None:
     group = make_group(one(RangeOp), [tensor((2**16, 2**15), i8)])
     with pytest.raises(CompileError, match="smaller batch"):
-        compile_groups({"portable": {"kernel": group}}, tmp_path)
+        generate({"portable": {"kernel": meaning(group.body)}}, tmp_path, KernelCache(None))

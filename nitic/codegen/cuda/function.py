@@ -7,13 +7,14 @@ takes its units from `begin` and `end`, has its scratch memory by itself, and ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tvm.tirx.script import builder as T
 
 from nitic.codegen import tir
-from nitic.codegen.tir import Buffer, Expr, Function, Kernel
+from nitic.codegen.kernel import Kernel, Launch
+from nitic.codegen.tir import Buffer, Expr, Function
 from nitic.ir.layout import ceildiv
 
 THREADS = 256  # of a block
@@ -48,8 +49,7 @@ class CudaFunction(Function):
     def kernel(self, units: int) -> Kernel:
         blocks = max(ceildiv(units, THREADS), 1)
         threads = THREADS if blocks > 1 else ceildiv(max(units, 1), WARP) * WARP
-        made = super().kernel(units)
-        return Kernel(made.name, made.function, made.parameters, units, tir.Launch(blocks, threads))
+        return replace(super().kernel(units), launch=Launch(blocks, threads))
 
 
 def call(name: str, *arguments: Expr) -> None:

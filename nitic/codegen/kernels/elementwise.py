@@ -96,7 +96,8 @@ def _by_channels(emission: Emission, shape: Shape) -> int:
 def _domain(emission: Emission) -> Shape:
     """The shape of what is computed, which every operator keeps; an aligned bias alone is smaller."""
     ops = emission.group.tensor_ops()
-    return max((shape_of(v) for op in ops for v in (op.operands[0], *op.results) if is_tensor(v)), key=prod)
+    shapes = [shape_of(v) for op in ops for v in (op.operands[0], *op.results) if is_tensor(v)]
+    return max(shapes, key=lambda shape: (prod(shape), len(shape)))
 
 
 def _broadcast(emission: Emission, shape: Shape) -> list[Shape]:

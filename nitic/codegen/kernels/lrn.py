@@ -79,8 +79,8 @@ class Normaliser:
 def pixels(emission: Emission, value: SSAValue, body: Callable[[Expr], None]) -> int:
     """body(index of the first channel) for each pixel of the unit."""
     *outer, channels = shape_of(value)
-    f = emission.function
-    count, together = prod(outer), max(1, f.BLOCK // channels)
+    f, count = emission.function, prod(outer)
+    together = max(1, f.BLOCK // channels)
     with tir.loop(f.begin * together, tir.minimum(f.end * together, count)) as pixel:
         body(tir.let(pixel * channels))
     return ceildiv(count, together)
