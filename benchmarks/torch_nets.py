@@ -55,7 +55,7 @@ def resnet8() -> nn.Module:
     return nn.Sequential(*conv_norm(3, 16, 3), nn.ReLU(), *blocks, *pool, nn.Linear(64, 10))
 
 
-NETS: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, "vgg_small": vgg_small}
+NETS: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, "vgg_small": vgg_small, "resnet8": resnet8}
 
 
 def load_initial_weights(net: nn.Module, model: onnx.ModelProto) -> None:
@@ -89,3 +89,10 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         return loss.detach()
+
+    def accuracy(self, x: Tensor, y: Tensor) -> float:
+        """Of the network in evaluation, in batches of 500."""
+        self.net.eval()
+        with torch.no_grad():
+            hits = [int((self.net(a).argmax(1) == b).sum()) for a, b in zip(x.split(500), y.split(500), strict=True)]
+        return sum(hits) / len(y)

@@ -9,7 +9,7 @@ the kernels: places in memory, the order of the calls, or the runtime.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +24,25 @@ from nitic.numerics import Array
 from nitic.ops.fused import FusedOp
 from nitic.options import CompileOptions, Target
 from tests.bits import Run
-from tests.kernels.harness import layout_of, reference, run
+from tests.kernels.harness import compiled, layout_of, reference
+
+Kernel = Callable[[Sequence[Array], int], list[Array]]
 
 
 def differences(func: FuncOp, inputs: Mapping[str, Array | int], variant: str) -> Iterator[str]:
     """A paragraph for every group whose kernel disagrees with its operators' references."""
     values: dict[SSAValue, Array] = {arg: np.asarray(inputs[label.name]) for label, arg in arguments(func)}
+    kernels: dict[str, Kernel] = {}
     for op in func.body.block.ops:
         operands = [values[v] for v in op.operands]
         if isinstance(op, NnOp):  # a view of a tensor is no call
             values[op.result] = np.asarray(op.reference(*operands))
         elif isinstance(op, FusedOp):
+            assert op.kernel is not None
+            kernel = kernels[op.kernel.data] = kernels.get(op.kernel.data) or compiled(op, variant)
             expected = reference(op, operands)
             values.update(zip(op.results, expected, strict=True))
-            for i, found in enumerate(run(op, variant, operands, threads=2)):
+            for i, found in enumerate(kernel(operands, 2)):
                 if wrong := wrong_elements(found, expected[i], layout_of(op.results[i].type)):
                     yield f"{wrong} of {found.size} elements of result {i} differ\n{op}\n"
 
