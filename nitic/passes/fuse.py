@@ -1,9 +1,9 @@
 """fuse: which operators become one kernel.
 
 A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
-result, or in inference with the rounding; a rounding takes the gradient of relu behind it. Nothing moves across a
-bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so each is computed in the first
-kernel that needs it. A group must be convex, which is that the graph of groups has no cycle.
+result; what is cheap to compute is computed where it is rounded, and a rounding takes the gradient of relu behind it.
+Nothing moves across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so each is
+computed in the first kernel that needs it. A group must be convex, which is that the graph of groups has no cycle.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,16 +16,16 @@ from xdsl.ir import Block, Operation, OpResult, Region, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions, return_of
-from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, ShiftOp, TopOp
+from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
 from nitic.ops.elementwise import BiasOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
+from nitic.passes.recompute_pointwise import CHEAP
 
-EPILOGUE = (BiasOp, ReluOp, RangeOp, RoundShiftOp)
-PAIRS = ((RoundShiftOp, ReluDgradOp), (NormaliseOp, BatchNormScaleOp))
+EPILOGUE = (BiasOp, ReluOp, RangeOp)
 SUNK = (ScalarOp, TopOp, AlignOp)
 Graph = nx.DiGraph
 
@@ -39,23 +39,17 @@ class Fuse(NiticPass):
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
-            copy_scalars(func)
+            copy_constants(func)
             Grouping(func).run()
 
 
-def copy_scalars(func: FuncOp) -> None:
-    """Gives every user of a constant, and every rounding by a range, a scalar of its own.
-
-    So no kernel waits for another to write a constant, and a kernel that rounds knows what its shift can be.
-    """
-    for op in [op for op in func.body.block.ops if isinstance(op, ExpConstOp | ShiftOp)]:
-        uses = [
-            use for use in op.results[0].uses if isinstance(op, ExpConstOp) or isinstance(use.operation, RoundShiftOp)
-        ]
-        for use in uses[len(uses) == len(list(op.results[0].uses)) :]:
-            copy = op.clone()
-            Rewriter.insert_op(copy, InsertPoint.after(op))
-            use.operation.operands[use.index] = copy.results[0]
+def copy_constants(func: FuncOp) -> None:
+    """Gives every user a constant of its own, so that no kernel waits for another to write one."""
+    for constant in [op for op in func.body.block.ops if isinstance(op, ExpConstOp)]:
+        for use in list(constant.e.uses)[1:]:
+            copy = constant.clone()
+            Rewriter.insert_op(copy, InsertPoint.after(constant))
+            use.operation.operands[use.index] = copy.e
 
 
 class Grouping:
@@ -87,9 +81,18 @@ class Grouping:
             return None
         if isinstance(op, EPILOGUE):
             return first.op
-        users = [use.operation for use in first.uses if use.operation in self.position]
-        is_first = op is min(users, key=self.position.__getitem__)
-        return first.op if is_first and (type(first.op), type(op)) in PAIRS else None
+        if isinstance(op, RoundShiftOp):
+            return first.op if any(isinstance(each, CHEAP) for each in self.members[self.group[first.op]]) else None
+        if isinstance(op, ReluDgradOp):
+            return first.op if isinstance(first.op, RoundShiftOp) else None
+        if isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp):
+            return first.op if op is self._first_scaling(first) else None
+        return None
+
+    def _first_scaling(self, xhat: SSAValue) -> Operation:
+        """The scaling behind a normalisation; a copy that is computed again has a place of its own."""
+        scalings = [use.operation for use in xhat.uses if isinstance(use.operation, BatchNormScaleOp)]
+        return min(scalings, key=self.position.__getitem__)
 
     def _merge(self, into: int, other: int) -> None:
         """One group of two, unless another group or a range lies between them."""
