@@ -79,6 +79,7 @@ def exports(size: int) -> list[Export]:
 
 def network(library: str, net: str) -> nn.Module:
     name = NAMES[net][LIBRARIES.index(library)]
+    assert name is not None, f"{library} has no {net}"
     return {"torchvision": torchvision_network, "timm": timm_network}[library](name)
 
 

@@ -17,7 +17,7 @@ images of 224x224. `make models` writes this table.
 - **loss**: recipe `niti16`, Xavier weights, learning rate 2^-6, momentum 0.9: mean training loss in nats over 64 fixed
   samples (10 classes, patterns under noise), the first time round and the last within 50 steps of 8.
 - **operators** are the ONNX nodes that compute; a step's **calls** share so many **kernels**.
-- **compile** is `nitic compile` of all variants at batch 8, and **step** the median of 50 steps on 2 threads.
+- **compile** is that of all variants at batch 8 with an empty cache, and **step** the median of 50 steps on 2 threads.
 
 """
 COLUMNS = (

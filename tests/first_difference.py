@@ -23,6 +23,7 @@ from nitic.ir.op import NnOp
 from nitic.numerics import Array
 from nitic.ops.fused import FusedOp
 from nitic.options import CompileOptions, Target
+from nitic.pipeline import run_passes, target_passes
 from tests.bits import Run
 from tests.kernels.harness import compiled, layout_of, reference
 
@@ -49,7 +50,7 @@ def differences(func: FuncOp, inputs: Mapping[str, Array | int], variant: str) -
 
 def wrong_elements(found: Array, expected: Array, layout: Layout | None) -> int:
     packed = layout.pack(expected)[: found.size] if layout else expected
-    return np.count_nonzero(found != packed)
+    return int(np.count_nonzero(found != packed))
 
 
 def main() -> None:
@@ -67,9 +68,10 @@ def main() -> None:
     rng, net = np.random.default_rng(0), Run(program, rate_shift=2)
     x = rng.integers(0, 256, program.input_shape, np.uint8)
     net.normalise(x)
-    step = function(program.variants[options.variant], "train_step")
     inputs = net.inputs(x, rng.integers(0, program.classes, options.batch))
-    for text in differences(step, inputs, options.variant):
+    module = program.module.clone()
+    run_passes(module, target_passes(options.variant))
+    for text in differences(function(module, "train_step"), inputs, options.variant):
         print(text, flush=True)
 
 

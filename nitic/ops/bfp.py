@@ -250,7 +250,11 @@ class RoundShiftOp(BfpOp):
         x, s, *random = operands
         limit = ELEMENTS[self.to.data][1]
         if self.stream is None:
-            return in_blocks(lambda part: numerics.round_shift(part, int(s), self.round.data, limit), x)[0]
+
+            def rounded(x: Array) -> Array:
+                return numerics.round_shift(x, int(s), self.round.data, limit)
+
+            return in_blocks(rounded, x)[0]
         seed, step = (int(v) for v in random)
         return numerics.saturate(numerics.round_stochastic(x, int(s), seed, self.stream.value.data, step), limit)
 

@@ -65,8 +65,11 @@ class UpdatePlainOp(UpdateOp):
         if is_float(master):
             return master - dw * (m * 2.0**-k)
         em, e_dw = (int(v) for v in scales)
-        rates = (int(m), int(k))
-        return in_blocks(lambda w, g: numerics.update_plain(w, em, g, e_dw, *rates, self.round.data), master, dw)[0]
+
+        def rule(master: Array, dw: Array) -> Array:
+            return numerics.update_plain(master, em, dw, e_dw, int(m), int(k), self.round.data)
+
+        return in_blocks(rule, master, dw)[0]
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return self.with_exponents(operands, emit)
@@ -97,9 +100,11 @@ class UpdateMomentumOp(UpdateOp):
             return master - v, v
         em, e_dw = (int(v) for v in scales)
         rates = (int(m), int(k), int(momentum), int(decay))
-        return in_blocks(
-            lambda w, v, g: numerics.update_momentum(w, v, em, g, e_dw, *rates, self.round.data), master, velocity, dw
-        )
+
+        def rule(master: Array, velocity: Array, dw: Array) -> tuple[Array, Array]:
+            return numerics.update_momentum(master, velocity, em, dw, e_dw, *rates, self.round.data)
+
+        return in_blocks(rule, master, velocity, dw)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return self.with_exponents(operands, emit)
@@ -118,10 +123,14 @@ class UpdateNitiOp(UpdateOp):
 
     def reference(self, *operands: Array) -> Array:
         w, dw, gb, *r = operands
-        if not is_float(w):
-            return in_blocks(lambda w, g: numerics.update_niti(w, g, int(r[0]), int(gb), self.round.data), w, dw)[0]
-        top = np.abs(dw).max(initial=0)
-        return w - dw * 2.0 ** (gb - np.ceil(np.log2(top)) + FLOAT_LAST_PLACE) if top else w
+        if is_float(w):
+            top = np.abs(dw).max(initial=0)
+            return w - dw * 2.0 ** (gb - np.ceil(np.log2(top)) + FLOAT_LAST_PLACE) if top else w
+
+        def rule(w: Array, dw: Array) -> Array:
+            return numerics.update_niti(w, dw, int(r[0]), int(gb), self.round.data)
+
+        return in_blocks(rule, w, dw)[0]
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return UpdateNitiOp.of(*operands, emit(RangeOp.of(operands[1])), round=self.round.data)

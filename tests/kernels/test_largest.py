@@ -3,7 +3,7 @@
 ResNet-50, VGG, MobileNetV2, EfficientNet at 224x224, batch 8: nothing overflows, and what int32 cannot hold is int64.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,14 +26,15 @@ from tests.kernels.harness import compiled, make_group, packed_types, reference,
 from tests.support import type_of
 
 Shape = tuple[int, ...]
+Properties = Mapping[str, Property]
 SAME, VALID = Window(pads=(1, 1, 1, 1)).properties(), Window().properties()
 STEM = Window((2, 2), (3, 3, 3, 3)).properties()
-POOL: dict[str, Property] = {"kernel": [3, 3], "strides": [1, 1], "pads": [1, 1, 1, 1]}
-GLOBAL: dict[str, Property] = {"kernel": [112, 112], "strides": [1, 1], "pads": [0, 0, 0, 0]}
+POOL: Properties = {"kernel": [3, 3], "strides": [1, 1], "pads": [1, 1, 1, 1]}
+GLOBAL: Properties = {"kernel": [112, 112], "strides": [1, 1], "pads": [0, 0, 0, 0]}
 
 
-def depthwise(channels: int, stride: int = 1) -> dict[str, Property]:
-    return {**Window((stride, stride), (1, 1, 1, 1), groups=channels).properties()}
+def depthwise(channels: int, stride: int = 1) -> Properties:
+    return Window((stride, stride), (1, 1, 1, 1), groups=channels).properties()
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Sum:
     what: str
     op: type[NnOp]
     shapes: Sequence[Shape]
-    properties: dict[str, Property] = field(default_factory=dict[str, Property])
+    properties: Properties = field(default_factory=dict[str, Property])
     limit: int = 127
     wide: bool = False
 
