@@ -28,9 +28,10 @@ from nitic.passes.insert_rounding import InsertRounding
 from nitic.passes.track_exponents import TrackExponents
 from nitic.pipeline import run_passes, training_passes
 from nitic.recipe import RECIPES
+from tests.branches import BRANCHES
 from tests.mobile import mobile
 
-WRITERS = {"mlp": mlp, "lenet": lenet, "digits_cnn": digits_cnn, "resnet8": resnet8, "mobile": mobile}
+WRITERS = {"mlp": mlp, "lenet": lenet, "digits_cnn": digits_cnn, "resnet8": resnet8, "mobile": mobile, **BRANCHES}
 HYPERS = {"rate_m": 1, "rate_k": 6, "momentum": 230, "decay": 80, "gb": 4, "seed": 1}
 
 

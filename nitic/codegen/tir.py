@@ -24,7 +24,6 @@ from nitic.codegen.kernel import Kernel
 Expr = Any
 
 MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
-TABLE_LANES = 16  # of the vectors that a table is stored by: LLVM takes long over many stores
 MAX_ELEMENTS = 2**31 - 1  # indices are int32
 
 
@@ -186,15 +185,6 @@ def local(dtype: str, elements: int) -> Buffer:
     return Buffer(T.alloc_buffer((elements,), dtype, scope="local"), dtype)
 
 
-def table(values: Sequence[int]) -> Buffer:
-    """A constant table of int32, in the thread's memory."""
-    made = local("int32", len(values))
-    for i in range(0, len(values), TABLE_LANES):
-        some = [constant(value) for value in values[i : i + TABLE_LANES]]
-        made.store(i, shuffle(some, range(len(some))))
-    return made
-
-
 def register(dtype: str, initial: Expr, lanes: int = 1) -> Register:
     """A variable with its first value."""
     made = Register(local(dtype, lanes), lanes)
@@ -245,6 +235,7 @@ class Function(AbstractContextManager["Function"]):
 
     ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True}
     BLOCK: ClassVar[int] = 4096  # elements of a unit of work of a point-wise kernel
+    TABLE_LANES: ClassVar[int] = 16  # of the vectors that a table is stored by: LLVM takes long over many stores
     WHOLE_ROWS: ClassVar[bool] = True  # such a unit is rows of channels where an operator asks for the channel
 
     def __enter__(self) -> Function:
@@ -274,6 +265,14 @@ class Function(AbstractContextManager["Function"]):
 
     def __getitem__(self, name: str) -> Buffer:
         return self.buffers[name]
+
+    def table(self, values: Sequence[int]) -> Buffer:
+        """A constant table of int32, in the thread's memory."""
+        made = local("int32", len(values))
+        for i in range(0, len(values), self.TABLE_LANES):
+            some = [constant(value) for value in values[i : i + self.TABLE_LANES]]
+            made.store(i, shuffle(some, range(len(some))) if len(some) > 1 else some[0])
+        return made
 
     def read_range(self, slots: Buffer) -> Expr:
         """The maximum over the slots of all threads; an int64."""

@@ -18,7 +18,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
 from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
-from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, ShiftOp, TopOp
+from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
 from nitic.ops.elementwise import BiasOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
@@ -33,7 +33,6 @@ ON_MANTISSAS = (
     *(ReluDgradOp, ClipDgradOp, LeakyReluOp, LeakyReluDgradOp, ActivationOp, ActivationDgradOp),
     *(MulOp, NegOp, ScaleConstOp, AddConstOp),
 )
-PAIRS = (((RoundShiftOp, *ON_MANTISSAS), ON_MANTISSAS), (NormaliseOp, BatchNormScaleOp))
 SUNK = (ScalarOp, TopOp, AlignOp)
 
 
@@ -46,23 +45,17 @@ class Fuse(NiticPass):
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
-            copy_scalars(func)
+            copy_constants(func)
             Grouping(func).run()
 
 
-def copy_scalars(func: FuncOp) -> None:
-    """Gives every user of a constant, and every rounding by a range, a scalar of its own.
-
-    So no kernel waits for another to write a constant, and a kernel that rounds knows what its shift can be.
-    """
-    for op in [op for op in func.body.block.ops if isinstance(op, ExpConstOp | ShiftOp)]:
-        uses = [
-            use for use in op.results[0].uses if isinstance(op, ExpConstOp) or isinstance(use.operation, RoundShiftOp)
-        ]
-        for use in uses[len(uses) == len(list(op.results[0].uses)) :]:
-            copy = op.clone()
-            Rewriter.insert_op(copy, InsertPoint.after(op))
-            use.operation.operands[use.index] = copy.results[0]
+def copy_constants(func: FuncOp) -> None:
+    """Gives every user a constant of its own, so that no kernel waits for another to write one."""
+    for constant in [op for op in func.body.block.ops if isinstance(op, ExpConstOp)]:
+        for use in list(constant.e.uses)[1:]:
+            copy = constant.clone()
+            Rewriter.insert_op(copy, InsertPoint.after(constant))
+            use.operation.operands[use.index] = copy.e
 
 
 class Grouping:
@@ -97,10 +90,16 @@ class Grouping:
             return first.op
         if isinstance(op, RoundShiftOp):
             return first.op if any(isinstance(each, CHEAP) for each in self.members[self.group[first.op]]) else None
-        users = [use.operation for use in first.uses if use.operation in self.position]
-        is_first = op is min(users, key=self.position.__getitem__)
-        pairs = is_first and any(isinstance(first.op, producer) and isinstance(op, user) for producer, user in PAIRS)
-        return first.op if pairs else None
+        if isinstance(op, ON_MANTISSAS):
+            return first.op if isinstance(first.op, (RoundShiftOp, *ON_MANTISSAS)) else None
+        if isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp):
+            return first.op if op is self._first_scaling(first) else None
+        return None
+
+    def _first_scaling(self, xhat: SSAValue) -> Operation:
+        """The scaling behind a normalisation; a copy that is computed again has a place of its own."""
+        scalings = [use.operation for use in xhat.uses if isinstance(use.operation, BatchNormScaleOp)]
+        return min(scalings, key=self.position.__getitem__)
 
     def _merge(self, into: int, other: int) -> bool:
         """Whether they are one group now: not where another group or a range lies between them."""

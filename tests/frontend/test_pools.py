@@ -1,4 +1,4 @@
-"""Pools and means against onnxruntime, with the semantics of opset 19 and later."""
+"""Pools, means and LRN against onnxruntime, with the semantics of opset 19 and later."""
 
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,11 @@ def test_global_pools(tmp_path: Path, op: str, shape: tuple[int, ...]) -> None:
 def test_reductions(tmp_path: Path, op: str, keepdims: int, axes: list[int]) -> None:
     reduce = node(op, "x a", "t", keepdims=keepdims)
     check(tmp_path, reduce, random(2, 3, 7, 6), 18, a=np.array(axes, np.int64))
+
+
+@pytest.mark.parametrize("constants", [{"size": 5}, {"size": 3, "alpha": 0.5, "beta": 0.5, "bias": 2.0}])
+def test_local_response_normalisation(tmp_path: Path, constants: dict[str, Any]) -> None:
+    check(tmp_path, node("LRN", "x", "t", **constants), random(2, 9, 4, 3))
 
 
 @pytest.mark.parametrize("axes", [[1], [2], [1, 2]])

@@ -189,15 +189,27 @@ def test_bias_relu_range(variant: str, case: Case, of: Data, threads: int, expon
 
 @variants
 @pytest.mark.parametrize("nonnegative", [False, True])
-def test_long_weight_gradients_are_int64(variant: str, nonnegative: bool) -> None:
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_long_weight_gradients_are_int64(variant: str, nonnegative: bool, groups: int) -> None:
     """More products than an int32 holds, all of the same sign."""
-    window = Window((1, 1), (1, 1, 1, 1))
-    x, dy = np.full((18, 64, 64, 3), 127, np.int8), np.full((18, 64, 64, 5), -127, np.int8)
+    window, shape = Window((1, 1), (1, 1, 1, 1), groups=groups), (18, 64, 64, 6)
+    x, dy = np.full(shape, 127, np.int8), np.full(shape, -127, np.int8)
 
     def build(x: SSAValue, dy: SSAValue) -> list[NnOp]:
         op = ConvWgradOp.of(x, dy, kernel=(3, 3), **window.properties())
-        Rewriter.replace_value_with_new_type(op.dw, tensor((5, 3, 3, 3), i64))
+        Rewriter.replace_value_with_new_type(op.dw, tensor((6, 3, 3, 6 // groups), i64))
         return [op, RangeOp.of(op.dw)]
 
-    types = packed_types(build, [tensor(x.shape, i8), tensor(dy.shape, i8)], variant, nonnegative)
+    types = packed_types(build, [tensor(shape, i8)] * 2, variant, nonnegative)
     check_group(make_group(build, types, KEEP), variant, (x, dy), 2)
+
+
+@variants
+@pytest.mark.parametrize("groups", [2, 50])
+def test_the_longest_sums_of_a_group(variant: str, groups: int) -> None:
+    """All of +-127, and for depthwise windows as many pairs as an int16 holds."""
+    window = Window((1, 1), (5, 5, 5, 5), groups=groups)
+    x, w = np.full((2, 11, 11, 50), 127, np.int8), np.full((50, 11, 11, 50 // groups), -127, np.int8)
+    check(ranged(one(ConvOp, **window.properties())), (x, w), variant, keep=KEEP)
+    check(ranged(one(ConvDgradOp, size=(11, 11), **window.properties())), (x, w), variant, keep=KEEP)
+    check(ranged(one(ConvWgradOp, kernel=(11, 11), **window.properties())), (x, x), variant, keep=KEEP)

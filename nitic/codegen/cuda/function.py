@@ -28,6 +28,7 @@ class CudaFunction(Function):
 
     ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True, "calling_conv": 2, "tirx.is_global_func": True}
     BLOCK: ClassVar[int] = 4
+    TABLE_LANES: ClassVar[int] = 1
     WHOLE_ROWS: ClassVar[bool] = False
 
     def _open(self) -> None:

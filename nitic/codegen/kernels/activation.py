@@ -91,13 +91,13 @@ def leaky_relu(emission: Emission, op: NnOp) -> Evaluators:
 def activation(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ActivationOp)
     f, e = op.table(), _exponent(emission, op.scale[0])
-    values = _of_all_mantissas(f.tables, e, lambda m, t, v: _result(f, m, e, t, v))
+    values = _of_all_mantissas(emission, f.tables, e, lambda m, t, v: _result(f, m, e, t, v))
     return {op.y: lambda point: values.load(emission.value(op.x, point) + MANTISSAS // 2)}
 
 
 def activation_dgrad(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ActivationDgradOp)
-    slopes = _of_all_mantissas(op.table().slopes, _exponent(emission, op.scale[0]), lambda _m, _t, v: v)
+    slopes = _of_all_mantissas(emission, op.table().slopes, _exponent(emission, op.scale[0]), lambda _m, _t, v: v)
 
     def evaluate(point: Point) -> Expr:
         return emission.value(op.dy, point) * slopes.load(emission.value(op.x, point) + MANTISSAS // 2)
@@ -109,9 +109,11 @@ def _exponent(emission: Emission, value: SSAValue) -> Expr:
     return tir.let(integer.clamp(emission.scalar(value), -FAR, FAR))
 
 
-def _of_all_mantissas(tables: tuple[Array, Array], e: Expr, result: Callable[[Expr, Expr, Expr], Expr]) -> Buffer:
+def _of_all_mantissas(
+    emission: Emission, tables: tuple[Array, Array], e: Expr, result: Callable[[Expr, Expr, Expr], Expr]
+) -> Buffer:
     """result(m, position, interpolated entry) of every int8 m, in int64, as a table of int32 by m + 128."""
-    entries = tir.table([int(v) for table in tables for v in table])
+    entries = emission.function.table([int(v) for table in tables for v in table])
     right = integer.any_shift("nearest", tir.let(tir.maximum(-POSITION_BITS - e, -15)))
     made = tir.local("int32", MANTISSAS)
     with tir.loop(0, MANTISSAS) as i:

@@ -81,7 +81,7 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
     f, label_of = emission.function, emission.buffer(op.label)
     quantise = integer.any_shift("nearest", 7 - emission.scalar(op.exponent[0]))
     scratch = tir.local("int32", classes), tir.local("int64", classes)
-    tables = tir.table(numerics.EXP2.tolist()), tir.table(numerics.LOG2.tolist())
+    tables = f.table(numerics.EXP2.tolist()), f.table(numerics.LOG2.tolist())
     with tir.loop(f.begin, f.end):
         loss = tir.register("int64", tir.constant(0, "int64"))
         correct = tir.register("int32", 0)

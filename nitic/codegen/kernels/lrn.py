@@ -36,7 +36,7 @@ class Normaliser:
     log2: Buffer
 
     @classmethod
-    def of(cls, response: Response, channels: int, e: Expr) -> Normaliser:
+    def of(cls, emission: Emission, response: Response, channels: int, e: Expr) -> Normaliser:
         """Exponents are int64 here: no run-time exponent may wrap, and no shift of more than 62 differs from 63."""
         doubled = tir.let(_wide(e) * 2)
         to = tir.let(tir.maximum(doubled - 8, tir.constant(response.bias_exponent, "int64")))
@@ -50,8 +50,8 @@ class Normaliser:
             tir.let((to << 8) + response.log2_alpha),
             integer.any_shift("nearest", below),
             integer.any_shift("nearest", below + 8),
-            tir.table(numerics.EXP2.tolist()),
-            tir.table(numerics.LOG2.tolist()),
+            emission.function.table(numerics.EXP2.tolist()),
+            emission.function.table(numerics.LOG2.tolist()),
         )
 
     def neighbours(self, k: Expr, before: int, behind: int, dtype: str, term: Callable[[Expr], Expr]) -> Expr:
@@ -90,7 +90,7 @@ def lrn(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, LrnOp)
     emission.open(op, 1)
     x, channels, dtype = emission.buffer(op.x), shape_of(op.x)[-1], dtype_of(op.y).__name__
-    normaliser = Normaliser.of(op.response, channels, emission.scalar(op.scale[0]))
+    normaliser = Normaliser.of(emission, op.response, channels, emission.scalar(op.scale[0]))
 
     def pixel(first: Expr) -> None:
         with tir.loop(0, channels) as k:
@@ -106,7 +106,7 @@ def lrn_dgrad(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, LrnDgradOp)
     emission.open(op, 1)
     x, dy, channels, dtype = emission.buffer(op.x), emission.buffer(op.dy), shape_of(op.x)[-1], dtype_of(op.dx).__name__
-    r, normaliser = op.response, Normaliser.of(op.response, channels, emission.scalar(op.scale[0]))
+    r, normaliser = op.response, Normaliser.of(emission, op.response, channels, emission.scalar(op.scale[0]))
     factors, quotients = tir.local("int64", channels), tir.local("int64", channels)
     eight = integer.nearest(tir.constant(8), "int64")
 
