@@ -187,7 +187,9 @@ def main() -> None:
     everything = models(options.size, options.folder.resolve())
     chosen = [model for model in everything if any(fnmatch(model.name, pattern) for pattern in patterns)]
     run_all(chosen, options.stages.split(","), options.log.resolve())
-    write_table([model.name for model in everything], list(recorded(options.log)), options.table)
+    sizes = {model.name: model.size for model in everything}
+    records = [record for record in recorded(options.log) if record["size"] == sizes.get(record["model"])]
+    write_table(list(sizes), records, options.table)
 
 
 if __name__ == "__main__":
