@@ -90,7 +90,7 @@ def lower(
     """The model's functions in integers, and their initial state."""
     parameters = model.parameters if options.init == Init.KEEP else state.xavier(model.parameters, options.seed)
     leading = state.leading_exponents(model.module, parameters)
-    pipeline.run_passes(model.module, training_passes(chosen), watch, thorough=False)
+    pipeline.run_passes(model.module, training_passes(chosen), watch, "end")
     normalisation = state.Normalisation(options.mean, options.std or (1.0,)) if options.mean else None
     return model.module, state.initial_state(model.module, parameters, leading, normalisation)
 
@@ -101,12 +101,12 @@ def plan(program: Program, watch: Watcher | None = None) -> list[Variant]:
     from nitic.codegen.processes import in_processes
 
     module = program.module.clone()
-    pipeline.run_passes(module, pipeline.shared_passes(), watch, thorough=False)
+    pipeline.run_passes(module, pipeline.shared_passes(), watch, "never")  # but at the end of what comes next
 
     def work(i: int) -> Variant:
         name = program.variants[i]
         own = watch.of(name) if watch else None
-        pipeline.run_passes(module, pipeline.variant_passes(name), own, thorough=False)
+        pipeline.run_passes(module, pipeline.variant_passes(name), own, "end")
         return source.describe(name, module)
 
     return in_processes(work, len(program.variants), jobs=len(program.variants))

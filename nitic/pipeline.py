@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from typing import Literal
 
 from xdsl.dialects.builtin import ModuleOp
 
@@ -27,6 +28,7 @@ from nitic.recipe import Recipe
 
 Watch = Callable[[NiticPass, ModuleOp, bool], None]
 """Told of each pass and the module, before (False) and after it (True)."""
+Verify = Literal["each", "end", "never"]
 
 
 def training_passes(recipe: Recipe) -> list[NiticPass]:
@@ -86,18 +88,18 @@ _SPEC = r"\s*([\w-]+)\s*(?:\{([^{}]*)\})?\s*"
 
 
 def run_passes(
-    module: ModuleOp, passes: Sequence[NiticPass], watch: Watch | None = None, thorough: bool = True
+    module: ModuleOp, passes: Sequence[NiticPass], watch: Watch | None = None, verify: Verify = "each"
 ) -> None:
     """Transforms the module in place. Raises CompileError.
 
-    `thorough` is to verify the module between all passes; else it is verified behind the last one that changes more
-    than attributes, which for a large network saves a third of the time.
+    The module is verified between all passes, or only behind the last one that changes more than attributes (which for
+    a large network saves a third of the time), or never.
     """
     last = max((i for i, each in enumerate(passes) if not each.ANNOTATES), default=0)
     for i, each in enumerate(passes):
         if watch:
             watch(each, module, False)
-        each.run(module, before=thorough and i == 0, after=thorough or i == last)
+        each.run(module, verify == "each" and i == 0, verify == "each" or (verify == "end" and i == last))
         if watch:
             watch(each, module, True)
 
