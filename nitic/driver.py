@@ -105,11 +105,12 @@ def plan(program: Program, watch: Watcher | None = None) -> list[Variant]:
 
     def work(i: int) -> Variant:
         name = program.variants[i]
-        own = watch.of(name) if watch else None
-        pipeline.run_passes(module, pipeline.variant_passes(name), own, "end")
-        return source.describe(name, module)
+        own = module.clone()  # one process may have to do several
+        pipeline.run_passes(own, pipeline.variant_passes(name), watch.of(name) if watch else None, "end")
+        return source.describe(name, own)
 
-    return in_processes(work, len(program.variants), jobs=len(program.variants))
+    prints = watch is not None and (watch.before or watch.after)
+    return in_processes(work, len(program.variants), jobs=1 if prints else None)
 
 
 def parse_recipe(text: str) -> Recipe:
