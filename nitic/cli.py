@@ -1,6 +1,7 @@
 """The command line: arguments only. What they ask for is done in nitic.driver, nitic.launch and nitic.demo."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -267,7 +268,9 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(ExitCode.RUN_TIME)
     except OSError as error:
-        fail(f"{error.filename or 'nitic'}: {error.strerror or error}", ExitCode.RUN_TIME)
+        # A write that fails does not say where: it is the output, or more likely a temporary file.
+        place = error.filename or f"a disk is full, perhaps that of {tempfile.gettempdir()}"
+        fail(f"{place}: {error.strerror or error}", ExitCode.RUN_TIME)
 
 
 def fail(text: str, code: ExitCode) -> None:

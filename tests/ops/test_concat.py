@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.utils.exceptions import VerifyException
 
@@ -101,6 +101,7 @@ class Errors:
         self.given.append(gradient)
 
 
+@settings(deadline=None)
 @given(case=cuts())
 def test_the_gradients_of_slice_and_pad_are_adjoint(case: tuple[Array, list[range]]) -> None:
     """<slice(x), y> = <x, pad(y)>, and the gradient of the pad is the slice again."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.utils.exceptions import VerifyException
 
@@ -59,6 +59,7 @@ def test_the_float_gradient_is_that_of_finite_differences(constants: dict[str, f
     assert (reference(LrnDgradOp, dy, x, **constants) * direction).sum() == pytest.approx(slope, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(
     e=st.one_of(st.integers(-70, 70), st.sampled_from((-(2**31), 2**31 - 1))),
     size=st.integers(1, 12),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from xdsl.utils.exceptions import VerifyException
 
@@ -150,6 +150,7 @@ def error(y: Array) -> Array:
     return np.random.default_rng(y.size).integers(-127, 128, y.shape).astype(np.int8)
 
 
+@settings(deadline=None)
 @given(case=pools())
 def test_the_gradient_of_a_max_pool_is_adjoint_to_taking_the_winners(case: tuple[Array, dict[str, list[int]]]) -> None:
     x, window = case
@@ -158,6 +159,7 @@ def test_the_gradient_of_a_max_pool_is_adjoint_to_taking_the_winners(case: tuple
     assert (dx * x).sum() == (error(y) * y).sum()
 
 
+@settings(deadline=None)
 @given(case=pools())
 def test_the_gradient_of_an_average_pool_is_adjoint_to_it(case: tuple[Array, dict[str, list[int]]]) -> None:
     x, window = case
@@ -167,6 +169,7 @@ def test_the_gradient_of_an_average_pool_is_adjoint_to_it(case: tuple[Array, dic
     assert (dx * x).sum() == (error(y) * y).sum()
 
 
+@settings(deadline=None)
 @given(case=pools())
 def test_errors_stay_below_the_bound_where_all_are_extreme(case: tuple[Array, dict[str, list[int]]]) -> None:
     x, window = case

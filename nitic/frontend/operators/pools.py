@@ -6,7 +6,7 @@ from nitic.frontend.emitter import Emitter
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, as_written, axes_of
 from nitic.frontend.operators.sequences import sequences_too
-from nitic.frontend.values import NHWC, Activation, NodeError, Value, inverse
+from nitic.frontend.values import Activation, NodeError, Value, inverse
 from nitic.frontend.windows import PoolWindow, pool_window
 from nitic.ops.lrn import LrnOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
@@ -51,7 +51,8 @@ def reduced(emitter: Emitter, node: Node, x: Activation, axes: tuple[int, ...]) 
     pool = largest if node.op in {"GlobalMaxPool", "ReduceMax"} else average
     if len(x.shape) == 4 and axes == (2, 3):
         return pool(emitter, x, PoolWindow(kernel=x.shape[2:]))
-    order = NHWC if len(x.shape) == 4 else tuple(range(len(x.shape)))
+    x = emitter.with_axes(x)
+    order = inverse(x.perm)
     first = min(order.index(axis) for axis in axes)
     before, after = order[:first], [axis for axis in order[first:] if axis not in axes]
     perm = (*before, *axes, *after)
