@@ -19,7 +19,7 @@ INPUT_EXPONENT = -5
 NORMALISED_EXPONENT = -5
 BOUND_BITS, BOUND_SHIFT = 23, 36
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
-PROBABILITY_BITS = 32
+PROBABILITY_BITS = 28
 NEVER = -(2**31)  # a `top` that no training step has set
 TERM_BITS = 29  # of each of two accumulators that add up
 
@@ -290,7 +290,7 @@ def dropout(x: Array, p: float, seed: int, stream: int, step: int) -> Array:
 
 
 def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, int]:
-    """Logits (N, C) at exponent e: (error, its exponent, p - onehot in Q32, sum of losses in bits in Q8).
+    """Logits (N, C) at exponent e: (error, its exponent, p - onehot in Q28, sum of losses in bits in Q8).
 
     A row whose label is -1 counts for nothing: no error, no loss.
     """
