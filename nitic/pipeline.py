@@ -47,7 +47,13 @@ def training_passes(recipe: Recipe) -> list[NiticPass]:
 
 def target_passes(variant: str) -> list[NiticPass]:
     """From integers to kernels and memory of one variant."""
-    return [Fuse(), AssignLayouts(variant), SelectKernels(), ScheduleCalls(), PlanMemory()]
+    return [
+        Fuse(merged_sums=int(variant == "cuda")),
+        AssignLayouts(variant),
+        SelectKernels(),
+        ScheduleCalls(),
+        PlanMemory(),
+    ]
 
 
 PASSES: dict[str, type[NiticPass]] = {

@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from models.lenet import lenet
 from models.mlp import mlp
 from models.resnet8 import resnet8
+from models.vgg_small import vgg_small
 from nitic import numerics, state
 from nitic.frontend.demo import digits_cnn
 from nitic.frontend.onnx import ImportedModel, import_onnx
@@ -22,7 +23,33 @@ from nitic.numerics import Array
 from nitic.pipeline import run_passes, training_passes
 from nitic.recipe import RECIPES
 
-WRITERS = {"mlp": mlp, "lenet": lenet, "digits_cnn": digits_cnn, "resnet8": resnet8}
+
+def vgg_narrow() -> NetworkWriter:
+    return vgg_small(widths=(8, 16, 24))
+
+
+def depthwise() -> NetworkWriter:
+    """A depthwise convolution between two of all channels."""
+    net = NetworkWriter("depthwise", (1, 8, 8))
+    net.conv("first", 6, 3, pad=1)
+    net.relu()
+    weights = net._parameters("middle", (6, 1, 3, 3), bias=True)
+    net._append("Conv", "middle", net.shape, weights, kernel_shape=[3] * 2, pads=[1] * 4, group=6)
+    net.relu()
+    net.conv("last", 10, 1, stride=2)
+    net.relu()
+    net.linear("fc", 10)
+    return net
+
+
+WRITERS = {
+    "mlp": mlp,
+    "lenet": lenet,
+    "digits_cnn": digits_cnn,
+    "resnet8": resnet8,
+    "vgg_narrow": vgg_narrow,
+    "depthwise": depthwise,
+}
 HYPERS = {"rate_m": 1, "rate_k": 6, "momentum": 230, "decay": 80, "gb": 4, "seed": 1}
 
 

@@ -12,7 +12,7 @@ from nitic.codegen.build import TARGETS, in_processes, processors, write_object
 from nitic.codegen.cuda.function import CudaFunction
 from nitic.codegen.cuda.text import cuda_text
 from nitic.codegen.group import Emission, Group, Registry
-from nitic.codegen.kernels import conv, elementwise, loss, move, norm, pool, reduce, scalars, update
+from nitic.codegen.kernels import conv, elementwise, loss, mma_conv, move, norm, pool, reduce, scalars, update
 from nitic.codegen.source import symbol
 from nitic.codegen.tir import Function, Kernel
 from nitic.ir.function import functions
@@ -35,6 +35,8 @@ REGISTRY = Registry(
     scalars=scalars.SCALARS,
 )
 
+REGISTRIES = {CUDA: replace(REGISTRY, anchors={**REGISTRY.anchors, **mma_conv.ANCHORS})}
+
 
 def emit(group: FusedOp, name: str, variant: str = "portable") -> Kernel:
     """The kernel of a group. Its parameters are the operands, then the results that are not written in place of one."""
@@ -42,7 +44,7 @@ def emit(group: FusedOp, name: str, variant: str = "portable") -> Kernel:
     view.check_sizes(name)
     kind = CudaFunction if variant == CUDA else Function
     with kind(name, view.parameters()) as function:
-        units = Emission(view, function, REGISTRY).emit()
+        units = Emission(view, function, REGISTRIES.get(variant, REGISTRY)).emit()
     return function.kernel(units)
 
 

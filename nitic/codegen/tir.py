@@ -44,6 +44,7 @@ class Kernel:
     parameters: Mapping[str, str]
     units: int
     launch: Launch | None = None  # of a kernel for a GPU
+    zeroed: tuple[str, ...] = ()  # parameters whose memory must be zero before it starts
 
 
 def dtype_of(value: Expr) -> str:

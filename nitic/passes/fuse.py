@@ -17,8 +17,10 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions, return_of
 from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
+from nitic.ops.conv import ConvWgradOp
 from nitic.ops.elementwise import BiasOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
+from nitic.ops.gemm import GemmWgradOp
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
@@ -30,15 +32,20 @@ Graph = nx.DiGraph
 
 @dataclass(frozen=True)
 class Fuse(NiticPass):
-    """Puts every operator but nn.reshape, which is another view of the same memory, into an nn.fused."""
+    """Puts every operator but nn.reshape, which is another view of the same memory, into an nn.fused.
 
+    `merged_sums`: a kernel of weight gradients gets no operator behind it, because its sums are whole only when all of
+    its blocks are done.
+    """
+
+    merged_sums: int = 0
     name = "fuse"
     requires = (exponents_tracked,)
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
             copy_constants(func)
-            Grouping(func).run()
+            Grouping(func, self.merged_sums).run()
 
 
 def copy_constants(func: FuncOp) -> None:
@@ -53,7 +60,8 @@ def copy_constants(func: FuncOp) -> None:
 class Grouping:
     """Groups of one function, named by the position of their first operator."""
 
-    def __init__(self, func: FuncOp) -> None:
+    def __init__(self, func: FuncOp, merged_sums: int) -> None:
+        self.merged_sums = merged_sums
         self.block = func.body.block
         self.end = return_of(func)
         self.ops = [op for op in self.block.ops if op is not self.end]
@@ -76,6 +84,8 @@ class Grouping:
         """The producer whose kernel an operator would end, if any."""
         first = op.operands[0] if op.operands else None
         if not isinstance(first, OpResult) or isinstance(first.op, ReshapeOp):
+            return None
+        if self.merged_sums and isinstance(first.op, ConvWgradOp | GemmWgradOp):
             return None
         if isinstance(op, EPILOGUE):
             return first.op

@@ -27,4 +27,14 @@ NITIC_DEVICE void nitic_range_max(int64_t *range, int64_t top) {
   nitic_atomic_max(range, top);
 }
 
+/* Sixteen bytes to shared memory: base[index + i] for low <= i < high, zeros before and behind. */
+NITIC_DEVICE void nitic_gather16(int to, const int8_t *base, int index, int low, int high) {
+  uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+  for (int i = 0; i < 16; i++)
+    if (i >= low && i < high)
+      words[i / 4] |= (uint32_t)(uint8_t)base[index + i] << (i % 4 * 8);
+  nitic_store16(to, words);
+}
+
 #endif

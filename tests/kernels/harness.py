@@ -17,7 +17,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from nitic.codegen.build import TARGETS, write_object
 from nitic.codegen.cuda.launch import launch_entry
-from nitic.codegen.cuda.text import cuda_text
+from nitic.codegen.cuda.text import cuda_text, prologue
 from nitic.codegen.table import CUDA, emit
 from nitic.codegen.tir import MAX_THREADS, Kernel
 from nitic.ir.layout import SLACK, Layout, parse_layout
@@ -26,7 +26,7 @@ from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, te
 from nitic.numerics import Array
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.ops.layouts import operand_layouts
-from tests.emulator.emulator import COMPILER, ORDERS, emulated
+from tests.emulator.emulator import COMPILER, ORDERS, Emulated
 from tests.support import type_of
 
 GARBAGE = 0x55
@@ -139,10 +139,16 @@ def reference(group: FusedOp, operands: Sequence[Array]) -> list[Array]:
     return [values[v] for v in group.yielded]
 
 
-def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1) -> list[Array]:
+Change = Callable[[str], str]
+
+
+def run(
+    group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1, change: Change | None = None
+) -> list[Array]:
     """What the kernel computes when its units are split between threads, which here come one after the other.
 
-    On a GPU the units decide about the threads, and their number here about the order of blocks and warps.
+    On a GPU the units decide about the threads, and their number here about the order of blocks and warps; `change`
+    is done to its text.
     """
     kernel = emit(group, f"kernel_{next(_counter)}", variant)
     slots = 1 if variant == CUDA else MAX_THREADS
@@ -151,7 +157,8 @@ def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 
     memory += [blank(value.type) for i, value in enumerate(group.yielded) if i not in updates]
     with tempfile.TemporaryDirectory() as folder:
         if variant == CUDA:
-            _run_emulated(kernel, memory, Path(folder), ORDERS[threads % len(ORDERS)])
+            text = prologue("test") + cuda_text([kernel])
+            _run_emulated(kernel, change(text) if change else text, memory, Path(folder), ORDERS[threads % 2])
         else:
             _run_here(kernel, memory, Path(folder), variant, threads)
     fresh = iter(memory[len(operands) :])
@@ -170,8 +177,11 @@ def _run_here(kernel: Kernel, memory: Sequence[Array], folder: Path, variant: st
         assert function(*pointers, thread, begin, end) == 0
 
 
-def _run_emulated(kernel: Kernel, memory: Sequence[Array], folder: Path, order: str) -> None:
-    library = emulated(cuda_text([kernel]), folder)
+def _run_emulated(kernel: Kernel, text: str, memory: Sequence[Array], folder: Path, order: str) -> None:
+    library = Emulated(text, folder)
+    for name, bytes_ in zip(kernel.parameters, memory, strict=True):
+        if name in kernel.zeroed:
+            bytes_[:-SLACK] = 0
     library.launch(launch_entry(kernel), [m.ctypes.data for m in memory], order)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 
-from nitic.ir.layout import Layout, Padded, Panels, PixelPanels, Quads, parse_layout
+from nitic.ir.layout import BatchLast, Layout, Padded, Panels, PixelPanels, Quads, Runs, parse_layout
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import BiasGradOp
@@ -123,6 +123,7 @@ layouts = st.one_of(
     st.builds(PixelPanels, st.just(False), st.booleans(), st.booleans(), st.integers(2, 5), st.integers(1, 3)),
 )
 spatial = st.tuples(st.integers(1, 70), st.integers(3, 6), st.integers(3, 6), st.one_of(st.integers(1, 9), st.just(35)))
+tensor_core_layouts = st.one_of(st.builds(Runs, st.booleans(), st.booleans()), st.just(BatchLast()))
 tensors = st.one_of(spatial, st.tuples(st.integers(1, 70), st.integers(1, 70)))
 
 
@@ -141,4 +142,14 @@ def test_pack(layout: Layout, shape: tuple[int, ...], of: Data, threads: int) ->
     x = of.i8(*shape)
     group = make_group(one(PackOp, layout=str(layout)), [type_of(x)])
     (found,) = run(group, "avx512vnni", (x,), threads)
+    np.testing.assert_array_equal(found, layout.pack(x)[: len(found)])
+
+
+@variants
+@EXAMPLES
+@given(layout=tensor_core_layouts, shape=tensors, of=data, threads=threads)
+def test_pack_for_tensor_cores(variant: str, layout: Layout, shape: tuple[int, ...], of: Data, threads: int) -> None:
+    assert parse_layout(str(layout)) == layout
+    x = of.i8(*shape)
+    (found,) = run(make_group(one(PackOp, layout=str(layout)), [type_of(x)]), variant, (x,), threads)
     np.testing.assert_array_equal(found, layout.pack(x)[: len(found)])
