@@ -14,7 +14,7 @@ from nitic.errors import CompileError, ExitCode
 from nitic.frontend.onnx import ImportedModel, external_files, import_onnx
 from nitic.ir.text import parse_module, print_module
 from nitic.ops import Bfp, Nn
-from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
+from nitic.options import FOR_GPUS, CompileOptions, Emit, Init, OptOptions, Target
 from nitic.passes.base import NiticPass
 from nitic.pipeline import PASSES, parse_passes, target_passes, training_passes
 from nitic.program import Program, read_description
@@ -26,7 +26,14 @@ VARIANTS = {
     Target.X86_64_AVX512VNNI: ("avx512vnni", "portable"),
     Target.CUDA: ("cuda",),
 }
-SUFFIXES = {Emit.LIB: ".so", Emit.OBJ: ".o", Emit.IR: ".mlir", Emit.CUDA: ".cu"}
+SUFFIXES = {
+    Emit.LIB: ".so",
+    Emit.OBJ: ".o",
+    Emit.IR: ".mlir",
+    Emit.CUDA: ".cu",
+    Emit.PTX: ".ptx",
+    Emit.CUBIN: ".fatbin",
+}
 TABLE_SUFFIX = ".json"
 # The level x86-64-v4, as far as kernels use it, and VNNI; runtime/variant.c asks the same of the CPU at start.
 VNNI_FLAGS = {"avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"}
@@ -113,13 +120,13 @@ def compile_model(options: CompileOptions) -> Path:
     _check_output(output, options.model)
     if options.emit == Emit.LIB:
         _check_header(output.parent / HEADER)
-    if options.emit == Emit.CUDA:
-        _check_table(output, options.model)
+    if options.emit in FOR_GPUS:
+        _check_table(output, options)
     program = build_program(options)
     if options.emit == Emit.IR:
         link.place_text(print_module(program.module, locations=True), output)
-    elif options.emit == Emit.CUDA:
-        emit_cuda(program, output)
+    elif options.emit in FOR_GPUS:
+        emit_cuda(program, options.emit, output)
     else:
         emit(program, options.emit, output)
     return output
@@ -144,15 +151,21 @@ def emit(program: Program, kind: Emit, output: Path) -> None:
         link.place(runtime_folder() / HEADER, header)
 
 
-def emit_cuda(program: Program, output: Path) -> None:
-    """The kernels in CUDA C++, and beside them the launch table in JSON."""
+def emit_cuda(program: Program, kind: Emit, output: Path) -> None:
+    """The kernels in CUDA C++ or compiled, and beside them the launch table in JSON. Raises CompileError."""
     from nitic.codegen import link, table
-    from nitic.codegen.cuda import launch, text
+    from nitic.codegen.cuda import launch, nvcc, text
 
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         kernels, paths = table.compile_kernels(program, Path(name))
         parts = [text.prologue(f"{program.model}, recipe {program.recipe}"), *(path.read_text() for path in paths)]
-    link.place_text("".join(parts), output)
+        source = "".join(parts)
+        if kind == Emit.CUDA:
+            link.place_text(source, output)
+        else:
+            made = Path(name) / "kernels"
+            (nvcc.ptx if kind == Emit.PTX else nvcc.fat_binary)(source, made)
+            link.place(made, output)
     link.place_text(launch.launch_table(program, kernels[table.CUDA]), output.with_suffix(TABLE_SUFFIX))
 
 
@@ -179,12 +192,16 @@ def _check_header(header: Path) -> None:
         raise CompileError(str(header), message, exit_code=ExitCode.USAGE)
 
 
-def _check_table(output: Path, source: Path) -> None:
-    """The launch table has a name of its own. Raises CompileError."""
+def _check_table(output: Path, options: CompileOptions) -> None:
+    """The launch table has a name of its own, and there is a compiler where one is needed. Raises CompileError."""
+    from nitic.codegen.cuda import nvcc
+
     if output.suffix == TABLE_SUFFIX:
-        message = f"the kernels would share this name with their launch table: end it in {SUFFIXES[Emit.CUDA]}"
+        message = f"the kernels would share this name with their launch table: end it in {SUFFIXES[options.emit]}"
         raise CompileError(str(output), message, exit_code=ExitCode.USAGE)
-    _check_output(output.with_suffix(TABLE_SUFFIX), source)
+    _check_output(output.with_suffix(TABLE_SUFFIX), options.model)
+    if options.emit != Emit.CUDA:
+        nvcc.nvcc()
 
 
 def run_passes(options: OptOptions) -> None:

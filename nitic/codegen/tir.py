@@ -296,6 +296,18 @@ class Function(AbstractContextManager["Function"]):
         """Counts a thread's own maximum, an int64, in: once, by every thread, one with nothing to do as well."""
         slots.store(self.thread, top)
 
+    def rows_of_unit(self, rows: int) -> int:
+        """How many rows a unit takes where every unit adds to the same sums: one thread does all."""
+        return rows
+
+    def write_sum(self, name: str, total: Expr) -> None:
+        """A unit's share of such a sum."""
+        self[name].store(0, total)
+
+    def divide(self, a: Expr, b: Expr) -> Expr:
+        """The quotient of int64 that are not negative, towards zero; b is not known while compiling."""
+        return truncated_division(a, b)
+
     def kernel(self, units: int) -> Kernel:
         """The finished function."""
         return Kernel(self.name, self._builder.get(), dict(self.parameters), units)

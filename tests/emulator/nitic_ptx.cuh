@@ -26,7 +26,7 @@ NITIC_DEVICE int64_t nitic_shuffle_xor(int64_t value, int distance) {
 NITIC_DEVICE void nitic_atomic_max(int64_t *address, int64_t value) { *address = max(*address, value); }
 
 NITIC_DEVICE void nitic_atomic_add(int32_t *address, int32_t value) { *address += value; }
-NITIC_DEVICE void nitic_atomic_add(int64_t *address, int32_t value) { *address += value; }
+NITIC_DEVICE void nitic_atomic_add(int64_t *address, int64_t value) { *address += value; }
 
 NITIC_DEVICE void nitic_copy16(int to, const int8_t *from, int inside) { emulator::copy_later(to, from, inside); }
 NITIC_DEVICE void nitic_copy_commit() { emulator::close_group(); }

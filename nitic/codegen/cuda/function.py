@@ -52,6 +52,16 @@ class CudaFunction(Function):
     def write_range(self, slots: Buffer, top: Expr) -> None:
         call("nitic_range_max", pointer(slots), top)
 
+    def rows_of_unit(self, rows: int) -> int:
+        return 1
+
+    def write_sum(self, name: str, total: Expr) -> None:
+        self.zeroed += (name,)
+        call("nitic_atomic_add", pointer(self[name]), total)
+
+    def divide(self, a: Expr, b: Expr) -> Expr:
+        return tir.let(T.call_extern("int64", "nitic_divide", a, b))
+
     def kernel(self, units: int) -> Kernel:
         return replace(super().kernel(units), launch=self.launch or _one_thread_each(units), zeroed=self.zeroed)
 

@@ -1,8 +1,8 @@
-"""nn.cross_entropy: one unit of work, since loss and right answers are sums over the whole batch."""
+"""nn.cross_entropy: loss and right answers are sums over the whole batch, which decides about the units of work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nitic import numerics
@@ -30,6 +30,7 @@ class _Rows:
     log2: Buffer
     t: Buffer
     g: Buffer
+    divide: Callable[[Expr, Expr], Expr]
 
     def largest(self, row: Expr) -> tuple[Register, Register]:
         """The first maximum of a row of logits, and its class."""
@@ -64,7 +65,7 @@ class _Rows:
         rounding = integer.pseudo_stochastic(tir.constant(ROUND_BITS), "int64")
         with tir.loop(0, self.classes) as k:
             doubled = tir.let((self.g.load(k) << 25) + total)
-            p = tir.let(tir.truncated_division(doubled, total << 1))
+            p = tir.let(self.divide(doubled, total << 1))
             hot = tir.let(p - tir.select(label == k, tir.constant(1 << 24, "int64"), tir.constant(0, "int64")))
             error = integer.saturate(rounding(hot), INT8_LIMIT, "int8")
             self.dlogits.store(row + k, tir.select(label < 0, tir.constant(0, "int8"), error))
@@ -85,12 +86,13 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
     quantise = integer.any_shift("nearest", 7 - emission.scalar(op.exponent[0]))
     scratch = tir.local("int32", classes), tir.local("int64", classes)
     tables = _table(numerics.EXP2.tolist()), _table(numerics.LOG2.tolist())
-    with tir.loop(f.begin, f.end):
+    share = f.rows_of_unit(rows)
+    with tir.loop(f.begin, f.end) as unit:
         loss = tir.register("int64", tir.constant(0, "int64"))
         correct = tir.register("int32", 0)
         dlogits = emission.buffer(op.dlogits) if op.dlogits in emission.group.op.yielded else None
-        each = _Rows(emission.buffer(op.logits), dlogits, classes, quantise, *tables, *scratch)
-        with tir.loop(0, rows) as i:
+        each = _Rows(emission.buffer(op.logits), dlogits, classes, quantise, *tables, *scratch, f.divide)
+        with tir.loop(unit * share, (unit + 1) * share) as i:
             row, label = tir.let(i * classes), tir.let(label_of.load(i))
             top, at = each.largest(row)
             total = each.exponentials(row, tir.let(top.value))
@@ -100,8 +102,8 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
                 correct.set(correct.value + tir.select(at.value == label, tir.constant(1), tir.constant(0)))
         for out, total in ((op.loss, loss), (op.correct, correct)):
             if out in emission.group.op.yielded:
-                emission.buffer(out).store(0, total.value)
-    return 1
+                f.write_sum(emission.group.names()[out], total.value)
+    return rows // share
 
 
 def _table(values: Sequence[int]) -> Buffer:

@@ -118,7 +118,7 @@ def inverse(emission: Emission, op: NnOp) -> Evaluators:
     def evaluate(point: Point) -> Expr:
         variance = tir.minimum(emission.value(op.variance, point), tir.constant(2**40, "int64"))
         root = _square_root(tir.let((variance + least) << 16))
-        return (root + 2**45) // (root * 2)
+        return emission.function.divide(root + 2**45, root * 2)
 
     return {op.inverse: evaluate}
 

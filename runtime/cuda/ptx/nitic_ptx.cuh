@@ -32,7 +32,7 @@ NITIC_DEVICE void nitic_atomic_max(int64_t *address, int64_t value) {
 NITIC_DEVICE void nitic_atomic_add(int32_t *address, int32_t value) { atomicAdd(address, value); }
 
 /* Unsigned numbers wrap to the sum of signed ones. */
-NITIC_DEVICE void nitic_atomic_add(int64_t *address, int32_t value) {
+NITIC_DEVICE void nitic_atomic_add(int64_t *address, int64_t value) {
   atomicAdd((unsigned long long *)address, (unsigned long long)(long long)value);
 }
 
