@@ -1,11 +1,13 @@
 # make demo      install nitic in .venv, compile a small CNN and train it on handwritten digits
 # make test      everything continuous integration checks
-# make accuracy  gradients against torch; MNIST, five seeds, each recipe and torch: writes docs/accuracy.md   DATA=folder
+# make accuracy  gradients against torch; accuracy, five seeds, each recipe and torch: docs/accuracy.md   DATA=MNIST CIFAR=CIFAR-10
+# make models    whole networks, exact against the interpreter, and what a step costs: docs/models.md; takes hours
+# make imagenet  pack ImageNet, train ResNet-18 and AlexNet on it: days   DATA=folder with train/ and val/
 # make bench     seconds per training step beside torch; compile times and sizes; kernels
 # make format    format Python and C
 # make clean     remove .venv and build outputs
 #
-# Variables: PYTHON (3.11 to 3.13), JOBS (test processes), THREADS (of a benchmark), SEED (of the demo), DATA.
+# Variables: PYTHON (3.11 to 3.13), JOBS (test processes), THREADS (of a benchmark), SEED (of the demo), DATA, CIFAR.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
@@ -26,7 +28,7 @@ comma := ,
 CROSS := $(if $(HAS_CC),,$(comma)cross)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format accuracy bench clean
+.PHONY: help demo test lint format accuracy models imagenet bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -50,7 +52,16 @@ format: $(VENV)/.dev
 
 accuracy: $(VENV)/.bench
 	$(BIN)/python benchmarks/gradients.py
-	$(BIN)/python benchmarks/accuracy.py --data $(DATA)
+	$(BIN)/python benchmarks/accuracy.py --mnist $(DATA) $(if $(CIFAR),--cifar $(CIFAR))
+
+models: $(VENV)/.bench
+	$(PIP) onnxscript huggingface_hub safetensors pyyaml
+	$(PIP) --no-deps torchvision timm
+	$(BIN)/python benchmarks/zoo.py
+
+imagenet: $(VENV)/.imagenet
+	@test -d '$(DATA)/train' || { echo "give the folder that holds ImageNet's train/ and val/: make imagenet DATA=..." >&2; exit 1; }
+	$(BIN)/python benchmarks/imagenet.py --data $(DATA)
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/step.py --threads $(THREADS)
@@ -74,6 +85,10 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	$(PIP) --editable '.[dev$(CROSS)]'
+	@touch $@
+
+$(VENV)/.imagenet: pyproject.toml $(VENV)/.made
+	$(PIP) --editable '.[data$(CROSS)]'
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.made

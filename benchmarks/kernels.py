@@ -11,7 +11,7 @@ import ctypes
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,18 +20,20 @@ import numpy as np
 from networks import WRITERS
 from xdsl.ir import Attribute
 
+from nitic.codegen.cache import KernelCache
+from nitic.codegen.generate import generate
 from nitic.codegen.link import compiler
-from nitic.codegen.source import symbol
-from nitic.codegen.table import compile_groups
 from nitic.driver import build_program
 from nitic.ir.buffers import buffer_bytes
 from nitic.ir.function import function
+from nitic.ir.text import meaning
 from nitic.ir.types import element_of, i8, is_tensor, shape_of, u8
 from nitic.numerics import Array
 from nitic.ops.conv import ConvolutionOp
 from nitic.ops.fused import FusedOp
 from nitic.ops.gemm import ProductOp
 from nitic.options import CompileOptions
+from nitic.pipeline import run_passes, target_passes
 from nitic.program import Program
 
 ROUNDS = 7
@@ -53,7 +55,9 @@ class Contraction:
 
 
 def contractions(program: Program, variant: str) -> Iterator[Contraction]:
-    for group in function(program.variants[variant], "train_step").body.block.ops:
+    module = program.module.clone()
+    run_passes(module, target_passes(variant))
+    for group in function(module, "train_step").body.block.ops:
         members = group.members if isinstance(group, FusedOp) else []
         for op in members:
             if isinstance(group, FusedOp) and isinstance(op, ConvolutionOp | ProductOp):
@@ -83,14 +87,14 @@ def seconds(each: Contraction, call: Callable[..., int], units: int) -> float:
 
 def measure(program: Program, variant: str, folder: Path) -> None:
     found = list(contractions(program, variant))
-    groups: Mapping[str, Mapping[str, FusedOp]] = {variant: {each.kernel: each.group for each in found}}
-    kernels, objects = compile_groups(groups, folder)
+    meanings = {variant: {each.kernel: meaning(each.group.body) for each in found}}
+    generated = generate(meanings, folder, KernelCache(None))
     library = folder / f"{variant}.so"
-    subprocess.run([*compiler(), "-shared", "-nostdlib", "-o", str(library), *map(str, objects)], check=True)
+    subprocess.run([*compiler(), "-shared", "-nostdlib", "-o", str(library), *map(str, generated.objects)], check=True)
     loaded = ctypes.CDLL(str(library))
     for each in found:
-        call = getattr(loaded, symbol(variant, each.kernel))
-        taken = seconds(each, call, kernels[variant][each.kernel].units)
+        kernel = generated.kernels[variant][each.kernel]
+        taken = seconds(each, getattr(loaded, kernel.name), kernel.units)
         rate = each.products / taken / 1e9
         print(f"{variant:10}  {each.node:24}  {rate:7.1f} GMAC/s  {1e3 * taken:9.3f} ms", flush=True)
 

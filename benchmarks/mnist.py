@@ -1,4 +1,4 @@
-"""MNIST in the IDX format, and the integer input map of the runtime in NumPy."""
+"""MNIST in the IDX format."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nitic import numerics
+from nitic.numerics import Array
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,10 @@ def load(folder: Path) -> tuple[Split, Split]:
     return _split(folder, "train"), _split(folder, "t10k")
 
 
-def normalise(train: Split, test: Split) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Both splits as the integer programs see them: int8 mantissas at their exponent, here as floats."""
-    multiplier, offset = numerics.input_statistics(train.images)
-    mantissas = numerics.input_map(np.arange(256).reshape(256, 1), multiplier, offset)[:, 0]
-    values = (mantissas * 2.0**numerics.INPUT_EXPONENT).astype(np.float32)
-    return values[train.images], values[test.images]
+def arrays(folder: Path) -> tuple[Array, Array, Array, Array]:
+    """x_train, y_train, x_test, y_test"""
+    train, test = load(folder)
+    return train.images, train.labels, test.images, test.labels
 
 
 def _split(folder: Path, prefix: str) -> Split:

@@ -31,12 +31,37 @@ def vgg_small() -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.5), nn.Linear(512 * 4 * 4, 10, bias=False))
 
 
-NETS: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, "vgg_small": vgg_small}
+class Residual(nn.Module):
+    """A block of models/resnet8.py."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        body = [*conv_norm(channels, width, 3, stride), nn.ReLU(), *conv_norm(width, width, 3)]
+        self.body = nn.Sequential(*body)
+        self.short = nn.Sequential(*conv_norm(channels, width, 1, stride)) if channels != width else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.short(x))
+
+
+def conv_norm(channels: int, width: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width)]
+
+
+def resnet8() -> nn.Module:
+    """ResNet-8 of models/resnet8.py, for [N, 3, 16, 16]."""
+    blocks = [Residual(channels, width, stride) for channels, width, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2))]
+    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*conv_norm(3, 16, 3), nn.ReLU(), *blocks, *pool, nn.Linear(64, 10))
+
+
+NETS: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, "vgg_small": vgg_small, "resnet8": resnet8}
 
 
 def load_initial_weights(net: nn.Module, model: onnx.ModelProto) -> None:
     """Copy the parameters of `model` into `net`; both list them in the order of the layers."""
-    tensors = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    trained = [tensor for tensor in model.graph.initializer if ".running_" not in tensor.name]
+    tensors = [numpy_helper.to_array(tensor) for tensor in trained]
     values = [torch.tensor(value) for value in tensors if value.ndim > 0]
     parameters = list(net.parameters())
     with torch.no_grad():
@@ -64,3 +89,10 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         return loss.detach()
+
+    def accuracy(self, x: Tensor, y: Tensor) -> float:
+        """Of the network in evaluation, in batches of 500."""
+        self.net.eval()
+        with torch.no_grad():
+            hits = [int((self.net(a).argmax(1) == b).sum()) for a, b in zip(x.split(500), y.split(500), strict=True)]
+        return sum(hits) / len(y)

@@ -1,13 +1,14 @@
 """The command line: arguments only. What they ask for is done in nitic.driver, nitic.launch and nitic.demo."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nitic.errors import CompileError, ExitCode
-from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
+from nitic.options import BatchNorm, CompileOptions, Emit, Init, Loss, OptOptions, Target
 from nitic.version import VERSION
 
 app = typer.Typer(
@@ -55,7 +56,19 @@ TargetOption = Annotated[Target, typer.Option(help="The processor to compile for
 InitSeed = Annotated[int, typer.Option(min=0, help="Of the weights that --init=xavier makes; training has its own.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of new initial weights, and of every random number in training.")]
 InitOption = Annotated[Init, typer.Option(help="Weights of the file, or new ones.")]
+LossOption = Annotated[Loss, typer.Option(help="Of integer class labels; mse is against their one-hot rows.")]
 PerChannel = Annotated[str | None, typer.Option(metavar="X,...", help="Per channel, of samples scaled to 0..1.")]
+Freeze = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Parameters that training leaves as they are: 'features.*'. May be repeated."),
+]
+BatchNormOption = Annotated[
+    BatchNorm,
+    typer.Option(help="Normalise a training batch by its own statistics, by the model's, or fold them into weights."),
+]
+CacheOption = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Keep kernels in $NITIC_CACHE, or ~/.cache/nitic, for the next time.")
+]
 PrintBefore = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR before this pass.")]
 PrintAfter = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR after this pass.")]
 
@@ -86,11 +99,15 @@ def compile_command(
     target: TargetOption = Target.NATIVE,
     seed: InitSeed = 0,
     init: InitOption = Init.KEEP,
+    loss: LossOption = Loss.CROSS_ENTROPY,
     mean: PerChannel = None,
     std: PerChannel = None,
+    freeze: Freeze = None,
+    batch_norm: BatchNormOption = BatchNorm.TRAIN,
     dump_ir: Annotated[Path | None, typer.Option(help="Write the IR after each pass into this folder.")] = None,
     print_before: PrintBefore = None,
     print_after: PrintAfter = None,
+    cache: CacheOption = True,
 ) -> None:
     """Compile MODEL to one native training binary."""
     from nitic import driver
@@ -105,13 +122,43 @@ def compile_command(
         target=target,
         seed=seed,
         init=init,
+        loss=loss,
         mean=per_channel(mean),
         std=per_channel(std),
+        freeze=tuple(freeze or ()),
+        batch_norm=batch_norm,
         dump_ir=dump_ir,
         print_before=tuple(print_before or ()),
         print_after=tuple(print_after or ()),
+        cache=cache,
     )
     typer.echo(driver.compile_model(options))
+
+
+@app.command("check")
+def check_command(
+    model: Model,
+    recipe: Recipe = "niti16",
+    option: RecipeOptions = None,
+    batch_size: BatchSize = None,
+    freeze: Freeze = None,
+    batch_norm: BatchNormOption = BatchNorm.TRAIN,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the report as JSON: docs/check.md.")] = False,
+) -> None:
+    """Say what of MODEL is supported and what is not, without compiling it. The exit code is 0 or 3."""
+    from nitic import check
+
+    options = CompileOptions(
+        model=model,
+        recipe=recipe,
+        recipe_options=key_values(option),
+        batch_size=batch_size,
+        freeze=tuple(freeze or ()),
+        batch_norm=batch_norm,
+    )
+    report = check.check_model(options)
+    typer.echo(report.json() if as_json else report.text())
+    raise typer.Exit(report.exit_code)
 
 
 @app.command("opt")
@@ -150,8 +197,12 @@ def train_command(
     target: TargetOption = Target.NATIVE,
     seed: Seed = 0,
     init: InitOption = Init.KEEP,
+    loss: LossOption = Loss.CROSS_ENTROPY,
     mean: PerChannel = None,
     std: PerChannel = None,
+    freeze: Freeze = None,
+    batch_norm: BatchNormOption = BatchNorm.TRAIN,
+    cache: CacheOption = True,
 ) -> None:
     """Compile MODEL and train it: all other options go to the binary (--data DIR --epochs N --lr R --save FILE ...)."""
     from nitic import launch
@@ -165,10 +216,35 @@ def train_command(
         target=target,
         seed=seed,
         init=init,
+        loss=loss,
         mean=per_channel(mean),
         std=per_channel(std),
+        freeze=tuple(freeze or ()),
+        batch_norm=batch_norm,
+        cache=cache,
     )
     raise typer.Exit(launch.compile_and_train(options, context.args))
+
+
+data_app = typer.Typer(help="Prepare data sets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("pack")
+def pack_command(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="DIR/class/image, or DIR/train/... and DIR/val/...", show_default=False),
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.", show_default=False)],
+    size: Annotated[int, typer.Option(help="Images become SIZE x SIZE; 8/7 of the input's side is good.")] = 256,
+    shard_mb: Annotated[int, typer.Option(help="MiB of images in one file.")] = 1024,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be decoded.")] = False,
+) -> None:
+    """Decode an image folder once, for binaries to train on (--data OUT)."""
+    from nitic import image_folder
+
+    typer.echo(image_folder.pack(image_folder.PackOptions(folder, output, size, shard_mb, skip_bad)))
 
 
 @app.command("demo")
@@ -192,7 +268,9 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(ExitCode.RUN_TIME)
     except OSError as error:
-        fail(f"{error.filename or 'nitic'}: {error.strerror or error}", ExitCode.RUN_TIME)
+        # A write that fails does not say where: it is the output, or more likely a temporary file.
+        place = error.filename or f"a disk is full, perhaps that of {tempfile.gettempdir()}"
+        fail(f"{place}: {error.strerror or error}", ExitCode.RUN_TIME)
 
 
 def fail(text: str, code: ExitCode) -> None:

@@ -1,24 +1,34 @@
 """What the commands do: ONNX file to Program, Program to files."""
 
+from __future__ import annotations
+
 import re
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from nitic import pipeline, state
 from nitic.errors import CompileError, ExitCode
+from nitic.frontend.batch_norm import fold_batch_norm
+from nitic.frontend.freezing import freeze
 from nitic.frontend.onnx import ImportedModel, external_files, import_onnx
 from nitic.ir.text import parse_module, print_module
 from nitic.ops import Bfp, Nn
-from nitic.options import FOR_GPUS, CompileOptions, Emit, Init, OptOptions, Target
+from nitic.options import FOR_GPUS, BatchNorm, CompileOptions, Emit, Init, OptOptions, Target
 from nitic.passes.base import NiticPass
-from nitic.pipeline import PASSES, parse_passes, target_passes, training_passes
+from nitic.pipeline import PASSES, parse_passes, training_passes
 from nitic.program import Program, read_description
 from nitic.recipe import Recipe, recipe
+
+if TYPE_CHECKING:
+    from nitic.codegen.generate import Generated
+    from nitic.codegen.source import Variant
 
 HEADER = "nitic.h"
 VARIANTS = {
@@ -57,9 +67,15 @@ class Watcher:
                     message = f"unknown pass '{name}'; the passes are {', '.join(PASSES)}"
                     raise CompileError(option, message, exit_code=ExitCode.USAGE)
 
+    def of(self, variant: str) -> Watcher:
+        """The same for the passes of one variant, which may run at the same time as others."""
+        return replace(self, prefix=f"{variant}-", count=0)
+
     def __call__(self, each: NiticPass, module: ModuleOp, done: bool) -> None:
         if each.name in (self.after if done else self.before):
-            print(f"// {'after' if done else 'before'} {each.spec()}\n{print_module(module)}", file=sys.stderr)
+            text = f"// {'after' if done else 'before'} {each.spec()}\n{print_module(module)}\n"
+            sys.stderr.write(text)
+            sys.stderr.flush()
         if done and self.folder:
             self.count += 1
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -67,30 +83,62 @@ class Watcher:
             path.write_text(print_module(module, locations=True), encoding="utf-8")
 
 
-def build_program(options: CompileOptions) -> Program:
-    """Everything but machine code. Raises CompileError."""
+def watcher(options: CompileOptions) -> Watcher:
+    """Raises CompileError."""
+    return Watcher(options.print_before, options.print_after, options.dump_ir)
+
+
+def build_program(options: CompileOptions, watch: Watcher | None = None) -> Program:
+    """Everything that is the same for all targets. Raises CompileError."""
     chosen = parse_recipe(options.recipe).with_options(options.recipe_options)
-    watch = Watcher(options.print_before, options.print_after, options.dump_ir)
-    model = import_onnx(options.model, options.batch_size)
+    model = import_model(options)
     for note in model.notes:
         print(f"nitic: {note}", file=sys.stderr)
     module, initial = lower(model, chosen, options, watch)
-    variants = {name: module.clone() for name in VARIANTS[resolve(options.target)]}
-    for name, variant in variants.items():
-        watch.prefix, watch.count = f"{name}-", 0
-        pipeline.run_passes(variant, target_passes(name), watch)
+    variants = VARIANTS[resolve(options.target)]
     return Program(model.name, chosen.name, module, variants, initial, options.mean is not None)
+
+
+def import_model(options: CompileOptions) -> ImportedModel:
+    """The model with the batch norm and the frozen parameters that the options ask for. Raises CompileError."""
+    model = import_onnx(options.model, options.batch_size)
+    if options.batch_norm == BatchNorm.FOLD:
+        model = fold_batch_norm(model)
+    return freeze(model, options.freeze)
 
 
 def lower(
     model: ImportedModel, chosen: Recipe, options: CompileOptions, watch: Watcher | None = None
 ) -> tuple[ModuleOp, dict[str, state.Array]]:
     """The model's functions in integers, and their initial state."""
-    parameters = model.parameters if options.init == Init.KEEP else state.xavier(model.parameters, options.seed)
+    parameters = model.parameters
+    if options.init == Init.XAVIER:
+        parameters = state.xavier(model.module, parameters, options.seed)
     leading = state.leading_exponents(model.module, parameters)
-    pipeline.run_passes(model.module, training_passes(chosen), watch)
+    pipeline.run_passes(model.module, passes_of(options, chosen), watch)
     normalisation = state.Normalisation(options.mean, options.std or (1.0,)) if options.mean else None
     return model.module, state.initial_state(model.module, parameters, leading, normalisation)
+
+
+def passes_of(options: CompileOptions, chosen: Recipe) -> list[NiticPass]:
+    statistics = "running" if options.batch_norm == BatchNorm.FREEZE else "batch"
+    return training_passes(chosen, options.loss, statistics)
+
+
+def plan(program: Program, watch: Watcher | None = None) -> list[Variant]:
+    """The calls and the memory of every variant. A process for each: only text comes out of it."""
+    from nitic.codegen import source
+    from nitic.codegen.processes import in_processes
+
+    module = program.module.clone()
+    pipeline.run_passes(module, pipeline.shared_passes(program.variants), watch)
+
+    def work(i: int) -> Variant:
+        name = program.variants[i]
+        pipeline.run_passes(module, pipeline.variant_passes(name), watch.of(name) if watch else None)
+        return source.describe(name, module)
+
+    return in_processes(work, len(program.variants), jobs=len(program.variants))
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -122,51 +170,64 @@ def compile_model(options: CompileOptions) -> Path:
         _check_header(output.parent / HEADER)
     if options.emit in FOR_GPUS:
         _check_table(output, options)
-    program = build_program(options)
+    watch = watcher(options)
+    program = build_program(options, watch)
+    if options.emit in FOR_GPUS:
+        print(f"nitic: {emit_cuda(program, options.emit, output, options.cache, watch)}", file=sys.stderr)
+        return output
+    variants = plan(program, watch)
     if options.emit == Emit.IR:
         link.place_text(print_module(program.module, locations=True), output)
-    elif options.emit in FOR_GPUS:
-        emit_cuda(program, options.emit, output)
     else:
-        emit(program, options.emit, output)
+        print(f"nitic: {emit(program, variants, options.emit, output, options.cache)}", file=sys.stderr)
     return output
 
 
-def emit(program: Program, kind: Emit, output: Path) -> None:
+def emit(program: Program, variants: Sequence[Variant], kind: Emit, output: Path, use_cache: bool = True) -> Generated:
     """Machine code, linked with the runtime."""
-    from nitic.codegen import link, source, table
+    from nitic.codegen import cache, generate, link, source
     from nitic.paths import runtime_folder
 
+    kept = cache.cache_folder() if use_cache else None
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
-        kernels, paths = table.compile_kernels(program, folder)
-        blobs = {"state": program.state_bytes(), "description": program.description()}
-        for stem, blob in blobs.items():
-            (folder / f"{stem}.bin").write_bytes(blob)
-        text = source.program_source(program, kernels, folder / "state.bin", folder / "description.bin")
+        meanings = {variant.name: variant.kernels for variant in variants}
+        generated = generate.generate(meanings, folder, cache.KernelCache(kept))
+        state, description = folder / "state.bin", folder / "description.bin"
+        state.write_bytes(program.state_bytes())
+        description.write_bytes(program.description({variant.name: variant.description for variant in variants}))
+        text = source.program_source(program, variants, generated.kernels, state, description)
         (folder / "program.c").write_text(text)
-        link.link(paths, folder / "program.c", kind, output)
+        link.link(generated.objects, folder / "program.c", kind, output, kept)
     header = output.parent / HEADER
     if kind == Emit.LIB and not header.exists():
         link.place(runtime_folder() / HEADER, header)
+    return generated
 
 
-def emit_cuda(program: Program, kind: Emit, output: Path) -> None:
+def emit_cuda(
+    program: Program, kind: Emit, output: Path, use_cache: bool = True, watch: Watcher | None = None
+) -> Generated:
     """The kernels in CUDA C++ or compiled, and beside them the launch table in JSON. Raises CompileError."""
-    from nitic.codegen import link, table
+    from nitic.codegen import cache, generate, link, source
     from nitic.codegen.cuda import launch, nvcc, text
 
-    with tempfile.TemporaryDirectory(prefix="nitic-") as name:
-        kernels, paths = table.compile_kernels(program, Path(name))
-        parts = [text.prologue(f"{program.model}, recipe {program.recipe}"), *(path.read_text() for path in paths)]
-        source = "".join(parts)
+    (name,) = program.variants
+    module = program.module.clone()
+    pipeline.run_passes(module, pipeline.target_passes(name), watch)
+    kept = cache.KernelCache(cache.cache_folder() if use_cache else None)
+    with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
+        generated = generate.generate({name: source.describe(name, module).kernels}, Path(folder), kept)
+        codes = [path.read_text(encoding="utf-8") for path in generated.objects]
+        whole = "".join([text.prologue(f"{program.model}, recipe {program.recipe}"), *codes])
         if kind == Emit.CUDA:
-            link.place_text(source, output)
+            link.place_text(whole, output)
         else:
-            made = Path(name) / "kernels"
-            (nvcc.ptx if kind == Emit.PTX else nvcc.fat_binary)(source, made)
+            made = Path(folder) / "kernels"
+            (nvcc.ptx if kind == Emit.PTX else nvcc.fat_binary)(whole, made)
             link.place(made, output)
-    link.place_text(launch.launch_table(program, kernels[table.CUDA]), output.with_suffix(TABLE_SUFFIX))
+    link.place_text(launch.launch_table(program, module, generated.kernels[name]), output.with_suffix(TABLE_SUFFIX))
+    return generated
 
 
 def _check_output(output: Path, source: Path) -> None:

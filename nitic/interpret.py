@@ -36,9 +36,14 @@ def _argument(name: str, value: Array | int | float, arg: BlockArgument) -> Arra
 
 
 def _run_block(block: Block, env: Environment) -> None:
+    """Adds the results of the operators to the values, and drops a tensor where its last reader has run."""
+    last_readers = {operand: op for op in block.ops for operand in op.operands if is_tensor(operand)}
     for op in block.ops:
         for result, value in zip(op.results, _run_operation(op, env), strict=True):
             env[result] = value
+        if op is not block.last_op:
+            for operand in {v for v in op.operands if last_readers.get(v) is op}:
+                del env[operand]
 
 
 def _run_operation(op: Operation, env: Environment) -> list[Array]:
@@ -93,6 +98,9 @@ class ExponentValues:
 
     def inverse_root(self, a: int) -> int:
         return -(a // 2)
+
+    def clamp(self, a: int, low: int, high: int) -> int:
+        return min(max(a, low), high)
 
 
 def exponent_argument(value: SSAValue) -> BlockArgument:

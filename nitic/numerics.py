@@ -4,6 +4,8 @@ A tensor is a pair (m, e) with value m * 2^e. Functions take and return int64 ar
 appear only where a constant table is made. Formulas: NITI (arXiv 2009.13108) with the corrections of docs/numerics.md.
 """
 
+from collections.abc import Sequence
+from math import frexp
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,11 @@ INT8_LIMIT, INT16_LIMIT, VELOCITY_LIMIT = 127, 32767, 2**30
 WIDE = 2**62
 INPUT_EXPONENT = -5
 NORMALISED_EXPONENT = -5
+BOUND_BITS, BOUND_SHIFT = 23, 36
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
+PROBABILITY_BITS = 32
 NEVER = -(2**31)  # a `top` that no training step has set
+TERM_BITS = 29  # of each of two accumulators that add up
 
 EXP2 = np.array([round(2 ** (10 + i / 256)) for i in range(256)], np.int64)
 LOG2 = np.array([round(256 * np.log2(1 + i / 256)) for i in range(256)], np.int64)
@@ -37,6 +42,11 @@ def max_abs(x: Array) -> int:
 def div(a: Array | int, b: Array | int) -> Array:
     """Division rounded to nearest, halves up: floor((2a + b) / (2b))."""
     return (2 * wide(a) + b) // (2 * wide(b))
+
+
+def symmetric_div(a: Array, b: Array) -> Array:
+    """Division by positive numbers rounded to nearest, halves away from zero."""
+    return np.sign(a) * div(np.abs(a), b)
 
 
 def isqrt(v: Array) -> Array:
@@ -116,6 +126,46 @@ def align(x: Array, e_from: int, e_to: int) -> Array:
     return round_nearest(x, max(e_to - e_from, -20))
 
 
+# Constants of a program
+
+
+def as_integer(value: float, bits: int) -> tuple[int, int]:
+    """(c, e) with c * 2^e the value to `bits` bits."""
+    fraction, e = frexp(value)
+    return round(fraction * 2**bits), e - bits
+
+
+def mantissa_of(value: float, e: int) -> int:
+    """A bound at exponent e; a left shift by 36 is beyond every accumulator."""
+    c, e_c = as_integer(value, BOUND_BITS)
+    return int(round_nearest(wide(c), e - e_c)) if e > e_c else c << min(e_c - e, BOUND_SHIFT)
+
+
+def clip(x: Array, low: float | None, high: float | None, e: int) -> Array:
+    """x at exponent e within bounds that lie around 0."""
+    x = wide(x) if low is None else np.maximum(wide(x), mantissa_of(low, e))
+    return x if high is None else np.minimum(x, mantissa_of(high, e))
+
+
+def is_inside(y: Array, low: float | None, high: float | None, e: int) -> Array:
+    """Where a stored y at exponent e is not at a bound; one that rounds to 128 is stored as 127."""
+    least, most = (wide(0) if bound is None else stored_bound(mantissa_of(bound, e)) for bound in (low, high))
+    return ((low is None) | (wide(y) > least)) & ((high is None) | (wide(y) < most))
+
+
+def stored_bound(m: int) -> int:
+    return m - (m > 0) + (m < 0) if abs(m) == 128 else m
+
+
+def leaky_slope(alpha: float) -> int:
+    return round(alpha * 2**15)
+
+
+def leaky_relu(m: Array, x: Array, alpha: float) -> Array:
+    """m times the slope at x, at an exponent 15 lower."""
+    return wide(m) * np.where(x < 0, leaky_slope(alpha), 1 << 15)
+
+
 # Requantisation: bfp.range, bfp.shift, bfp.round_shift, and the statistic `top` that makes inference static.
 
 
@@ -189,10 +239,35 @@ def add_at(a: Array, ea: int, b: Array, eb: int, e: int) -> Array:
     return wide(a) * factors[0] + wide(b) * factors[1]
 
 
+def largest_exponent(exponents: Sequence[int], ranges: Sequence[int] = ()) -> int:
+    """The exponent of tensors that are joined: the largest of those that are not all zero, where ranges tell."""
+    return max((e for e, r in zip(exponents, ranges, strict=False) if r), default=max(exponents))
+
+
+def rescale(x: Array, e_from: int, e_to: int) -> Array:
+    """An int8 mantissa rounded to an exponent that is no smaller; from 8 on, nothing is left of it."""
+    return round_nearest(x, min(max(e_to - e_from, 0), 8))
+
+
+def sum_exponent(ea: int, eb: int, ra: int, rb: int) -> int:
+    """The exponent at which two accumulators of ranges ra and rb have at most 29 bits each, and no bit to spare."""
+    counted = [(e, e + bit_length(r)) for e, r in ((ea, ra), (eb, rb)) if r] or [(ea, ea)]
+    return max(min(e for e, _ in counted), max(top for _, top in counted) - TERM_BITS)
+
+
+def accumulate(a: Array, ea: int, b: Array, eb: int, e: int) -> Array:
+    """a + b at their sum_exponent: below 2^30."""
+    return round_nearest(wide(a), e - ea) + round_nearest(wide(b), e - eb)
+
+
 def average_multiplier(n: int) -> tuple[int, int]:
     """(round(2^(15+j) / n), -(15+j)) with j = floor(log2 n): division by n as a product and an exponent."""
-    j = bit_length(n) - 1
-    return int(div(2 ** (15 + j), n)), -(15 + j)
+    return int(window_multiplier(n, n)), -(14 + bit_length(n))
+
+
+def window_multiplier(n: Array | int, full: int) -> Array:
+    """1 / n for a window with n of its `full` elements, at the exponent that average_multiplier gives `full`."""
+    return div(2 ** (14 + bit_length(full)), n)
 
 
 def dropout_threshold(p: float) -> int:
@@ -215,24 +290,39 @@ def dropout(x: Array, p: float, seed: int, stream: int, step: int) -> Array:
 
 
 def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, int]:
-    """Logits (N, C) at exponent e: (error, its exponent, p - onehot in Q24, sum of losses in bits in Q8).
+    """Logits (N, C) at exponent e: (error, its exponent, p - onehot in Q32, sum of losses in bits in Q8).
 
     A row whose label is -1 counts for nothing: no error, no loss.
     """
     o, rows = wide(o), np.arange(len(o))
     t = np.minimum(round_nearest((o.max(1, keepdims=True) - o) * 47274, 7 - e), 2**13)
-    whole, fraction = t >> 8, t & 255
-    g = np.where(fraction > 0, (EXP2[(256 - fraction) & 255] << 10) >> (whole + 1), (1 << 20) >> whole)
+    g = exp2_q20(t)
     total = g.sum(1, keepdims=True)
-    p = div(g << 24, total)
-    p[rows, label] -= 1 << 24
+    p = div(g << PROBABILITY_BITS, total)
+    p[rows, label] -= 1 << PROBABILITY_BITS
     p[label < 0] = 0
     loss = t[rows, label] + log2_q8(total[:, 0]) - (20 << 8)
-    return saturate(round_pseudo_stochastic(p, 17)), loss_exponent(len(o)), p, int(loss[label >= 0].sum())
+    error = saturate(round_pseudo_stochastic(p, PROBABILITY_BITS - 7))
+    return error, loss_exponent(len(o)), p, int(loss[label >= 0].sum())
+
+
+def exp2_q20(t: Array) -> Array:
+    """2^(20 - t) for 0 <= t < 62 in Q8."""
+    whole, fraction = t >> 8, t & 255
+    return np.where(fraction > 0, (EXP2[(256 - fraction) & 255] << 10) >> (whole + 1), (1 << 20) >> whole)
+
+
+def mean_squared_error(o: Array, e_o: int, e: int, label: Array) -> tuple[Array, int]:
+    """(o - onehot at exponent e, the sum of its squares in Q16) of logits (N, C); label -1 counts for nothing."""
+    target = wide(np.arange(o.shape[1]) == label[:, None])
+    d = add_at(o, e_o, -target, 0, e) * (label >= 0)[:, None]
+    squares = round_nearest((d * d).sum(1), -16 - 2 * e)
+    return d, int(np.minimum(squares, 2**30).sum())
 
 
 def log2_q8(x: Array) -> Array:
-    b = np.array([bit_length(v) - 1 for v in x], np.int64)
+    """For 0 < x < 2^53."""
+    b = np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1
     return (b << 8) + LOG2[((x << 8) >> b) & 255]
 
 

@@ -42,14 +42,34 @@ class Init(StrEnum):
     XAVIER = "xavier"
 
 
+class BatchNorm(StrEnum):
+    """What a training step normalises by: the statistics of its batch, or the running ones, which stay as they are.
+
+    `fold` leaves no batch normalisation: each becomes part of the convolution before it.
+    """
+
+    TRAIN = "train"
+    FREEZE = "freeze"
+    FOLD = "fold"
+
+
+class Loss(StrEnum):
+    """What training makes small, for integer class labels."""
+
+    CROSS_ENTROPY = "cross-entropy"
+    MSE = "mse"
+
+
 @dataclass(frozen=True)
 class CompileOptions:
     """Options of `nitic compile`.
 
     `output` defaults to the model's name without its suffix, in the current folder. `recipe` is a name, and
-    `recipe_options` are those of its passes: {"rule": "plain"}. `batch_size` overrides what the model fixes; without
-    either it is 64. `mean` and `std` hold one value per channel in units of a sample scaled to 0..1; without them the
-    binary takes them from its training set. `print_before` and `print_after` name passes.
+    `recipe_options` are those of its passes: {"rule": "plain"}. `batch_size` overrides what the model fixes;
+    without either it is 64. `mean` and `std` hold one value per channel in units of a sample scaled to 0..1;
+    without them the binary takes them from its training set. `freeze` holds globs of the parameters that stay as
+    they are. `print_before` and `print_after` name passes. Without `cache` nothing is read from the cache on disk,
+    or written to it.
     """
 
     model: Path
@@ -61,16 +81,22 @@ class CompileOptions:
     target: Target = Target.NATIVE
     seed: int = 0
     init: Init = Init.KEEP
+    loss: Loss = Loss.CROSS_ENTROPY
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    freeze: tuple[str, ...] = ()
+    batch_norm: BatchNorm = BatchNorm.TRAIN
     dump_ir: Path | None = None
     print_before: tuple[str, ...] = field(default=())
     print_after: tuple[str, ...] = field(default=())
+    cache: bool = True
 
     def __post_init__(self) -> None:
         """Takes the words of the command line for choices, as Python callers write them. Raises CompileError."""
-        for name, kind in (("emit", Emit), ("target", Target), ("init", Init)):
+        kinds = {"emit": Emit, "target": Target, "init": Init, "loss": Loss, "batch_norm": BatchNorm}
+        for name, kind in kinds.items():
             object.__setattr__(self, name, _choice(kind, name, getattr(self, name)))
+        object.__setattr__(self, "freeze", (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze))
         self._check_pair()
         if self.batch_size is not None and self.batch_size < 1:
             raise _usage("--batch-size", f"a batch has at least 1 sample, not {self.batch_size}")
@@ -91,7 +117,8 @@ class CompileOptions:
 
 def _choice(kind: type[Choice], name: str, value: str) -> Choice:
     if value not in list(kind):
-        raise _usage(f"--{name}", f"unknown {name} {value!r}; the choices are {', '.join(kind)}")
+        option = name.replace("_", "-")
+        raise _usage(f"--{option}", f"unknown {option} {value!r}; the choices are {', '.join(kind)}")
     return kind(value)
 
 

@@ -20,6 +20,7 @@ from nitic.passes.insert_loss import InsertLoss
 from nitic.passes.insert_rounding import InsertRounding
 from nitic.passes.insert_update import InsertUpdate
 from nitic.passes.plan_memory import PlanMemory
+from nitic.passes.recompute_pointwise import RecomputePointwise
 from nitic.passes.schedule_calls import ScheduleCalls
 from nitic.passes.select_kernels import SelectKernels
 from nitic.passes.track_exponents import TrackExponents
@@ -29,12 +30,12 @@ Watch = Callable[[NiticPass, ModuleOp, bool], None]
 """Told of each pass and the module, before (False) and after it (True)."""
 
 
-def training_passes(recipe: Recipe) -> list[NiticPass]:
+def training_passes(recipe: Recipe, loss: str = "cross-entropy", statistics: str = "batch") -> list[NiticPass]:
     """From @predict in floats to every function in integers; the result means the same on every target."""
     return [
         Canonicalise(),
         InferShapes(),
-        InsertLoss(),
+        InsertLoss(loss, statistics),
         recipe.backward,
         recipe.update,
         recipe.rounding,
@@ -47,13 +48,17 @@ def training_passes(recipe: Recipe) -> list[NiticPass]:
 
 def target_passes(variant: str) -> list[NiticPass]:
     """From integers to kernels and memory of one variant."""
-    return [
-        Fuse(merged_sums=int(variant == "cuda")),
-        AssignLayouts(variant),
-        SelectKernels(),
-        ScheduleCalls(),
-        PlanMemory(),
-    ]
+    return [*shared_passes([variant]), *variant_passes(variant)]
+
+
+def shared_passes(variants: Sequence[str]) -> list[NiticPass]:
+    """Those of the target passes that do the same for every variant of a program; one for GPUs has no other."""
+    return [RecomputePointwise(), Fuse(merged_sums=int("cuda" in variants))]
+
+
+def variant_passes(variant: str) -> list[NiticPass]:
+    """The others."""
+    return [AssignLayouts(variant), SelectKernels(), ScheduleCalls(), PlanMemory()]
 
 
 PASSES: dict[str, type[NiticPass]] = {
@@ -69,6 +74,7 @@ PASSES: dict[str, type[NiticPass]] = {
         TrackExponents,
         EliminateDeadCode,
         CheckRange,
+        RecomputePointwise,
         Fuse,
         AssignLayouts,
         SelectKernels,
@@ -83,10 +89,10 @@ _SPEC = r"\s*([\w-]+)\s*(?:\{([^{}]*)\})?\s*"
 
 def run_passes(module: ModuleOp, passes: Sequence[NiticPass], watch: Watch | None = None) -> None:
     """Transforms the module in place. Raises CompileError."""
-    for each in passes:
+    for i, each in enumerate(passes):
         if watch:
             watch(each, module, False)
-        each.run(module)
+        each.run(module, verified=i > 0)  # by the pass before it
         if watch:
             watch(each, module, True)
 

@@ -1,6 +1,7 @@
 """A compiled model before it becomes machine code: what it means, and how each variant runs it."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -13,6 +14,7 @@ from nitic.ir.function import argument_labels, arguments, function, results
 from nitic.ir.text import print_module
 from nitic.ir.types import shape_of
 from nitic.numerics import Array
+from nitic.ops.loss import MeanSquaredErrorOp
 
 DESCRIPTION_MAGIC = b"\0nitic-ir\0"
 
@@ -22,14 +24,14 @@ class Program:
     """A training program.
 
     module: every function in integers, the same for all targets: the interpreter runs it.
-    variants: the module of each variant after its target passes, best first.
+    variants: the names of the variants, best first.
     state: initial values by name.
     """
 
     model: str
     recipe: str
     module: ModuleOp
-    variants: dict[str, ModuleOp]
+    variants: tuple[str, ...]
     state: dict[str, Array]
     normalised: bool
 
@@ -55,6 +57,11 @@ class Program:
         return shape_of(self._of_role("input"))
 
     @property
+    def has_squared_error(self) -> bool:
+        """Whether the loss is a sum of squares, and not cross-entropy."""
+        return any(isinstance(op, MeanSquaredErrorOp) for op in self.train_step.walk())
+
+    @property
     def has_momentum(self) -> bool:
         return any(label.role == "velocity" for label in argument_labels(self.train_step))
 
@@ -70,10 +77,10 @@ class Program:
             blob[begin : begin + value.nbytes] = value.tobytes()
         return bytes(blob.rstrip(b"\0")) or b"\0"
 
-    def description(self) -> bytes:
+    def description(self, variants: Mapping[str, str]) -> bytes:
         """What `nitic inspect` reads out of a binary: initial exponents and the variants' IR, compressed."""
         parts = [f"// {name} = {value}\n" for name, value in self.state.items() if name.endswith(".exponent")]
-        parts += [f"// variant {name}\n{print_module(module)}" for name, module in self.variants.items()]
+        parts += [f"// variant {name}\n{text}" for name, text in variants.items()]
         packed = zlib.compress("".join(parts).encode(), 9)
         return DESCRIPTION_MAGIC + len(packed).to_bytes(8, "little") + packed
 

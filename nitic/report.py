@@ -35,7 +35,9 @@ def _state(module: ModuleOp, exponents: Mapping[str, str]) -> Iterator[str]:
     """What a checkpoint holds."""
     state = [(label, arg) for label, arg in arguments(function(module, "train_step")) if label.role in STATE_ROLES]
     trained = [prod(shape_of(arg)) for label, arg in state if label.role in ("weight", "master")]
-    yield f"parameters {sum(trained):,} in {len(trained)} tensors, state {state_size(module):,} bytes"
+    frozen = [prod(shape_of(arg)) for label, arg in state if label.role == "frozen"]
+    others = f", frozen {sum(frozen):,} in {len(frozen)} tensors" if frozen else ""
+    yield f"parameters {sum(trained):,} in {len(trained)} tensors{others}, state {state_size(module):,} bytes"
     for label, arg in state:
         shape = "x".join(map(str, shape_of(arg))) if is_tensor(arg) else ""
         value = f"= {exponents[label.name]}" if label.name in exponents else ""

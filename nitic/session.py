@@ -43,14 +43,16 @@ def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
 
     folder = tempfile.TemporaryDirectory(prefix="nitic-")
     library = Path(folder.name) / "program.so"
-    program = driver.build_program(replace(CompileOptions(model=Path(model), emit=Emit.LIB), **options))
-    driver.emit(program, Emit.LIB, library)
+    asked = replace(CompileOptions(model=Path(model), emit=Emit.LIB), **options)
+    watch = driver.watcher(asked)
+    program = driver.build_program(asked, watch)
+    driver.emit(program, driver.plan(program, watch), Emit.LIB, library, asked.cache)
     return CompiledProgram(program, library, folder)
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Sums over a batch: the loss in bits in Q8, right answers, rows."""
+    """Sums over a batch: the loss in bits in Q8 (squares in Q16, where the loss is mse), right answers, rows."""
 
     loss: int
     correct: int
@@ -58,8 +60,13 @@ class Metrics:
 
     @property
     def nats(self) -> float:
-        """The mean loss in nats."""
+        """The mean loss in nats, if it is a cross-entropy."""
         return self.loss / self.count / 256 * log(2)
+
+    @property
+    def squared_error(self) -> float:
+        """The mean over the rows of the sum of squares, if the loss is mse."""
+        return self.loss / self.count / 2**16
 
 
 class _Metrics(ctypes.Structure):
@@ -98,7 +105,8 @@ class TrainingSession:
 
     Every method raises CompileError with the runtime's sentence when it fails. Samples are uint8 of the program's input
     shape, (N, H, W, C) or (N, F), or in ONNX's order (N, C, H, W), which wins where both fit. Images of one channel may
-    come flat or without the channel, and a program of vectors takes any shape of as many elements. Labels are integers.
+    come flat or without the channel, sequences (N, L, C) or (N, C, L) are images of one row, and a program of vectors
+    takes any shape of as many elements. Labels are integers.
     """
 
     def __init__(
@@ -284,6 +292,9 @@ def _in_input_order(samples: Array, want: tuple[int, ...]) -> Array | None:
     if len(want) != 3 or want[2] == 1:
         in_order = len(want) == 1 or len(given) == 1 or _squeezed(given) == _squeezed(want)
         return samples if in_order else None
+    if len(given) == 2 and want[0] == 1:  # a sequence is an image of one row
+        channels_first = _in_input_order(np.expand_dims(samples, 2), want)
+        return _in_input_order(np.expand_dims(samples, 1), want) if channels_first is None else channels_first
     if given == (want[2], want[0], want[1]):
         return samples.transpose(0, 2, 3, 1)
     return samples if given == want else None

@@ -14,7 +14,8 @@ from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function
 from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.numerics import Array
 from nitic.ops.elementwise import BiasOp
-from nitic.ops.norm import BatchNormScaleOp
+from nitic.ops.norm import BatchNormRecallOp, BatchNormScaleOp
+from nitic.ops.reshape import ReshapeOp, TransposeOp
 
 MASTER_BITS, HEAD_ROOM, WEIGHT_BITS = 15, 2, 7
 INT32_LIMIT = 2**31 - 1
@@ -57,10 +58,21 @@ def _listed(values: Sequence[float]) -> str:
     return ",".join(f"{value:g}" for value in values)
 
 
-def xavier(parameters: Mapping[str, Array], seed: int) -> dict[str, Array]:
-    """New initial values: uniform in +-sqrt(6 / (fan in + fan out)) for weights, zero for biases."""
-    rng = np.random.default_rng(seed)
-    return {name: _xavier(value.shape, rng) for name, value in parameters.items()}
+def xavier(module: ModuleOp, parameters: Mapping[str, Array], seed: int) -> dict[str, Array]:
+    """New initial values: uniform in +-sqrt(6 / (fan in + fan out)) for weights, zero for biases and running means, one
+    for gamma and running variances. What is frozen stays."""
+    rng, func = np.random.default_rng(seed), function(module, "predict")
+    values = {name: _xavier(value.shape, rng) for name, value in parameters.items()}
+    names: dict[SSAValue, str] = {arg: label.name for label, arg in arguments(func)}
+    for op in func.body.block.ops:
+        if isinstance(op, BatchNormScaleOp | BatchNormRecallOp):
+            name = names[op.gamma if isinstance(op, BatchNormScaleOp) else op.variance]
+            values[name] = np.ones_like(values[name])
+    return values | {name: parameters[name] for name in frozen_names(module)}
+
+
+def frozen_names(module: ModuleOp) -> list[str]:
+    return [label.name for label in argument_labels(function(module, "predict")) if label.role == "frozen"]
 
 
 def _xavier(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -79,9 +91,9 @@ def leading_exponent(w: Array, least: int | None = None) -> int:
 
 def leading_exponents(module: ModuleOp, parameters: Mapping[str, Array]) -> dict[str, int]:
     """L of every parameter of @predict in floats; that of a bias is at least that of its layer's
-    weight, and that of a batch norm's gamma and beta at least 0."""
+    weight, and that of a batch norm's gamma and beta at least 0. What is frozen needs no room to grow."""
     func = function(module, "predict")
-    names: dict[SSAValue, str] = {arg: label.name for label, arg in arguments(func) if label.role == "weight"}
+    names: dict[SSAValue, str] = {a: label.name for label, a in arguments(func) if label.role in ("weight", "frozen")}
     least = {
         names[op.b]: leading_exponent(parameters[names[weight]])
         for op in func.body.block.ops
@@ -89,13 +101,21 @@ def leading_exponents(module: ModuleOp, parameters: Mapping[str, Array]) -> dict
     }
     scales = [op for op in func.body.block.ops if isinstance(op, BatchNormScaleOp)]
     least |= {names[value]: 0 for op in scales for value in (op.gamma, op.beta) if value in names}
+    least = {name: value for name, value in least.items() if name not in frozen_names(module)}
     return {name: leading_exponent(value, least.get(name)) for name, value in parameters.items()}
 
 
 def _weight_before(op: BiasOp, names: Mapping[SSAValue, str]) -> SSAValue | None:
     layer = op.acc.op if isinstance(op.acc, OpResult) else None
-    weights = [v for v in layer.operands if v in names] if layer else []
+    weights = [v for v in map(_viewed, layer.operands) if v in names] if layer else []
     return weights[0] if weights else None
+
+
+def _viewed(value: SSAValue) -> SSAValue:
+    """What a value is another layout of."""
+    while isinstance(value, OpResult) and isinstance(value.op, ReshapeOp | TransposeOp):
+        value = value.op.x
+    return value
 
 
 def initial_state(
@@ -126,8 +146,8 @@ def _initial_value(
     leading: Mapping[str, int],
 ) -> Array:
     match roles[name]:
-        case "weight" | "master":
-            limit = numerics.INT8_LIMIT if roles[name] == "weight" else numerics.INT16_LIMIT
+        case "weight" | "master" | "frozen":
+            limit = numerics.INT16_LIMIT if roles[name] == "master" else numerics.INT8_LIMIT
             return mantissas(parameters[name], parameter_exponent(roles[name], leading[name]), limit)
         case "exponent":
             owner = name.removesuffix(".exponent")
@@ -142,7 +162,7 @@ def _initial_value(
 
 def parameter_exponent(role: str, leading: int) -> int:
     """The exponent of a parameter's mantissas: 2 bits of head-room for an int16 master, none for int8 weights."""
-    return leading - WEIGHT_BITS if role == "weight" else leading - MASTER_BITS + HEAD_ROOM
+    return leading - MASTER_BITS + HEAD_ROOM if role == "master" else leading - WEIGHT_BITS
 
 
 def mantissas(w: Array, e: int, limit: int) -> Array:

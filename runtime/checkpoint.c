@@ -61,6 +61,7 @@ static void add_integer(nitic_text *text, const char *key, int64_t value) {
 static void describe(const nitic_session *s, nitic_text *text) {
   const nitic_progress *p = &s->progress;
   nitic_text_add(text, "{");
+  add_string(text, "augment", nitic_configuration(s, "augment"));
   add_integer(text, "batch", s->program->batch);
   add_string(text, "checksum", "0000000000000000");
   add_string(text, "compiler", s->program->compiler);

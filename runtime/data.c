@@ -75,12 +75,20 @@ static void close_file(nitic_file *file) {
 /* ---- parts and shapes */
 
 nitic_part *nitic_data_add_part(nitic_dataset *data) {
-  if (!data->parts)
-    data->parts = calloc(NITIC_MAX_PARTS, sizeof *data->parts);
-  if (data->parts && data->part_count < NITIC_MAX_PARTS)
-    return &data->parts[data->part_count++];
-  nitic_fail(NITIC_RUNTIME, "no room for more than %d data files", NITIC_MAX_PARTS);
-  return NULL;
+  int32_t count = data->part_count;
+  bool full = (count & (count - 1)) == 0; /* the room is a power of two */
+  size_t room = count ? 2 * (size_t)count : 1;
+  nitic_part *parts = data->parts;
+  if (full && count < NITIC_MAX_PARTS)
+    parts = realloc(data->parts, room * sizeof *parts);
+  if (!parts || count == NITIC_MAX_PARTS) {
+    nitic_fail(NITIC_RUNTIME, "no room for more than %d data files", count);
+    return NULL;
+  }
+  data->parts = parts;
+  memset(&parts[count], 0, sizeof *parts);
+  data->part_count++;
+  return &parts[count];
 }
 
 /* Drops lengths of 1: a 1x28x28 image is a 28x28 image. */
@@ -106,7 +114,8 @@ static void format_shape(const int64_t *shape, int32_t rank, char *text, size_t 
 }
 
 /* The input's sample is HxWxC. ONNX order (CxHxW) wins where both fit. With one channel, or one vector, order is no
- * question, so a flat sample fits as well, and any shape fits a vector of as many elements. */
+ * question, so a flat sample fits as well, and any shape fits a vector of as many elements. A sequence, LxC or CxL, is
+ * an image of one row. */
 static bool fit_shape(nitic_dataset *data, const int64_t *want, int32_t want_rank, const int64_t *shape, int32_t rank) {
   int64_t elements = (int64_t)data->sample_bytes, given = 1;
   for (int32_t i = 0; i < rank; given *= shape[i++])
@@ -116,10 +125,11 @@ static bool fit_shape(nitic_dataset *data, const int64_t *want, int32_t want_ran
     return false;
   if (want_rank != 3 || want[2] == 1)
     return want_rank == 1 || (rank == 1 && shape[0] == elements) || same_squeezed(shape, rank, want, want_rank);
+  if (rank == 2 && want[0] == 1)
+    return fit_shape(data, want, 3, (int64_t[]){shape[0], 1, shape[1]}, 3) ||
+           fit_shape(data, want, 3, (int64_t[]){1, shape[0], shape[1]}, 3);
   if (rank == 3 && shape[0] == want[2] && shape[1] == want[0] && shape[2] == want[1]) {
     data->from_chw = want[0] * want[1] > 1;
-    data->pixels = want[0] * want[1];
-    data->channels = want[2];
     return true;
   }
   return rank == 3 && memcmp(shape, want, 3 * sizeof *want) == 0;
@@ -132,13 +142,23 @@ static const nitic_tensor *input_of(const nitic_program *program) {
   return tensor;
 }
 
+static void describe_input(nitic_dataset *data, const nitic_program *program) {
+  const nitic_tensor *input = input_of(program);
+  data->sample_bytes = (size_t)(nitic_elements(input) / program->batch);
+  data->classes = program->classes;
+  data->is_image = input->rank == 4;
+  if (!data->is_image)
+    return;
+  data->stored = data->input = (nitic_size){(int32_t)input->shape[1], (int32_t)input->shape[2]};
+  data->channels = (int32_t)input->shape[3];
+}
+
 int nitic_data_fit(nitic_dataset *data, const nitic_program *program, const char *path, const int64_t *shape,
                    int32_t rank) {
   const nitic_tensor *input = input_of(program);
   const int64_t *want = input->shape + 1;
   int32_t want_rank = (int32_t)input->rank - 1;
-  data->sample_bytes = (size_t)(nitic_elements(input) / program->batch);
-  data->classes = program->classes;
+  describe_input(data, program);
   if (fit_shape(data, want, want_rank, shape, rank))
     return NITIC_OK;
   char given[128], wanted[128];
@@ -148,7 +168,21 @@ int nitic_data_fit(nitic_dataset *data, const nitic_program *program, const char
                     want_rank == 3 ? " (height, width, channels) or channels first" : "");
 }
 
-/* ---- labels and samples */
+static bool is_resizable(const nitic_dataset *data) {
+  return data->is_image && data->input.height <= NITIC_MAX_SIDE && data->input.width <= NITIC_MAX_SIDE;
+}
+
+int nitic_data_fit_image(nitic_dataset *data, const nitic_program *program, const char *path, nitic_size size,
+                         int32_t channels) {
+  describe_input(data, program);
+  const int64_t shape[] = {size.height, size.width, channels};
+  if (!is_resizable(data) || channels != data->channels)
+    return nitic_data_fit(data, program, path, shape, 3);
+  data->stored = size;
+  return NITIC_OK;
+}
+
+/* ---- labels */
 
 static int64_t read_label(const nitic_labels *labels, int64_t index) {
   const uint8_t *at = labels->at + (size_t)index * labels->stride;
@@ -183,25 +217,89 @@ static int check_parts(nitic_dataset *data) {
   return NITIC_OK;
 }
 
+/* ---- samples */
+
 static void copy_sample(const nitic_dataset *data, const uint8_t *from, uint8_t *to) {
   if (!data->from_chw) {
     memcpy(to, from, data->sample_bytes);
   } else {
+    int64_t pixels = (int64_t)data->input.height * data->input.width;
     for (int64_t c = 0; c < data->channels; c++)
-      for (int64_t p = 0; p < data->pixels; p++)
+      for (int64_t p = 0; p < pixels; p++)
         to[p * data->channels + c] = *from++;
   }
   for (size_t i = 0; data->flip && i < data->sample_bytes; i++)
     to[i] ^= data->flip;
 }
 
-void nitic_data_get(const nitic_dataset *data, int64_t index, uint8_t *sample, int32_t *label) {
+/* The part that holds a sample; *index becomes that in the part. */
+static const nitic_part *part_of(const nitic_dataset *data, int64_t *index) {
   const nitic_part *part = data->parts;
-  while (index >= part->count)
-    index -= part++->count;
-  copy_sample(data, part->samples + (size_t)index * part->stride, sample);
+  while (*index >= part->count)
+    *index -= part++->count;
+  return part;
+}
+
+static nitic_image image_at(const nitic_dataset *data, const uint8_t *at) {
+  nitic_size size = data->stored;
+  ptrdiff_t width = size.width, channels = data->channels;
+  if (data->from_chw)
+    return (nitic_image){at, width, 1, width * size.height, size, data->channels, data->flip};
+  return (nitic_image){at, width * channels, channels, 1, size, data->channels, data->flip};
+}
+
+/* Whether a sample is simply what is stored. */
+static bool is_whole(const nitic_dataset *data, const nitic_box *box) {
+  return !data->is_image || (box->y == 0 && box->x == 0 && !box->mirrored && nitic_same_size(box->size, data->stored) &&
+                             nitic_same_size(box->size, data->input));
+}
+
+static void get_box(const nitic_dataset *data, nitic_box box, const uint8_t *pad, int64_t index, uint8_t *sample,
+                    int32_t *label) {
+  const nitic_part *part = part_of(data, &index);
+  const uint8_t *from = part->samples + (size_t)index * part->stride;
+  nitic_image image = image_at(data, from);
+  if (is_whole(data, &box))
+    copy_sample(data, from, sample);
+  else
+    nitic_resample(&image, &box, pad, data->input, sample);
   if (label)
     *label = part->labels.at ? (int32_t)read_label(&part->labels, index) : -1;
+}
+
+void nitic_data_get(const nitic_dataset *data, int64_t index, uint8_t *sample, int32_t *label) {
+  get_box(data, nitic_box_centre(data->stored, data->input), NULL, index, sample, label);
+}
+
+void nitic_data_draw(const nitic_dataset *data, const nitic_draw *draw, int64_t index, uint8_t *sample,
+                     int32_t *label) {
+  get_box(data, nitic_box_draw(draw, data->stored, data->input, index), draw->pad, index, sample, label);
+}
+
+void nitic_data_will_need(const nitic_dataset *data, int64_t index) {
+  if (!data->packed)
+    return;
+  const nitic_part *part = part_of(data, &index);
+  const uint8_t *file = part->samples_file.bytes;
+  size_t begin = (size_t)(part->samples - file) + (size_t)index * part->stride;
+  size_t before = begin % (size_t)sysconf(_SC_PAGESIZE);
+  madvise((void *)(uintptr_t)(file + begin - before), before + part->stride, MADV_WILLNEED);
+}
+
+int nitic_data_check_augment(const nitic_dataset *data, const nitic_augment *augment) {
+  if (!augment->crop && !augment->flip && !augment->resized_crop)
+    return NITIC_OK;
+  if (!is_resizable(data))
+    return nitic_fail(NITIC_USAGE,
+                      "--augment needs a program whose input is an image, with height, width (both at most %d) and "
+                      "channels",
+                      NITIC_MAX_SIDE);
+  if (augment->crop && !nitic_same_size(data->stored, data->input))
+    return nitic_fail(NITIC_USAGE,
+                      "--augment crop shifts images of the input's size, but these are %dx%d and the input is %dx%d: "
+                      "take resized-crop",
+                      data->stored.height, data->stored.width, data->input.height, data->input.width);
+  return NITIC_OK;
 }
 
 /* ---- folders */
@@ -219,8 +317,8 @@ static int nothing_found(const char *folder) {
   bool packed = nitic_file_exists(folder, "train-images-idx3-ubyte.gz");
   return nitic_fail(
       NITIC_MISMATCH,
-      "%s: no data set here: expected train-images-idx3-ubyte and train-labels-idx1-ubyte, data_batch_1.bin, or "
-      "x_train.npy and y_train.npy%s",
+      "%s: no data set here: expected train-images-idx3-ubyte and train-labels-idx1-ubyte, data_batch_1.bin, "
+      "x_train.npy and y_train.npy, or train-00000.images, which `nitic data pack` makes of a folder of images%s",
       folder, packed ? "; unpack with: gunzip *.gz" : "");
 }
 
@@ -229,15 +327,18 @@ static int open_folder(nitic_dataset *data, const nitic_program *program, const 
                                        {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}};
   static const char *const npy[][2] = {{"x_train.npy", "y_train.npy"}, {"x_test.npy", "y_test.npy"}};
   static const char *const cifar[] = {"data_batch_1.bin", "test_batch.bin"};
+  static const char *const images[] = {"train-00000.images", "test-00000.images"};
   if (nitic_file_exists(folder, idx[split][0]))
     return nitic_idx_open(data, program, folder, idx[split][0], idx[split][1]);
   if (nitic_file_exists(folder, cifar[split]))
     return nitic_cifar_open(data, program, folder, split);
   if (nitic_file_exists(folder, npy[split][0]))
     return nitic_npy_open(data, program, folder, npy[split][0], npy[split][1]);
+  if (nitic_file_exists(folder, images[split]))
+    return nitic_packed_open(data, program, folder, split);
   nitic_split other = split == NITIC_TRAIN_SPLIT ? NITIC_TEST_SPLIT : NITIC_TRAIN_SPLIT;
   bool any = nitic_file_exists(folder, idx[other][0]) || nitic_file_exists(folder, cifar[other]) ||
-             nitic_file_exists(folder, npy[other][0]);
+             nitic_file_exists(folder, npy[other][0]) || nitic_file_exists(folder, images[other]);
   return any ? NITIC_OK : nothing_found(folder);
 }
 
@@ -249,11 +350,22 @@ int nitic_data_open(nitic_dataset *data, const nitic_program *program, const cha
   return status == NITIC_OK ? check_parts(data) : status;
 }
 
+static bool ends_in(const char *path, const char *suffix) {
+  size_t length = strlen(path), tail = strlen(suffix);
+  return length > tail && strcmp(path + length - tail, suffix) == 0;
+}
+
+static int open_file(nitic_dataset *data, const nitic_program *program, const char *path) {
+  if (ends_in(path, ".npy"))
+    return nitic_npy_open(data, program, "", path, NULL);
+  if (ends_in(path, ".images"))
+    return nitic_packed_open_file(data, program, path);
+  return nitic_idx_open(data, program, "", path, NULL);
+}
+
 int nitic_data_open_samples(nitic_dataset *data, const nitic_program *program, const char *path) {
   *data = (nitic_dataset){0};
-  size_t length = strlen(path);
-  bool npy = length > 4 && strcmp(path + length - 4, ".npy") == 0;
-  int status = npy ? nitic_npy_open(data, program, "", path, NULL) : nitic_idx_open(data, program, "", path, NULL);
+  int status = open_file(data, program, path);
   return status == NITIC_OK ? check_parts(data) : status;
 }
 

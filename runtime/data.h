@@ -2,9 +2,10 @@
 #ifndef NITIC_DATA_H
 #define NITIC_DATA_H
 
+#include "augment.h"
 #include "internal.h"
 
-enum { NITIC_MAX_PARTS = 64 };
+enum { NITIC_MAX_PARTS = 65536 };
 
 typedef struct {
   char path[4096]; /* for messages */
@@ -34,7 +35,10 @@ typedef struct {
   int32_t part_count;
   int64_t count;
   size_t sample_bytes;
-  int64_t pixels, channels; /* of a sample, where from_chw */
+  bool is_image;            /* whether samples have height, width and channels */
+  nitic_size stored, input; /* of an image, here and as the program takes it */
+  int32_t channels;
+  bool packed; /* by `nitic data pack`: any size becomes the input's */
   bool from_chw;
   uint8_t flip;    /* 0x80 for int8 samples: x ^ 0x80 is x + 128 */
   int32_t classes; /* of the program */
@@ -44,13 +48,19 @@ typedef enum { NITIC_TRAIN_SPLIT, NITIC_TEST_SPLIT } nitic_split;
 
 /* A split of the data set in a folder. Where the folder holds a data set without this split, count is 0. */
 int nitic_data_open(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split);
-/* The samples of one .npy or IDX file, without labels. */
+/* The samples of one .npy, IDX or .images file; only the last has labels. */
 int nitic_data_open_samples(nitic_dataset *data, const nitic_program *program, const char *path);
 void nitic_data_close(nitic_dataset *data);
 /* label may be NULL; it becomes -1 where the data has none. */
 void nitic_data_get(const nitic_dataset *data, int64_t index, uint8_t *sample, int32_t *label);
+/* The same as training sees it. */
+void nitic_data_draw(const nitic_dataset *data, const nitic_draw *draw, int64_t index, uint8_t *sample, int32_t *label);
+/* Lets the operating system begin to read a sample. */
+void nitic_data_will_need(const nitic_dataset *data, int64_t index);
+/* Whether samples of this data set can be augmented so. */
+int nitic_data_check_augment(const nitic_dataset *data, const nitic_augment *augment);
 
-/* ---- for idx.c, cifar.c and npy.c */
+/* ---- for idx.c, cifar.c, npy.c and packed.c */
 
 bool nitic_file_exists(const char *folder, const char *name);
 int nitic_file_open(nitic_file *file, const char *folder, const char *name);
@@ -59,14 +69,21 @@ int nitic_file_check_size(const nitic_file *file, size_t data, int32_t element_b
                           int32_t rank);
 /* A zeroed part at the end of data->parts, NULL (and an error) when there is no room. */
 nitic_part *nitic_data_add_part(nitic_dataset *data);
-/* Whether samples of this shape fit the program's input; sets sample_bytes and from_chw. */
+/* Whether samples of this shape fit the program's input; sets what the data set says of a sample. */
 int nitic_data_fit(nitic_dataset *data, const nitic_program *program, const char *path, const int64_t *shape,
                    int32_t rank);
+
+/* Whether images HxWxC can become the program's input: of any size, if that is an image of as many channels. */
+int nitic_data_fit_image(nitic_dataset *data, const nitic_program *program, const char *path, nitic_size size,
+                         int32_t channels);
 
 int nitic_idx_open(nitic_dataset *data, const nitic_program *program, const char *folder, const char *images,
                    const char *labels);
 int nitic_cifar_open(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split);
 int nitic_npy_open(nitic_dataset *data, const nitic_program *program, const char *folder, const char *samples,
                    const char *labels);
+int nitic_packed_open(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split);
+/* One shard alone. */
+int nitic_packed_open_file(nitic_dataset *data, const nitic_program *program, const char *path);
 
 #endif

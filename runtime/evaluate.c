@@ -10,6 +10,8 @@
 #include "commands.h"
 #include "log.h"
 
+enum { STATISTICS_IMAGES = 4096 }; /* of packed images, which may be a terabyte, so many suffice */
+
 static volatile sig_atomic_t interrupted;
 
 static void note_signal(int number) {
@@ -33,12 +35,14 @@ void nitic_gather(nitic_session *s, const nitic_dataset *data, const int64_t *or
 int nitic_prepare_input(nitic_session *s, const nitic_dataset *data) {
   if (nitic_session_normalised(s))
     return NITIC_OK;
-  fprintf(stderr, "normalising the input by the statistics of %lld samples\n", (long long)data->count);
+  int64_t every = data->packed ? (data->count + STATISTICS_IMAGES - 1) / STATISTICS_IMAGES : 1;
+  fprintf(stderr, "normalising the input by the statistics of %lld samples\n",
+          (long long)((data->count + every - 1) / every));
   nitic_statistics statistics;
   int status = nitic_statistics_init(&statistics, s->channels);
   if (status != NITIC_OK)
     return status;
-  for (int64_t i = 0; i < data->count; i++) {
+  for (int64_t i = 0; i < data->count; i += every) {
     nitic_data_get(data, i, s->input, NULL);
     nitic_statistics_add(&statistics, s->input, (int64_t)s->sample_bytes / s->channels);
   }
@@ -106,8 +110,8 @@ int nitic_evaluate(nitic_session *s, const nitic_options *o) {
     return status;
   char loss[NITIC_NUMBER_LENGTH], accuracy[NITIC_NUMBER_LENGTH], seconds[NITIC_NUMBER_LENGTH];
   fprintf(stderr, "evaluated in %s s\n", nitic_fixed(seconds, nitic_now() - start, 3));
-  printf("samples %lld loss %s accuracy %s %%\n", (long long)sum.count, nitic_fixed(loss, nitic_loss_e4(&sum), 4),
-         nitic_fixed(accuracy, nitic_accuracy_e4(&sum), 2));
+  printf("samples %lld loss %s accuracy %s %%\n", (long long)sum.count,
+         nitic_fixed(loss, nitic_loss_e4(s->program, &sum), 4), nitic_fixed(accuracy, nitic_accuracy_e4(&sum), 2));
   return NITIC_OK;
 }
 

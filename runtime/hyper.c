@@ -131,6 +131,17 @@ static int set_gb(nitic_hyper *h, const char *text) {
   return NITIC_OK;
 }
 
+static int set_augment(nitic_hyper *h, const char *text) {
+  nitic_augment parsed;
+  if (!nitic_augment_parse(&parsed, text))
+    return nitic_fail(
+        NITIC_USAGE,
+        "--augment takes none, or crop[:PIXELS] (1 to %d) or resized-crop, and flip, with commas; not '%s'",
+        NITIC_MAX_PAD, text);
+  h->augment = parsed;
+  return NITIC_OK;
+}
+
 static const struct {
   const char *name;
   int (*set)(nitic_hyper *, const char *);
@@ -141,6 +152,7 @@ static const struct {
     {"schedule", set_schedule, offsetof(nitic_hyper, schedule_text)},
     {"gb", set_gb, offsetof(nitic_hyper, gb_text)},
     {"weight-decay", set_decay, offsetof(nitic_hyper, decay_text)},
+    {"augment", set_augment, offsetof(nitic_hyper, augment_text)},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
 
@@ -155,7 +167,8 @@ int nitic_hyper_set(nitic_hyper *h, const char *option, const char *text) {
       strcpy((char *)h + OPTIONS[i].text, text);
     return status;
   }
-  return nitic_fail(NITIC_USAGE, "there is no option '%s': lr, momentum, schedule, gb and weight-decay exist", option);
+  return nitic_fail(NITIC_USAGE, "there is no option '%s': lr, momentum, schedule, gb, weight-decay and augment exist",
+                    option);
 }
 
 const char *nitic_hyper_text(const nitic_hyper *h, const char *option) {
@@ -172,6 +185,7 @@ void nitic_hyper_defaults(nitic_hyper *h, bool has_gb, bool has_velocity) {
   nitic_hyper_set(h, "momentum", has_velocity ? "0.9" : "0");
   nitic_hyper_set(h, "weight-decay", "0");
   nitic_hyper_set(h, "gb", "auto");
+  nitic_hyper_set(h, "augment", "none");
 }
 
 /* cos(pi/2 * epoch/epochs) in Q30, by its power series; every product is of non-negative numbers below 2^62. */

@@ -1,10 +1,12 @@
-/* hyper.h: learning rate, momentum, weight decay and their schedules, from text to integers. */
+/* hyper.h: learning rate, momentum, weight decay, their schedules and augmentation, from text to integers. */
 #ifndef NITIC_HYPER_H
 #define NITIC_HYPER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "augment.h"
 
 enum { NITIC_NO_DECAY = 80, NITIC_MAX_SCHEDULE = 64, NITIC_OPTION_LENGTH = 256 };
 
@@ -40,7 +42,7 @@ typedef struct {
 /* An option as it was given, which is what a checkpoint keeps, beside what it means. */
 typedef struct {
   char lr_text[NITIC_OPTION_LENGTH], momentum_text[NITIC_OPTION_LENGTH], schedule_text[NITIC_OPTION_LENGTH];
-  char gb_text[NITIC_OPTION_LENGTH], decay_text[NITIC_OPTION_LENGTH];
+  char gb_text[NITIC_OPTION_LENGTH], decay_text[NITIC_OPTION_LENGTH], augment_text[NITIC_OPTION_LENGTH];
   nitic_fraction lr;
   int32_t momentum; /* of 256 */
   int32_t decay;    /* d of 2^-d; -1 = none */
@@ -49,7 +51,8 @@ typedef struct {
   int32_t step_count;
   uint32_t factor_q30; /* of a step; the least factor of a cosine */
   nitic_gb_entry gb[NITIC_MAX_SCHEDULE];
-  int32_t gb_count; /* 0 = auto: 4, then 3 from 2/5 of the epochs on, 2 from 4/5 on */
+  nitic_augment augment; /* of what the command train reads */
+  int32_t gb_count;      /* 0 = auto: 4, then 3 from 2/5 of the epochs on, 2 from 4/5 on */
 } nitic_hyper;
 
 typedef struct {

@@ -4,16 +4,25 @@
 #include "commands.h"
 #include "log.h"
 
-static const char *const ROLES[] = {"input",    "label",    "hyper",     "weight", "master",
-                                    "velocity", "exponent", "statistic", "metric", "output"};
+static const char *const ROLES[] = {"input",    "label",     "hyper",  "weight", "master", "velocity",
+                                    "exponent", "statistic", "frozen", "metric", "output"};
 static const char *const DTYPES[] = {"u8", "i8", "i16", "i32", "i64"};
 
-static int64_t count_parameters(const nitic_program *program) {
+static int64_t count_elements(const nitic_program *program, nitic_role role) {
   int64_t count = 0;
   for (uint32_t i = 0; i < program->tensor_count; i++)
-    if (program->tensors[i].role == NITIC_WEIGHT || program->tensors[i].role == NITIC_MASTER)
+    if (program->tensors[i].role == role)
       count += nitic_elements(&program->tensors[i]);
   return count;
+}
+
+static void print_parameters(const nitic_program *program) {
+  int64_t trained = count_elements(program, NITIC_WEIGHT) + count_elements(program, NITIC_MASTER);
+  int64_t frozen = count_elements(program, NITIC_FROZEN);
+  printf("parameters %lld", (long long)trained);
+  if (frozen)
+    printf(", frozen %lld", (long long)frozen);
+  printf("\n");
 }
 
 static void print_variants(const nitic_session *s) {
@@ -64,9 +73,10 @@ int nitic_info(nitic_session *s, const nitic_options *o) {
   const nitic_program *program = s->program;
   printf("model      %s\nrecipe     %s%s\ncompiler   %s\nidentity   %s\n", program->model, program->recipe,
          program->momentum ? " with momentum" : "", program->compiler, program->identity);
-  printf("batch      %d (part of the program's meaning)\nclasses    %d\nparameters %lld\nstate      %llu bytes\n",
-         program->batch, program->classes, (long long)count_parameters(program),
-         (unsigned long long)program->state_bytes);
+  printf("batch      %d (part of the program's meaning)\nclasses    %d\nloss       %s\n", program->batch,
+         program->classes, program->squared_error ? "sum of squares" : "cross-entropy in nats");
+  print_parameters(program);
+  printf("state      %llu bytes\n", (unsigned long long)program->state_bytes);
   print_variants(s);
   if (o->load)
     print_progress(s, o->load);

@@ -69,7 +69,7 @@ static inline int64_t nitic_elements(const nitic_tensor *tensor) {
 }
 
 static inline bool nitic_is_state(const nitic_tensor *tensor) {
-  return tensor->role >= NITIC_WEIGHT && tensor->role <= NITIC_STATISTIC;
+  return tensor->role >= NITIC_WEIGHT && tensor->role <= NITIC_FROZEN;
 }
 
 static inline int nitic_bit_length(uint64_t x) { return x ? 64 - __builtin_clzll(x) : 0; }

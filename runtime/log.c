@@ -20,12 +20,14 @@ int64_t nitic_now(void) {
 
 static int64_t divide(int64_t a, int64_t b) { return (a + (a < 0 ? -b : b) / 2) / b; }
 
-/* loss / 256 bits * ln 2 / count * 10^4, with ln 2 = 0.6931472; halves both sides where the product would overflow. */
-int64_t nitic_loss_e4(const nitic_metrics *metrics) {
-  int64_t loss = metrics->loss, parts = 256 * 1000 * (metrics->count ? metrics->count : 1);
-  for (; loss >> 38 > 0 || loss >> 38 < -1; loss /= 2)
+/* loss / 256 bits * ln 2 / count * 10^4, with ln 2 = 0.6931472, or loss / 2^16 / count * 10^4; halves both sides where
+ * the product would overflow. */
+int64_t nitic_loss_e4(const nitic_program *program, const nitic_metrics *metrics) {
+  int64_t loss = metrics->loss, count = metrics->count ? metrics->count : 1;
+  int64_t factor = program->squared_error ? 10000 : 6931472, parts = program->squared_error ? 65536 : 256 * 1000;
+  for (parts *= count; loss >> 38 > 0 || loss >> 38 < -1; loss /= 2)
     parts = (parts + 1) / 2;
-  return divide(loss * 6931472, parts);
+  return divide(loss * factor, parts);
 }
 
 int64_t nitic_accuracy_e4(const nitic_metrics *metrics) {
@@ -69,7 +71,9 @@ int nitic_log_close(nitic_log *log) {
 
 /* ---- the bar */
 
-nitic_bar nitic_bar_open(void) { return (nitic_bar){.terminal = isatty(STDERR_FILENO)}; }
+nitic_bar nitic_bar_open(const nitic_program *program) {
+  return (nitic_bar){.program = program, .terminal = isatty(STDERR_FILENO)};
+}
 
 void nitic_bar_draw(nitic_bar *bar, const nitic_progress *p, int64_t steps, int64_t milliseconds, int64_t done) {
   int64_t now = nitic_now();
@@ -83,8 +87,8 @@ void nitic_bar_draw(nitic_bar *bar, const nitic_progress *p, int64_t steps, int6
   int64_t left = done > 0 ? (steps - p->epoch_step) * milliseconds / done / 1000 : 0;
   fprintf(stderr, "\r\033[Kepoch %lld/%lld [%s] %lld/%lld  loss %s  accuracy %s %%  %lld:%02lld left",
           (long long)p->epoch + 1, (long long)p->epochs, blocks, (long long)p->epoch_step, (long long)steps,
-          nitic_fixed(loss, nitic_loss_e4(&p->running), 4), nitic_fixed(accuracy, nitic_accuracy_e4(&p->running), 2),
-          (long long)left / 60, (long long)left % 60);
+          nitic_fixed(loss, nitic_loss_e4(bar->program, &p->running), 4),
+          nitic_fixed(accuracy, nitic_accuracy_e4(&p->running), 2), (long long)left / 60, (long long)left % 60);
 }
 
 void nitic_bar_clear(nitic_bar *bar) {

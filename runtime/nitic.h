@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NITIC_ABI_VERSION 1
+#define NITIC_ABI_VERSION 2
 #define NITIC_MAX_RANK 6
 #define NITIC_MAX_THREADS 64  /* also the number of per-thread slots (int64) of a range */
 #define NITIC_NEVER INT32_MIN /* value of a `top` statistic that no training step has set */
@@ -24,12 +24,13 @@ typedef enum {
   NITIC_VELOCITY,  /* int32 momentum of a master */
   NITIC_EXPONENT,  /* int32 exponent of a parameter */
   NITIC_STATISTIC, /* `top` of an activation; input.multiplier and input.offset */
-  NITIC_METRIC,    /* loss (int64, sum over the batch, bits in Q8), correct (int32) */
+  NITIC_FROZEN,    /* int8 parameter that training does not change */
+  NITIC_METRIC,    /* loss (int64, sum over the batch), correct (int32) */
   NITIC_OUTPUT     /* logits (int8) and logits.exponent (int32) */
 } nitic_role;
 
 /* A named tensor of the program. The state (what a checkpoint holds) is every WEIGHT, MASTER, VELOCITY, EXPONENT,
- * STATISTIC. */
+ * STATISTIC, FROZEN. */
 typedef struct {
   const char *name;
   nitic_role role;
@@ -86,7 +87,8 @@ typedef struct {
   uint32_t variant_count;
   const uint8_t *initial_state; /* the first initial_bytes bytes of the arena; the rest of the state starts as zeros */
   uint64_t initial_bytes;
-  uint64_t state_bytes; /* all state tensors lie in the first state_bytes bytes of the arena */
+  uint64_t state_bytes;  /* all state tensors lie in the first state_bytes bytes of the arena */
+  int32_t squared_error; /* 1 where the loss is a sum of squares in Q16, not of bits in Q8 */
 } nitic_program;
 
 /* ---- the session: what a program needs at run time. Every function that returns int gives 0 or one of these codes
@@ -111,7 +113,7 @@ typedef struct nitic_session nitic_session;
 
 /* Sums over the rows that count. */
 typedef struct {
-  int64_t loss; /* bits in Q8 */
+  int64_t loss; /* bits in Q8, or squares in Q16: nitic_program.squared_error */
   int64_t correct;
   int64_t count;
 } nitic_metrics;
@@ -145,7 +147,8 @@ void *nitic_session_tensor(nitic_session *session, const char *name);
 /* Back to the initial state (weights as compiled, nothing trained). */
 void nitic_session_reset(nitic_session *session);
 
-/* An option in the command line's words: lr, momentum, schedule, gb or weight-decay. */
+/* An option in the command line's words: lr, momentum, schedule, gb, weight-decay or augment
+ * (which the command train obeys; whoever calls nitic_step makes the samples). */
 int nitic_configure(nitic_session *session, const char *option, const char *text);
 /* The option as text, NULL when there is no such option; "" where the program has no use for it. */
 const char *nitic_configuration(const nitic_session *session, const char *option);

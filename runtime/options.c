@@ -24,7 +24,7 @@ typedef struct {
 
 static const option OPTIONS[] = {
     TEXT("data", "DIR", data, TRAIN | EVAL | PREDICT,
-         "data set: IDX, CIFAR-10 binary or .npy; predict takes one .npy or IDX too"),
+         "data set: IDX, CIFAR-10 binary, .npy or packed images; predict takes one file too"),
     TEXT("load", "FILE", load, EVAL | PREDICT | INFO, "checkpoint to use (default: the weights in this program)"),
     NUMBER("epochs", epochs, TRAIN, 1, 1000000, "epochs of the whole run (default 5)"),
     NUMBER("seed", seed, TRAIN, 0, INT64_MAX,
@@ -39,6 +39,8 @@ static const option OPTIONS[] = {
          "constant, step:3,4:0.5 (epochs from 0), cosine or cosine:0.01 (least factor)"),
     TEXT("gb", "BITS", gb, TRAIN, "recipe niti: bits of an update: auto, 4,4,3,3,2 by epoch, or 5@0,4@100,3@150"),
     TEXT("weight-decay", "D", weight_decay, TRAIN, "weight decay, rounded to a power of two (default 0)"),
+    TEXT("augment", "A", augment, TRAIN,
+         "what training does to images: crop:4,flip or resized-crop,flip (default none)"),
     TEXT("log", "FILE", log, TRAIN, "JSON lines: one for each interval and epoch"),
     NUMBER("log-every", log_every, TRAIN, 1, INT64_MAX, "steps of an interval (default 100)"),
     TEXT("split", "S", split_name, EVAL | PREDICT, "test (default) or train"),
@@ -67,7 +69,8 @@ void nitic_options_help(FILE *to, const char *program, const char *model) {
   }
   fprintf(to, "\nDIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-...; or data_batch_1.bin, ..., "
               "test_batch.bin;\n"
-              "or x_train.npy, y_train.npy, x_test.npy, y_test.npy (uint8 or int8 samples, integer labels).\n"
+              "x_train.npy, y_train.npy, x_test.npy, y_test.npy (uint8 or int8 samples, integer labels);\n"
+              "or what `nitic data pack` makes of a folder of images.\n"
               "Results go to standard output, progress to standard error.\n"
               "Exit code: 0 done, 1 run-time error, 2 usage, 3 unsupported, 4 data or checkpoint does not match, 130 "
               "interrupted.\n");

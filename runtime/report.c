@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "json.h"
 
@@ -33,10 +34,11 @@ static void add_string(nitic_text *text, const char *key, const char *value) {
   nitic_text_add_quoted(text, value);
 }
 
-static void add_metrics(nitic_text *text, const char *loss, const char *accuracy, const nitic_metrics *metrics) {
+static void add_metrics(nitic_text *text, const nitic_session *s, const char *loss, const char *accuracy,
+                        const nitic_metrics *metrics) {
   char number[NITIC_NUMBER_LENGTH];
   add_key(text, loss);
-  nitic_text_add(text, "%s", nitic_fixed(number, nitic_loss_e4(metrics), 4));
+  nitic_text_add(text, "%s", nitic_fixed(number, nitic_loss_e4(s->program, metrics), 4));
   add_key(text, accuracy);
   nitic_text_add(text, "%s", nitic_fixed(number, nitic_accuracy_e4(metrics), 4));
 }
@@ -49,7 +51,7 @@ static nitic_text begin_line(const char *event) {
 }
 
 static void add_configuration(nitic_text *text, const nitic_session *s) {
-  static const char *const options[] = {"lr", "momentum", "schedule", "gb", "weight-decay"};
+  static const char *const options[] = {"lr", "momentum", "schedule", "gb", "weight-decay", "augment"};
   for (size_t i = 0; i < sizeof options / sizeof *options; i++)
     add_string(text, options[i], nitic_configuration(s, options[i]));
 }
@@ -79,7 +81,7 @@ static void log_interval(nitic_report *r, const nitic_session *s, int64_t millis
   add_integer(&text, "epoch", p->epoch + 1);
   add_integer(&text, "epoch_step", p->epoch_step);
   add_integer(&text, "step", p->step);
-  add_metrics(&text, "loss", "accuracy", &r->interval);
+  add_metrics(&text, s, "loss", "accuracy", &r->interval);
   add_integer(&text, "rate_m", values.rate.m);
   add_integer(&text, "rate_k", values.rate.k);
   if (*nitic_configuration(s, "gb"))
@@ -95,9 +97,9 @@ static void log_epoch(nitic_report *r, const nitic_session *s, const nitic_metri
   nitic_text text = begin_line("epoch");
   add_integer(&text, "epoch", s->progress.epoch);
   add_integer(&text, "step", s->progress.step);
-  add_metrics(&text, "train_loss", "train_accuracy", trained);
+  add_metrics(&text, s, "train_loss", "train_accuracy", trained);
   if (tested->count > 0)
-    add_metrics(&text, "test_loss", "test_accuracy", tested);
+    add_metrics(&text, s, "test_loss", "test_accuracy", tested);
   add_integer(&text, "milliseconds", nitic_now() - r->epoch_start);
   nitic_text_add(&text, "}");
   write_line(r, &text);
@@ -115,6 +117,8 @@ static void say_integers(nitic_report *r, const nitic_session *s) {
     fprintf(stderr, "; weight decay 2^-%d", s->hyper.decay);
   if (*nitic_configuration(s, "gb"))
     fprintf(stderr, "; gb %s: now %d", s->hyper.gb_text, v.gb);
+  if (strcmp(s->hyper.augment_text, "none") != 0)
+    fprintf(stderr, "; augmentation %s", s->hyper.augment_text);
   fputc('\n', stderr);
 }
 
@@ -147,7 +151,7 @@ static void say_start(nitic_report *r, const nitic_session *s) {
 
 int nitic_report_open(nitic_report *r, const nitic_session *s, int64_t samples, int64_t every, const char *log,
                       bool append) {
-  *r = (nitic_report){.bar = nitic_bar_open(), .every = every, .steps = samples / s->program->batch};
+  *r = (nitic_report){.bar = nitic_bar_open(s->program), .every = every, .steps = samples / s->program->batch};
   int status = nitic_log_open(&r->log, log, append);
   if (status != NITIC_OK)
     return status;
@@ -170,7 +174,7 @@ static void end_interval(nitic_report *r, const nitic_session *s) {
   if (!r->bar.terminal)
     fprintf(stderr, "epoch %lld/%lld step %lld/%lld: loss %s, accuracy %s %%\n", (long long)s->progress.epoch + 1,
             (long long)s->progress.epochs, (long long)s->progress.epoch_step, (long long)r->steps,
-            nitic_fixed(loss, nitic_loss_e4(&r->interval), 4),
+            nitic_fixed(loss, nitic_loss_e4(s->program, &r->interval), 4),
             nitic_fixed(accuracy, nitic_accuracy_e4(&r->interval), 2));
   r->interval = (nitic_metrics){0};
   r->interval_start = now;
@@ -191,9 +195,10 @@ void nitic_report_epoch(nitic_report *r, const nitic_session *s, const nitic_met
   char loss[NITIC_NUMBER_LENGTH], accuracy[NITIC_NUMBER_LENGTH];
   nitic_report_clear(r);
   printf("epoch %lld: train loss %s accuracy %s %%", (long long)s->progress.epoch,
-         nitic_fixed(loss, nitic_loss_e4(trained), 4), nitic_fixed(accuracy, nitic_accuracy_e4(trained), 2));
+         nitic_fixed(loss, nitic_loss_e4(s->program, trained), 4),
+         nitic_fixed(accuracy, nitic_accuracy_e4(trained), 2));
   if (tested->count > 0)
-    printf(", test loss %s accuracy %s %%", nitic_fixed(loss, nitic_loss_e4(tested), 4),
+    printf(", test loss %s accuracy %s %%", nitic_fixed(loss, nitic_loss_e4(s->program, tested), 4),
            nitic_fixed(accuracy, nitic_accuracy_e4(tested), 2));
   printf("\n");
   fflush(stdout);

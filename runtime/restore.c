@@ -114,7 +114,7 @@ static int check_progress(const nitic_reader *r) {
               p->epoch_step >= 0 && p->epoch_step < limit && p->step >= 0 && p->step < limit && p->samples >= 0;
   good = good && p->running.count >= 0 && p->running.count < limit && p->running.correct >= 0 &&
          p->running.correct <= p->running.count;
-  good = good && llabs(p->running.loss) < limit << 10;
+  good = good && llabs(p->running.loss) < limit << 20;
   if (good && p->samples > 0)
     good = p->epoch_step <= p->samples / r->program->batch;
   return good ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: its progress makes no sense", r->path);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "loader.h"
 #include "report.h"
 
 enum { DEFAULT_EPOCHS = 5, DEFAULT_SEED = 1, DEFAULT_LOG_EVERY = 100 };
@@ -14,17 +15,15 @@ typedef struct {
   const nitic_options *options;
   nitic_dataset data, test;
   int64_t *order; /* of the epoch at work */
+  nitic_loader *loader;
   nitic_report report;
 } training;
 
 /* ---- preparation */
 
 static int configure(nitic_session *s, const nitic_options *o) {
-  const char *const given[][2] = {{"lr", o->lr},
-                                  {"momentum", o->momentum},
-                                  {"schedule", o->schedule},
-                                  {"gb", o->gb},
-                                  {"weight-decay", o->weight_decay}};
+  const char *const given[][2] = {{"lr", o->lr}, {"momentum", o->momentum},         {"schedule", o->schedule},
+                                  {"gb", o->gb}, {"weight-decay", o->weight_decay}, {"augment", o->augment}};
   int status = NITIC_OK;
   for (size_t i = 0; i < sizeof given / sizeof *given && status == NITIC_OK; i++)
     if (given[i][1])
@@ -82,14 +81,17 @@ static int prepare(training *t) {
   if (status == NITIC_OK)
     status = set_progress(t);
   if (status == NITIC_OK)
+    status = nitic_data_check_augment(&t->data, &t->session->hyper.augment);
+  if (status == NITIC_OK)
     status = nitic_prepare_input(t->session, &t->data);
   if (status == NITIC_OK && t->options->save)
     status = nitic_checkpoint_probe(t->options->save);
   if (status != NITIC_OK)
     return status;
   t->order = calloc((size_t)t->data.count, sizeof *t->order);
-  return t->order ? NITIC_OK
-                  : nitic_fail(NITIC_RUNTIME, "no memory for the order of %lld samples", (long long)t->data.count);
+  if (!t->order)
+    return nitic_fail(NITIC_RUNTIME, "no memory for the order of %lld samples", (long long)t->data.count);
+  return nitic_loader_create(t->session, &t->data, &t->loader);
 }
 
 /* ---- the run */
@@ -100,9 +102,9 @@ static int save(const training *t) {
 
 static int one_step(training *t) {
   nitic_session *s = t->session;
-  nitic_progress *p = &s->progress;
+  const nitic_progress *p = &s->progress;
   nitic_metrics metrics;
-  nitic_gather(s, &t->data, t->order + p->epoch_step * s->program->batch, 0, s->program->batch);
+  nitic_loader_next(t->loader);
   int status = nitic_step(s, NULL, NULL, &metrics);
   if (status != NITIC_OK)
     return status;
@@ -118,8 +120,10 @@ static int one_epoch(training *t) {
   int status = nitic_begin_epoch(t->session, p->epoch);
   if (status == NITIC_OK)
     status = nitic_shuffle(t->data.count, p->seed, p->epoch, t->order);
-  if (status == NITIC_OK)
+  if (status == NITIC_OK) {
+    nitic_loader_begin(t->loader, t->order, p->epoch_step, t->report.steps);
     nitic_report_begin(&t->report, t->session);
+  }
   while (status == NITIC_OK && p->epoch_step < t->report.steps && !nitic_interrupted())
     status = one_step(t);
   return status;
@@ -188,6 +192,7 @@ int nitic_train(nitic_session *session, const nitic_options *options) {
   int status = prepare(&t);
   if (status == NITIC_OK)
     status = run(&t);
+  nitic_loader_destroy(t.loader);
   free(t.order);
   nitic_data_close(&t.data);
   nitic_data_close(&t.test);

@@ -18,28 +18,23 @@ from nitic.frontend.demo import digits_cnn
 from nitic.frontend.onnx import ImportedModel, import_onnx
 from nitic.frontend.writer import NetworkWriter
 from nitic.interpret import run_function
-from nitic.ir.function import function
+from nitic.ir.function import argument, function, results
+from nitic.ir.types import shape_of
 from nitic.numerics import Array
+from nitic.passes.canonicalise import Canonicalise
+from nitic.passes.check_range import CheckRange
+from nitic.passes.insert_backward import InsertBackward
+from nitic.passes.insert_loss import InsertLoss
+from nitic.passes.insert_rounding import InsertRounding
+from nitic.passes.track_exponents import TrackExponents
 from nitic.pipeline import run_passes, training_passes
 from nitic.recipe import RECIPES
+from tests.branches import BRANCHES
+from tests.mobile import mobile
 
 
 def vgg_narrow() -> NetworkWriter:
     return vgg_small(widths=(8, 16, 24))
-
-
-def depthwise() -> NetworkWriter:
-    """A depthwise convolution between two of all channels."""
-    net = NetworkWriter("depthwise", (1, 8, 8))
-    net.conv("first", 6, 3, pad=1)
-    net.relu()
-    weights = net._parameters("middle", (6, 1, 3, 3), bias=True)
-    net._append("Conv", "middle", net.shape, weights, kernel_shape=[3] * 2, pads=[1] * 4, group=6)
-    net.relu()
-    net.conv("last", 10, 1, stride=2)
-    net.relu()
-    net.linear("fc", 10)
-    return net
 
 
 WRITERS = {
@@ -48,7 +43,8 @@ WRITERS = {
     "digits_cnn": digits_cnn,
     "resnet8": resnet8,
     "vgg_narrow": vgg_narrow,
-    "depthwise": depthwise,
+    "mobile": mobile,
+    **BRANCHES,
 }
 HYPERS = {"rate_m": 1, "rate_k": 6, "momentum": 230, "decay": 80, "gb": 4, "seed": 1}
 
@@ -115,6 +111,27 @@ class Interpreted:
         names = [name for name in self.state if f"{name}.exponent" in self.state]
         pairs = {name: (self.state[name], int(self.state[f"{name}.exponent"])) for name in names}
         return {n: numerics.requantise(m, e) if m.dtype == np.int16 else (m, e) for n, (m, e) in pairs.items()}
+
+
+def gradient_pairs(model: ImportedModel, loss: InsertLoss | None = None) -> dict[str, tuple[Array, Array]]:
+    """(float, integer) gradients by parameter, at the same int8 weights and samples of a batch."""
+    leading = state.leading_exponents(model.module, model.parameters)
+    run_passes(model.module, [Canonicalise(), loss or InsertLoss(), InsertBackward()])
+    exact = function(model.module, "train_step").clone()
+    run_passes(model.module, [InsertRounding(), TrackExponents(), CheckRange()])
+    step, rng = function(model.module, "train_step"), np.random.default_rng(0)
+    initial = state.initial_state(model.module, model.parameters, leading)
+    weights = {n: (m, int(initial[f"{n}.exponent"])) for n, m in initial.items() if f"{n}.exponent" in initial}
+    shape, classes = shape_of(argument(step, "input")), shape_of(results(function(model.module, "predict"))[0][1])[1]
+    maps = np.full(shape_of(argument(step, "input.multiplier")), 2**14, np.int32)
+    x, y = rng.integers(0, 256, shape).astype(np.uint8), rng.integers(0, classes, shape[0]).astype(np.int32)
+    initial |= {"input.multiplier": maps, "input.offset": -128 * maps}
+    real = numerics.input_map(x, maps, -128 * maps) * 2.0**numerics.INPUT_EXPONENT
+    random = {"label": y, "seed": 1, "step": 0}
+    floats = run_function(exact, {**random, **model.parameters, **dequantised(weights), "input": real})
+    integers = run_function(step, {**random, **initial, "input": x})
+    names = [key for key in floats if key.endswith(".gradient")]
+    return {n: (floats[n], integers[n] * 2.0 ** int(integers[f"{n}.exponent"])) for n in names}
 
 
 def dequantised(pairs: Mapping[str, tuple[Array, int]]) -> dict[str, Array]:

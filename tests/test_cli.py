@@ -9,7 +9,7 @@ import pytest
 
 from nitic import cli, driver
 from nitic.errors import CompileError, ExitCode
-from nitic.options import CompileOptions, Emit, Init, OptOptions, Target
+from nitic.options import BatchNorm, CompileOptions, Emit, Init, OptOptions, Target
 from nitic.state import Normalisation
 
 
@@ -63,7 +63,8 @@ def test_compile_with_every_option(
     text = (
         "compile m.onnx -o out --recipe niti --option bits=6 --option rule=plain --batch-size 64 --emit lib"
         " --target x86-64 --seed 3 --init xavier --mean 0.5,.25 --std 1,2 --dump-ir dumps --print-before fuse"
-        " --print-after fuse --print-after plan-memory"
+        " --freeze conv* --freeze fc.* --batch-norm freeze"
+        " --print-after fuse --print-after plan-memory --no-cache"
     )
     assert run(monkeypatch, *text.split()) == 0
     assert asked.options == CompileOptions(
@@ -78,9 +79,12 @@ def test_compile_with_every_option(
         init=Init.XAVIER,
         mean=(0.5, 0.25),
         std=(1.0, 2.0),
+        freeze=("conv*", "fc.*"),
+        batch_norm=BatchNorm.FREEZE,
         dump_ir=Path("dumps"),
         print_before=("fuse",),
         print_after=("fuse", "plan-memory"),
+        cache=False,
     )
     assert capsys.readouterr().out == "out\n"
 
@@ -167,6 +171,7 @@ def test_python_may_use_the_words_of_the_command_line() -> None:
             "--target: cuda writes kernels and their launch table: --emit is cuda, ptx or cubin, not exe",
         ),
         ({"emit": "ptx"}, "--emit: ptx is for --target=cuda, not native"),
+        ({"batch_norm": "drop"}, "--batch-norm: unknown batch-norm 'drop'; the choices are train, freeze, fold"),
         ({"std": (1.0,)}, "--std: a standard deviation needs its mean: give --mean too"),
     ],
 )

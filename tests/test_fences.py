@@ -49,7 +49,7 @@ def test_dependencies_point_one_way(part: str) -> None:
 
 
 def test_the_command_line_starts_without_heavy_imports() -> None:
-    heavy = ("tvm", "onnx", "sklearn", "xdsl", "numpy")
+    heavy = ("tvm", "onnx", "sklearn", "xdsl", "numpy", "PIL")
     program = f"import sys, nitic.cli; print([name for name in {heavy!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

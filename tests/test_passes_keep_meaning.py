@@ -103,7 +103,7 @@ def check(network: str, recipe: str, variants: Sequence[str] = VARIANTS) -> None
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("network", ["mlp", "digits_cnn", "lenet"])
+@pytest.mark.parametrize("network", ["mlp", "digits_cnn", "lenet", "mobile"])
 def test_every_pass_keeps_the_meaning(network: str, recipe: str) -> None:
     check(network, recipe)
 

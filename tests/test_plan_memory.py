@@ -102,7 +102,9 @@ def assert_updates_wait_for_readers(func: FuncOp) -> None:
             assert not set(updated) & set(others)
 
 
-@pytest.mark.parametrize(("network", "recipe"), [("mlp", "niti16"), ("digits_cnn", "niti"), ("lenet", "niti16")])
+@pytest.mark.parametrize(
+    ("network", "recipe"), [("mlp", "niti16"), ("digits_cnn", "niti"), ("lenet", "niti16"), ("shufflenet", "niti16")]
+)
 def test_no_kernel_loses_what_another_one_wrote(network: str, recipe: str) -> None:
     module = imported(network, 4).module
     run_passes(module, training_passes(RECIPES[recipe]))

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import tvm
 from tvm import tirx
 
-from nitic.codegen.tir import Kernel
-from nitic.errors import CompileError, ExitCode
+from nitic.codegen.kernel import Kernel
 
-T = TypeVar("T")
 # LLVM's level 3 takes twice as long as level 2 and wins nothing here.
 OPTIMISATION = 2
 
@@ -52,43 +46,3 @@ def compile_module(kernels: Sequence[Kernel], target: Target) -> Any:
 def write_object(kernels: Sequence[Kernel], target: Target, path: Path) -> None:
     """One object file with every kernel as a global symbol; it needs nothing but, at most, memcpy and memset."""
     compile_module(kernels, target).write_to_file(str(path), "o")
-
-
-def in_processes(work: Callable[[int], T], jobs: int) -> list[T]:
-    """[work(0), ..., work(jobs - 1)], each in a process of its own that inherits everything; the results are sent back.
-
-    Raises what a process raised. LLVM ends its process when it cannot write.
-    """
-    context = multiprocessing.get_context("fork")
-    pipes = [context.Pipe(duplex=False) for _ in range(jobs)]
-    children = [context.Process(target=_answer, args=(work, job, end)) for job, (_, end) in enumerate(pipes)]
-    for child, (_, end) in zip(children, pipes, strict=True):
-        child.start()
-        end.close()
-    answers = [_receive(end) for end, _ in pipes]
-    for child in children:
-        child.join()
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return cast("list[T]", answers)
-
-
-def _answer(work: Callable[[int], T], job: int, end: Connection) -> None:
-    try:
-        end.send(work(job))
-    except Exception as error:  # noqa: BLE001  it is raised again in the parent
-        end.send(error)
-
-
-def _receive(end: Connection) -> object:
-    try:
-        return end.recv()
-    except EOFError:
-        message = f"the compiler of the kernels stopped: the disk of {tempfile.gettempdir()} may be full"
-        return CompileError("", message, exit_code=ExitCode.RUN_TIME)
-
-
-def processors() -> int:
-    """How many processes can work at the same time."""
-    return len(os.sched_getaffinity(0))

@@ -20,7 +20,7 @@ from nitic.codegen.tir import Buffer, Expr, Function, Register
 from nitic.errors import CompileError
 from nitic.ir.layout import Layout, parse_layout
 from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of, is_tensor, range_, shape_of, tensor_type
+from nitic.ir.types import Shape, dtype_of, is_tensor, range_, shape_of, tensor_type
 from nitic.ops.bfp import RangeOp, ScalarOp, TopOp
 from nitic.ops.fused import FusedOp
 
@@ -72,7 +72,8 @@ class Point:
     """Where a value lies in its tensor: the flat index of lane 0, and the point on its last axis alone if need be.
 
     `valid` is how many lanes exist; None is all of them. With a `period`, only so many lanes are neighbours, and the
-    others repeat them. Values of the group's operators here are computed once.
+    others repeat them. `others` are the points in tensors that broadcast to this one, by their shapes. Values of the
+    group's operators here are computed once.
     """
 
     index: Expr
@@ -80,6 +81,7 @@ class Point:
     lanes: int = 1
     valid: Expr = None
     period: int | None = None
+    others: Mapping[Shape, Point] = field(default_factory=dict)
     values: dict[SSAValue, Expr] = field(default_factory=dict)
 
 
@@ -133,6 +135,9 @@ class Emission:
         for op in members:
             if isinstance(op, ScalarOp):
                 self.scalar(op.result)
+            elif isinstance(op, TopOp):  # what it reads serves others, which thread 0 alone would have read
+                for value in (op.r, op.e):
+                    self.scalar(value)
         for op in members:
             if isinstance(op, ScalarOp | TopOp) and op.result in self.group.op.yielded:
                 self._write_scalar(op)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nitic.codegen import tir
-from nitic.codegen.tir import Expr
+from nitic.codegen.tir import Buffer, Expr
 from nitic.numerics import WIDE
 
 Rounding = Callable[[Expr], Expr]
@@ -103,6 +103,13 @@ def align(exponent: Expr, target: Expr, lanes: int = 1) -> Rounding:
     return lambda x: right(x << left)
 
 
+def common_factor(exponent: Expr, common: Expr, lanes: int = 1) -> Expr:
+    """What a mantissa is multiplied by in an exact sum at a common exponent: 0 where it is dropped."""
+    distance = tir.let(exponent - common)
+    kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
+    return tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), lanes))
+
+
 def philox(index: Expr, stream: int, step: Expr, seed: Expr) -> Sequence[Expr]:
     """Philox4x32-10: four uint32 words for an element index; index and step are int32, seed int64."""
     seed = tir.cast(seed, "uint64")
@@ -134,6 +141,21 @@ def _high(word: Expr) -> Expr:
 
 def _word(word: Expr) -> Expr:
     return tir.constant(word, "uint32") if isinstance(word, int) else word
+
+
+def exp2_q20(t: Expr, exp2: Buffer) -> Expr:
+    """2^(20 - t) of an int32 in Q8, 0 <= t < 43, with the table EXP2; an int64."""
+    whole, fraction = tir.let(tir.cast(t >> 8, "int64")), tir.let(t & 255)
+    entry = tir.cast(exp2.load((256 - fraction) & 255), "int64")
+    one = tir.constant(1, "int64")
+    return tir.let(tir.select(fraction > 0, (entry << 10) >> (whole + 1), (one << 20) >> whole))
+
+
+def log2_q8(value: Expr, log2: Buffer) -> Expr:
+    """Of a positive int64 below 2^54, with the table LOG2; an int32."""
+    b = tir.let(bit_length(value) - 1)
+    entry = (value << 8) >> tir.cast(b, "int64")
+    return tir.let((b << 8) + log2.load(tir.cast(entry & 255, "int32")))
 
 
 def _element(value: Expr) -> str:

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,16 +40,26 @@ def compiler() -> list[str]:
     raise CompileError("", "no C compiler to link the program with", note, ExitCode.RUN_TIME)
 
 
-def link(objects: list[Path], source: Path, emit: Emit, output: Path) -> None:
-    """Writes the program. The output appears only when it is complete. Raises CompileError."""
+def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, cache: Path | None) -> None:
+    """Writes the program; objects of the runtime are kept in the folder `cache`, if there is one.
+
+    The output appears only when it is complete. Raises CompileError.
+    """
     sources = [path for path in runtime_sources() if emit == Emit.EXE or path.name != "main.c"]
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder, ThreadPoolExecutor() as pool:
-        compiled = list(pool.map(lambda each: runtime_object(each, Path(folder)), sources))
+        compiled = list(pool.map(lambda each: runtime_object(each, cache, Path(folder)), sources))
         program = Path(folder) / "program.o"
         _run([*compiler(), *FLAGS, "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
         made = Path(folder) / output.name
-        _run([*compiler(), *map(str, (*objects, program, *compiled)), *LINK_FLAGS[emit], "-o", str(made)])
+        inputs = Path(folder) / "inputs"  # there may be more than a command line holds
+        inputs.write_text("\n".join(map(_quoted, (*objects, program, *compiled))))
+        _run([*compiler(), f"@{inputs}", *LINK_FLAGS[emit], "-o", str(made)])
         place(made, output)
+
+
+def _quoted(path: Path) -> str:
+    """A path as a file of compiler arguments holds it."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def place(made: Path, output: Path) -> None:
@@ -76,21 +88,20 @@ def place_text(text: str, output: Path) -> None:
         place(made, output)
 
 
-def runtime_object(source: Path, spare: Path) -> Path:
+def runtime_object(source: Path, cache: Path | None, spare: Path) -> Path:
     """A C file of the runtime as an object, made once per compiler and version of the sources.
 
     Where the cache cannot be used, the object is made in the folder `spare`: a cache saves time, and is no need.
     """
     flags = [*FLAGS, *(STEP_FLAGS if source.name in STEP_SOURCES else [])]
     name = f"{source.stem}-{_digest(source, flags)}.o"
-    try:
-        target = cache_folder() / name
-        if not target.exists():
-            _make_object(source, flags, target)
-    except (OSError, RuntimeError):  # pathlib's error where a user has no home is a RuntimeError
-        target = spare / name
-        _make_object(source, flags, target)
-    return target
+    if cache is not None:
+        with suppress(OSError):
+            if not (target := cache / name).exists():
+                _make_object(source, flags, target)
+            return target
+    _make_object(source, flags, spare / name)
+    return spare / name
 
 
 def _make_object(source: Path, flags: list[str], target: Path) -> None:
@@ -99,12 +110,6 @@ def _make_object(source: Path, flags: list[str], target: Path) -> None:
         made = Path(folder) / target.name
         _run([*compiler(), *flags, "-c", str(source), "-o", str(made)])
         made.replace(target)
-
-
-def cache_folder() -> Path:
-    """$NITIC_CACHE, or a folder of the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("NITIC_CACHE") or Path(base) / "nitic")
 
 
 def _digest(source: Path, flags: list[str]) -> str:

@@ -1,33 +1,66 @@
 """The C source of a program: constant tables of tensors, buffers and kernel calls (runtime/nitic.h)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
-from nitic.codegen.tir import Kernel
+from nitic.codegen.kernel import Kernel, Kernels
 from nitic.ir.buffers import named_tensors, place_tensors, tensor_bytes
 from nitic.ir.function import Label, functions
+from nitic.ir.text import meaning, print_module
 from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.ops.fused import FusedOp, phase_of
-from nitic.program import Program, arena_bytes, state_size
+from nitic.program import Program, arena_bytes
 from nitic.version import VERSION
 
 FUNCTIONS = ("train_step", "eval_step", "predict", "calibrate")
 MAX_RANK = 6
 DTYPES = {"uint8": "NITIC_U8", "int8": "NITIC_I8", "int16": "NITIC_I16", "int32": "NITIC_I32", "int64": "NITIC_I64"}
 
-Kernels = Mapping[str, Mapping[str, Kernel]]
-"""By variant and by the name that select-kernels gave."""
+
+@dataclass(frozen=True)
+class Variant:
+    """What the files of a program hold of one variant's module, as text, which processes can send each other.
+
+    description: its IR. kernels: the meaning of each group by the name that select-kernels gave. tables: its calls in
+    C; functions: the initialisers of its functions.
+    """
+
+    name: str
+    arena: int
+    description: str
+    kernels: Mapping[str, str]
+    tables: str
+    functions: str
 
 
-def symbol(variant: str, kernel: str) -> str:
-    """The name of a kernel's function in the object files."""
-    return f"nitic_{variant}_{kernel}"
+def describe(name: str, module: ModuleOp) -> Variant:
+    """The variant of a module that is planned."""
+    groups = {label_of(op): op for func in functions(module) for op in calls(func)}
+    meanings = {label: meaning(group.body) for label, group in groups.items()}
+    tables = [_function(name, func) for func in functions(module)]
+    sizes = {func.sym_name.data: sum(1 for _ in calls(func)) for func in functions(module)}
+    entries = ", ".join(f"{{{name}_{func}, {sizes[func]}}}" for func in FUNCTIONS)
+    return Variant(name, arena_bytes(module), print_module(module), meanings, "\n".join(tables), entries)
 
 
-def program_source(program: Program, kernels: Kernels, state: Path, description: Path) -> str:
+def calls(func: FuncOp) -> Iterator[FusedOp]:
+    return (op for op in func.body.block.ops if isinstance(op, FusedOp))
+
+
+def label_of(group: FusedOp) -> str:
+    """The name of a group's kernel in its program."""
+    assert group.kernel is not None
+    return group.kernel.data
+
+
+def program_source(
+    program: Program, variants: Sequence[Variant], kernels: Kernels, state: Path, description: Path
+) -> str:
     """program.c. The state and the description are read by the assembler from these files."""
     parts = [
         '#include "nitic.h"',
@@ -36,10 +69,9 @@ def program_source(program: Program, kernels: Kernels, state: Path, description:
         # Not loaded into memory: only `nitic inspect` reads it, from the file.
         _embed("nitic_description", description, '.nitic,"",@progbits'),
     ]
-    for variant, module in program.variants.items():
-        parts += _kernels(variant, kernels[variant])
-        parts += [_function(variant, func, kernels[variant]) for func in functions(module)]
-    parts += [_tensors(program), _variants(program), _program(program)]
+    for variant in variants:
+        parts += [*_kernels(variant.name, kernels[variant.name]), variant.tables]
+    parts += [_tensors(program), _variants(variants), _program(program)]
     return "\n".join(parts)
 
 
@@ -64,30 +96,31 @@ def _embed(label: str, path: Path, section: str) -> str:
 
 
 def _kernels(variant: str, kernels: Mapping[str, Kernel]) -> Iterator[str]:
+    """Each function, and under the name of its group a call through an array of buffers and its units of work."""
     for name, kernel in kernels.items():
-        function, count = symbol(variant, name), len(kernel.parameters)
+        count = len(kernel.parameters)
         types = ", ".join([*["void *"] * count, "int32_t", "int32_t", "int32_t"])
         values = ", ".join([*(f"b[{i}]" for i in range(count)), "c->thread", "c->begin", "c->end"])
-        yield f"int32_t {function}({types});"
-        yield f"static int32_t call_{function}(void *const b[], const nitic_ctx *c) {{ return {function}({values}); }}"
+        yield f"int32_t {kernel.name}({types});"
+        body = f"{{ return {kernel.name}({values}); }}"
+        yield f"static int32_t call_{variant}_{name}(void *const b[], const nitic_ctx *c) {body}"
+        yield f"enum {{ units_{variant}_{name} = {kernel.units} }};"
 
 
-def _function(variant: str, func: FuncOp, kernels: Mapping[str, Kernel]) -> str:
+def _function(variant: str, func: FuncOp) -> str:
     name = f"{variant}_{func.sym_name.data}"
     lines: list[str] = []
-    calls: list[str] = []
+    entries: list[str] = []
     phase = 0
-    for i, group in enumerate(op for op in func.body.block.ops if isinstance(op, FusedOp)):
-        assert group.kernel is not None
+    for i, group in enumerate(calls(func)):
         assert group.buffers is not None
-        kernel, offsets = kernels[group.kernel.data], list(group.buffers.get_values())
+        label, offsets = label_of(group), list(group.buffers.get_values())
+        kernel = f"{variant}_{label}"
         lines.append(f"static const uint64_t {name}_{i}[] = {{{', '.join(map(str, offsets))}}};")
-        thunk = f"call_{symbol(variant, group.kernel.data)}"
-        label = c_string(group.kernel.data)
         starts = int(phase_of(group) > phase)
         phase = phase_of(group)
-        calls.append(f"  {{{thunk}, {label}, {name}_{i}, {len(offsets)}, {kernel.units}, {starts}}},")
-    return "\n".join([*lines, f"static const nitic_call {name}[] = {{", *calls, "};"])
+        entries.append(f"  {{call_{kernel}, {c_string(label)}, {name}_{i}, {len(offsets)}, units_{kernel}, {starts}}},")
+    return "\n".join([*lines, f"static const nitic_call {name}[] = {{", *entries, "};"])
 
 
 def _tensors(program: Program) -> str:
@@ -104,17 +137,13 @@ def _tensor(label: Label, type_: Attribute, offset: int) -> str:
     return f"  {{{c_string(label.name)}, {role}, {dtype}, {len(shape)}, {{{dims}}}, {offset}, {tensor_bytes(type_)}}},"
 
 
-def _variants(program: Program) -> str:
-    lines = ["static const nitic_variant variants[] = {"]
-    for variant, module in program.variants.items():
-        sizes = {f.sym_name.data: sum(isinstance(op, FusedOp) for op in f.body.block.ops) for f in functions(module)}
-        tables = ", ".join(f"{{{variant}_{name}, {sizes[name]}}}" for name in FUNCTIONS)
-        lines.append(f"  {{{c_string(variant)}, {arena_bytes(module)}, {tables}}},")
-    return "\n".join([*lines, "};"])
+def _variants(variants: Sequence[Variant]) -> str:
+    lines = [f"  {{{c_string(each.name)}, {each.arena}, {each.functions}}}," for each in variants]
+    return "\n".join(["static const nitic_variant variants[] = {", *lines, "};"])
 
 
 def _program(program: Program) -> str:
-    state_bytes = state_size(next(iter(program.variants.values())))
+    _, state_bytes = place_tensors(program.module)
     fields = {
         "abi_version": "NITIC_ABI_VERSION",
         "model": c_string(program.model),
@@ -132,6 +161,7 @@ def _program(program: Program) -> str:
         "initial_state": "nitic_initial_state",
         "initial_bytes": len(program.state_bytes()),
         "state_bytes": state_bytes,
+        "squared_error": int(program.has_squared_error),
     }
     lines = [f"  .{key} = {value}," for key, value in fields.items()]
     return "\n".join(

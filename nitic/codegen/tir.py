@@ -18,33 +18,13 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx import Shuffle
 from tvm.tirx.script import builder as T
 
+from nitic.codegen.kernel import Kernel
+
 # TVM's Python classes are untyped: an expression is whatever it makes of our operands, an integer included.
 Expr = Any
-PrimFunc = Any
 
 MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
 MAX_ELEMENTS = 2**31 - 1  # indices are int32
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How a kernel starts on a GPU: blocks, threads of a block, bytes of dynamic shared memory."""
-
-    blocks: int
-    threads: int
-    shared: int = 0
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A function: its parameters in order with their element types, and how many units of work a call has."""
-
-    name: str
-    function: PrimFunc  # None where only the description is left
-    parameters: Mapping[str, str]
-    units: int
-    launch: Launch | None = None  # of a kernel for a GPU
-    zeroed: tuple[str, ...] = ()  # parameters whose memory must be zero before it starts
 
 
 def dtype_of(value: Expr) -> str:
@@ -255,6 +235,7 @@ class Function(AbstractContextManager["Function"]):
 
     ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True}
     BLOCK: ClassVar[int] = 4096  # elements of a unit of work of a point-wise kernel
+    LANES: ClassVar[int] = 16  # of an explicit vector, at most; tables are stored by them, since LLVM is slow with many
     WHOLE_ROWS: ClassVar[bool] = True  # such a unit is rows of channels where an operator asks for the channel
 
     def __enter__(self) -> Function:
@@ -285,6 +266,14 @@ class Function(AbstractContextManager["Function"]):
     def __getitem__(self, name: str) -> Buffer:
         return self.buffers[name]
 
+    def table(self, values: Sequence[int]) -> Buffer:
+        """A constant table of int32, in the thread's memory."""
+        made = local("int32", len(values))
+        for i in range(0, len(values), self.LANES):
+            some = [constant(value) for value in values[i : i + self.LANES]]
+            made.store(i, shuffle(some, range(len(some))) if len(some) > 1 else some[0])
+        return made
+
     def read_range(self, slots: Buffer) -> Expr:
         """The maximum over the slots of all threads; an int64."""
         top = register("int64", constant(0, "int64"))
@@ -310,4 +299,4 @@ class Function(AbstractContextManager["Function"]):
 
     def kernel(self, units: int) -> Kernel:
         """The finished function."""
-        return Kernel(self.name, self._builder.get(), dict(self.parameters), units)
+        return Kernel(self.name, dict(self.parameters), units, function=self._builder.get())

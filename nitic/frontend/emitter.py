@@ -9,8 +9,19 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import SSAValue
 
 from nitic.frontend.nodes import Node
-from nitic.frontend.values import NHWC, Activation, Constant, Layout, NodeError, Value, inverse, keeps_order
-from nitic.ir.function import Label, add_argument, new_function, set_results
+from nitic.frontend.values import (
+    NHWC,
+    Activation,
+    Constant,
+    Layout,
+    NodeError,
+    Transposed,
+    Value,
+    inverse,
+    keeps_order,
+    steps_between,
+)
+from nitic.ir.function import Label, Signature, new_function, set_results
 from nitic.ir.op import NnOp, location, place
 from nitic.ir.types import Shape, f32, shape_of, tensor
 from nitic.numerics import Array
@@ -33,10 +44,15 @@ class Emitter:
         self.parameters: dict[str, Array] = {}
         self.layouts: dict[str, Layout] = {}
         self.notes: list[str] = []
+        self.folded: list[Node] = []
+        """The nodes into which the exporter folded a batch normalisation."""
         self.node: Node | None = None
-        self._arguments: dict[str, tuple[Constant, SSAValue]] = {}
+        self._moved: dict[tuple[str, SSAValue, tuple[int, ...]], SSAValue] = {}
+        self._arguments: dict[str, tuple[Layout, SSAValue]] = {}
+        self._views: dict[Layout, SSAValue] = {}
         self._return = ReturnOp()
         self.func.body.block.add_op(self._return)
+        self._signature = Signature(self.func)
 
     def emit(self, op: NnOp) -> SSAValue:
         """Appends an operator; its first result."""
@@ -46,6 +62,7 @@ class Emitter:
         return op.results[0]
 
     def finish(self, logits: SSAValue) -> ModuleOp:
+        self._signature.write()
         set_results(self.func, [(Label("logits", "output"), logits)])
         module = ModuleOp([self.func])
         module.verify()
@@ -58,22 +75,26 @@ class Emitter:
     # Layouts
 
     def reshape(self, value: SSAValue, shape: Shape) -> SSAValue:
-        return value if shape_of(value) == shape else self.emit(ReshapeOp.of(value, shape=shape))
+        if isinstance(value.owner, ReshapeOp):
+            return self.reshape(value.owner.x, shape)
+        return value if shape_of(value) == shape else self._once(ReshapeOp, value, shape)
 
     def arranged(self, x: Activation, perm: tuple[int, ...]) -> SSAValue:
         """The activation with its axes, as ONNX sees them, in the order `perm`."""
-        if x.shape == x.transposed:
-            return self._transpose(x.value, tuple(x.perm[axis] for axis in perm))
-        in_order = x.value if x.in_order else self.emit(TransposeOp.of(x.value, perm=x.perm))
-        if keeps_order(perm, x.shape):
-            return self.reshape(in_order, tuple(x.shape[axis] for axis in perm))
-        return self._transpose(self.reshape(in_order, x.shape), perm)
+        return self.in_onnx_order(self.view(x, perm))
 
     def _transpose(self, value: SSAValue, perm: tuple[int, ...]) -> SSAValue:
         shape = shape_of(value)
         if keeps_order(perm, shape):
             return self.reshape(value, tuple(shape[axis] for axis in perm))
-        return self.emit(TransposeOp.of(value, perm=perm))
+        return self._once(TransposeOp, value, perm)
+
+    def _once(self, kind: type[ReshapeOp | TransposeOp], value: SSAValue, to: tuple[int, ...]) -> SSAValue:
+        """Several nodes may read one view."""
+        key = kind.name, value, to
+        if key not in self._moved:
+            self._moved[key] = self.emit(kind.of(value, **{"shape" if kind is ReshapeOp else "perm": to}))
+        return self._moved[key]
 
     def nhwc(self, x: Activation) -> SSAValue:
         if len(x.shape) != 4:
@@ -81,18 +102,32 @@ class Emitter:
         return self.arranged(x, NHWC)
 
     def in_onnx_order(self, x: Activation) -> SSAValue:
-        return self.arranged(x, tuple(range(len(x.shape))))
+        return self.reshape(self._transpose(x.value, x.perm), x.shape)
 
     def transpose(self, x: Value, perm: tuple[int, ...]) -> Value:
-        """The transposed view. Makes operators only where x has been both transposed and reshaped."""
         if sorted(perm) != list(range(len(x.shape))):
             raise NodeError(f"{list(perm)} is not a permutation of the axes of {list(x.shape)}")
-        if isinstance(x, Constant):
-            return x.transpose(perm)
-        if x.shape != x.transposed:
-            x = Activation.of(self.in_onnx_order(x))
-        order = tuple(x.perm[axis] for axis in perm)
-        return Activation(x.value, order, tuple(x.physical[axis] for axis in order))
+        return x.transpose(perm) if isinstance(x, Constant) else self.view(x, perm)
+
+    def view(self, x: Activation, perm: tuple[int, ...]) -> Activation:
+        """The transposed view. It moves values only where a reshape has cut axes that were transposed."""
+        shape = tuple(x.shape[axis] for axis in perm)
+        if x.shape == x.transposed:
+            return Activation(x.value, tuple(x.perm[axis] for axis in perm), shape)
+        if pieces := x.refined():
+            return Activation(self.reshape(x.value, pieces.physical), pieces.order(perm), shape)
+        return self.view(Activation.of(self.in_onnx_order(x)), perm)
+
+    def with_axes(self, x: Activation) -> Activation:
+        """The same view, of a value that has each of its axes: one that can be cut along any."""
+        if x.shape == x.transposed:
+            return x
+        pieces = x.refined()
+        if pieces is None or (runs := pieces.runs()) is None:
+            return Activation.nhwc(self.nhwc(x)) if len(x.shape) == 4 else Activation.of(self.in_onnx_order(x))
+        order = sorted(range(len(runs)), key=runs.__getitem__)
+        value = self.reshape(x.value, tuple(x.shape[axis] for axis in order))
+        return Activation(value, inverse(order), x.shape)
 
     def rows(self, x: Activation, w: Constant) -> tuple[SSAValue, Constant]:
         """x and the weight [N, K] for a product x . w^T of matrices.
@@ -113,19 +148,35 @@ class Emitter:
     def parameter(self, constant: Constant, kind: str, role: str = "weight") -> SSAValue:
         """The argument of @predict for a parameter in nitic's layout; `kind` is its name within its module.
 
-        A running statistic of a batch norm has the role `statistic`: it is part of the state, but not trained.
+        A running statistic of a batch norm has the role `statistic`: it is part of the state, but not trained. Where
+        several batch norms start from one tensor of the file, each still has its own.
         """
         layout = constant.layout or Layout(constant.name)
-        if known := self._arguments.get(layout.source):
-            return _same_layout(known, constant, layout.source)
+        if role == "weight" and layout.source in self._arguments:
+            return self._view(layout)
         array = np.ascontiguousarray(constant.array, np.float32)
         if not np.isfinite(array).all():
             raise NodeError(f"parameter {layout.source!r} holds NaN or infinity")
         name = self._unique_name(layout.source, kind)
-        argument = add_argument(self.func, Label(name, role), tensor(array.shape, f32))
-        self._arguments[layout.source] = constant, argument
+        argument = self._signature.add(Label(name, role), tensor(array.shape, f32))
+        if role == "weight":
+            self._arguments[layout.source], self._views[layout] = (layout, argument), argument
         self.parameters[name], self.layouts[name] = array, layout
         return argument
+
+    def _view(self, layout: Layout) -> SSAValue:
+        """A parameter that the network knows already, in another layout."""
+        if layout not in self._views:
+            first, value = self._arguments[layout.source]
+            for step in steps_between(first, layout):
+                value = self.emit(
+                    TransposeOp.of(value, perm=step.perm)
+                    if isinstance(step, Transposed)
+                    else ReshapeOp.of(value, shape=step.after)
+                )
+            self._views[layout] = value
+        self.note(f"parameter {layout.source!r} is used by several nodes, and trained as one")
+        return self._views[layout]
 
     def _unique_name(self, source: str, kind: str) -> str:
         """The initializer's name, or where an exporter made it up, one from the module that the node comes from."""
@@ -141,13 +192,6 @@ def check_size(shape: Shape) -> None:
     """Kernels count elements in int32."""
     if prod(shape) > MAX_ELEMENTS:
         raise NodeError(f"a tensor of {list(shape)} has more than {MAX_ELEMENTS} elements")
-
-
-def _same_layout(known: tuple[Constant, SSAValue], constant: Constant, source: str) -> SSAValue:
-    first, argument = known
-    if first.layout == constant.layout and first.shape == constant.shape:
-        return argument
-    raise NodeError(f"parameter {source!r} is shared with another operator that needs it in another layout")
 
 
 def batch_flattened(x: Activation) -> tuple[Shape, Activation]:

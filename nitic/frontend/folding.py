@@ -1,6 +1,7 @@
 """Evaluates what depends on no activation and no parameter: mostly shape arithmetic before a Reshape."""
 
 from math import prod
+from zlib import crc32
 
 import numpy as np
 import onnx
@@ -13,10 +14,12 @@ from nitic.numerics import Array
 
 # None of these is random, reads a file or has a subgraph.
 FOLDABLE = frozenset(
-    {"Abs", "Add", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten", "Floor", "Gather"}
-    | {"Identity", "Max", "Min", "Mod", "Mul", "Neg", "ReduceProd", "Reshape", "Slice", "Sqrt", "Squeeze", "Sub"}
-    | {"Tile", "Transpose", "Unsqueeze", "Where"}
+    {"Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten", "Floor"}
+    | {"Gather", "Greater", "Identity", "Less", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "ReduceProd"}
+    | {"Reshape", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
 )
+RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
+GENERATORS = RANDOM | {"ConstantOfShape"}
 MAX_ELEMENTS = 2**28
 
 
@@ -43,6 +46,31 @@ def _check_size(node: Node, inputs: list[Constant | None]) -> None:
         size *= inputs[0].array.size if node.op == "Tile" else 1
     if not 0 <= size <= MAX_ELEMENTS:
         raise NodeError(f"makes a constant of {size} elements")
+
+
+def generated(node: Node, inputs: list[Constant | None]) -> Constant:
+    """What a node makes of nothing but a shape. Floats are weights, as trainable as an initializer.
+
+    A vector of zeros is none: exporters write it where there is no bias.
+    """
+    array = random(node, inputs) if node.op in RANDOM else fold(node, inputs)[0].array
+    name = node.proto.output[0]
+    if array.dtype.kind != "f" or array.ndim < 1 or (array.ndim == 1 and not array.any()):
+        return Constant(array, name)
+    return Constant(array.astype(np.float32), name, Layout(name))
+
+
+def random(node: Node, inputs: list[Constant | None]) -> Array:
+    """Drawn once, at import, from the node's seed or else its name."""
+    like = inputs[0] if inputs else None
+    shape = like.shape if like else node.ints("shape")
+    if not 0 <= prod(shape) <= MAX_ELEMENTS:
+        raise NodeError(f"makes a constant of {prod(shape)} elements")
+    seed = node.attributes.get("seed", node.proto.output[0])
+    rng = np.random.default_rng(crc32(str(seed).encode()))
+    if node.op.startswith("RandomNormal"):
+        return rng.normal(node.get("mean", 0.0), abs(node.get("scale", 1.0)), shape)
+    return rng.uniform(node.get("low", 0.0), node.get("high", 1.0), shape)
 
 
 def constant(node: Node) -> Constant:
@@ -83,6 +111,8 @@ def integers(array: Array) -> tuple[int, ...]:
 
 
 def shape_constant(node: Node, shape: tuple[int, ...], name: str) -> Constant:
-    """The result of a Shape node: all of the shape, or the dimensions from start to end."""
+    """The result of a Shape node: all of the shape, or the dimensions from start to end. Size is their product."""
+    if node.op == "Size":
+        return Constant(np.asarray(prod(shape), np.int64), name)
     first, last = node.get("start", 0), node.get("end", len(shape))
     return Constant(np.asarray(shape[first:last], np.int64), name)

@@ -9,6 +9,8 @@ from onnx import external_data_helper, inliner
 
 from nitic.errors import CompileError, ExitCode
 
+MAX_CALLS = 10_000
+
 
 def read_model(path: Path) -> onnx.ModelProto:
     """The checked model with all its data, and without local functions."""
@@ -16,9 +18,34 @@ def read_model(path: Path) -> onnx.ModelProto:
     _load_external_data(model, path)
     try:
         onnx.checker.check_model(model)
-        return inliner.inline_local_functions(model) if model.functions else model
+        return inlined(model) if model.functions else model
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-        raise CompileError(path.name, f"is not a valid ONNX model: {first_line(error)}") from error
+        raise _broken(path, f"is not a valid ONNX model: {first_line(error)}") from error
+
+
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without local functions. Each node of one tells, as its call does, where it comes from.
+
+    Raises ValueError where functions call each other without end.
+    """
+    functions = {(function.domain, function.name): function for function in model.functions}
+    calls = [(node, functions.get((node.domain, node.op_type))) for node in model.graph.node]
+    while calls:
+        node, function = calls.pop()
+        if function is None:
+            continue
+        if len(model.functions) > MAX_CALLS:
+            raise ValueError(f"its local functions are called more than {MAX_CALLS} times")
+        own = onnx.FunctionProto()
+        own.CopyFrom(function)
+        own.name = node.op_type = f"{function.name}.{len(model.functions)}"
+        for inner in own.node:
+            if not inner.metadata_props:
+                inner.metadata_props.extend(node.metadata_props)
+        model.functions.append(own)
+        added = model.functions[-1].node
+        calls += [(each, functions.get((each.domain, each.op_type))) for each in added]
+    return inliner.inline_local_functions(model)
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -31,12 +58,12 @@ def _parse(path: Path) -> onnx.ModelProto:
         model.ParseFromString(data)
     except DecodeError as error:
         message = f"is truncated or not an ONNX file: its {len(data)} bytes do not parse as a protobuf"
-        raise CompileError(path.name, message) from error
+        raise _broken(path, message) from error
     for text in _texts(model.graph):
         if not isinstance(text, str):  # protobuf gives bytes where a text is not UTF-8
-            raise CompileError(path.name, f"is corrupt: the name {text!r} is not UTF-8")
+            raise _broken(path, f"is corrupt: the name {text!r} is not UTF-8")
     if not model.graph.node:
-        raise CompileError(path.name, f"has no operators: its {len(data)} bytes hold an empty graph")
+        raise _broken(path, f"has no operators: its {len(data)} bytes hold an empty graph")
     return model
 
 
@@ -52,22 +79,34 @@ def _texts(graph: onnx.GraphProto) -> Iterator[object]:
         yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
 
 
+def stored_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Initializers, and what Constant nodes hold."""
+    yield from graph.initializer
+    for node in graph.node:
+        yield from (attribute.t for attribute in node.attribute if attribute.type == onnx.AttributeProto.TENSOR)
+
+
 def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
     """Reads the weights that lie in files of their own, which must be in the model's folder."""
-    for tensor in model.graph.initializer:
+    for tensor in stored_tensors(model.graph):
         if not external_data_helper.uses_external_data(tensor):
             continue
         sidecar = external_data_helper.ExternalDataInfo(tensor).location
         if not (path.parent / sidecar).is_file():
-            message = f"the external data file {sidecar!r}, which holds initializer {tensor.name!r}, is missing"
-            raise CompileError(path.name, message, f"it belongs beside the model, in {path.parent.resolve()}")
+            message = f"the external data file {sidecar!r}, which holds tensor {tensor.name!r}, is missing"
+            raise _broken(path, message, f"it belongs beside the model, in {path.parent.resolve()}")
         try:
             external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
         except (onnx.checker.ValidationError, ValueError, OSError, RuntimeError, OverflowError) as error:
-            message = f"cannot read initializer {tensor.name!r} from {sidecar!r}: {first_line(error)}"
-            raise CompileError(path.name, message) from error
+            message = f"cannot read tensor {tensor.name!r} from {sidecar!r}: {first_line(error)}"
+            raise _broken(path, message) from error
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def _broken(path: Path, message: str, note: str = "") -> CompileError:
+    """A file that nobody could import, unlike one that nitic does not support."""
+    return CompileError(path.name, message, note, exit_code=ExitCode.RUN_TIME)
 
 
 def first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Imports an ONNX model: @predict in nitic's IR, over float32, and the parameters in nitic's layout."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -13,17 +14,20 @@ from xdsl.utils.exceptions import VerifyException
 from nitic.errors import CompileError
 from nitic.frontend import folding
 from nitic.frontend.emitter import MAX_ELEMENTS, Emitter
-from nitic.frontend.model_file import first_line, read_model
+from nitic.frontend.model_file import first_line, read_model, stored_tensors
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY
+from nitic.frontend.problems import Problem, UnsupportedNodes
 from nitic.frontend.values import Activation, Constant, Layout, NodeError, Value
-from nitic.ir.types import Shape
+from nitic.ir.types import Shape, shape_of
 from nitic.numerics import Array
 
 DEFAULT_BATCH = 64
 # What a node that breaks ONNX's own rules makes the handlers and onnx's reference implementation raise.
 _WRONG_VALUE = (ValueError, TypeError, LookupError, ArithmeticError)
 _MALFORMED = (*_WRONG_VALUE, AttributeError, AssertionError, RuntimeError, MemoryError)
+_SHAPES = frozenset({"Shape", "Size"})
+_OPSETS = range(9, 26)
 _CONSTANTS_ONLY = "is not supported over activations or parameters"
 
 
@@ -33,7 +37,8 @@ class ImportedModel:
 
     `module` holds @predict(%input, %parameters...) -> logits with activations NHWC, conv weights OHWI and linear
     weights [N, K]. `parameters` has the initial values in these layouts by name, in argument order, and `layouts` the
-    way of each from the ONNX initializer and back. `notes` are sentences that the user should read.
+    way of each from the ONNX initializer and back. `notes` are sentences that the user should read, and
+    `folded_batch_norms` counts the layers into which the exporter folded one.
     """
 
     name: str
@@ -42,6 +47,7 @@ class ImportedModel:
     layouts: dict[str, Layout]
     batch_size: int
     notes: tuple[str, ...] = ()
+    folded_batch_norms: int = 0
 
 
 def import_onnx(path: Path, batch_size: int | None = None) -> ImportedModel:
@@ -52,6 +58,27 @@ def import_onnx(path: Path, batch_size: int | None = None) -> ImportedModel:
     return _Importer(read_model(path), path.name, batch_size).run()
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What a file holds, whether nitic can import it or not: how often each operator occurs in it."""
+
+    producer: str
+    opset: int
+    operators: dict[str, int]
+
+
+def survey(path: Path) -> Survey:
+    """Raises CompileError for a file that is broken."""
+    model = read_model(path)
+    operators = Counter(Node(proto, 0).op for proto in model.graph.node)
+    producer = " ".join(filter(None, (model.producer_name, model.producer_version)))
+    return Survey(producer, opset(model), dict(sorted(operators.items())))
+
+
+def opset(model: onnx.ModelProto) -> int:
+    return max((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), default=1)
+
+
 def external_files(path: Path) -> set[Path]:
     """The files beside a model that hold weights of it; none, where it is not a model."""
     model = onnx.ModelProto()
@@ -59,14 +86,8 @@ def external_files(path: Path) -> set[Path]:
         model.ParseFromString(path.read_bytes())
     except (OSError, DecodeError):
         return set()
-    tensors = [tensor for tensor in model.graph.initializer if external_data_helper.uses_external_data(tensor)]
+    tensors = [tensor for tensor in stored_tensors(model.graph) if external_data_helper.uses_external_data(tensor)]
     return {path.parent / external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors}
-
-
-@dataclass
-class _Problem:
-    node: Node
-    message: str
 
 
 @dataclass(frozen=True)
@@ -84,29 +105,42 @@ class _Importer:
     file: str
     batch_size: int | None
     values: dict[str, Value] = field(default_factory=dict[str, Value])
-    problems: list[_Problem] = field(default_factory=list[_Problem])
+    problems: list[Problem] = field(default_factory=list[Problem])
     finals: dict[str, Node] = field(default_factory=dict[str, Node])
     """The results of nodes that nothing may follow."""
 
     def run(self) -> ImportedModel:
         graph = self.model.graph
+        self._check_opset()
         self._read_initializers()
         declared = self._declared_input()
         emitter = self._emitter(declared)
+        if opset(self.model) > _OPSETS[-1]:
+            emitter.note(f"opset {opset(self.model)} is newer than {_OPSETS[-1]}, by whose rules it is read")
         for proto, name in zip(graph.node, unique_names(graph.node), strict=True):
-            self._import_node(emitter, Node(proto, self._opset, name))
+            self._import_node(emitter, Node(proto, opset(self.model), name))
         if self.problems:
-            raise self._report()
+            raise UnsupportedNodes(self.file, self.problems)
         emitter.node = None
         module = self._finish(emitter)
-        notes = tuple(emitter.notes)
-        return ImportedModel(Path(self.file).stem, module, emitter.parameters, emitter.layouts, emitter.batch, notes)
-
-    @property
-    def _opset(self) -> int:
-        return max((o.version for o in self.model.opset_import if o.domain in {"", "ai.onnx"}), default=1)
+        self._note_folded(emitter)
+        return ImportedModel(
+            Path(self.file).stem,
+            module,
+            emitter.parameters,
+            emitter.layouts,
+            emitter.batch,
+            tuple(emitter.notes),
+            len(emitter.folded),
+        )
 
     # Inputs and outputs
+
+    def _check_opset(self) -> None:
+        if opset(self.model) < _OPSETS[0]:
+            message = f"is of opset {opset(self.model)}, but {_OPSETS[0]} to {_OPSETS[-1]} are supported"
+            note = "onnx.version_converter.convert_version(model, 17) converts it"
+            raise CompileError(self.file, message, note)
 
     def _read_initializers(self) -> None:
         if self.model.graph.sparse_initializer:
@@ -119,6 +153,8 @@ class _Importer:
 
     def _declared_input(self) -> _Input:
         inputs = [value for value in self.model.graph.input if value.name not in self.values]
+        read = {name for node in self.model.graph.node for name in node.input}
+        inputs = [value for value in inputs if value.name in read] or inputs
         if len(inputs) != 1:
             names = ", ".join(repr(value.name) for value in inputs)
             raise CompileError(self.file, f"a network needs one input, but this has {len(inputs)}: {names}")
@@ -137,28 +173,37 @@ class _Importer:
         return _Input(name, shape, self._is_nhwc(name))
 
     def _is_nhwc(self, name: str) -> bool:
-        """Whether the input is only read by Transpose to NCHW, as converters from TensorFlow write it."""
+        """Whether the input is only read by Transpose to NCHW (NCL), as converters from TensorFlow write it."""
         readers = [Node(node, 0) for node in self.model.graph.node if name in node.input]
         return bool(readers) and all(
-            node.op == "Transpose" and list(node.attributes.get("perm", ())) == [0, 3, 1, 2] for node in readers
+            node.op == "Transpose" and list(node.attributes.get("perm", ())) in ([0, 3, 1, 2], [0, 2, 1])
+            for node in readers
         )
+
+    def _has_sequences(self) -> bool:
+        """Whether there is a 1-D convolution: an input of three axes is (N, C, L) then."""
+        convolutions = [node for node in self.model.graph.node if node.op_type in {"Conv", "ConvTranspose"}]
+        filters = [self.values[name] for node in convolutions for name in node.input[1:2] if name in self.values]
+        return any(len(value.shape) == 3 for value in filters)
 
     def _emitter(self, declared: _Input) -> Emitter:
         batch = self.batch_size or declared.shape[0] or DEFAULT_BATCH
         shape = (batch, *declared.shape[1:])
-        n, *sample = shape
-        if len(shape) != 4:
-            emitter = Emitter((n, prod(sample)), declared.shape[0])
-            self.values[declared.name] = Activation.of(emitter.input).reshape(shape)
-        elif declared.is_nhwc:
-            emitter = Emitter(shape, declared.shape[0])
-            self.values[declared.name] = Activation.of(emitter.input)
-        else:
-            c, h, w = sample
-            emitter = Emitter((n, h, w, c), declared.shape[0])
-            self.values[declared.name] = Activation.nhwc(emitter.input)
+        emitter = Emitter(self._samples(shape, declared.is_nhwc), declared.shape[0])
+        channels_first = len(shape_of(emitter.input)) == 4 and not declared.is_nhwc
+        view = Activation.nhwc if channels_first else Activation.of
+        self.values[declared.name] = view(emitter.input).reshape(shape)
         self._note_batch(emitter, declared.shape[0])
         return emitter
+
+    def _samples(self, shape: Shape, is_nhwc: bool) -> Shape:
+        """The input as the program takes it: images NHWC, sequences as images of one row, anything else flat."""
+        n, *sample = shape
+        if len(sample) == 2 and self._has_sequences():
+            sample.insert(0 if is_nhwc else 1, 1)
+        if len(sample) != 3:
+            return n, prod(sample)
+        return (n, *sample) if is_nhwc else (n, *sample[1:], sample[0])
 
     def _note_batch(self, emitter: Emitter, declared: int) -> None:
         if declared and emitter.batch != declared:
@@ -167,6 +212,15 @@ class _Importer:
             emitter.note(
                 "the model was exported for batches of 1 and will be trained with them, slowly and at low rates only;"
                 f" --batch-size {DEFAULT_BATCH} compiles it for larger ones"
+            )
+
+    def _note_folded(self, emitter: Emitter) -> None:
+        if emitter.folded:
+            others = f" and {len(emitter.folded) - 1} more" if len(emitter.folded) > 1 else ""
+            emitter.note(
+                f"{emitter.folded[0]}{others}: the exporter folded a batch normalisation into this convolution, so it "
+                "is not trained as one; to keep it export with dynamo=True, optimize=False or with dynamo=False, "
+                "training=TrainingMode.TRAINING"
             )
 
     def _finish(self, emitter: Emitter) -> ModuleOp:
@@ -202,12 +256,13 @@ class _Importer:
             for value, name in zip(self._results(emitter, node, inputs), node.proto.output, strict=False):
                 self.values[name] = value
         except (NodeError, VerifyException) as error:
-            self.problems.append(_Problem(node, str(error)))
+            self.problems.append(Problem(node, str(error)))
         except _MALFORMED as error:
-            self.problems.append(_Problem(node, f"is malformed: {first_line(error)}"))
+            self.problems.append(Problem(node, f"is malformed: {first_line(error)}"))
 
     def _check_supported(self, node: Node) -> None:
-        if node.op not in HANDLERS and node.op not in folding.FOLDABLE and node.op not in {"Shape", "Constant"}:
+        known = (HANDLERS, folding.FOLDABLE, folding.GENERATORS, _SHAPES, {"Constant"})
+        if not any(node.op in each for each in known):
             raise NodeError(f"operator {node.op} is not supported")
         if node.op in LAST_ONLY:
             self.finals.update(dict.fromkeys(node.proto.output, node))
@@ -217,7 +272,7 @@ class _Importer:
 
     def _check_missing(self, node: Node, names: list[str]) -> None:
         """A value is missing because its node has a problem, or because nitic does not compute that result."""
-        if node.op not in HANDLERS and node.op != "Shape":
+        if node.op not in HANDLERS and node.op not in _SHAPES:
             raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
         makers = {name: maker for maker in self.model.graph.node for name in maker.output}
         unknown = [name for name in names if name in makers and makers[name].output[0] in self.values]
@@ -228,9 +283,11 @@ class _Importer:
         name = node.proto.output[0]
         if node.op == "Constant":
             return [folding.constant(node)]
-        if node.op == "Shape" and inputs[0]:
+        if node.op in _SHAPES and inputs[0]:
             return [folding.shape_constant(node, inputs[0].shape, name)]
         constants = [value for value in inputs if value is None or isinstance(value, Constant)]
+        if node.op in folding.GENERATORS and len(constants) == len(inputs):
+            return [folding.generated(node, constants)]
         parameter_free = len(constants) == len(inputs) and not any(map(folding.is_parameter, constants))
         if parameter_free and node.op in folding.FOLDABLE:
             return list(folding.fold(node, constants))
@@ -238,23 +295,3 @@ class _Importer:
             made = HANDLERS[node.op](emitter, node, inputs)
             return [made] if isinstance(made, Constant | Activation) else list(made)
         raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
-
-    def _report(self) -> CompileError:
-        """One problem at its place; several as notes, with the nodes of equal ones together."""
-        groups: dict[str, list[Node]] = {}
-        for problem in self.problems:
-            groups.setdefault(problem.message, []).append(problem.node)
-        if len(self.problems) == 1:
-            node, message = self.problems[0].node, self.problems[0].message
-            return CompileError(f"{self.file}: {node}", message, f"from {node.user_line}" if node.user_line else "")
-        lines = [line for message, nodes in groups.items() for line in _describe(message, nodes)]
-        return CompileError(self.file, f"{len(self.problems)} nodes cannot be imported", "\n".join(lines))
-
-
-def _describe(message: str, nodes: list[Node]) -> list[str]:
-    if len(nodes) == 1:
-        first = f"{nodes[0]}: {message}"
-    else:
-        first = f"{message}: {len(nodes)} nodes: {', '.join(repr(node.name) for node in nodes)}"
-    lines = dict.fromkeys(node.user_line for node in nodes if node.user_line)
-    return [first, *(f"  from {line}" for line in lines)]

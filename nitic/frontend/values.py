@@ -6,6 +6,7 @@ parameter adds a step to the way from the ONNX initializer to nitic's layout, a 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from math import prod
 
 import numpy as np
@@ -16,6 +17,7 @@ from nitic.numerics import Array
 
 NCHW = (0, 3, 1, 2)  # the axes of an NHWC array in this order are those of NCHW
 NHWC = (0, 2, 3, 1)
+Groups = tuple[tuple[int, ...], ...]
 
 
 class NodeError(Exception):
@@ -32,7 +34,10 @@ class Transposed:
         return array.transpose(self.perm)
 
     def revert(self, array: Array) -> Array:
-        return array.transpose(inverse(self.perm))
+        return self.inverted().apply(array)
+
+    def inverted(self) -> "Transposed":
+        return Transposed(inverse(self.perm))
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,15 @@ class Reshaped:
         return array.reshape(self.after)
 
     def revert(self, array: Array) -> Array:
-        return array.reshape(self.before)
+        return self.inverted().apply(array)
+
+    def inverted(self) -> "Reshaped":
+        return Reshaped(self.after, self.before)
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """A step between layouts: Gemm's alpha or beta, folded into the values."""
+    """A step between layouts: a factor, such as Gemm's alpha or beta, folded into the values."""
 
     factor: float
 
@@ -62,7 +70,19 @@ class Scaled:
         return array / np.float32(self.factor)
 
 
-Step = Transposed | Reshaped | Scaled
+@dataclass(frozen=True)
+class Inverted:
+    """A step between layouts: what the network divides by, as what it multiplies with."""
+
+    def apply(self, array: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            return np.float32(1) / array
+
+    def revert(self, array: Array) -> Array:
+        return self.apply(array)
+
+
+Step = Transposed | Reshaped | Scaled | Inverted
 
 
 @dataclass(frozen=True)
@@ -82,6 +102,17 @@ class Layout:
         for step in reversed(self.steps):
             array = step.revert(array)
         return array
+
+
+def steps_between(first: Layout, second: Layout) -> list[Transposed | Reshaped]:
+    """The way from one layout of a parameter to another. Raises NodeError where they are not of the same values."""
+    changes = [[step for step in each.steps if isinstance(step, Scaled | Inverted)] for each in (first, second)]
+    if changes[0] != changes[1]:
+        raise NodeError(f"parameter {first.source!r} is used by several nodes, which scale it by unequal factors")
+    back, forth = ([step for step in each.steps if isinstance(step, Transposed | Reshaped)] for each in (first, second))
+    while back and forth and back[0] == forth[0]:
+        del back[0], forth[0]
+    return [step.inverted() for step in reversed(back)] + forth
 
 
 @dataclass(frozen=True)
@@ -144,6 +175,61 @@ class Activation:
     def reshape(self, shape: Shape) -> "Activation":
         assert prod(shape) == prod(self.shape)
         return replace(self, shape=shape)
+
+    def refined(self) -> "Refined | None":
+        """The view in pieces of axes; None where a reshape has cut an axis other than another one was cut before."""
+        cut = refine(self.transposed, self.shape)
+        if cut is None:
+            return None
+        sizes, before, groups = cut
+        order = [piece for axis in range(len(self.perm)) for piece in before[self.perm.index(axis)]]
+        return Refined(tuple(sizes[piece] for piece in order), inverse(order), groups)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A view of the value reshaped to `physical`: its axes, in the order `perm`, are pieces of the view's."""
+
+    physical: Shape
+    perm: tuple[int, ...]
+    groups: Groups
+
+    def order(self, axes: Sequence[int]) -> tuple[int, ...]:
+        """The axes of the reshaped value, where those of the view are to come in the order `axes`."""
+        return tuple(self.perm[piece] for axis in axes for piece in self.groups[axis])
+
+    def runs(self) -> list[list[int]] | None:
+        """The axes of the reshaped value that each axis of the view is made of, if these are neighbours there."""
+        found = [list(self.order([axis])) for axis in range(len(self.groups))]
+        return found if all(run == list(range(run[0], run[0] + len(run))) for run in found if run) else None
+
+
+def refine(a: Shape, b: Shape) -> tuple[list[int], Groups, Groups] | None:
+    """Sizes of pieces of which the axes of both shapes are made in row-major order, and each axis's pieces.
+
+    A first axis that they share, the batch, is a piece even if it is 1; no other axis of 1 is made of any.
+    """
+    if len(a) > 1 and len(b) > 1 and a[0] == b[0]:
+        rest = refine(a[1:], b[1:])
+        return rest and ([a[0], *rest[0]], _behind_batch(rest[1]), _behind_batch(rest[2]))
+    cuts = sorted({*_ends(a), *_ends(b)})
+    if any(end % begin for begin, end in pairwise(cuts)):
+        return None
+    sizes = [end // begin for begin, end in pairwise(cuts)]
+    return (sizes, _pieces(a, cuts), _pieces(b, cuts)) if sizes else None
+
+
+def _pieces(shape: Shape, cuts: list[int]) -> Groups:
+    return tuple(tuple(range(cuts.index(begin), cuts.index(end))) for begin, end in pairwise(_ends(shape)))
+
+
+def _behind_batch(groups: Groups) -> Groups:
+    return ((0,), *(tuple(piece + 1 for piece in group) for group in groups))
+
+
+def _ends(shape: Shape) -> list[int]:
+    """1, then how many elements the first axes have together."""
+    return list(accumulate(shape, int.__mul__, initial=1))
 
 
 Value = Constant | Activation

@@ -1,7 +1,8 @@
 """How ONNX says where a kernel slides: kernel_shape, strides, dilations, pads, auto_pad, ceil_mode."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 from nitic.frontend.nodes import Node
 from nitic.frontend.values import NodeError
@@ -11,14 +12,28 @@ from nitic.ops.conv import Window
 
 @dataclass(frozen=True)
 class PoolWindow:
-    """kernel and strides are (H, W), pads are (top, left, bottom, right)."""
+    """kernel, strides and dilations are (H, W), pads are (top, left, bottom, right).
+
+    `beyond` are the rows and columns behind them that ceil_mode adds, which never count.
+    """
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...] = (1, 1)
     pads: tuple[int, ...] = (0, 0, 0, 0)
+    dilations: tuple[int, ...] = (1, 1)
+    beyond: tuple[int, int] = (0, 0)
 
     def properties(self) -> dict[str, Sequence[int]]:
-        return {"kernel": self.kernel, "strides": self.strides, "pads": self.pads}
+        top, left, bottom, right = self.pads
+        pads = (top, left, bottom + self.beyond[0], right + self.beyond[1])
+        dilated = {"dilations": self.dilations} if self.dilations != (1, 1) else {}
+        return {"kernel": self.kernel, "strides": self.strides, "pads": pads, **dilated}
+
+    def counting(self, count_pads: bool) -> dict[str, Sequence[int]]:
+        """The same for an average: with what counts of the pads, where that is not all."""
+        counted = self.pads if count_pads else (0, 0, 0, 0)
+        properties = self.properties()
+        return properties if properties["pads"] == counted else {**properties, "counted": counted}
 
 
 def conv_window(node: Node, size: Shape, kernel: Shape) -> Window:
@@ -32,16 +47,49 @@ def conv_window(node: Node, size: Shape, kernel: Shape) -> Window:
     return Window((strides[0], strides[1]), (pads[0], pads[1], pads[2], pads[3]), (dilations[0], dilations[1]), groups)
 
 
+def transposed_window(node: Node, size: Shape, kernel: Shape) -> tuple[Window, tuple[int, int]]:
+    """Of ConvTranspose: the window of the convolution that it is the transpose of, and the (H, W) of its result.
+
+    output_shape and the SAME modes of auto_pad leave the pads to ONNX, which splits them in halves.
+    """
+    strides, padding = _positive(node, "strides"), node.ints("output_padding", (0, 0), length=2)
+    if not all(0 <= extra < stride for extra, stride in zip(padding, strides, strict=True)):
+        raise NodeError(f"output_padding {list(padding)} is not below the strides {list(strides)}")
+    window = conv_window(node, size, kernel)
+    spans = [d * (k - 1) + 1 for d, k in zip(window.dilations, kernel, strict=True)]
+    full = [s * (n - 1) + span + extra for s, n, span, extra in zip(strides, size, spans, padding, strict=True)]
+    mode = node.get("auto_pad", "NOTSET")
+    same = [s * n for s, n in zip(strides, size, strict=True)] if mode.startswith("SAME") else ()
+    wanted = node.ints("output_shape", same)[-2:]
+    if not wanted:
+        top, left, bottom, right = window.pads
+        return window, (full[0] - top - bottom, full[1] - left - right)
+    total = [max(0, most - size) for most, size in zip(full, wanted, strict=True)]
+    small, large = [t // 2 for t in total], [t - t // 2 for t in total]
+    pads = (*small, *large) if mode == "SAME_UPPER" else (*large, *small)
+    return replace(window, pads=(pads[0], pads[1], pads[2], pads[3])), (wanted[0], wanted[1])
+
+
 def pool_window(node: Node, shape: Shape) -> PoolWindow:
     if len(shape) != 4:
-        raise NodeError(f"only 2-D pooling is supported, not of an input of {list(shape)}")
+        raise NodeError(f"only 1-D and 2-D pooling is supported, not of an input of {list(shape)}")
     kernel, strides = _positive(node, "kernel_shape", None), _positive(node, "strides")
-    if _positive(node, "dilations") != (1, 1):
-        raise NodeError("pooling with dilations is not supported")
-    window = PoolWindow(kernel, strides, _pads(node, shape[2:], kernel, strides, (1, 1)))
-    if node.get("ceil_mode", 0) and any(_remainder(window, shape[2:])):
-        raise NodeError("ceil_mode=1 adds windows that reach beyond the padded input, which is not supported")
-    return window
+    dilations = _positive(node, "dilations")
+    pads = _pads(node, shape[2:], kernel, strides, dilations)
+    beyond = (0, 0)
+    if node.get("ceil_mode", 0):
+        axes = zip(shape[2:], kernel, strides, dilations, pads[:2], pads[2:], strict=True)
+        rows, columns = (_beyond(*axis) for axis in axes)
+        beyond = (rows, columns)
+    return PoolWindow(kernel, strides, pads, dilations, beyond)
+
+
+def _beyond(size: int, kernel: int, stride: int, dilation: int, before: int, after: int) -> int:
+    """How far the last window reaches beyond the padded input: there is one more where it begins before the padding."""
+    span = dilation * (kernel - 1) + 1
+    left = -(size + before + after - span) % stride
+    begin = size + before + after - span + left
+    return left if begin < size + before else 0
 
 
 def _positive(node: Node, name: str, default: Sequence[int] | None = (1, 1)) -> tuple[int, ...]:
@@ -49,12 +97,6 @@ def _positive(node: Node, name: str, default: Sequence[int] | None = (1, 1)) -> 
     if min(values) < 1:
         raise NodeError(f"attribute {name!r} is {list(values)}, but must be positive")
     return values
-
-
-def _remainder(window: PoolWindow, size: Shape) -> list[int]:
-    """Rows and columns that no window covers because they are fewer than a stride."""
-    padded = [size[i] + window.pads[i] + window.pads[i + 2] for i in range(2)]
-    return [(padded[i] - window.kernel[i]) % window.strides[i] for i in range(2)]
 
 
 def _pads(node: Node, size: Shape, kernel: Shape, strides: Shape, dilations: Shape) -> tuple[int, ...]:
@@ -77,3 +119,21 @@ def _same(size: int, kernel: int, stride: int, dilation: int) -> int:
     """Padding of both sides with which an axis gives ceil(size / stride) results."""
     outputs = -(-size // stride)
     return max(0, (outputs - 1) * stride + dilation * (kernel - 1) + 1 - size)
+
+
+_SPATIAL = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0, "output_shape": 1, "pads": 0}
+"""Attributes with a value per spatial axis, and what they are for an axis of one row."""
+
+
+def one_row(node: Node) -> Node:
+    """A node over sequences as one over images of one row."""
+    lifted = copy(node)
+    lifted.attributes = dict(node.attributes)
+    for name, row in _SPATIAL.items():
+        if name in node.attributes:
+            values = node.ints(name)
+            expected = 2 if name == "pads" else 1
+            if len(values) != expected:
+                raise NodeError(f"attribute {name!r} has {len(values)} values; one spatial dimension needs {expected}")
+            lifted.attributes[name] = [number for value in values for number in (row, value)]
+    return lifted

@@ -63,13 +63,35 @@ class NetworkWriter:
         """The sum with an earlier value of the same shape."""
         self._append("Add", name, self.shape, [other])
 
+    def conv_norm(self, name: str, channels: int, kernel: int, stride: int = 1) -> None:
+        """A convolution that keeps the size at stride 1, and batch norm."""
+        self.conv(name, channels, kernel, pad=kernel // 2, stride=stride, bias=False)
+        self.batch_norm(f"{name}.norm")
+
+    def residual(self, name: str, channels: int, stride: int) -> None:
+        """Two convolutions beside the identity, or beside a 1x1 convolution where the shape changes (He et al.)."""
+        before, shape = self.value, self.shape
+        self.conv_norm(f"{name}.conv1", channels, 3, stride)
+        self.relu()
+        self.conv_norm(f"{name}.conv2", channels, 3)
+        body = self.value
+        if self.shape != shape:
+            self.value, self.shape = before, shape
+            self.conv_norm(f"{name}.short", channels, 1, stride)
+            before = self.value
+        self.value = body
+        self.add(f"{name}.add", before)
+        self.relu()
+
     def global_average_pool(self) -> None:
         self._append("GlobalAveragePool", f"pool{len(self.nodes)}", (self.shape[0], 1, 1))
 
-    def max_pool(self, size: int = 2) -> None:
-        channels, height, width = self.shape
-        shape = (channels, height // size, width // size)
-        self._append("MaxPool", f"pool{len(self.nodes)}", shape, kernel_shape=[size] * 2, strides=[size] * 2)
+    def max_pool(self, size: int = 2, *, stride: int | None = None, pad: int = 0) -> None:
+        """By default the windows lie side by side."""
+        channels, step = self.shape[0], stride or size
+        out = [(length + 2 * pad - size) // step + 1 for length in self.shape[1:]]
+        name, kernel = f"pool{len(self.nodes)}", [size, size]
+        self._append("MaxPool", name, (channels, *out), kernel_shape=kernel, pads=[pad] * 4, strides=[step] * 2)
 
     def dropout(self, ratio: float) -> None:
         name = f"dropout{len(self.nodes)}"

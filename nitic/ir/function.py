@@ -11,7 +11,7 @@ from nitic.errors import CompileError, ExitCode
 from nitic.ir.op import value_name
 
 # Velocities come last: they start as zeros, which a program need not carry.
-STATE_ROLES = ("weight", "master", "exponent", "statistic", "velocity")
+STATE_ROLES = ("weight", "master", "frozen", "exponent", "statistic", "velocity")
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,35 @@ def return_of(func: FuncOp) -> ReturnOp:
 
 
 def add_argument(func: FuncOp, label: Label, type_: Attribute) -> BlockArgument:
-    """Appends an argument, or gives the one that already has the label. Raises CompileError where names clash."""
-    if label in (labels := argument_labels(func)):
-        return argument(func, label.name)
-    if label.name in [each.name for each in labels]:
-        raise name_clash(label.name)
-    arg = func.body.block.insert_arg(type_, len(func.body.block.args))
-    arg.name_hint = value_name(label.name)
-    _label(func, [*labels, label], result_labels(func))
-    refresh(func)
+    """`Signature.add` of one argument."""
+    signature = Signature(func)
+    arg = signature.add(label, type_)
+    signature.write()
     return arg
+
+
+class Signature:
+    """The arguments of a function to which many are added: the labels are written once, by `write`."""
+
+    def __init__(self, func: FuncOp) -> None:
+        self.func = func
+        self.arguments = {label.name: (label, arg) for label, arg in arguments(func)}
+
+    def add(self, label: Label, type_: Attribute) -> BlockArgument:
+        """Appends an argument, or gives the one that already has the label. Raises CompileError where names clash."""
+        if label.name in self.arguments:
+            known, arg = self.arguments[label.name]
+            if known != label:
+                raise name_clash(label.name)
+            return arg
+        arg = self.func.body.block.insert_arg(type_, len(self.func.body.block.args))
+        arg.name_hint = value_name(label.name)
+        self.arguments[label.name] = (label, arg)
+        return arg
+
+    def write(self) -> None:
+        """Gives the function the labels and types of its arguments."""
+        set_arguments(self.func, [label for label, _ in self.arguments.values()])
 
 
 def name_clash(name: str) -> CompileError:

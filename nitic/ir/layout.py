@@ -9,7 +9,7 @@ Each class gives the bytes of a logical shape and packs a NumPy array; the packi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from math import prod
 
@@ -181,6 +181,24 @@ class PixelPanels(Panels):
 
 
 @dataclass(frozen=True)
+class GroupPanels(Panels):
+    """The panels of each group's filters, one group after the other. A run is a group's part of one pixel."""
+
+    groups: int = 2
+
+    def part(self, shape: Shape) -> Shape:
+        """The filters of one group."""
+        return (shape[0] // self.groups, *shape[1:])
+
+    def size(self, shape: Shape) -> int:
+        return self.groups * (super().size(self.part(shape)) - SLACK) + SLACK
+
+    def pack(self, x: Array) -> Array:
+        packed = [super(GroupPanels, self).pack(part)[:-SLACK] for part in np.split(x, self.groups)]
+        return np.concatenate([*packed, np.zeros(SLACK, np.uint8)])
+
+
+@dataclass(frozen=True)
 class Quads(Layout):
     """Activations (N, H, W, C) or (M, K) as [N/4][Hp][Wp][C][4] bytes: four images side by side.
 
@@ -261,19 +279,19 @@ def parse_layout(text: str) -> Layout:
     """The layout that prints as `text`."""
     name, _, rest = text.partition("(")
     words = {"True": 1, "False": 0}
-    v = [words[word] if word in words else int(word) for word in rest.rstrip(")").split(", ") if word]
-    match name:
-        case "padded":
-            return Padded((v[0], v[1], v[2], v[3]), (v[4], v[5]), bool(v[6]))
-        case "panels":
-            return Panels(bool(v[0]), bool(v[1]), bool(v[2]))
-        case "pixelpanels":
-            return PixelPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3], v[4])
-        case "quads":
-            return Quads((v[0], v[1], v[2], v[3]), bool(v[4]))
-        case "runs":
-            return Runs(bool(v[0]), bool(v[1]))
-        case "batchlast":
-            return BatchLast()
-        case _:
-            raise ValueError(f"'{text}' is not a layout")
+    if name not in _LAYOUTS:
+        raise ValueError(f"'{text}' is not a layout")
+    return _LAYOUTS[name](
+        [words[word] if word in words else int(word) for word in rest.rstrip(")").split(", ") if word]
+    )
+
+
+_LAYOUTS: dict[str, Callable[[list[int]], Layout]] = {
+    "padded": lambda v: Padded((v[0], v[1], v[2], v[3]), (v[4], v[5]), bool(v[6])),
+    "panels": lambda v: Panels(bool(v[0]), bool(v[1]), bool(v[2])),
+    "pixelpanels": lambda v: PixelPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3], v[4]),
+    "grouppanels": lambda v: GroupPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3]),
+    "quads": lambda v: Quads((v[0], v[1], v[2], v[3]), bool(v[4])),
+    "runs": lambda v: Runs(bool(v[0]), bool(v[1])),
+    "batchlast": lambda _: BatchLast(),
+}

@@ -44,6 +44,7 @@ class Exponents(Protocol, Generic[E]):
     def const(self, value: int) -> E: ...
     def add(self, a: E, b: E) -> E: ...
     def inverse_root(self, a: E) -> E: ...
+    def clamp(self, a: E, low: int, high: int) -> E: ...
 
 
 class Gradients(Protocol):
@@ -75,6 +76,10 @@ class NnOp(IRDLOperation, ABC):
     """The operands that may be int32 accumulators which no rounding has touched; the others are int8 mantissas."""
     MANTISSAS16: ClassVar[Sequence[int]] = ()
     """The operands that are int16 mantissas of 15 bits."""
+    MOVES: ClassVar[bool] = False
+    """Whether it only moves values: its operand is an accumulator where all who read its result take one."""
+    BOUNDED: ClassVar[bool] = False
+    """Whether its own bound holds whatever accumulators it is given."""
     TAKES_INT64: ClassVar[bool] = False
     """Whether its accumulators may be int64."""
     UPDATES: ClassVar[Sequence[tuple[int, int]]] = ()

@@ -5,21 +5,71 @@ from io import StringIO
 from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.dialects.func import Func
-from xdsl.ir import Dialect
+from xdsl.ir import Dialect, Region, SSAValue
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 
 
 def parse_module(text: str, dialects: list[Dialect], name: str = "<text>") -> ModuleOp:
     """A module from text. Raises xdsl's ParseError, which says where."""
+    return _parser(text, dialects, name).parse_module()
+
+
+def parse_region(text: str, dialects: list[Dialect]) -> Region:
+    """A region from the text that `meaning` gives."""
+    return _parser(text, dialects, "<region>").parse_region()
+
+
+def _parser(text: str, dialects: list[Dialect], name: str) -> Parser:
     context = Context()
     for dialect in (Builtin, Func, *dialects):
         context.load_dialect(dialect)
-    return Parser(context, text, name).parse_module()
+    return Parser(context, text, name)
 
 
 def print_module(module: ModuleOp, locations: bool = False) -> str:
     """The text of a module; with `locations`, each operator says which ONNX node it comes from."""
     out = StringIO()
-    Printer(stream=out, print_debuginfo=locations).print_op(module)
+    _ScopedPrinter(stream=out, print_debuginfo=locations).print_op(module)
     return out.getvalue() + "\n"
+
+
+def meaning(region: Region) -> str:
+    """The text of a region apart from what its values are called and where its operators come from."""
+    out = StringIO()
+    _NamelessPrinter(stream=out).print_region(region)
+    return out.getvalue()
+
+
+class _Names(dict[str, int]):
+    """How often each name has been given in a scope: a copy is an empty scope within this one."""
+
+    def __init__(self, outer: "_Names | None" = None) -> None:
+        super().__init__()
+        self.outer = outer
+
+    def copy(self) -> "_Names":
+        return _Names(self)
+
+    def get(self, key: str, default: int = 0) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self[key] if key in self or self.outer is None else self.outer.get(key, default)
+
+    def __missing__(self, key: str) -> int:
+        return 0
+
+
+class _ScopedPrinter(Printer):
+    """xdsl's printer copies all names at every region, which for a network of groups is quadratic."""
+
+    def __init__(self, stream: StringIO, print_debuginfo: bool = False) -> None:
+        super().__init__(stream=stream, print_debuginfo=print_debuginfo)
+        self._ssa_names = [_Names()]
+
+
+class _NamelessPrinter(Printer):
+    """Numbers the values in order of appearance."""
+
+    def print_ssa_value(self, value: SSAValue) -> str:
+        name = self._ssa_values.setdefault(value, str(len(self._ssa_values)))
+        self.print_string(f"%{name}")
+        return name

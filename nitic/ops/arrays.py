@@ -1,21 +1,30 @@
-"""NumPy helpers of the operator references: exact products, sliding windows and their adjoint."""
+"""NumPy helpers of the operator references: exact products, sliding windows and their adjoint, blocks of elements."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from nitic.numerics import Array
 
+BLOCK = 2**16
+
 
 def exact_matmul(a: Array, b: Array) -> Array:
-    """a @ b; for integers exactly, through BLAS where every partial sum is below 2^53 (2^24 in single precision)."""
+    """a @ b, of matrices or stacks of them; for integers exactly, through BLAS.
+
+    The sum is cut where a partial sum could leave what single precision holds exactly, 2^24, or where so few terms
+    fit, double precision, 2^53.
+    """
     if a.dtype.kind == "f":
         return a @ b
-    bound = _magnitude(a) * _magnitude(b) * a.shape[-1]
-    if bound >= 2**53:
+    product = max(1, _magnitude(a) * _magnitude(b))
+    if product >= 2**47:
         return a.astype(np.int64) @ b.astype(np.int64)
-    dtype = np.float32 if bound < 2**24 else np.float64
-    return (a.astype(dtype) @ b.astype(dtype)).astype(np.int64)
+    dtype, terms = (np.float32, 2**24 // product) if product <= 2**18 else (np.float64, 2**53 // product)
+    out = np.zeros((*a.shape[:-1], b.shape[-1]), np.int64)
+    for k in range(0, a.shape[-1], terms):
+        out += (a[..., k : k + terms].astype(dtype) @ b[..., k : k + terms, :].astype(dtype)).astype(np.int64)
+    return out
 
 
 def _magnitude(a: Array) -> int:
@@ -51,3 +60,11 @@ def unwindows(
             y, x = i * dilations[0], j * dilations[1]
             out[:, y : y + strides[0] * oh : strides[0], x : x + strides[1] * ow : strides[1]] += w[:, :, :, i, j]
     return out[:, top : top + height, left : left + width]
+
+
+def in_blocks(function: Callable[..., Array | tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:
+    """What an element-wise function of arrays of one shape gives, block by block: its temporaries stay in the cache."""
+    flat = [array.reshape(-1) for array in arrays]
+    blocks = [function(*(each[i : i + BLOCK] for each in flat)) for i in range(0, max(1, flat[0].size), BLOCK)]
+    columns = zip(*(block if isinstance(block, tuple) else (block,) for block in blocks), strict=True)
+    return tuple(np.concatenate(parts).reshape(arrays[0].shape) for parts in columns)

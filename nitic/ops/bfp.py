@@ -14,9 +14,10 @@ from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, r
 from xdsl.utils.exceptions import VerifyException
 
 from nitic import numerics
-from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient
+from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient
 from nitic.ir.types import element_of, exponent, i8, i16, i32, range_, shape_of, tensor, tensor_type, with_element
 from nitic.numerics import Array
+from nitic.ops.arrays import in_blocks
 
 ELEMENTS = {"i8": (i8, numerics.INT8_LIMIT), "i16": (i16, numerics.INT16_LIMIT), "i32": (i32, 2**31 - 1)}
 STOCHASTIC = "stochastic"
@@ -132,6 +133,20 @@ class ExpInverseRootOp(ScalarOp):
 
 
 @irdl_op_definition
+class ExpClampOp(ScalarOp):
+    """An exponent within [low, high]."""
+
+    name = "bfp.exp_clamp"
+    x = operand_def(exponent)
+    low = prop_def(IntegerAttr[I64])
+    high = prop_def(IntegerAttr[I64])
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return min(max(operands[0], self.low.value.data), self.high.value.data)
+
+
+@irdl_op_definition
 class ExpCommonOp(ScalarOp):
     """The exponent at which two tensors add up exactly: the smaller of theirs.
 
@@ -148,6 +163,49 @@ class ExpCommonOp(ScalarOp):
     def scalar(self, *operands: int) -> int:
         lhs, rhs, *ranges = operands
         return numerics.common_exponent(lhs, rhs, *ranges)
+
+
+@irdl_op_definition
+class ExpLargestOp(ScalarOp):
+    """The largest exponent of some tensors. With their ranges (in training) an all-zero tensor does not count."""
+
+    name = "bfp.exp_largest"
+    inputs = var_operand_def()
+    e = result_def(exponent)
+
+    @property
+    def each(self) -> Sequence[SSAValue]:
+        """The exponents."""
+        return [value for value in self.operands if value.type == exponent]
+
+    @property
+    def ranges(self) -> Sequence[SSAValue]:
+        return self.operands[len(self.each) :]
+
+    def infer_types(self) -> Sequence[Attribute]:
+        if not self.each or len(self.ranges) not in (0, len(self.each)):
+            raise VerifyException(f"{len(self.each)} exponents come with a range each or none, not {len(self.ranges)}")
+        return super().infer_types()
+
+    def scalar(self, *operands: int) -> int:
+        count = len(self.each)
+        return numerics.largest_exponent(operands[:count], operands[count:])
+
+
+@irdl_op_definition
+class ExpSumOp(ScalarOp):
+    """The exponent at which two accumulators add up below 2^30: the smaller of theirs, unless the larger tensor then
+    has more than 29 bits. An all-zero tensor does not count."""
+
+    name = "bfp.exp_sum"
+    lhs = operand_def(exponent)
+    rhs = operand_def(exponent)
+    lhs_range = operand_def(range_)
+    rhs_range = operand_def(range_)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return numerics.sum_exponent(*operands)
 
 
 @irdl_op_definition
@@ -192,7 +250,11 @@ class RoundShiftOp(BfpOp):
         x, s, *random = operands
         limit = ELEMENTS[self.to.data][1]
         if self.stream is None:
-            return numerics.round_shift(x, int(s), self.round.data, limit)
+
+            def rounded(x: Array) -> Array:
+                return numerics.round_shift(x, int(s), self.round.data, limit)
+
+            return in_blocks(rounded, x)[0]
         seed, step = (int(v) for v in random)
         return numerics.saturate(numerics.round_stochastic(x, int(s), seed, self.stream.value.data, step), limit)
 
@@ -239,6 +301,12 @@ class TopOp(BfpOp):
 
     def reference(self, *operands: Array) -> Array:
         return np.asarray(numerics.update_top(*(int(v) for v in operands)), np.int64)
+
+
+def range_of(value: SSAValue, emit: Emit) -> SSAValue:
+    """The range of a tensor: the one that is known already, or a new one."""
+    known = (use.operation for use in value.uses)
+    return next((op.r for op in known if isinstance(op, RangeOp)), None) or emit(RangeOp.of(value))
 
 
 def follows(value: SSAValue) -> bool:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Self
 
-import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr
 from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
@@ -105,7 +104,7 @@ class ConvOp(ConvolutionOp):
 
 @irdl_op_definition
 class ConvDgradOp(ConvolutionOp):
-    """The gradient of nn.conv with respect to its input, whose (H, W) is `size`."""
+    """The gradient of nn.conv with respect to its input, whose (H, W) is `size`; forward, a transposed convolution."""
 
     name = "nn.conv_dgrad"
     dy = operand_def()
@@ -133,7 +132,9 @@ class ConvDgradOp(ConvolutionOp):
         return kh * kw * oc // self.window.groups
 
     def backward(self, grad: Gradients) -> None:
-        raise NoGradient
+        dx = grad.of(self.dx)
+        grad.add(self.dy, ConvOp.over(dx, self.w, self.window))
+        grad.add(self.w, ConvWgradOp.like(dx, self.dy, self.w, self.window))
 
 
 @irdl_op_definition
@@ -170,31 +171,34 @@ class ConvWgradOp(ConvolutionOp):
 
 def conv(x: Array, w: Array, window: Window) -> Array:
     """x (N, H, W, G*C) by w (G*O, KH, KW, C): (N, OH, OW, G*O)."""
-    parts = [
-        exact_matmul(columns, filters.reshape(len(filters), -1).T)
-        for columns, filters in zip(_columns(x, w.shape, window), np.split(w, window.groups), strict=True)
-    ]
-    return np.concatenate(parts, -1).reshape(conv_shape(x.shape, w.shape, window))
+    acc = exact_matmul(_columns(x, w.shape, window), _filters(w, window).transpose(0, 2, 1))
+    return acc.transpose(1, 0, 2).reshape(conv_shape(x.shape, w.shape, window))
 
 
 def conv_dgrad(dy: Array, w: Array, x_shape: Shape, window: Window) -> Array:
-    groups, (_, kh, kw, c) = window.groups, w.shape
-    parts = [
-        exact_matmul(g.reshape(-1, g.shape[-1]), filters.reshape(len(filters), -1)).reshape(*dy.shape[:3], kh, kw, c)
-        for g, filters in zip(np.split(dy, groups, -1), np.split(w, groups), strict=True)
-    ]
-    return unwindows(np.concatenate(parts, -1), x_shape, window.strides, window.pads, window.dilations)
+    columns = exact_matmul(_errors(dy, window), _filters(w, window))
+    _, kh, kw, c = w.shape
+    view = columns.reshape(window.groups, *dy.shape[:3], kh, kw, c).transpose(1, 2, 3, 4, 5, 0, 6)
+    view = view.reshape(*dy.shape[:3], kh, kw, window.groups * c)
+    return unwindows(view, x_shape, window.strides, window.pads, window.dilations)
 
 
 def conv_wgrad(x: Array, dy: Array, w_shape: Shape, window: Window) -> Array:
-    parts = [
-        exact_matmul(g.reshape(-1, g.shape[-1]).T, columns)
-        for columns, g in zip(_columns(x, w_shape, window), np.split(dy, window.groups, -1), strict=True)
-    ]
-    return np.concatenate(parts).reshape(w_shape)
+    return exact_matmul(_errors(dy, window).transpose(0, 2, 1), _columns(x, w_shape, window)).reshape(w_shape)
 
 
-def _columns(x: Array, w_shape: Shape, window: Window) -> list[Array]:
-    """For each group, the windows of x as the rows of a matrix (N*OH*OW, KH*KW*C)."""
+def _columns(x: Array, w_shape: Shape, window: Window) -> Array:
+    """For each group, the windows of x as the rows of a matrix: (G, N*OH*OW, KH*KW*C)."""
     view = windows(x, w_shape[1:3], window.strides, window.pads, window.dilations)
-    return [part.reshape(-1, prod(w_shape[1:])) for part in np.split(view, window.groups, -1)]
+    view = view.reshape(*view.shape[:-1], window.groups, w_shape[3])
+    return view.transpose(5, 0, 1, 2, 3, 4, 6).reshape(window.groups, -1, prod(w_shape[1:]))
+
+
+def _filters(w: Array, window: Window) -> Array:
+    """(G, O, KH*KW*C)"""
+    return w.reshape(window.groups, len(w) // window.groups, -1)
+
+
+def _errors(dy: Array, window: Window) -> Array:
+    """(G, N*OH*OW, O)"""
+    return dy.reshape(-1, window.groups, dy.shape[-1] // window.groups).transpose(1, 0, 2)

@@ -11,9 +11,9 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic import numerics
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
-from nitic.ir.types import element_of, exponent, f32, i8, shape_of, with_element
+from nitic.ir.types import element_of, exponent, f32, i8, i32, shape_of, with_element
 from nitic.numerics import Array
-from nitic.ops.bfp import AlignOp, ExpCommonOp, ExponentOfOp, RangeOp
+from nitic.ops.bfp import AlignOp, ExpCommonOp, ExponentOfOp, ExpSumOp, RangeOp
 
 
 @irdl_op_definition
@@ -157,6 +157,52 @@ class AddOp(NnOp):
     def backward(self, grad: Gradients) -> None:
         for operand in (self.a, self.b):
             grad.pass_on(operand, grad.of(self.y))
+
+
+@irdl_op_definition
+class AccumulateOp(NnOp):
+    """a + b of two gradients of one parameter, which stay accumulators.
+
+    In integers also their exponents and that of the sum (bfp.exp_sum), at which neither is above 2^29.
+    """
+
+    name = "nn.accumulate"
+    a = operand_def()
+    b = operand_def()
+    scales = var_operand_def(exponent)
+    y = result_def()
+    ACCUMULATORS: ClassVar[Sequence[int]] = (0, 1)
+    BOUNDED: ClassVar[bool] = True
+    TAKES_INT64: ClassVar[bool] = True
+
+    def infer_types(self) -> Sequence[Attribute]:
+        if shape_of(self.a) != shape_of(self.b):
+            raise VerifyException(f"a gradient of {shape_of(self.b)} cannot be added to one of {shape_of(self.a)}")
+        real = element_of(self.a) == f32
+        if len(self.scales) != (0 if real else 3):
+            raise VerifyException("integers are added with three exponents, floats with none")
+        return [with_element(like(self.a), f32 if real else i32)]
+
+    def reference(self, *operands: Array) -> Array:
+        a, b, *scales = operands
+        if is_float(a):
+            return a + b
+        ea, eb, e = (int(v) for v in scales)
+        return numerics.accumulate(a, ea, b, eb, e)
+
+    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+        exponents = [emit(ExponentOfOp.of(x)) for x in operands]
+        ranges = [emit(RangeOp.of(x)) for x in operands]
+        return AccumulateOp.of(*operands, *exponents, emit(ExpSumOp.of(*exponents, *ranges)))
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [e.shift(self.scales[2])]
+
+    def accumulator_bound(self) -> int:
+        return 2 << numerics.TERM_BITS
+
+    def backward(self, grad: Gradients) -> None:
+        raise NoGradient
 
 
 @irdl_op_definition

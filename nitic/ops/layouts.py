@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from nitic.ir.layout import CHUNK, PACK, VECTOR, BatchLast, Layout, Padded, Panels, PixelPanels, Quads, Runs, ceildiv
+from nitic.ir.layout import (
+    CHUNK,
+    PACK,
+    VECTOR,
+    BatchLast,
+    GroupPanels,
+    Layout,
+    Padded,
+    Panels,
+    PixelPanels,
+    Quads,
+    Runs,
+    ceildiv,
+)
 from nitic.ir.op import NnOp
 from nitic.ir.types import element_of, i64, shape_of
 from nitic.ops.conv import ConvDgradOp, ConvolutionOp, ConvOp, ConvWgradOp
@@ -19,7 +32,10 @@ def operand_layouts(op: NnOp, variant: str, nonnegative: bool) -> Layouts:
     row_major: Layouts = (None,) * len(op.operands)
     if variant == "cuda":
         return _cuda_layouts(op) if on_tensor_cores(op) else row_major
-    if variant != "avx512vnni" or (isinstance(op, ConvolutionOp) and op.window.groups > 1):
+    if isinstance(op, ConvolutionOp) and is_depthwise(op):
+        slides = dgrad_padding(op, False) if isinstance(op, ConvDgradOp) else Padded(op.window.pads, biased=False)
+        return slides, None
+    if variant != "avx512vnni":
         return row_major
     if element_of(op.results[0]) == i64 and not isinstance(op, GemmWgradOp | ConvWgradOp):
         return row_major  # a sum beyond int32 that is no weight gradient is rare: the portable kernel does it
@@ -56,15 +72,22 @@ def _vnni_layouts(op: NnOp, biased: bool) -> Layouts | None:
         case GemmDgradOp():
             return Padded(), Panels(flipped=True)
         case ConvOp():
-            panels = Panels(taps=has_taps(op), biased=biased)
-            return Padded(op.window.pads, biased=biased), several_pixels(op, panels, op.window.strides[1])
+            panels = filter_panels(op, False, biased, op.window.strides[1])
+            return Padded(op.window.pads, biased=biased), panels
         case ConvDgradOp():
-            return dgrad_padding(op), several_pixels(op, Panels(taps=has_taps(op), flipped=True), 1)
+            return dgrad_padding(op), filter_panels(op, True, True, 1)
         case GemmWgradOp() | ConvWgradOp():
             pads = op.window.pads if isinstance(op, ConvWgradOp) else NO_PADS
             return Quads(pads, biased), Quads(biased=False)
         case _:
             return None
+
+
+def filter_panels(op: ConvolutionOp, flipped: bool, biased: bool, step: int) -> Panels:
+    """The filters, for an operand whose windows are `step` columns apart."""
+    if op.window.groups > 1:
+        return GroupPanels(True, flipped, biased, op.window.groups)
+    return several_pixels(op, Panels(has_taps(op), flipped, biased), step)
 
 
 def several_pixels(op: ConvolutionOp, panels: Panels, step: int) -> Panels:
@@ -81,6 +104,13 @@ def several_pixels(op: ConvolutionOp, panels: Panels, step: int) -> Panels:
     return PixelPanels(False, panels.flipped, panels.biased, best, step) if best > 1 else panels
 
 
+def is_depthwise(op: ConvolutionOp) -> bool:
+    """Whether every channel is a group, with one filter."""
+    other = op.operands[1] if isinstance(op, ConvWgradOp) else op.results[0]
+    channels = {shape_of(value)[3] for value in (op.operands[0], other)}
+    return op.window.groups > 1 and channels == {op.window.groups}
+
+
 def has_taps(op: ConvolutionOp) -> bool:
     """Whether the columns of a window lie apart, so that a run is one pixel."""
     return op.window.dilations[1] > 1 and kernel_size(op)[1] > 1
@@ -92,7 +122,7 @@ def kernel_size(op: ConvolutionOp) -> tuple[int, int]:
     return kh, kw
 
 
-def dgrad_padding(op: ConvDgradOp) -> Padded:
+def dgrad_padding(op: ConvDgradOp, biased: bool = True) -> Padded:
     """The errors as a convolution with the rotated window sees them: strides apart, and a frame that it reaches."""
     (top, left), size, window = op.window.pads[:2], op.ints("size"), op.window
     before, after = [0, 0], [0, 0]
@@ -101,4 +131,4 @@ def dgrad_padding(op: ConvDgradOp) -> Padded:
         spread = (shape_of(op.dy)[1 + axis] - 1) * window.strides[axis] + 1
         before[axis] = reach - pad
         after[axis] = size[axis] + reach - spread - before[axis]
-    return Padded((before[0], before[1], after[0], after[1]), window.strides)
+    return Padded((before[0], before[1], after[0], after[1]), window.strides, biased)

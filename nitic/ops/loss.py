@@ -1,6 +1,7 @@
-"""Cross-entropy of logits with integer labels: the error, the loss and the number of right answers in one operator."""
+"""Losses of logits with integer labels: the error, the loss and the number of right answers in one operator."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from xdsl.ir import Attribute, SSAValue
@@ -8,18 +9,36 @@ from xdsl.irdl import irdl_op_definition, operand_def, result_def, var_operand_d
 from xdsl.utils.exceptions import VerifyException
 
 from nitic import numerics
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, is_float, like
+from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, accumulator, is_float, like
 from nitic.ir.types import element_of, f32, i32, i64, shape_of, tensor
 from nitic.numerics import Array
-from nitic.ops.bfp import ExponentOfOp
+from nitic.ops.bfp import ExpCommonOp, ExpConstOp, ExponentOfOp
+
+
+class LossOp(NnOp):
+    """(dlogits, loss, correct) of logits (N, C) and labels (N).
+
+    The loss is a sum over the batch. dlogits is the gradient of its mean, short of the factor 2^floor(log2 N) / N that
+    the learning rate takes. A row with label -1 counts for nothing.
+    """
+
+    def metrics_types(self) -> Sequence[Attribute]:
+        """The types of loss and correct, for operands that fit each other."""
+        real = element_of(self.operands[0]) == f32
+        logits, label = (shape_of(operand) for operand in self.operands[:2])
+        if len(logits) != 2 or label != logits[:1]:
+            raise VerifyException(f"logits of {logits} need (N, C), and labels of {label} one for each row")
+        return [tensor((), f32 if real else i64), tensor((), i32)]
+
+    def backward(self, grad: Gradients) -> None:
+        grad.pass_on(self.operands[0], self.results[0])
 
 
 @irdl_op_definition
-class CrossEntropyOp(NnOp):
-    """(dlogits, loss, correct) of logits (N, C) and labels (N); in integers also the exponent of the logits.
+class CrossEntropyOp(LossOp):
+    """Softmax and cross-entropy; integer logits come with their exponent.
 
-    dlogits is (softmax - onehot) * 2^-floor(log2 N); the learning rate takes the rest of 1 / N. The loss is the sum
-    over the batch in bits, in Q8. A row with label -1 counts for nothing.
+    dlogits is (softmax - onehot) * 2^-floor(log2 N); the loss is in bits, in Q8.
     """
 
     name = "nn.cross_entropy"
@@ -31,21 +50,17 @@ class CrossEntropyOp(NnOp):
     correct = result_def()
 
     def infer_types(self) -> Sequence[Attribute]:
-        logits, label = shape_of(self.logits), shape_of(self.label)
-        if len(logits) != 2 or label != logits[:1]:
-            raise VerifyException(f"logits of {logits} need (N, C), and labels of {label} one for each row")
-        real = element_of(self.logits) == f32
-        if real == bool(self.exponent):
+        metrics = self.metrics_types()
+        if (element_of(self.logits) == f32) == bool(self.exponent):
             raise VerifyException("integer logits come with their exponent, and only they")
-        return [like(self.logits), tensor((), f32 if real else i64), tensor((), i32)]
+        return [like(self.logits), *metrics]
 
     def reference(self, *operands: Array) -> tuple[Array, ...]:
         logits, label, *exponent = operands
-        correct = ((logits.argmax(1) == label) & (label >= 0)).sum()
         if is_float(logits):
-            return *cross_entropy(logits, label), correct
+            return *cross_entropy(logits, label), right_answers(logits, label)
         error, _, _, loss = numerics.cross_entropy(logits, int(exponent[0]), label)
-        return error, np.asarray(loss, np.int64), correct
+        return error, np.asarray(loss, np.int64), right_answers(logits, label)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return CrossEntropyOp.of(*operands, emit(ExponentOfOp.of(operands[0])))
@@ -53,8 +68,53 @@ class CrossEntropyOp(NnOp):
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.const(numerics.loss_exponent(shape_of(self.logits)[0])), None, None]
 
-    def backward(self, grad: Gradients) -> None:
-        grad.pass_on(self.logits, self.dlogits)
+
+@irdl_op_definition
+class MeanSquaredErrorOp(LossOp):
+    """The squared distance to the one-hot row of the label; integers come with the exponents of logits and difference.
+
+    dlogits is (logits - onehot) * 2^-floor(log2 N), in integers an accumulator; the loss is the sum of squares, in Q16.
+    """
+
+    name = "nn.mean_squared_error"
+    logits = operand_def()
+    label = operand_def()
+    scales = var_operand_def()
+    dlogits = result_def()
+    loss = result_def()
+    correct = result_def()
+    LARGEST_DIFFERENCE: ClassVar[int] = (127 << 16) + 1
+
+    def infer_types(self) -> Sequence[Attribute]:
+        metrics = self.metrics_types()
+        if len(self.scales) != (0 if element_of(self.logits) == f32 else 2):
+            raise VerifyException("integer logits come with two exponents, floats with none")
+        if (classes := shape_of(self.logits)[1]) > 1 << 16:
+            raise VerifyException(f"the squares of {classes} classes may not fit 64 bits: at most 65536 do")
+        return [accumulator(self.logits), *metrics]
+
+    def reference(self, *operands: Array) -> tuple[Array, ...]:
+        logits, label, *scales = operands
+        if is_float(logits):
+            return *mean_squared_error(logits, label), right_answers(logits, label)
+        exponent, common = (int(e) for e in scales)
+        error, loss = numerics.mean_squared_error(logits, exponent, common, label)
+        return error, np.asarray(loss, np.int64), right_answers(logits, label)
+
+    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+        exponent = emit(ExponentOfOp.of(operands[0]))
+        return MeanSquaredErrorOp.of(*operands, exponent, emit(ExpCommonOp.of(exponent, emit(ExpConstOp.of(value=0)))))
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        mean = numerics.loss_exponent(shape_of(self.logits)[0]) - numerics.loss_exponent(1)
+        return [e.add(e.shift(self.scales[1]), e.const(mean)), None, None]
+
+    def accumulator_bound(self) -> int:
+        return self.LARGEST_DIFFERENCE
+
+
+def right_answers(logits: Array, label: Array) -> Array:
+    return ((logits.argmax(1) == label) & (label >= 0)).sum()
 
 
 def cross_entropy(logits: Array, label: Array) -> tuple[Array, Array]:
@@ -67,3 +127,9 @@ def cross_entropy(logits: Array, label: Array) -> tuple[Array, Array]:
     p[~counted] = 0
     loss = (log_sum - z[rows, label])[counted].sum() * 256 / np.log(2)
     return p * 2.0 ** (numerics.loss_exponent(len(logits)) + 7), np.asarray(loss)
+
+
+def mean_squared_error(logits: Array, label: Array) -> tuple[Array, Array]:
+    """(dlogits, sum of squares in Q16) in floating point."""
+    d = (logits - (np.arange(logits.shape[1]) == label[:, None])) * (label >= 0)[:, None]
+    return d * 2.0 ** (numerics.loss_exponent(len(logits)) + 7), np.asarray((d * d).sum() * 2**16)

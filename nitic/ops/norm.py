@@ -185,7 +185,10 @@ class BatchNormInverseOp(ChannelOp):
 
 @irdl_op_definition
 class NormaliseOp(ChannelOp):
-    """xhat = (x - mean) * inverse; in integers an int8 mantissa at exponent -5, which holds +-3.97."""
+    """xhat = (x - mean) * inverse; in integers an int8 mantissa at exponent -5, which holds +-3.97.
+
+    The shift to it is never to the left: that of nn.batch_norm_inverse and its 24 bits makes it 22 to 35.
+    """
 
     name = "nn.normalise"
     x = operand_def()
@@ -246,11 +249,14 @@ class BatchNormScaleOp(NnOp):
     def backward(self, grad: Gradients) -> None:
         """The errors of gamma and beta, and past the statistics that of the x they were taken of."""
         norm, dy = self.xhat.owner, grad.of(self.y)
-        if not isinstance(norm, NormaliseOp) or not isinstance(norm.mean.owner, BatchNormStatisticsOp):
+        if not isinstance(norm, NormaliseOp):
             raise NoGradient
         dbeta, dgamma = grad.emit(BiasGradOp.of(dy)), grad.emit(ScaleGradOp.of(dy, self.xhat))
         grad.pass_on(self.beta, dbeta)
         grad.pass_on(self.gamma, dgamma)
+        if isinstance(norm.mean.owner, BatchNormRecallOp):  # statistics that x has no part in
+            grad.add(norm.x, ScaleDgradOp.of(dy, grad.emit(ChannelProductOp.of(norm.inverse, self.gamma))))
+            return
         count = prod(shape_of(dy)[:-1])
         mean, slope = (grad.emit(ChannelMeanOp.of(total, count=count)) for total in (dbeta, dgamma))
         factor = grad.emit(ChannelProductOp.of(norm.inverse, self.gamma))
@@ -280,6 +286,36 @@ class ScaleGradOp(ChannelOp):
 
     def accumulator_bound(self) -> int:
         return prod(shape_of(self.dy)[:-1]) * 127 * 127
+
+
+@irdl_op_definition
+class ScaleDgradOp(ChannelOp):
+    """dy * factor per channel: the error past a batch norm whose statistics are fixed, with factor = gamma / sigma."""
+
+    name = "nn.scale_dgrad"
+    dy = operand_def()
+    factor = operand_def()
+    dx = result_def()
+    ACCUMULATORS: ClassVar[Sequence[int]] = (1,)
+
+    def infer_types(self) -> Sequence[Attribute]:
+        check_channels(self.dy, self.factor)
+        return [accumulator(self.dy)]
+
+    def reference(self, *operands: Array) -> Array:
+        dy, factor = operands
+        return dy * factor if is_float(dy) else numerics.wide(dy) * factor
+
+    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+        dy, factor = operands
+        assert isinstance(factor, OpResult)
+        return ScaleDgradOp.of(dy, emit(requantised(factor, SCALE_BITS, emit)))
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [e.add(e.of(self.dy), e.of(self.factor))]
+
+    def accumulator_bound(self) -> int:
+        return 127 << SCALE_BITS
 
 
 @irdl_op_definition

@@ -1,60 +1,75 @@
 """Max and average pooling, NHWC, and their gradients."""
 
 from collections.abc import Sequence
+from math import gcd, prod
 
 import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
+from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic import numerics
 from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
-from nitic.ir.types import Shape, i8, shape_of, tensor
+from nitic.ir.types import Shape, i8, i16, shape_of, tensor
 from nitic.numerics import Array
 from nitic.ops.arrays import unwindows, windows
 from nitic.ops.conv import Window
 
 
 class PoolOp(NnOp):
-    """What the pools share: kernel and strides are (H, W), pads are (top, left, bottom, right)."""
+    """What the pools share: kernel, strides and dilations are (H, W), pads are (top, left, bottom, right)."""
 
     kernel = prop_def(DenseArrayBase[I64])
     strides = prop_def(DenseArrayBase[I64])
     pads = prop_def(DenseArrayBase[I64])
+    dilations = opt_prop_def(DenseArrayBase[I64])
+
+    @property
+    def window(self) -> Window:
+        (sh, sw), (top, left, bottom, right) = self.ints("strides", 2), self.ints("pads", 4)
+        dh, dw = self.ints("dilations", 2) if self.dilations else (1, 1)
+        return Window((sh, sw), (top, left, bottom, right), (dh, dw))
 
     def pooled(self, x: Shape) -> Shape:
-        kernel, (sh, sw) = self.ints("kernel", 2), self.ints("strides", 2)
-        top, left, bottom, right = self.ints("pads", 4)
-        if top >= kernel[0] or bottom >= kernel[0] or left >= kernel[1] or right >= kernel[1]:
-            raise VerifyException(
-                f"pads {[top, left, bottom, right]} leave windows of {list(kernel)} that see only padding"
-            )
-        size = Window((sh, sw), (top, left, bottom, right)).output((x[1], x[2]), (kernel[0], kernel[1]))
-        return (x[0], *size, x[3])
+        (kh, kw), window = self.ints("kernel", 2), self.window
+        shape = (x[0], *window.output((x[1], x[2]), (kh, kw)), x[3])
+        if not all(self.seen(axis, x, shape).all() for axis in range(2)):
+            raise VerifyException(f"pads {list(window.pads)} leave windows of {[kh, kw]} that see only padding")
+        return shape
+
+    def seen(self, axis: int, x: Shape, out: Shape, before: int = 0, after: int = 0) -> Array:
+        """How many rows (axis 0) or columns (1) of the input each window sees, with so many of the padding as well."""
+        window, kernel = self.window, self.ints("kernel")[axis]
+        first = np.arange(out[1 + axis]) * window.strides[axis] - window.pads[axis]
+        taps = (-((first - limit) // window.dilations[axis]) for limit in (-before, x[1 + axis] + after))
+        begin, end = (np.clip(tap, 0, kernel) for tap in taps)
+        return end - begin
 
     def window_properties(self) -> dict[str, Sequence[int]]:
-        return {key: self.ints(key) for key in ("kernel", "strides", "pads")}
+        keys = ("kernel", "strides", "pads", "dilations", "counted")
+        return {key: self.ints(key) for key in keys if key in self.properties}
 
     def windows(self, x: Array, fill: float = 0) -> Array:
         """(N, OH, OW, KH * KW, C)"""
-        view = windows(x, self.ints("kernel"), self.ints("strides"), self.ints("pads"), fill=fill)
+        window = self.window
+        view = windows(x, self.ints("kernel"), window.strides, window.pads, window.dilations, fill)
         return view.reshape(*view.shape[:3], -1, view.shape[-1])
 
     def scatter(self, w: Array, shape: Shape) -> Array:
         """The adjoint of `windows`."""
-        view = w.reshape(*w.shape[:3], *self.ints("kernel"), w.shape[-1])
-        return unwindows(view, shape, self.ints("strides"), self.ints("pads"))
+        window, view = self.window, w.reshape(*w.shape[:3], *self.ints("kernel"), w.shape[-1])
+        return unwindows(view, shape, window.strides, window.pads, window.dilations)
 
     @property
     def overlaps(self) -> bool:
-        (kh, kw), (sh, sw) = self.ints("kernel"), self.ints("strides")
-        return sh < kh or sw < kw
+        return self.summed() > 1
 
     def summed(self) -> int:
-        """How many windows an element can be in."""
-        (kh, kw), (sh, sw) = self.ints("kernel"), self.ints("strides")
-        return -(-kh // sh) * -(-kw // sw)
+        """How many windows an element can be in: taps whose distance is a multiple of the stride see the same one."""
+        window = self.window
+        apart = [s // gcd(s, d) for s, d in zip(window.strides, window.dilations, strict=True)]
+        return prod(-(-k // each) for k, each in zip(self.ints("kernel"), apart, strict=True))
 
 
 class PoolDgradOp(PoolOp):
@@ -75,7 +90,10 @@ class PoolDgradOp(PoolOp):
 
 @irdl_op_definition
 class MaxPoolOp(PoolOp):
-    """The first maximum of each window, and its place kh * KW + kw. Padding never wins."""
+    """The first maximum of each window, and its place kh * KW + kw. Padding never wins.
+
+    The place is an int16 where int8 is too small for it.
+    """
 
     name = "nn.max_pool"
     x = operand_def()
@@ -84,9 +102,9 @@ class MaxPoolOp(PoolOp):
 
     def infer_types(self) -> Sequence[Attribute]:
         shape, (kh, kw) = self.pooled(shape_of(self.x, 4)), self.ints("kernel")
-        if kh * kw > 128:
-            raise VerifyException(f"a max pool window holds at most 128 elements, not {kh}x{kw}")
-        return [like(self.x, shape), tensor(shape, i8)]
+        if kh * kw > 2**15:
+            raise VerifyException(f"a max pool window holds at most {2**15} elements, not {kh}x{kw}")
+        return [like(self.x, shape), tensor(shape, i8 if kh * kw <= 2**7 else i16)]
 
     def reference(self, *operands: Array) -> tuple[Array, ...]:
         x = operands[0] if is_float(operands[0]) else numerics.wide(operands[0])
@@ -128,9 +146,35 @@ class MaxPoolDgradOp(PoolDgradOp):
         return 127 * self.summed() if self.overlaps else None
 
 
+class Mean(PoolOp):
+    """What an average and its gradient share: `counted` is how much of the pads counts as zeros, by default all.
+
+    In integers a window of n elements is multiplied with round(2^(15+j) / n), j = floor(log2(KH * KW)).
+    """
+
+    counted = opt_prop_def(DenseArrayBase[I64])
+
+    def counts(self, x: Shape, out: Shape) -> Array:
+        """How many elements each window is a mean of: (OH, OW)."""
+        top, left, bottom, right = self.ints("counted" if self.counted else "pads", 4)
+        return np.outer(self.seen(0, x, out, top, bottom), self.seen(1, x, out, left, right))
+
+    @property
+    def full(self) -> int:
+        """The elements of a whole window."""
+        return prod(self.ints("kernel"))
+
+    def scale(self) -> int:
+        """The exponent of the multipliers."""
+        return numerics.average_multiplier(self.full)[1]
+
+    def multipliers(self, counts: Array) -> Array:
+        return numerics.window_multiplier(counts, self.full)
+
+
 @irdl_op_definition
-class AveragePoolOp(PoolOp):
-    """The sum of each window times the multiplier that stands for 1 / (KH * KW); padding counts as zeros."""
+class AveragePoolOp(Mean):
+    """The sum of each window times the multiplier that stands for 1 / n."""
 
     name = "nn.avg_pool"
     x = operand_def()
@@ -139,21 +183,18 @@ class AveragePoolOp(PoolOp):
     def infer_types(self) -> Sequence[Attribute]:
         return [accumulator(self.x, self.pooled(shape_of(self.x, 4)))]
 
-    def count(self) -> int:
-        kh, kw = self.ints("kernel")
-        return kh * kw
-
     def reference(self, *operands: Array) -> Array:
-        x = operands[0]
+        x, counts = operands[0], self.counts(shape_of(self.x), shape_of(self.y))[:, :, None]
         if is_float(x):
-            return self.windows(x).mean(3)
-        return self.windows(numerics.wide(x)).sum(3) * numerics.average_multiplier(self.count())[0]
+            return self.windows(x).sum(3) / counts
+        return self.windows(numerics.wide(x)).sum(3) * self.multipliers(counts)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.add(e.of(self.x), e.const(numerics.average_multiplier(self.count())[1]))]
+        return [e.add(e.of(self.x), e.const(self.scale()))]
 
     def accumulator_bound(self) -> int:
-        return 127 * self.count() * numerics.average_multiplier(self.count())[0]
+        counts = self.counts(shape_of(self.x), shape_of(self.y))
+        return 127 * int((counts * self.multipliers(counts)).max())
 
     def backward(self, grad: Gradients) -> None:
         size = shape_of(self.x)[1:3]
@@ -161,7 +202,7 @@ class AveragePoolOp(PoolOp):
 
 
 @irdl_op_definition
-class AveragePoolDgradOp(PoolDgradOp):
+class AveragePoolDgradOp(Mean, PoolDgradOp):
     """Each error spread over its window, by the forward multiplier."""
 
     name = "nn.avg_pool_dgrad"
@@ -171,18 +212,15 @@ class AveragePoolDgradOp(PoolDgradOp):
     def infer_types(self) -> Sequence[Attribute]:
         return [accumulator(self.dy, self.input_shape(self.dy))]
 
-    def count(self) -> int:
-        kh, kw = self.ints("kernel")
-        return kh * kw
-
     def reference(self, *operands: Array) -> Array:
-        dy = operands[0]
-        each = dy / self.count() if is_float(dy) else numerics.wide(dy) * numerics.average_multiplier(self.count())[0]
-        spread = np.repeat(each[:, :, :, None], self.count(), 3)
-        return self.scatter(spread, self.input_shape(self.dy))
+        dy, shape = operands[0], shape_of(self.dx)
+        counts = self.counts(shape, dy.shape)[:, :, None]
+        each = dy / counts if is_float(dy) else numerics.wide(dy) * self.multipliers(counts)
+        return self.scatter(np.repeat(each[:, :, :, None], self.full, 3), shape)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.add(e.of(self.dy), e.const(numerics.average_multiplier(self.count())[1]))]
+        return [e.add(e.of(self.dy), e.const(self.scale()))]
 
     def accumulator_bound(self) -> int:
-        return 127 * self.summed() * numerics.average_multiplier(self.count())[0]
+        counts = self.counts(shape_of(self.dx), shape_of(self.dy))
+        return 127 * self.summed() * int(self.multipliers(counts).max())

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase
@@ -22,6 +23,9 @@ class ReshapeOp(NnOp):
     x = operand_def()
     shape = prop_def(DenseArrayBase[I64])
     y = result_def()
+    ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
+    MOVES: ClassVar[bool] = True
+    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         shape = self.ints("shape")
@@ -44,6 +48,9 @@ class TransposeOp(NnOp):
     x = operand_def()
     perm = prop_def(DenseArrayBase[I64])
     y = result_def()
+    ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
+    MOVES: ClassVar[bool] = True
+    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         shape, perm = shape_of(self.x), self.ints("perm")

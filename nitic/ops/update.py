@@ -16,6 +16,7 @@ from nitic import numerics
 from nitic.ir.op import Emit, Gradients, NnOp, NoGradient, is_float, like
 from nitic.ir.types import shape_of
 from nitic.numerics import Array
+from nitic.ops.arrays import in_blocks
 from nitic.ops.bfp import ExponentOfOp, RangeOp
 
 FLOAT_LAST_PLACE = -7  # a float weight has no last bit: take that of a weight below 1
@@ -64,7 +65,11 @@ class UpdatePlainOp(UpdateOp):
         if is_float(master):
             return master - dw * (m * 2.0**-k)
         em, e_dw = (int(v) for v in scales)
-        return numerics.update_plain(master, em, dw, e_dw, int(m), int(k), self.round.data)
+
+        def rule(master: Array, dw: Array) -> Array:
+            return numerics.update_plain(master, em, dw, e_dw, int(m), int(k), self.round.data)
+
+        return in_blocks(rule, master, dw)[0]
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return self.with_exponents(operands, emit)
@@ -95,7 +100,11 @@ class UpdateMomentumOp(UpdateOp):
             return master - v, v
         em, e_dw = (int(v) for v in scales)
         rates = (int(m), int(k), int(momentum), int(decay))
-        return numerics.update_momentum(master, velocity, em, dw, e_dw, *rates, self.round.data)
+
+        def rule(master: Array, velocity: Array, dw: Array) -> tuple[Array, Array]:
+            return numerics.update_momentum(master, velocity, em, dw, e_dw, *rates, self.round.data)
+
+        return in_blocks(rule, master, velocity, dw)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return self.with_exponents(operands, emit)
@@ -114,10 +123,14 @@ class UpdateNitiOp(UpdateOp):
 
     def reference(self, *operands: Array) -> Array:
         w, dw, gb, *r = operands
-        if not is_float(w):
+        if is_float(w):
+            top = np.abs(dw).max(initial=0)
+            return w - dw * 2.0 ** (gb - np.ceil(np.log2(top)) + FLOAT_LAST_PLACE) if top else w
+
+        def rule(w: Array, dw: Array) -> Array:
             return numerics.update_niti(w, dw, int(r[0]), int(gb), self.round.data)
-        top = np.abs(dw).max(initial=0)
-        return w - dw * 2.0 ** (gb - np.ceil(np.log2(top)) + FLOAT_LAST_PLACE) if top else w
+
+        return in_blocks(rule, w, dw)[0]
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return UpdateNitiOp.of(*operands, emit(RangeOp.of(operands[1])), round=self.round.data)

@@ -7,24 +7,29 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import BlockArgument, OpResult, SSAValue
+from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions
 from nitic.ir.layout import Layout, Padded
 from nitic.ir.op import NnOp, place
+from nitic.ops.activation import ActivationOp, ClipOp
 from nitic.ops.bfp import RoundShiftOp
+from nitic.ops.concat import ConcatOp, PadOp, SliceOp
 from nitic.ops.elementwise import DropoutOp, ReluOp
 from nitic.ops.fused import FusedOp
 from nitic.ops.layouts import operand_layouts
+from nitic.ops.lrn import LrnOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
+from nitic.ops.product import MulOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.fuse import make_group
 
 Packed = dict[tuple[SSAValue, Layout], SSAValue]
 VARIANTS = ("portable", "avx512vnni", "cuda")
+KEEP_SIGNS = (RoundShiftOp, MaxPoolOp, AveragePoolOp, DropoutOp, ReshapeOp, TransposeOp, SliceOp, PadOp, LrnOp, PackOp)
 ROW_MAJOR = Padded(biased=False)  # the same bytes as no layout at all
 
 
@@ -78,7 +83,7 @@ def _use_packed(group: FusedOp, op: NnOp, operand: SSAValue, layout: Layout, pac
 
 
 def is_nonnegative(value: SSAValue) -> bool:
-    """Whether a value comes from a relu, through operators that keep signs."""
+    """Whether a value comes from a relu or its like, through operators that keep signs."""
     if isinstance(value, BlockArgument):
         group = value.block.parent_op()
         return isinstance(group, FusedOp) and is_nonnegative(group.operands[value.index])
@@ -86,9 +91,22 @@ def is_nonnegative(value: SSAValue) -> bool:
     match value.op:
         case FusedOp() as group:
             return is_nonnegative(group.yielded[value.index])
-        case ReluOp():
-            return True
-        case RoundShiftOp() | MaxPoolOp() | AveragePoolOp() | DropoutOp() | ReshapeOp() | TransposeOp() | PackOp():
-            return is_nonnegative(value.op.operands[0])
+        case MulOp() as product:
+            return is_nonnegative(product.a) and is_nonnegative(product.b)
+        case ConcatOp() as joined:
+            return all(map(is_nonnegative, joined.parts))
+        case op if isinstance(op, KEEP_SIGNS):
+            return is_nonnegative(op.operands[0])
+        case op:
+            return _rectifies(op)
+
+
+def _rectifies(op: Operation) -> bool:
+    """Whether an operator gives no negative value, whatever it is given."""
+    match op:
+        case ClipOp():
+            return op.bounds()[0] == 0
+        case ActivationOp():
+            return op.table().is_nonnegative
         case _:
-            return False
+            return isinstance(op, ReluOp)

@@ -36,7 +36,8 @@ class CheckRange(NiticPass):
 def check_function(func: FuncOp) -> None:
     bounds: dict[SSAValue, int] = {}
     for op in [op for op in func.body.block.ops if isinstance(op, NnOp)]:
-        infer(op)  # it may stand behind a widened accumulator
+        if any(element_of(value) == i64 for value in op.operands):
+            infer(op)  # it stands behind a widened accumulator
         bound = _bound(op, bounds)
         if bound is None or element_of(op.result) == i64:
             continue
@@ -48,6 +49,8 @@ def check_function(func: FuncOp) -> None:
 
 def _bound(op: NnOp, bounds: dict[SSAValue, int]) -> int | None:
     own = op.accumulator_bound()
+    if op.BOUNDED:
+        return own
     carried = [bounds[op.operands[i]] for i in op.ACCUMULATORS if op.operands[i] in bounds]
     return sum(carried) + (own or 0) if carried or own is not None else None
 
@@ -61,4 +64,7 @@ def widen(op: NnOp, bound: int) -> None:
 
 
 def _takes_int64(user: object) -> bool:
-    return isinstance(user, NnOp) and user.TAKES_INT64
+    """What moves values takes what those take who read them."""
+    if not isinstance(user, NnOp) or not user.TAKES_INT64:
+        return False
+    return not user.MOVES or all(_takes_int64(use.operation) for use in user.result.uses)

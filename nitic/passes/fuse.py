@@ -1,33 +1,41 @@
 """fuse: which operators become one kernel.
 
 A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
-result; a rounding takes the point-wise operators behind it. Nothing moves across a bfp.range: its value is known only
-when the whole tensor is. Scalars cost nothing, so each is computed in the first kernel that needs it. A group must be
-convex, which is that the graph of groups has no cycle.
+result; what is cheap to compute is computed where it is rounded, and a rounding takes the point-wise operators on its
+mantissas. Nothing moves across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so
+each is computed in the first kernel that needs it. A group must be convex, which is that the graph of groups has no
+cycle.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import networkx as nx
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, OpResult, Region, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
+from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
+from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
 from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
 from nitic.ops.conv import ConvWgradOp
 from nitic.ops.elementwise import BiasOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.ops.gemm import GemmWgradOp
+from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
+from nitic.ops.product import AddConstOp, MulOp, NegOp, ScaleConstOp
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
+from nitic.passes.recompute_pointwise import CHEAP
 
-EPILOGUE = (BiasOp, ReluOp, RangeOp)
+EPILOGUE = (BiasOp, ReluOp, ClipOp, RangeOp)
+ON_MANTISSAS = (
+    *(ReluDgradOp, ClipDgradOp, LeakyReluOp, LeakyReluDgradOp, ActivationOp, ActivationDgradOp),
+    *(MulOp, NegOp, ScaleConstOp, AddConstOp),
+)
 SUNK = (ScalarOp, TopOp, AlignOp)
-Graph = nx.DiGraph
 
 
 @dataclass(frozen=True)
@@ -67,67 +75,73 @@ class Grouping:
         self.ops = [op for op in self.block.ops if op is not self.end]
         self.position = {op: i for i, op in enumerate(self.ops)}
         self.members = {i: [op] for i, op in enumerate(self.ops)}
-        self.graph: Graph[int] = nx.DiGraph()
-        self.graph.add_nodes_from(self.members)
-        self.graph.add_edges_from((self.position[d], i) for i, op in enumerate(self.ops) for d in _definers(op))
+        self.graph = Dag({i: [self.position[d] for d in _definers(op)] for i, op in enumerate(self.ops)})
         self.group = dict(self.position)
+        self.works = {i for i, op in enumerate(self.ops) if not isinstance(op, SUNK)}  # groups with tensor work
 
     def run(self) -> None:
         for op in self.ops:
             if (producer := self._joins(op)) is not None:
                 self._merge(self.group[producer], self.group[op])
-        self._sink()
-        for group in nx.lexicographical_topological_sort(self.graph):
+        for op in reversed(self.ops):
+            if isinstance(op, SUNK):
+                self._sink(op)
+        for group in self.graph.order():
             self._materialise(sorted(self.members[group], key=self.position.__getitem__))
 
     def _joins(self, op: Operation) -> Operation | None:
         """The producer whose kernel an operator would end, if any."""
         first = op.operands[0] if op.operands else None
-        if not isinstance(first, OpResult) or isinstance(first.op, ReshapeOp):
-            return None
-        if self.merged_sums and isinstance(first.op, ConvWgradOp | GemmWgradOp):
+        if not isinstance(first, OpResult) or self._stays_alone(first.op):
             return None
         if isinstance(op, EPILOGUE):
             return first.op
-        return first.op if isinstance(op, ReluDgradOp) and isinstance(first.op, RoundShiftOp) else None
+        if isinstance(op, RoundShiftOp):
+            return first.op if any(isinstance(each, CHEAP) for each in self.members[self.group[first.op]]) else None
+        if isinstance(op, ON_MANTISSAS):
+            return first.op if isinstance(first.op, (RoundShiftOp, *ON_MANTISSAS)) else None
+        if isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp):
+            return first.op if op is self._first_scaling(first) else None
+        return None
 
-    def _merge(self, into: int, other: int) -> None:
-        """One group of two, unless another group or a range lies between them."""
-        if into == other or self._crosses_range(into, other):
-            return
-        if self._lies_between(into, other) or self._lies_between(other, into):
-            return
-        nx.contracted_nodes(self.graph, into, other, self_loops=False, copy=False, store_contraction_as=None)
-        self.members[into] += self.members.pop(other)
-        self.group.update(dict.fromkeys(self.members[into], into))
+    def _stays_alone(self, producer: Operation) -> bool:
+        merged = self.merged_sums and isinstance(producer, ConvWgradOp | GemmWgradOp)
+        return bool(merged) or isinstance(producer, ReshapeOp)
 
-    def _lies_between(self, first: int, last: int) -> bool:
-        """Whether a path from one group to the other leads over a third."""
-        return any(nx.has_path(self.graph, after, last) for after in self.graph.successors(first) if after != last)
+    def _first_scaling(self, xhat: SSAValue) -> Operation:
+        """The scaling behind a normalisation; a copy that is computed again has a place of its own."""
+        scalings = [use.operation for use in xhat.uses if isinstance(use.operation, BatchNormScaleOp)]
+        return min(scalings, key=self.position.__getitem__)
+
+    def _merge(self, into: int, other: int) -> bool:
+        """Whether they are one group now: not where another group or a range lies between them."""
+        if into == other:
+            return True
+        if self._crosses_range(into, other) or not self.graph.merge(into, other):
+            return False
+        moved = self.members.pop(other)
+        self.members[into] += moved
+        self.group.update(dict.fromkeys(moved, into))
+        if other in self.works:
+            self.works.add(into)
+        return True
 
     def _crosses_range(self, a: int, b: int) -> bool:
-        members = self.members[a] + self.members[b]
-        ranges = [op for op in members if isinstance(op, RangeOp)]
-        return any(use.operation in members for op in ranges for use in op.r.uses)
+        ranges = [op for op in self.members[a] + self.members[b] if isinstance(op, RangeOp)]
+        return any(self.group.get(use.operation) in (a, b) for op in ranges for use in op.r.uses)
 
-    def _sink(self) -> None:
-        """Moves every scalar to the first group that needs it, or else to one that needs what it needs."""
-        for op in reversed([op for op in self.ops if isinstance(op, SUNK)]):
-            own = self.group[op]
-            rank = {group: i for i, group in enumerate(nx.lexicographical_topological_sort(self.graph))}
-            users = self._groups(op.results) or self._groups(op.operands) or set(self.members)
-            later = [group for group in users - {own} if rank[group] > rank[own] or not self._groups(op.results)]
-            for candidate in sorted(later, key=rank.__getitem__):
-                self._merge(candidate, own)
-                if self.group[op] == candidate:
-                    break
+    def _sink(self, op: Operation) -> None:
+        """Moves a scalar to the first group that needs it, or else to one that needs what it needs."""
+        own, rank = self.group[op], self.graph.rank
+        users = self._users(op.results)
+        later = users or self._users(op.operands) or set(self.members)
+        candidates = [group for group in later - {own} if rank[group] > rank[own] or not users]
+        any(self._merge(group, own) for group in sorted(candidates, key=rank.__getitem__))
 
-    def _groups(self, values: Iterable[SSAValue]) -> set[int]:
+    def _users(self, values: Iterable[SSAValue]) -> set[int]:
         """The groups, of tensor work, that use one of the values."""
-        users = [use.operation for value in values for use in value.uses if use.operation is not self.end]
-        return {
-            self.group[user] for user in users if not all(isinstance(op, SUNK) for op in self.members[self.group[user]])
-        }
+        users = (use.operation for value in values for use in value.uses if use.operation is not self.end)
+        return {self.group[user] for user in users} & self.works
 
     def _materialise(self, ops: list[Operation]) -> None:
         """Moves a group to the end of the function, into an nn.fused."""
@@ -147,9 +161,11 @@ def make_group(ops: list[Operation], yielded: Sequence[OpResult] = ()) -> FusedO
     block = Block(arg_types=[value.type for value in inputs])
     types = [value.type for value in outputs]
     group = FusedOp.create(operands=inputs, result_types=types, regions=[Region(block)])
-    for value, arg in zip(inputs, block.args, strict=True):
+    within: dict[SSAValue, SSAValue] = dict(zip(inputs, block.args, strict=True))
+    for value, arg in within.items():
         arg.name_hint = value.name_hint
-        value.replace_uses_with_if(arg, lambda use: use.operation in inside)
+    for op in ops:
+        op.operands = [within.get(value, value) for value in op.operands]
     for inner, outer in zip(outputs, group.results, strict=True):
         outer.name_hint = inner.name_hint
         inner.replace_uses_with_if(outer, lambda use: use.operation not in inside)

@@ -17,7 +17,7 @@ class InferShapes(NiticPass):
 
     name = "infer-shapes"
 
-    def run(self, module: ModuleOp) -> None:
+    def run(self, module: ModuleOp, verified: bool = False) -> None:
         """Nothing is checked beforehand: a module whose shapes are wrong is what this pass mends or refuses."""
         self.apply(module)
         self.check(module, self.ensures)

@@ -10,8 +10,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from nitic.errors import CompileError
 from nitic.ir.function import Label, arguments, function, results, return_of, set_results
 from nitic.ir.op import NnOp, NoGradient, place
-from nitic.ops.elementwise import AddOp
-from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.elementwise import AccumulateOp, AddOp
+from nitic.ops.loss import LossOp
 from nitic.passes.base import NiticPass, error_at
 from nitic.passes.invariants import unrounded
 
@@ -28,30 +28,37 @@ class InsertBackward(NiticPass):
         parameters = [(label, arg) for label, arg in arguments(func) if label.role == "weight"]
         tape = Tape(func, {arg for _, arg in parameters})
         tape.run()
-        for label, arg in parameters:
-            if arg not in tape.errors:
-                raise CompileError("", f"parameter '{label.name}' has no influence on the loss")
+        idle = [f"'{label.name}'" for label, arg in parameters if arg not in tape.errors]
+        if idle:
+            what = f"parameter {idle[0]} has" if len(idle) == 1 else f"parameters {', '.join(idle)} have"
+            raise CompileError("", f"{what} no influence on the loss")
         gradients = [(Label(f"{label.name}.gradient", "gradient"), tape.of(arg)) for label, arg in parameters]
         set_results(func, results(func) + gradients)
 
 
 class Tape:
-    """The errors known so far; where several users of a value send one back, they are added up."""
+    """The errors known so far; where several users of a value send one back, they are added up.
+
+    Those of a parameter, or of another layout of it, are accumulators and add up as such.
+    """
 
     def __init__(self, func: FuncOp, parameters: set[SSAValue]) -> None:
         self.end = return_of(func)
         self.forward = [op for op in func.body.block.ops if isinstance(op, NnOp)]
         self.needed = parameters
+        self.weights = set(parameters)
         for op in self.forward:
             if any(operand in self.needed for operand in op.operands):
                 self.needed |= set(op.results)
+            if op.operands and all(operand in self.weights for operand in op.operands):
+                self.weights |= set(op.results)
         self.errors: dict[SSAValue, SSAValue] = {}
         self.current: NnOp | None = None
 
     def run(self) -> None:
         for op in reversed(self.forward):
             self.current = op
-            if isinstance(op, CrossEntropyOp) or any(result in self.errors for result in op.results):
+            if isinstance(op, LossOp) or any(result in self.errors for result in op.results):
                 self._backward(op)
 
     def _backward(self, op: NnOp) -> None:
@@ -81,4 +88,5 @@ class Tape:
         """Makes `error` the error of `value`."""
         if value in self.needed:
             known = self.errors.get(value)
-            self.errors[value] = self.emit(AddOp.of(known, error)) if known else error
+            add = AccumulateOp if value in self.weights else AddOp
+            self.errors[value] = self.emit(add.of(known, error)) if known else error

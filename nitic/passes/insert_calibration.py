@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 
-from nitic.ir.function import arguments, function, results, set_arguments, set_results
+from nitic.ir.function import Label, arguments, function, results, set_arguments, set_results
 from nitic.passes.base import NiticPass
 from nitic.passes.eliminate_dead_code import remove_dead_code
 from nitic.passes.invariants import no_float
@@ -28,9 +28,10 @@ class InsertCalibration(NiticPass):
 
 
 def drop_unused_arguments(func: FuncOp) -> None:
-    used = {arg for _, arg in arguments(func) if arg.first_use is not None}
-    kept = [label for label, arg in arguments(func) if arg in used or label.role == "exponent"]
+    kept: list[Label] = []
     for label, arg in arguments(func):
-        if label not in kept:
+        if arg.first_use is not None or label.role == "exponent":
+            kept.append(label)
+        else:
             func.body.block.erase_arg(arg)
     set_arguments(func, kept)

@@ -9,54 +9,81 @@ from xdsl.ir import BlockArgument
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.errors import CompileError
-from nitic.ir.function import Label, add_argument, arguments, function, results, return_of, set_results
+from nitic.ir.function import (
+    Label,
+    Signature,
+    add_argument,
+    arguments,
+    function,
+    results,
+    return_of,
+    set_results,
+)
 from nitic.ir.op import place
 from nitic.ir.types import i32, i64, shape_of, tensor
 from nitic.ops.elementwise import DropoutOp
-from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.loss import CrossEntropyOp, LossOp, MeanSquaredErrorOp
 from nitic.ops.norm import BatchNormRecallOp, BatchNormRunningOp, BatchNormStatisticsOp
-from nitic.passes.base import NiticPass
+from nitic.passes.base import NiticPass, option_error
 from nitic.passes.invariants import unrounded
+
+STATISTICS = ("batch", "running")
+LOSSES: dict[str, type[LossOp]] = {"cross-entropy": CrossEntropyOp, "mse": MeanSquaredErrorOp}
 
 
 @dataclass(frozen=True)
 class InsertLoss(NiticPass):
-    """Adds @train_step and @eval_step: @predict with labels and a cross-entropy. Dropout stays in @train_step only."""
+    """Adds @train_step and @eval_step: @predict with labels and a loss. Dropout stays in @train_step only.
 
+    statistics: what a training step normalises by, those of its `batch` or the `running` ones, which then stay as they
+    are.
+    """
+
+    loss: str = "cross-entropy"
+    statistics: str = "batch"
     name = "insert-loss"
     requires = (unrounded,)
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise option_error(self, f"unknown loss '{self.loss}'; the losses are {', '.join(LOSSES)}")
+        if self.statistics not in STATISTICS:
+            raise option_error(self, f"unknown statistics '{self.statistics}'; they are {' or '.join(STATISTICS)}")
 
     def apply(self, module: ModuleOp) -> None:
         predict = function(module, "predict")
         if len(shape := shape_of(results(predict)[0][1])) != 2:
-            raise CompileError("", f"the network's output is {list(shape)} but cross-entropy needs (batch, classes)")
+            raise CompileError("", f"the network's output is {list(shape)} but {self.loss} needs (batch, classes)")
         for name in ("train_step", "eval_step"):
             func = predict.clone()
             func.properties["sym_name"] = StringAttr(name)
             module.body.block.insert_op_before(func, predict)
-            add_loss(func)
+            add_loss(func, LOSSES[self.loss])
         draw_masks(function(module, "train_step"))
-        take_statistics(function(module, "train_step"))
+        if self.statistics == "batch":
+            take_statistics(function(module, "train_step"))
         for name in ("eval_step", "predict"):
             remove_dropout(function(module, name))
 
 
-def add_loss(func: FuncOp) -> None:
+def add_loss(func: FuncOp, kind: type[LossOp]) -> None:
     logits = results(func)[0][1]
     label = add_argument(func, Label("label", "label"), tensor(shape_of(logits)[:1], i32))
-    loss = CrossEntropyOp.of(logits, label)
+    loss = kind.of(logits, label)
     place(loss, loss.location)
     Rewriter.insert_op(loss, InsertPoint.before(return_of(func)))
-    set_results(func, [(Label("loss", "metric"), loss.loss), (Label("correct", "metric"), loss.correct)])
+    _, total, correct = loss.results
+    set_results(func, [(Label("loss", "metric"), total), (Label("correct", "metric"), correct)])
 
 
 def draw_masks(func: FuncOp) -> None:
     """Gives every dropout the random numbers of the step, each from a stream of its own."""
-    streams = count(1)
+    streams, signature = count(1), Signature(func)
     for op in [op for op in func.body.block.ops if isinstance(op, DropoutOp)]:
-        drawn = DropoutOp.of(op.x, *random_numbers(func), p=op.p.value.data, stream=next(streams))
+        drawn = DropoutOp.of(op.x, *random_numbers(signature), p=op.p.value.data, stream=next(streams))
         place(drawn, op.location)
         Rewriter.replace_op(op, drawn)
+    signature.write()
 
 
 def take_statistics(func: FuncOp) -> None:
@@ -77,10 +104,10 @@ def take_statistics(func: FuncOp) -> None:
     set_results(func, kept)
 
 
-def random_numbers(func: FuncOp) -> tuple[BlockArgument, BlockArgument]:
+def random_numbers(signature: Signature) -> tuple[BlockArgument, BlockArgument]:
     """The arguments that all random numbers come from: the seed of the run and the number of the step."""
-    seed = add_argument(func, Label("seed", "hyper"), tensor((), i64))
-    return seed, add_argument(func, Label("step", "hyper"), tensor((), i32))
+    seed = signature.add(Label("seed", "hyper"), tensor((), i64))
+    return seed, signature.add(Label("step", "hyper"), tensor((), i32))
 
 
 def remove_dropout(func: FuncOp) -> None:

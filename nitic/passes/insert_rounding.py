@@ -11,12 +11,12 @@ from itertools import count
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue
+from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue, Use
 
 from nitic import numerics
 from nitic.ir.function import (
     Label,
-    add_argument,
+    Signature,
     arguments,
     function,
     functions,
@@ -29,12 +29,12 @@ from nitic.ir.op import NnOp, location, place
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
 from nitic.ops.bfp import STOCHASTIC, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.elementwise import InputMapOp
-from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.loss import LossOp
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.insert_loss import random_numbers
 from nitic.passes.invariants import no_float, unrounded
 
-STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "statistic": i64}
+STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "frozen": i8, "statistic": i64}
 ROUNDINGS = (*numerics.ROUNDINGS, STOCHASTIC)
 FIRST_STREAM = 1 << 16  # of a stochastic rounding; the streams of dropout come before
 
@@ -88,6 +88,7 @@ class Quantiser:
         self.static = old.sym_name.data != "train_step"
         self.func = new_function(old.sym_name.data, [(label, _stored_type(label, a)) for label, a in arguments(old)])
         self.func.body.block.add_op(ReturnOp())
+        self.signature = Signature(self.func)
         self.raw: dict[SSAValue, SSAValue] = {}
         self.narrow: dict[SSAValue, SSAValue] = {}
         self.narrow16: dict[SSAValue, SSAValue] = {}
@@ -114,21 +115,21 @@ class Quantiser:
                 maps = [self._statistic(f"{label.name}.{each}", channels) for each in ("multiplier", "offset")]
                 self.raw[old] = self.emit(InputMapOp.of(new, *maps))
             case "master":
-                add_argument(self.func, Label(f"{label.name}.exponent", "exponent"), exponent)
+                self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
                 weight = Format(self.options.bits, "i8")
                 self.narrow[old] = self._requantise(new, self._shift(new, weight), "nearest", weight)
-            case "weight":
-                add_argument(self.func, Label(f"{label.name}.exponent", "exponent"), exponent)
+            case "weight" | "frozen":
+                self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
             case _:
                 pass
 
     def _statistic(self, name: str, shape: tuple[int, ...]) -> BlockArgument:
-        return add_argument(self.func, Label(name, "statistic"), tensor(shape, i32))
+        return self.signature.add(Label(name, "statistic"), tensor(shape, i32))
 
     def _operator(self, op: NnOp) -> None:
         self.origin = op.location
         updated = {operand for _, operand in op.UPDATES}
-        raw = {*op.ACCUMULATORS, *updated}
+        raw = {*(op.ACCUMULATORS if self._takes_accumulators(op) else ()), *updated}
         operands = [
             self.raw[value] if i in raw else self.mantissa16(value) if i in op.MANTISSAS16 else self.mantissa(value)
             for i, value in enumerate(op.operands)
@@ -136,6 +137,18 @@ class Quantiser:
         integer = op.to_integer(operands, self)
         self.emit(integer)
         self.raw.update(zip(op.results, integer.results, strict=True))
+
+    def _takes_accumulators(self, op: NnOp) -> bool:
+        """What only moves values comes after the rounding, unless it moves a gradient that is never to be rounded."""
+        return not op.MOVES or not (
+            op.result in self.forward or any(not self._reads_accumulator(use) for use in op.result.uses)
+        )
+
+    def _reads_accumulator(self, use: Use) -> bool:
+        user = use.operation
+        if isinstance(user, NnOp) and user.MOVES:
+            return self._takes_accumulators(user)
+        return isinstance(user, ReturnOp) or (isinstance(user, NnOp) and use.index in user.ACCUMULATORS)
 
     def mantissa(self, value: SSAValue) -> SSAValue:
         """A value as an int8 operand: requantised once, if it is an accumulator."""
@@ -191,7 +204,7 @@ class Quantiser:
     def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str, format_: Format) -> SSAValue:
         if rounding != STOCHASTIC:
             return self.emit(RoundShiftOp.of(acc, shift, round=rounding, to=format_.to))
-        random = random_numbers(self.func)
+        random = random_numbers(self.signature)
         stream = next(self.streams)
         return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=stream, to=format_.to))
 
@@ -210,6 +223,7 @@ class Quantiser:
             new.append((label, computed))
             if label.role in ("output", "gradient"):
                 new.append((Label(f"{label.name}.exponent", label.role), self.emit(ExponentOfOp.of(computed))))
+        self.signature.write()
         set_results(self.func, new + self.tops)
 
 
@@ -225,6 +239,6 @@ def _numbered(base: str) -> Iterator[str]:
 def _forward(func: FuncOp) -> Iterator[SSAValue]:
     """The values before the loss; all of them, where there is no loss."""
     for op in func.body.block.ops:
-        if isinstance(op, CrossEntropyOp):
+        if isinstance(op, LossOp):
             return
         yield from op.results

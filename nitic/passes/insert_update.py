@@ -9,8 +9,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import (
     Label,
-    add_argument,
-    argument,
+    Signature,
     argument_labels,
     function,
     functions,
@@ -52,31 +51,33 @@ class InsertUpdate(NiticPass):
     def apply(self, module: ModuleOp) -> None:
         func = function(module, "train_step")
         kept = [(label, value) for label, value in results(func) if label.role != "gradient"]
+        signature = Signature(func)
         for label, dw in results(func):
             if label.role == "gradient":
-                kept += self.update(func, label.name.removesuffix(".gradient"), dw)
+                kept += self.update(signature, label.name.removesuffix(".gradient"), dw)
+        signature.write()
         set_results(func, kept)
         roles = {label.name: label.role for label, _ in kept}
         for each in functions(module):
             set_arguments(each, [Label(x.name, roles.get(x.name, x.role)) for x in argument_labels(each)])
 
-    def update(self, func: FuncOp, name: str, dw: SSAValue) -> Updated:
+    def update(self, signature: Signature, name: str, dw: SSAValue) -> Updated:
         """The rule of one parameter, and what it returns."""
-        state = argument(func, name)
+        _, state = signature.arguments[name]
         if self.rule == "momentum":
-            return self._momentum(func, name, state, dw)
+            return self._momentum(signature, name, state, dw)
         if self.rule == "niti" and len(shape_of(state)) > 1:
-            op = UpdateNitiOp.of(state, dw, hyper(func, "gb"), round=self.round)
-            return [(Label(name, "weight"), self._insert(func, op, dw))]
-        op = UpdatePlainOp.of(state, dw, hyper(func, "rate_m"), hyper(func, "rate_k"), round=self.round)
-        return [(Label(name, "master"), self._insert(func, op, dw))]
+            op = UpdateNitiOp.of(state, dw, hyper(signature, "gb"), round=self.round)
+            return [(Label(name, "weight"), self._insert(signature.func, op, dw))]
+        op = UpdatePlainOp.of(state, dw, hyper(signature, "rate_m"), hyper(signature, "rate_k"), round=self.round)
+        return [(Label(name, "master"), self._insert(signature.func, op, dw))]
 
-    def _momentum(self, func: FuncOp, name: str, state: SSAValue, dw: SSAValue) -> Updated:
+    def _momentum(self, signature: Signature, name: str, state: SSAValue, dw: SSAValue) -> Updated:
         label = Label(f"{name}.velocity", "velocity")
-        velocity = add_argument(func, label, state.type)
-        hypers = [hyper(func, each) for each in ("rate_m", "rate_k", "momentum", "decay")]
+        velocity = signature.add(label, state.type)
+        hypers = [hyper(signature, each) for each in ("rate_m", "rate_k", "momentum", "decay")]
         op = UpdateMomentumOp.of(state, velocity, dw, *hypers, round=self.round)
-        return [(Label(name, "master"), self._insert(func, op, dw)), (label, op.new_velocity)]
+        return [(Label(name, "master"), self._insert(signature.func, op, dw)), (label, op.new_velocity)]
 
     def _insert(self, func: FuncOp, op: UpdateOp, dw: SSAValue) -> SSAValue:
         if isinstance(dw, OpResult):
@@ -85,6 +86,6 @@ class InsertUpdate(NiticPass):
         return op.result
 
 
-def hyper(func: FuncOp, name: str) -> BlockArgument:
+def hyper(signature: Signature, name: str) -> BlockArgument:
     """A run-time scalar of the step."""
-    return add_argument(func, Label(name, "hyper"), tensor((), i32))
+    return signature.add(Label(name, "hyper"), tensor((), i32))

@@ -4,10 +4,11 @@ First come the named tensors, state before the rest, at offsets that depend on t
 stay zero for threads that do not exist and so share their memory with nothing; then everything else, by lifetime.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import networkx as nx
+import numpy as np
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, i64
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
@@ -15,6 +16,7 @@ from xdsl.ir import SSAValue
 from nitic.errors import CompileError
 from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, place_tensors, range_area, ranges_of
 from nitic.ir.function import Label, arguments, functions, results
+from nitic.numerics import Array
 from nitic.ops.fused import FusedOp, phase_of
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
@@ -26,6 +28,7 @@ class PlanMemory(NiticPass):
     """Gives every nn.fused the offsets of its buffers, and the module the bytes of arena and state."""
 
     name = "plan-memory"
+    ANNOTATES = True
     requires = (scheduled,)
 
     def apply(self, module: ModuleOp) -> None:
@@ -56,19 +59,23 @@ class _Planner:
         return self.root.get(value, value)
 
     def _share(self) -> None:
+        """Finds the root of every view and of every state that is updated in place, which is not read any more."""
+        views: defaultdict[SSAValue, list[SSAValue]] = defaultdict(list)
+        stale: set[SSAValue] = set()
         for op in self.ops:
+            if not stale.isdisjoint(op.operands):
+                raise CompileError(f"@{self.func.sym_name.data}", "a state is read after its update")
             if isinstance(op, ReshapeOp):
-                self.root[op.y] = self.find(op.x)
+                self._view(op.y, op.x, views)
             if isinstance(op, FusedOp):
                 for result, operand in op.updates().items():
-                    self._update_in_place(op, result, operand)
+                    old = op.operands[operand]
+                    stale |= {self.find(old), *views.pop(self.find(old), ())}
+                    self._view(op.results[result], old, views)
 
-    def _update_in_place(self, group: FusedOp, result: int, operand: int) -> None:
-        old = self.find(group.operands[operand])
-        later = self.ops[self.ops.index(group) + 1 :]
-        if any(self.find(value) is old for op in later for value in op.operands):
-            raise CompileError(f"@{self.func.sym_name.data}", "a state is read after its update")
-        self.root[group.results[result]] = old
+    def _view(self, value: SSAValue, of: SSAValue, views: dict[SSAValue, list[SSAValue]]) -> None:
+        self.root[value] = self.find(of)
+        views[self.find(of)].append(value)
 
     def _fix(self, label: Label, value: SSAValue, offset: int) -> None:
         if self.offset.setdefault(value, offset) != offset:
@@ -77,16 +84,11 @@ class _Planner:
     def run(self) -> int:
         """Places what is left; gives the end of the memory used."""
         lives = self._lifetimes()
-        clashes = interference(lives)
-        top = self.start
-        for value in sorted(lives, key=lambda v: (-buffer_bytes(v.type), lives[v])):
-            placed = [
-                (self.offset[v], self.offset[v] + buffer_bytes(v.type)) for v in clashes[value] if v in self.offset
-            ]
-            self.offset[value] = _first_gap(placed, buffer_bytes(value.type), self.start)
-            top = max(top, self.offset[value] + buffer_bytes(value.type))
+        values = sorted(lives, key=lambda v: (-buffer_bytes(v.type), lives[v]))
+        offsets = first_fit([(*lives[v], buffer_bytes(v.type)) for v in values])
+        self.offset |= {value: self.start + offset for value, offset in zip(values, offsets, strict=True)}
         self._record()
-        return top
+        return max([self.start, *(self.offset[v] + buffer_bytes(v.type) for v in values)])
 
     def _lifetimes(self) -> dict[SSAValue, tuple[int, int]]:
         """First and last phase that touches each buffer that has no place yet."""
@@ -106,23 +108,22 @@ class _Planner:
                 op.buffers = DenseArrayBase.from_list(i64, offsets)
 
 
-def interference(lives: dict[SSAValue, tuple[int, int]]) -> "nx.Graph[SSAValue]":
-    """Which buffers exist at the same time."""
-    graph: nx.Graph[SSAValue] = nx.Graph()
-    graph.add_nodes_from(lives)
-    items = sorted(lives.items(), key=lambda item: item[1])
-    for i, (a, (_, end)) in enumerate(items):
-        for b, (begin, _) in items[i + 1 :]:
-            if begin > end:
-                break
-            graph.add_edge(a, b)
-    return graph
+def first_fit(buffers: Sequence[tuple[int, int, int]]) -> list[int]:
+    """The least offset of each buffer (first phase, last phase, bytes) beside the earlier ones alive with it.
+
+    The search is for arrays: two buffers of thousands do not make Python look at millions of pairs.
+    """
+    begin, end, size = np.array(buffers, np.int64).reshape(-1, 3).T
+    offset = np.zeros(len(buffers), np.int64)
+    for i in range(len(buffers)):
+        alive = np.flatnonzero((begin[:i] <= end[i]) & (end[:i] >= begin[i]))
+        alive = alive[np.argsort(offset[alive], kind="stable")]
+        offset[i] = _first_gap(offset[alive], offset[alive] + size[alive], int(size[i]))
+    return offset.tolist()
 
 
-def _first_gap(placed: Iterable[tuple[int, int]], size: int, start: int) -> int:
-    at = start
-    for begin, end in sorted(placed):
-        if begin - at >= size:
-            break
-        at = max(at, end)
-    return at
+def _first_gap(begins: Array, ends: Array, size: int) -> int:
+    """The least offset at which `size` bytes lie beside some intervals, which are sorted by where they begin."""
+    free = np.concatenate([[0], np.maximum.accumulate(ends)])
+    fits = np.flatnonzero(begins - free[:-1] >= size)
+    return int(free[fits[0] if len(fits) else -1])

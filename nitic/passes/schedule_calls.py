@@ -21,6 +21,7 @@ class ScheduleCalls(NiticPass):
     """Numbers the phases: every nn.fused gets its `phase`, from 0 on, in program order."""
 
     name = "schedule-calls"
+    ANNOTATES = True
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):

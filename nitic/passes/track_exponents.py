@@ -11,10 +11,9 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from nitic.interpret import exponent_argument
-from nitic.ir.function import functions
+from nitic.ir.function import arguments, functions
 from nitic.ir.op import NnOp, place
-from nitic.ops.bfp import ExpAddOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
+from nitic.ops.bfp import ExpAddOp, ExpClampOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked, no_float
 
@@ -41,10 +40,12 @@ class ExponentTracker:
         self.block = func.body.block
         self.known: dict[SSAValue, SSAValue] = {}
         self.constants: dict[int, SSAValue] = {}
+        self.names: dict[SSAValue, str] = {arg: label.name for label, arg in arguments(func)}
+        self.arguments = {name: arg for arg, name in self.names.items()}
 
     def of(self, value: SSAValue) -> SSAValue:
         if isinstance(value, BlockArgument):
-            return exponent_argument(value)
+            return self.arguments[self.names[value] + ".exponent"]
         if value not in self.known:
             self.known[value] = self._apply_rule(value)
         return self.known[value]
@@ -87,6 +88,9 @@ class ExponentsBehind:
 
     def inverse_root(self, a: SSAValue) -> SSAValue:
         return self._insert(ExpInverseRootOp.of(a))
+
+    def clamp(self, a: SSAValue, low: int, high: int) -> SSAValue:
+        return self._insert(ExpClampOp.of(a, low=low, high=high))
 
     def _insert(self, op: NnOp) -> SSAValue:
         place(op, self.op.location)

@@ -32,7 +32,7 @@ def group_of(build: Build, operands: Sequence[Array]) -> FusedOp:
     return make_group(build, packed_types(build, types, CUDA, nonnegative=False))
 
 
-def is_right(group: FusedOp, operands: Sequence[Array], threads: int, change: Change | None = None) -> bool:
+def is_right(group: FusedOp, operands: Sequence[Array], threads: int, change: Change = str) -> bool:
     try:
         found = run(group, CUDA, operands, threads, change)
     except EmulatorError:

@@ -21,7 +21,7 @@ CASES = [
     ("lenet", "niti"),
     ("vgg_narrow", "niti"),
     ("resnet8", "niti16"),
-    ("depthwise", "niti16"),
+    ("mobile", "niti16"),
 ]
 
 

@@ -98,7 +98,8 @@ def test_dump_ir_writes_every_stage(folder: Path) -> None:
     names = sorted(path.name for path in (folder / "dumps").iterdir())
     assert names[0] == "01-canonicalise.mlir"
     assert "06-insert-rounding.mlir" in names
-    assert "portable-05-plan-memory.mlir" in names
+    assert any(name.endswith("-fuse.mlir") and name[0].isdigit() for name in names), "the same for every variant"
+    assert "portable-04-plan-memory.mlir" in names
 
 
 def test_train_compiles_and_trains(folder: Path) -> None:
@@ -122,7 +123,7 @@ def test_zig_links_where_there_is_no_compiler(folder: Path, tmp_path: Path) -> N
     ("arguments", "code", "sentence"),
     [
         (["compile", "none.onnx"], 1, "none.onnx: "),
-        (["compile", "broken.onnx"], 3, "broken.onnx: is truncated or not an ONNX file"),
+        (["compile", "broken.onnx"], 1, "broken.onnx: is truncated or not an ONNX file"),
         (["compile", "cnn.onnx", "-o", "missing/cnn"], 1, "missing/cnn: cannot write it: its folder does not exist"),
         (
             ["compile", "cnn.onnx", "--recipe", "fp32"],
@@ -131,7 +132,7 @@ def test_zig_links_where_there_is_no_compiler(folder: Path, tmp_path: Path) -> N
         ),
         (["compile", "cnn.onnx", "--option", "bits=9"], 2, "insert-rounding: an int8 mantissa has 2 to 7 bits, not 9"),
         (["opt", "cnn.onnx", "--passes=melt"], 2, "--passes: unknown pass 'melt'"),
-        (["compile", "sigmoid.onnx"], 3, "sigmoid.onnx: node 's' (Sigmoid): operator Sigmoid is not supported"),
+        (["compile", "softsign.onnx"], 3, "softsign.onnx: node 's' (Softsign): operator Softsign is not supported"),
         (["compile", "cnn.onnx", "-o", "cnn.onnx"], 2, "cnn.onnx: the output would overwrite the model itself"),
         (["compile", "bare"], 2, "bare: the output would overwrite the model itself"),
         (["opt", "cnn.onnx", "-o", "link"], 2, "link: the output would overwrite the model itself"),
@@ -164,10 +165,10 @@ def test_refusals_say_why_and_overwrite_nothing(folder: Path, arguments: list[st
 def add_bad_files(folder: Path) -> None:
     """What the refusals are about."""
     (folder / "broken.onnx").write_bytes(b"no model at all")
-    unsupported = NetworkWriter("sigmoid", (3,)).model()
-    unsupported.graph.node.append(onnx.helper.make_node("Sigmoid", ["input"], ["y"], name="s"))
+    unsupported = NetworkWriter("softsign", (3,)).model()
+    unsupported.graph.node.append(onnx.helper.make_node("Softsign", ["input"], ["y"], name="s"))
     unsupported.graph.output[0].name = "y"
-    onnx.save(unsupported, folder / "sigmoid.onnx")
+    onnx.save(unsupported, folder / "softsign.onnx")
     (folder / "bare").write_bytes((folder / "cnn.onnx").read_bytes())
     (folder / "link").unlink(missing_ok=True)
     (folder / "link").symlink_to("cnn.onnx")
@@ -203,15 +204,13 @@ def test_a_cache_that_cannot_be_used_and_an_empty_cc(folder: Path, tmp_path: Pat
     options = ["--target", "x86-64", "--emit", "obj"]
     succeed("compile", "cnn.onnx", *options, "-o", tmp_path / "cnn.o", folder=folder, env=env)
     done = nitic("compile", "cnn.onnx", *options, "-o", "none.o", folder=folder, env={**env, "CC": "no-such-cc"})
-    assert (done.returncode, done.stderr) == (
-        1,
-        "no-such-cc: cannot run the C compiler: No such file or directory\n",
-    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("no-such-cc: cannot run the C compiler: No such file or directory\n")
 
 
 def test_full_disk_leaves_the_old_binary(folder: Path) -> None:
     old = (folder / "cnn").read_bytes()
-    limit = f"ulimit -f 64; exec {sys.executable} -m nitic compile cnn.onnx --target x86-64 -o cnn"
+    limit = f"ulimit -f 4; exec {sys.executable} -m nitic compile cnn.onnx --target x86-64 -o cnn"
     bash = shutil.which("bash") or "bash"
     done = subprocess.run([bash, "-c", limit], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1

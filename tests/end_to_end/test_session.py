@@ -16,7 +16,7 @@ from nitic.errors import CompileError, ExitCode
 from nitic.frontend.writer import NetworkWriter
 from nitic.numerics import Array
 from nitic.options import Target
-from nitic.session import CompiledProgram
+from nitic.session import CompiledProgram, _in_input_order
 from tests.networks import samples
 
 BATCH = 8
@@ -124,6 +124,13 @@ def test_orders_of_a_colour_image(tmp_path: Path) -> None:
     np.testing.assert_array_equal(session._samples(nchw), nchw.transpose(0, 2, 3, 1))
     for shape in ((2, 27), (2, 9, 3), (2, 3, 9), (2, 1, 3, 3, 3), ()):
         refused(lambda s=shape: session._samples(np.zeros(s, np.uint8)), f"samples of shape {shape} do not fit")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+def test_orders_of_a_sequence(order: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (2, 7, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(_in_input_order(x.transpose(order), (1, 7, 3)), x[:, None])
+    assert _in_input_order(x.reshape(2, 21), (1, 7, 3)) is None
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (1, 28, 28), (28, 28), (784,)])

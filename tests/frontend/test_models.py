@@ -24,6 +24,8 @@ PARAMETERS = {
     + 4 * (3 * 16 + 3 * 32 + 3 * 64)
     + 64 * 10
     + 10,
+    "resnet18": 11689512 + 2 * 4800,  # and the running statistics
+    "alexnet": 61100840,
     "vgg_small": 9 * (3 * 128 + 128 * 128 + 128 * 256 + 256 * 256 + 256 * 512 + 512 * 512) + 8192 * 10,
 }
 
@@ -38,7 +40,7 @@ def test_script_writes_the_network(tmp_path: Path, name: str) -> None:
     model = import_onnx(path)
     assert sum(array.size for array in model.parameters.values()) == PARAMETERS[name]
     assert all(not array.any() for name, array in model.parameters.items() if name.endswith(".bias"))
-    assert any(isinstance(op, DropoutOp) for op in model.module.walk()) == (name == "vgg_small")
+    assert any(isinstance(op, DropoutOp) for op in model.module.walk()) == (name in ("alexnet", "vgg_small"))
 
 
 def test_demo_network_computes_what_onnxruntime_does(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from frontend.support import (
 from onnx import helper
 
 from nitic.frontend.onnx import import_onnx
+from nitic.ir.function import argument_labels, function
+from nitic.ir.text import print_module
 
 X = (2, 4, 7, 6)
 I64 = np.int64
@@ -136,6 +138,160 @@ def test_layout(tmp_path: Path, case: str) -> None:
     check_against_onnxruntime(path, random(*X))
 
 
+PARAMETERS: dict[str, tuple[int, ...]] = {
+    "c1": (1,),
+    "c6": (6,),
+    "c168": (168,),
+    "c11168": (1, 1, 168),
+    "c44": (4, 4),
+    "c411": (4, 1, 1),
+    "c471": (4, 7, 1),
+    "c476": (4, 7, 6),
+    "c647": (6, 4, 7),
+}
+SCALARS: dict[str, Array] = {
+    "three": np.asarray(3, np.float32),
+    "half": np.asarray(0.5, np.float32),
+    "axis0": np.array([0]),
+    "axes23": np.array([2, 3]),
+}
+ARITHMETIC: dict[str, tuple[list[onnx.NodeProto], list[str]]] = {
+    "square": ([node("Mul", "x x", "t")], []),
+    "double": ([node("Add", "x x", "t")], []),
+    "minus": ([node("Relu", "x", "a"), node("Sub", "a x", "t")], []),
+    "negative": ([node("Neg", "x", "t")], []),
+    "sum": ([node("Relu", "x", "a"), node("Neg", "x", "b"), node("Sum", "x a b x", "t")], []),
+    "sum_with_bias": ([node("Sum", "x c411 x", "t")], ["c411"]),
+    "sum_of_one": ([node("Sum", "x", "t")], []),
+    "factor_per_channel": ([node("Mul", "x c411", "t")], ["c411"]),
+    "factor_of_last_axis": ([node("Mul", "c6 x", "t")], ["c6"]),
+    "factor_per_element": ([node("Mul", "x c476", "t")], ["c476"]),
+    "factor_for_all": ([node("Mul", "x c1", "t")], ["c1"]),
+    "factor_after_transpose": (
+        [node("Relu", "x", "a"), node("Transpose", "a", "b", perm=[0, 3, 1, 2]), node("Mul", "b c647", "t")],
+        ["c647"],
+    ),
+    "factor_after_flatten": ([node("Flatten", "x", "a"), node("Mul", "a c168", "t")], ["c168"]),
+    "factor_of_higher_rank": (
+        [node("Flatten", "x", "a"), node("Mul", "a c11168", "b"), node("Squeeze", "b axis0", "t")],
+        ["c11168"],
+    ),
+    "quotient_per_channel": ([node("Div", "x c411", "t")], ["c411"]),
+    "quotient": ([node("Div", "x three", "t")], []),
+    "scalar_factor": ([node("Mul", "three x", "t")], []),
+    "scalar_sum": ([node("Add", "three x", "a"), node("Sub", "a half", "b"), node("Sub", "half b", "t")], []),
+    "bias_of_all_elements": ([node("Add", "x c476", "t")], ["c476"]),
+    "bias_of_two_axes": ([node("Add", "c471 x", "t")], ["c471"]),
+    "bias_for_all": ([node("Add", "x c1", "t")], ["c1"]),
+    "minus_bias": ([node("Sub", "x c411", "t")], ["c411"]),
+    "bias_minus": ([node("Sub", "c411 x", "t")], ["c411"]),
+    "excite": ([node("GlobalAveragePool", "x", "a"), node("Mul", "x a", "t")], []),
+    "excite_first": ([node("GlobalAveragePool", "x", "a"), node("Mul", "a x", "t")], []),
+    "excite_flat": (
+        [
+            node("GlobalAveragePool", "x", "a"),
+            node("Flatten", "a", "b"),
+            node("Gemm", "b c44", "c"),
+            node("Unsqueeze", "c axes23", "d"),
+            node("Mul", "x d", "t"),
+        ],
+        ["c44"],
+    ),
+    "add_broadcast": ([node("GlobalAveragePool", "x", "a"), node("Add", "a x", "t")], []),
+    "subtract_broadcast": ([node("GlobalAveragePool", "x", "a"), node("Sub", "x a", "t")], []),
+    "outer": (
+        [
+            node("GlobalAveragePool", "x", "a"),
+            node("Transpose", "x", "b", perm=[0, 2, 1, 3]),
+            node("GlobalAveragePool", "b", "c"),
+            node("Transpose", "c", "d", perm=[0, 2, 1, 3]),
+            node("Mul", "a d", "e"),
+            node("Mul", "e x", "t"),
+        ],
+        [],
+    ),
+    "lower_rank": (
+        [node("GlobalAveragePool", "x", "a"), node("Squeeze", "a axis0", "b"), node("Mul", "x b", "t")],
+        [],
+    ),
+    "prelu": ([node("PRelu", "x c411", "t")], ["c411"]),
+    "prelu_for_all": ([node("PRelu", "x c1", "t")], ["c1"]),
+}
+
+
+@pytest.mark.parametrize("case", ARITHMETIC)
+def test_arithmetic(tmp_path: Path, case: str) -> None:
+    batch = 1 if case in ("lower_rank", "factor_of_higher_rank") else 2
+    nodes, parameters = ARITHMETIC[case]
+    used = {name for n in nodes for name in n.input}
+    tail, values = classifier(168)
+    values |= {name: random(*shape, seed=len(shape)) for name, shape in PARAMETERS.items() if name in used}
+    values |= {name: array for name, array in SCALARS.items() if name in used}
+    path = save_network(tmp_path / "m.onnx", [*nodes, *tail], (batch, *X[1:]), values)
+    model = check_against_onnxruntime(path, random(batch, *X[1:]))
+    assert list(model.parameters) == [*parameters, "last.weight"]
+    for name, layout in model.layouts.items():
+        np.testing.assert_allclose(layout.to_onnx(model.parameters[name]), values[layout.source], rtol=1e-6)
+
+
+F32_MAX = float(np.finfo(np.float32).max)
+FUNCTIONS: dict[str, tuple[onnx.NodeProto, int]] = {
+    "clip": (node("Clip", "x low high", "t"), 17),
+    "clip_low": (node("Clip", "x low", "t"), 17),
+    "clip_zero": (node("Clip", "x zero", "t"), 17),
+    "clip_high": (helper.make_node("Clip", ["x", "", "high"], ["t"]), 17),
+    "clip_none": (node("Clip", "x", "t"), 17),
+    "clip_above": (node("Clip", "x half high", "t"), 17),
+    "clip_below": (node("Clip", "x low minus", "t"), 17),
+    "clip_to_one_value": (node("Clip", "x half half", "t"), 17),
+    "clip_by_attributes": (node("Clip", min=-0.5, max=0.25), 9),
+    "clip_by_one_attribute": (node("Clip", min=0.0, max=F32_MAX), 9),
+    "max": (node("Max", "x half"), 17),
+    "min": (node("Min", "high x"), 17),
+    "erf": (node("Erf"), 17),
+    "elu": (node("Elu", alpha=0.7), 17),
+    "gelu": (node("Gelu"), 20),
+    "gelu_tanh": (node("Gelu", approximate="tanh"), 20),
+    "hard_sigmoid": (node("HardSigmoid"), 17),
+    "hard_sigmoid_of_torch": (node("HardSigmoid", alpha=1 / 6), 17),
+    "hard_swish": (node("HardSwish"), 17),
+    "leaky_relu": (node("LeakyRelu", alpha=0.2), 17),
+    "leaky_relu_by_default": (node("LeakyRelu"), 17),
+    "mish": (node("Mish"), 18),
+    "relu": (node("Relu"), 17),
+    "selu": (node("Selu"), 17),
+    "sigmoid": (node("Sigmoid"), 17),
+    "softplus": (node("Softplus"), 17),
+    "swish": (node("Swish"), 24),
+    "tanh": (node("Tanh"), 17),
+}
+
+
+@pytest.mark.parametrize("case", FUNCTIONS)
+def test_activation_function(tmp_path: Path, case: str) -> None:
+    made, opset = FUNCTIONS[case]
+    bounds = {"low": -0.75, "zero": 0.0, "high": 1.25, "half": 0.5, "minus": -0.5}
+    nodes = [node("Flatten", "t", "flat"), node("MatMul", "flat last.weight", "y")]
+    values = {"last.weight": random(168, 3)} | {
+        name: np.asarray(bounds[name], np.float32) for name in made.input if name in bounds
+    }
+    path = save_network(tmp_path / "m.onnx", [made, *nodes], X, values, opset)
+    model = check_against_onnxruntime(path, 3 * random(*X))
+    assert list(model.parameters) == ["last.weight"]
+
+
+@pytest.mark.parametrize(
+    ("gate", "name"), [(node("Sigmoid", "x", "g"), "swish"), (node("HardSigmoid", "x", "g", alpha=1 / 6), "hard_swish")]
+)
+def test_x_times_its_gate_is_one_function(tmp_path: Path, gate: onnx.NodeProto, name: str) -> None:
+    nodes, values = classifier(168)
+    for inputs in ("x g", "g x"):
+        path = save_network(tmp_path / "m.onnx", [gate, node("Mul", inputs), *nodes], X, values)
+        model = check_against_onnxruntime(path, random(*X))
+        assert f"nn.activation %input function = {name}" in print_module(model.module)
+        assert "nn.mul" not in print_module(model.module)
+
+
 @pytest.mark.parametrize("trans_b", [0, 1])
 @pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.5, 3.0), (1.0, 0.0)])
 @pytest.mark.parametrize("c", ["", "c", "row"])
@@ -184,6 +340,71 @@ def test_shared_weight_is_one_parameter(tmp_path: Path) -> None:
     nodes = [node("Gemm", "x w", "a"), node("Relu", "a", "b"), node("Gemm", "b w", "y")]
     path = save_network(tmp_path / "m.onnx", nodes, (2, 6), {"w": random(6, 6)})
     assert list(check_against_onnxruntime(path, random(2, 6)).parameters) == ["w"]
+
+
+TIED: dict[str, tuple[list[onnx.NodeProto], tuple[int, ...], tuple[int, ...]]] = {
+    "gemm_both_ways": (
+        [node("Gemm", "x w", "a"), node("Relu", "a", "b"), node("Gemm", "b w", "y", transB=1)],
+        (2, 6),
+        (6, 5),
+    ),
+    "matmul_of_a_transpose": (
+        [node("MatMul", "x w", "a"), node("Transpose", "w", "wt", perm=[1, 0]), node("MatMul", "a wt", "y")],
+        (2, 6),
+        (6, 5),
+    ),
+    "scaled_alike": (
+        [node("Gemm", "x w", "a", alpha=0.5), node("Gemm", "a w", "y", transB=1, alpha=0.5)],
+        (2, 6),
+        (6, 5),
+    ),
+    "filter_as_matrix": (
+        [
+            node("Conv", "x w", "a"),
+            node("GlobalAveragePool", "a", "b"),
+            node("Flatten", "b", "c"),
+            node("Flatten", "w", "wm"),
+            node("Gemm", "c wm", "y"),
+        ],
+        (2, 4, 5, 5),
+        (4, 4, 1, 1),
+    ),
+    "filter_twice": (
+        [
+            node("Conv", "x w", "a"),
+            node("Conv", "a w", "b"),
+            node("GlobalAveragePool", "b", "c"),
+            node("Flatten", "c", "y"),
+        ],
+        (2, 4, 6, 6),
+        (4, 4, 3, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TIED)
+def test_a_parameter_in_several_layouts_is_one(tmp_path: Path, case: str) -> None:
+    nodes, x, w = TIED[case]
+    path = save_network(tmp_path / "m.onnx", nodes, x, {"w": random(*w)})
+    model = check_against_onnxruntime(path, random(*x))
+    assert list(model.parameters) == ["w"]
+    assert "parameter 'w' is used by several nodes, and trained as one" in model.notes
+
+
+def test_statistics_that_start_from_one_tensor_go_their_own_ways(tmp_path: Path) -> None:
+    """Tools merge equal tensors, and a new network's gammas and variances are all ones."""
+    nodes = [
+        node("BatchNormalization", "x one zero zero one", "a"),
+        node("Relu", "a", "b"),
+        node("BatchNormalization", "b one zero zero one", "c"),
+        node("GlobalAveragePool", "c", "d"),
+        node("Flatten", "d", "y"),
+    ]
+    values = {"one": np.ones(4, np.float32), "zero": np.zeros(4, np.float32)}
+    model = check_against_onnxruntime(save_network(tmp_path / "m.onnx", nodes, X, values), random(*X))
+    labels = argument_labels(function(model.module, "predict"))
+    assert [label.role for label in labels].count("statistic") == 4
+    assert [label.name for label in labels if label.role == "weight"] == ["one.2", "zero.2"]
 
 
 def test_weights_computed_without_parameters(tmp_path: Path) -> None:

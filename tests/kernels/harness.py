@@ -18,8 +18,9 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from nitic.codegen.build import TARGETS, write_object
 from nitic.codegen.cuda.launch import launch_entry
 from nitic.codegen.cuda.text import cuda_text, prologue
+from nitic.codegen.kernel import Kernel
 from nitic.codegen.table import CUDA, emit
-from nitic.codegen.tir import MAX_THREADS, Kernel
+from nitic.codegen.tir import MAX_THREADS
 from nitic.ir.layout import SLACK, Layout, parse_layout
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type
@@ -142,47 +143,63 @@ def reference(group: FusedOp, operands: Sequence[Array]) -> list[Array]:
 Change = Callable[[str], str]
 
 
-def run(
-    group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1, change: Change | None = None
-) -> list[Array]:
+def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1, change: Change = str) -> list[Array]:
     """What the kernel computes when its units are split between threads, which here come one after the other.
 
     On a GPU the units decide about the threads, and their number here about the order of blocks and warps; `change`
     is done to its text.
     """
+    return compiled(group, variant, change)(operands, threads)
+
+
+def compiled(group: FusedOp, variant: str, change: Change = str) -> Callable[[Sequence[Array], int], list[Array]]:
+    """The kernel, as a function of operands and the number of threads."""
     kernel = emit(group, f"kernel_{next(_counter)}", variant)
-    slots = 1 if variant == CUDA else MAX_THREADS
-    memory = [to_memory(arg.type, value, slots) for arg, value in zip(group.block.args, operands, strict=True)]
-    updates = group.updates()
-    memory += [blank(value.type) for i, value in enumerate(group.yielded) if i not in updates]
     with tempfile.TemporaryDirectory() as folder:
-        if variant == CUDA:
-            text = prologue("test") + cuda_text([kernel])
-            _run_emulated(kernel, change(text) if change else text, memory, Path(folder), ORDERS[threads % 2])
-        else:
-            _run_here(kernel, memory, Path(folder), variant, threads)
-    fresh = iter(memory[len(operands) :])
-    out = [memory[updates[i]] if i in updates else next(fresh) for i in range(len(group.yielded))]
-    return [from_memory(value.type, m) for value, m in zip(group.yielded, out, strict=True)]
+        launch = _emulated(kernel, Path(folder), change) if variant == CUDA else _here(kernel, Path(folder), variant)
+    slots = 1 if variant == CUDA else MAX_THREADS
+
+    def call(operands: Sequence[Array], threads: int) -> list[Array]:
+        memory = [to_memory(arg.type, value, slots) for arg, value in zip(group.block.args, operands, strict=True)]
+        updates = group.updates()
+        memory += [blank(value.type) for i, value in enumerate(group.yielded) if i not in updates]
+        launch(memory, threads)
+        fresh = iter(memory[len(operands) :])
+        out = [memory[updates[i]] if i in updates else next(fresh) for i in range(len(group.yielded))]
+        return [from_memory(value.type, m) for value, m in zip(group.yielded, out, strict=True)]
+
+    return call
 
 
-def _run_here(kernel: Kernel, memory: Sequence[Array], folder: Path, variant: str, threads: int) -> None:
+Launch = Callable[[Sequence[Array], int], None]
+
+
+def _here(kernel: Kernel, folder: Path, variant: str) -> Launch:
     library = folder / "kernel.so"
     write_object([kernel], TARGETS[variant], library.with_suffix(".o"))
     subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")], check=True)
     function = getattr(ctypes.CDLL(str(library)), kernel.name)
-    pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
-    edges = [kernel.units * t // threads for t in range(threads + 1)]
-    for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
-        assert function(*pointers, thread, begin, end) == 0
+
+    def launch(memory: Sequence[Array], threads: int) -> None:
+        pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
+        edges = [kernel.units * t // threads for t in range(threads + 1)]
+        for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
+            assert function(*pointers, thread, begin, end) == 0
+
+    return launch
 
 
-def _run_emulated(kernel: Kernel, text: str, memory: Sequence[Array], folder: Path, order: str) -> None:
-    library = Emulated(text, folder)
-    for name, bytes_ in zip(kernel.parameters, memory, strict=True):
-        if name in kernel.zeroed:
-            bytes_[:-SLACK] = 0
-    library.launch(launch_entry(kernel), [m.ctypes.data for m in memory], order)
+def _emulated(kernel: Kernel, folder: Path, change: Change) -> Launch:
+    library = Emulated(change(prologue("test") + cuda_text([kernel])), folder)
+    entry = launch_entry(kernel)
+
+    def launch(memory: Sequence[Array], threads: int) -> None:
+        for name, bytes_ in zip(kernel.parameters, memory, strict=True):
+            if name in kernel.zeroed:
+                bytes_[:-SLACK] = 0
+        library.launch(entry, [m.ctypes.data for m in memory], ORDERS[threads % len(ORDERS)])
+
+    return launch
 
 
 def to_memory(type_: Attribute, value: Array, slots: int = MAX_THREADS) -> Array:

@@ -1,7 +1,7 @@
 """Convolutions and matrix products, with what is fused behind them, on every variant."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -126,15 +126,35 @@ def test_conv_wgrad(variant: str, case: Case, of: Data, threads: int, nonnegativ
     check(build, (x, case.dy(of)), variant, threads, nonnegative=nonnegative, keep=KEEP)
 
 
+@st.composite
+def grouped(draw: st.DrawFn, depthwise: bool) -> Case:
+    case = draw(cases())
+    groups = draw(st.integers(2, 70) if depthwise else st.integers(2, 5))
+    channels = (groups, groups) if depthwise else (groups * case.channels[0], groups * case.channels[1])
+    return replace(case, channels=channels, window=replace(case.window, groups=groups))
+
+
+def check_all_three(variant: str, case: Case, of: Data, threads: int, nonnegative: bool) -> None:
+    window, w, dy = case.window.properties(), case.w(of), case.dy(of)
+    x = np.abs(case.x(of)) if nonnegative else case.x(of)
+    check(ranged(one(ConvOp, **window)), (x, w), variant, threads, nonnegative=nonnegative, keep=KEEP)
+    check(ranged(one(ConvDgradOp, size=case.size, **window)), (dy, w), variant, threads, keep=KEEP)
+    wgrad = ranged(one(ConvWgradOp, kernel=case.kernel, **window))
+    check(wgrad, (x, dy), variant, threads, nonnegative=nonnegative, keep=KEEP)
+
+
 @variants
-@examples(6)
-@given(case=cases(groups=3), of=data, threads=threads)
-def test_grouped_convolutions(variant: str, case: Case, of: Data, threads: int) -> None:
-    window = case.window.properties()
-    x, w, dy = case.x(of), case.w(of), case.dy(of)
-    check(one(ConvOp, **window), (x, w), variant, threads)
-    check(one(ConvDgradOp, size=case.size, **window), (dy, w), variant, threads)
-    check(one(ConvWgradOp, kernel=case.kernel, **window), (x, dy), variant, threads)
+@examples(10)
+@given(case=grouped(depthwise=False), of=data, threads=threads, nonnegative=st.booleans())
+def test_grouped_convolutions(variant: str, case: Case, of: Data, threads: int, nonnegative: bool) -> None:
+    check_all_three(variant, case, of, threads, nonnegative)
+
+
+@variants
+@examples(10)
+@given(case=grouped(depthwise=True), of=data, threads=threads)
+def test_depthwise_convolutions(variant: str, case: Case, of: Data, threads: int) -> None:
+    check_all_three(variant, case, of, threads, False)
 
 
 matrix = st.tuples(st.integers(1, 40), st.integers(1, 90), st.integers(1, 70))
@@ -169,15 +189,27 @@ def test_bias_relu_range(variant: str, case: Case, of: Data, threads: int, expon
 
 @variants
 @pytest.mark.parametrize("nonnegative", [False, True])
-def test_long_weight_gradients_are_int64(variant: str, nonnegative: bool) -> None:
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_long_weight_gradients_are_int64(variant: str, nonnegative: bool, groups: int) -> None:
     """More products than an int32 holds, all of the same sign."""
-    window = Window((1, 1), (1, 1, 1, 1))
-    x, dy = np.full((18, 64, 64, 3), 127, np.int8), np.full((18, 64, 64, 5), -127, np.int8)
+    window, shape = Window((1, 1), (1, 1, 1, 1), groups=groups), (18, 64, 64, 6)
+    x, dy = np.full(shape, 127, np.int8), np.full(shape, -127, np.int8)
 
     def build(x: SSAValue, dy: SSAValue) -> list[NnOp]:
         op = ConvWgradOp.of(x, dy, kernel=(3, 3), **window.properties())
-        Rewriter.replace_value_with_new_type(op.dw, tensor((5, 3, 3, 3), i64))
+        Rewriter.replace_value_with_new_type(op.dw, tensor((6, 3, 3, 6 // groups), i64))
         return [op, RangeOp.of(op.dw)]
 
-    types = packed_types(build, [tensor(x.shape, i8), tensor(dy.shape, i8)], variant, nonnegative)
+    types = packed_types(build, [tensor(shape, i8)] * 2, variant, nonnegative)
     check_group(make_group(build, types, KEEP), variant, (x, dy), 2)
+
+
+@variants
+@pytest.mark.parametrize("groups", [2, 50])
+def test_the_longest_sums_of_a_group(variant: str, groups: int) -> None:
+    """All of +-127, and for depthwise windows as many pairs as an int16 holds."""
+    window = Window((1, 1), (5, 5, 5, 5), groups=groups)
+    x, w = np.full((2, 11, 11, 50), 127, np.int8), np.full((50, 11, 11, 50 // groups), -127, np.int8)
+    check(ranged(one(ConvOp, **window.properties())), (x, w), variant, keep=KEEP)
+    check(ranged(one(ConvDgradOp, size=(11, 11), **window.properties())), (x, w), variant, keep=KEEP)
+    check(ranged(one(ConvWgradOp, kernel=(11, 11), **window.properties())), (x, x), variant, keep=KEEP)

@@ -2,30 +2,38 @@
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from xdsl.ir import Attribute, SSAValue
 
 from nitic.codegen.build import TARGETS, compile_module
-from nitic.codegen.table import compile_groups, emit
+from nitic.codegen.cache import KernelCache
+from nitic.codegen.generate import generate
+from nitic.codegen.table import emit
 from nitic.errors import CompileError
-from nitic.ir.layout import Padded, Panels, Quads
+from nitic.ir.layout import GroupPanels, Padded, Panels, Quads
 from nitic.ir.op import NnOp
+from nitic.ir.text import meaning
 from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
+from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluOp
 from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasGradOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
-from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
+from nitic.ops.norm import BatchNormDgradOp, BatchNormStatisticsOp, NormaliseOp, ScaleGradOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
+from nitic.ops.product import AddConstOp, MulOp, MulSumOp, ScaleConstOp
 from nitic.ops.reshape import TransposeOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from tests.kernels.harness import Build, make_group, one, packed_types
 
 WINDOW = Window((2, 1), (1, 1, 1, 1))
+DEPTHWISE = Window((2, 1), (1, 1, 1, 1), groups=6)
 POOL = {"kernel": (3, 2), "strides": (2, 2), "pads": (1, 0, 1, 0)}
 HYPER, SEED, IMAGE, ERROR = tensor((), i32), tensor((), i64), tensor((5, 8, 9, 6), i8), tensor((5, 4, 9, 20), i8)
 FILTER, STATE = tensor((20, 3, 3, 6), i8), (7, 33)
@@ -61,6 +69,15 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     (_epilogue, [IMAGE, FILTER, tensor((20,), i8), exponent, exponent]),
     (one(ConvDgradOp, size=(8, 9), **WINDOW.properties()), [ERROR, FILTER]),
     (one(ConvWgradOp, kernel=(3, 3), **WINDOW.properties()), [IMAGE, ERROR]),
+    (one(ConvOp, **DEPTHWISE.properties()), [IMAGE, tensor((6, 3, 3, 1), i8)]),
+    (one(ConvDgradOp, size=(8, 9), **DEPTHWISE.properties()), [tensor((5, 4, 9, 6), i8), tensor((6, 3, 3, 1), i8)]),
+    (one(ConvWgradOp, kernel=(3, 3), **DEPTHWISE.properties()), [IMAGE, tensor((5, 4, 9, 6), i8)]),
+    (one(ConvOp, **replace(WINDOW, groups=2).properties()), [IMAGE, tensor((20, 3, 3, 3), i8)]),
+    (one(ConvWgradOp, kernel=(3, 3), **replace(WINDOW, groups=2).properties()), [IMAGE, ERROR]),
+    (one(BatchNormStatisticsOp), [tensor((99, 20), i16)]),
+    (one(ScaleGradOp), [tensor((99, 20), i8), tensor((99, 20), i8)]),
+    (one(NormaliseOp), [tensor((99, 20), i16), *[tensor((20,), i32)] * 2, exponent, exponent]),
+    (one(BatchNormDgradOp), [*[tensor((99, 20), i8)] * 2, tensor((20,), i32), *[tensor((20,), i64)] * 2]),
     (one(GemmOp), [tensor((9, 50), i8), tensor((20, 50), i8)]),
     (one(GemmDgradOp), [tensor((9, 20), i8), tensor((20, 50), i8)]),
     (one(GemmWgradOp), [tensor((9, 50), i8), tensor((9, 20), i8)]),
@@ -74,6 +91,7 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     (one(AveragePoolDgradOp, size=(8, 9), **POOL), [tensor((5, 4, 4, 6), i8)]),
     (one(BiasGradOp), [ERROR]),
     (one(CrossEntropyOp), [tensor((9, 10), i8), tensor((9,), i32), exponent]),
+    (one(MeanSquaredErrorOp), [tensor((9, 10), i8), tensor((9,), i32), exponent, exponent]),
     (
         one(UpdatePlainOp, **ROUND),
         [tensor(STATE, i16), tensor(STATE, i64), *[HYPER] * 2, *[exponent] * 2],
@@ -84,8 +102,23 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     ),
     (one(UpdateNitiOp, **ROUND), [tensor(STATE, i8), tensor(STATE, i32), HYPER, range_]),
     (one(TransposeOp, perm=(0, 3, 1, 2)), [IMAGE]),
+    (one(ClipOp, low=-0.3, high=6.0), [tensor((9, 99), i32), exponent]),
+    (one(ClipDgradOp, low=-0.3, high=6.0), [IMAGE, IMAGE, exponent]),
+    (one(LeakyReluOp, alpha=0.1), [IMAGE]),
+    *((one(ActivationOp, function=name), [IMAGE, exponent]) for name in ("tanh", "gelu", "softplus", "sigmoid")),
+    (one(ActivationDgradOp, function="mish"), [IMAGE, IMAGE, exponent]),
+    (one(MulOp), [IMAGE, tensor((5, 1, 1, 6), i8)]),
+    (one(MulSumOp, shape=(5, 1, 1, 6)), [IMAGE, IMAGE]),
+    (one(ScaleConstOp, factor=0.3), [IMAGE]),
+    (one(AddConstOp, value=0.3), [IMAGE, exponent, exponent]),
 ]
-PACKS = [(Padded((1, 1, 1, 1), (2, 2)), IMAGE), (Panels(), FILTER), (Panels(flipped=True), FILTER), (Quads(), IMAGE)]
+PACKS = [
+    (GroupPanels(True, True, True, 2), FILTER),
+    (Padded((1, 1, 1, 1), (2, 2)), IMAGE),
+    (Panels(), FILTER),
+    (Panels(flipped=True), FILTER),
+    (Quads(), IMAGE),
+]
 
 
 def groups(variant: str) -> dict[str, FusedOp]:
@@ -118,9 +151,11 @@ def test_what_does_not(name: str) -> None:
 
 def test_objects_link_anywhere(tmp_path: Path) -> None:
     """Into a position-independent program and a library, with nothing else but libc; several processes made them."""
-    kernels, objects = compile_groups({variant: groups(variant) for variant in TARGETS}, tmp_path, jobs=2)
-    assert len(objects) == 2 * len(TARGETS)
-    names = [kernel.name for named in kernels.values() for kernel in named.values()]
+    meanings = {v: {name: meaning(group.body) for name, group in groups(v).items()} for v in TARGETS}
+    generated = generate(meanings, tmp_path, KernelCache(None), jobs=2)
+    objects = generated.objects
+    names = [kernel.name for named in generated.kernels.values() for kernel in named.values()]
+    assert len(objects) == len(set(names)) == generated.new
     calls = " ".join(f"int {name}();" for name in names)
     (tmp_path / "main.c").write_text(f"{calls} int main(void) {{ return !{names[0]}; }}")
     base = ["cc", "-Wl,-z,defs", "-Wl,--fatal-warnings"]
@@ -138,4 +173,4 @@ def test_a_tensor_beyond_int32_indices_is_refused() -> None:
 def test_an_error_of_a_compiling_process_arrives(tmp_path: Path) -> None:
     group = make_group(one(RangeOp), [tensor((2**16, 2**15), i8)])
     with pytest.raises(CompileError, match="smaller batch"):
-        compile_groups({"portable": {"kernel": group}}, tmp_path)
+        generate({"portable": {"kernel": meaning(group.body)}}, tmp_path, KernelCache(None))

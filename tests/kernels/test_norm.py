@@ -3,7 +3,11 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from xdsl.ir import SSAValue
 
+from nitic.ir.op import NnOp
+from nitic.ops.bfp import RangeOp, RoundShiftOp, ShiftOp
+from nitic.ops.elementwise import ReluOp
 from nitic.ops.norm import (
     BatchNormDgradOp,
     BatchNormInverseOp,
@@ -14,6 +18,7 @@ from nitic.ops.norm import (
     ChannelMeanOp,
     ChannelProductOp,
     NormaliseOp,
+    ScaleDgradOp,
     ScaleGradOp,
 )
 from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
@@ -63,7 +68,7 @@ def test_inverse(variant: str, channels: int, of: Data, e: int, epsilon: float, 
 
 @variants
 @EXAMPLES
-@given(rows=rows, channels=channels, of=data, e=st.integers(-20, 0), e_inverse=st.integers(-30, 5), threads=threads)
+@given(rows=rows, channels=channels, of=data, e=st.integers(-20, 0), e_inverse=st.integers(-42, 3), threads=threads)
 def test_normalise_and_scale(
     variant: str, rows: int, channels: int, of: Data, e: int, e_inverse: int, threads: int
 ) -> None:
@@ -87,3 +92,31 @@ def test_gradient(variant: str, rows: int, channels: int, of: Data, count: int, 
     )
     dy, xhat = of.i8(rows, channels), of.other(4).i8(rows, channels)
     check(one(BatchNormDgradOp), (dy, xhat, factor, slope, mean), variant, threads)
+    check(one(ScaleDgradOp), (dy, factor), variant, threads)
+
+
+@variants
+@EXAMPLES
+@given(rows=rows, channels=channels, of=data, threads=threads, shift=st.integers(22, 35))
+def test_normalise_scale_relu_range(variant: str, rows: int, channels: int, of: Data, threads: int, shift: int) -> None:
+    """As they are fused; then the scaling again, with the rounding."""
+    x, mean = of.integers((rows, channels), 32767, np.int16), of.other(1).i32(channels, limit=2**23)
+    inverse, gamma = np.abs(of.other(2).i32(channels, limit=2**24)), of.other(3).i8(channels)
+    beta = of.other(4).i32(channels, limit=2**27)
+
+    def build(x: SSAValue, m: SSAValue, i: SSAValue, e: SSAValue, g: SSAValue, b: SSAValue) -> list[NnOp]:
+        norm = NormaliseOp.of(x, m, i, e, e)
+        scale = BatchNormScaleOp.of(norm.xhat, g, b)
+        relu = ReluOp.of(scale.y)
+        return [norm, scale, relu, RangeOp.of(relu.y)]
+
+    operands = (x, mean, inverse, scalar((3 - shift) // 2), gamma, beta)
+    check(build, operands, variant, threads, {3: "exponent"}, keep=((0, 0),))
+
+    def again(xhat: SSAValue, g: SSAValue, b: SSAValue, r: SSAValue) -> list[NnOp]:
+        scale, by = BatchNormScaleOp.of(xhat, g, b), ShiftOp.of(r, bits=7)
+        return [scale, by, RoundShiftOp.of(scale.y, by.s, round="nearest", to="i8")]
+
+    xhat = of.i8(rows, channels)
+    top = scalar(int(np.abs(xhat.astype(np.int64) * gamma + beta).max()), np.int64)
+    check(again, (xhat, gamma, beta, top), variant, threads, {3: "range"})

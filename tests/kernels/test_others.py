@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from xdsl.ir import SSAValue
+from xdsl.utils.exceptions import VerifyException
 
-from nitic.ir.layout import BatchLast, Layout, Padded, Panels, PixelPanels, Quads, Runs, parse_layout
+from nitic.ir.layout import BatchLast, GroupPanels, Layout, Padded, Panels, PixelPanels, Quads, Runs, parse_layout
 from nitic.ir.op import NnOp
+from nitic.numerics import common_exponent
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import BiasGradOp
-from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
@@ -28,7 +30,7 @@ from tests.kernels.harness import (
     variants,
     vnni_only,
 )
-from tests.support import reference, type_of
+from tests.support import make, reference, type_of
 
 EXAMPLES = examples(12)
 
@@ -42,6 +44,13 @@ class Pool:
     def size(self) -> tuple[int, ...]:
         return self.shape[1:3]
 
+    def exists(self) -> bool:
+        """Whether there are windows, and each sees some of the input."""
+        try:
+            return bool(make(MaxPoolOp, np.zeros(self.shape, np.int8), **self.properties))
+        except VerifyException:
+            return False
+
 
 @st.composite
 def pools(draw: st.DrawFn) -> Pool:
@@ -50,7 +59,10 @@ def pools(draw: st.DrawFn) -> Pool:
     pads = tuple(draw(st.integers(0, k - 1)) for k in (*kernel, *kernel))
     size = tuple(draw(st.integers(k, k + 9)) for k in kernel)
     n, c = draw(st.integers(1, 4)), draw(st.one_of(st.integers(1, 9), st.sampled_from((16, 33, 64))))
-    return Pool((n, size[0], size[1], c), {"kernel": kernel, "strides": strides, "pads": pads})
+    dilations = draw(st.sampled_from(((1, 1), (1, 1), (1, 2), (3, 2))))
+    pool = Pool((n, size[0], size[1], c), {"kernel": kernel, "strides": strides, "pads": pads, "dilations": dilations})
+    assume(pool.exists())
+    return pool
 
 
 @variants
@@ -70,17 +82,35 @@ def test_max_pool(variant: str, pool: Pool, of: Data, threads: int) -> None:
 
 @variants
 @EXAMPLES
-@given(pool=pools(), of=data, threads=threads)
-def test_average_pool(variant: str, pool: Pool, of: Data, threads: int) -> None:
-    x = of.i8(*pool.shape)
-    check(one(AveragePoolOp, **pool.properties), (x,), variant, threads)
-    dy = of.other(1).i8(*reference(AveragePoolOp, x, **pool.properties).shape)
+@given(pool=pools(), of=data, threads=threads, counts=st.sampled_from((None, 0, 1)))
+def test_average_pool(variant: str, pool: Pool, of: Data, threads: int, counts: int | None) -> None:
+    """`counts`: how much of each pad counts at most; None is all."""
+    x, properties = of.i8(*pool.shape), dict(pool.properties)
+    if counts is not None:
+        properties["counted"] = tuple(min(pad, counts) for pad in properties["pads"])
+    check(one(AveragePoolOp, **properties), (x,), variant, threads)
+    dy = of.other(1).i8(*reference(AveragePoolOp, x, **properties).shape)
 
     def gradient(dy: SSAValue) -> list[NnOp]:
-        op = AveragePoolDgradOp.of(dy, size=pool.size, **pool.properties)
+        op = AveragePoolDgradOp.of(dy, size=pool.size, **properties)
         return [op, RangeOp.of(op.dx)]
 
     check(gradient, (dy,), variant, threads, keep=((0, 0),))
+
+
+@variants
+def test_pools_of_large_images(variant: str) -> None:
+    """Places are int16; an average's multiplier and its bound are those of 50,000 elements."""
+    pool = {"kernel": [224, 224], "strides": [1, 1], "pads": [0, 0, 0, 0]}
+    x = Data(0, "random").i8(1, 224, 224, 3)
+    check(one(AveragePoolOp, **pool), (x,), variant)
+    check(one(AveragePoolOp, **{**pool, "pads": [1, 2, 0, 0], "counted": [0, 1, 0, 0]}), (x,), variant)
+    check(one(AveragePoolDgradOp, size=[224, 224], **pool), (x[:, :1, :1],), variant)
+    small = x[:, :100, :150]
+    pool["kernel"] = [100, 150]
+    check(one(MaxPoolOp, **pool), (small,), variant)
+    _, index = reference(MaxPoolOp, small, **pool)
+    check(one(MaxPoolDgradOp, size=[100, 150], **pool), (small[:, :1, :1], index.astype(np.int16)), variant)
 
 
 @variants
@@ -105,6 +135,25 @@ def test_cross_entropy(variant: str, rows: int, classes: int, of: Data, exponent
 
 @variants
 @EXAMPLES
+@given(rows=st.integers(1, 40), classes=st.integers(1, 300), of=data, exponent=st.integers(-40, 40), threads=threads)
+def test_mean_squared_error(variant: str, rows: int, classes: int, of: Data, exponent: int, threads: int) -> None:
+    """With and without the range of the differences, and where that alone is asked for."""
+    label = np.random.default_rng(of.seed).integers(-1, classes, rows).astype(np.int32)
+    common = common_exponent(exponent, 0)
+    operands = (of.i8(rows, classes), label, scalar(exponent), scalar(common))
+    exponents = {2: "exponent", 3: "exponent"}
+    check(one(MeanSquaredErrorOp), operands, variant, threads, exponents)
+
+    def build(*values: SSAValue) -> list[NnOp]:
+        op = MeanSquaredErrorOp.of(*values)
+        return [op, RangeOp.of(op.dlogits)]
+
+    check(build, operands, variant, threads, exponents, keep=((0, 0),))
+    check(build, operands, variant, threads, exponents)
+
+
+@variants
+@EXAMPLES
 @given(shape=st.lists(st.integers(1, 7), min_size=1, max_size=5), of=data, threads=threads, draw=st.data())
 def test_transpose_and_reshape(variant: str, shape: list[int], of: Data, threads: int, draw: st.DataObject) -> None:
     perm = draw.draw(st.permutations(range(len(shape))))
@@ -120,6 +169,7 @@ layouts = st.one_of(
     ),
     st.builds(Quads, pads, st.booleans()),
     st.builds(Panels, st.booleans(), st.booleans(), st.booleans()),
+    st.builds(GroupPanels, st.just(True), st.booleans(), st.booleans(), st.integers(2, 4)),
     st.builds(PixelPanels, st.just(False), st.booleans(), st.booleans(), st.integers(2, 5), st.integers(1, 3)),
 )
 spatial = st.tuples(st.integers(1, 70), st.integers(3, 6), st.integers(3, 6), st.one_of(st.integers(1, 9), st.just(35)))
@@ -139,6 +189,8 @@ def test_pack(layout: Layout, shape: tuple[int, ...], of: Data, threads: int) ->
     assert parse_layout(str(layout)) == layout
     if isinstance(layout, PixelPanels):
         shape = (3, *shape[1:-1], 3)
+    if isinstance(layout, GroupPanels):
+        shape = (layout.groups * shape[0], *shape[1:])
     x = of.i8(*shape)
     group = make_group(one(PackOp, layout=str(layout)), [type_of(x)])
     (found,) = run(group, "avx512vnni", (x,), threads)

@@ -13,13 +13,14 @@ from nitic.ops.bfp import (
     ExpAddOp,
     ExpCommonOp,
     ExpConstOp,
+    ExpSumOp,
     RangeOp,
     RoundShiftOp,
     ShiftOp,
     StaticShiftOp,
     TopOp,
 )
-from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
 
@@ -128,6 +129,37 @@ def test_add(
     if zero is not None:
         pair[zero] = np.zeros_like(pair[zero])
     ranges = () if static else tuple(scalar(max_abs(x), np.int64) for x in pair)
+    kinds = {2: "exponent", 3: "exponent", 4: "range", 5: "range"}
+    check(build, (*pair, *map(scalar, exponents), *ranges), variant, threads, kinds)
+
+
+@variants
+@EXAMPLES
+@given(
+    shape=shapes,
+    of=data,
+    exponents=st.tuples(st.integers(-60, 10), st.integers(-60, 10)),
+    bits=st.tuples(st.integers(1, 30), st.integers(1, 45)),
+    zero=st.sampled_from((None, 0, 1)),
+    threads=threads,
+)
+def test_accumulate(
+    variant: str,
+    shape: tuple[int, ...],
+    of: Data,
+    exponents: tuple[int, int],
+    bits: tuple[int, int],
+    zero: int | None,
+    threads: int,
+) -> None:
+    def build(a: SSAValue, b: SSAValue, ea: SSAValue, eb: SSAValue, ra: SSAValue, rb: SSAValue) -> list[NnOp]:
+        common = ExpSumOp.of(ea, eb, ra, rb)
+        return [common, AccumulateOp.of(a, b, ea, eb, common.e)]
+
+    pair = [of.i32(*shape, limit=2 ** bits[0]), of.other(1).integers(shape, 2 ** bits[1], np.int64)]
+    if zero is not None:
+        pair[zero] = np.zeros_like(pair[zero])
+    ranges = tuple(scalar(max_abs(x), np.int64) for x in pair)
     kinds = {2: "exponent", 3: "exponent", 4: "range", 5: "range"}
     check(build, (*pair, *map(scalar, exponents), *ranges), variant, threads, kinds)
 

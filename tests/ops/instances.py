@@ -4,13 +4,30 @@ from typing import Any
 
 import numpy as np
 
+from nitic.activations import FUNCTIONS
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, is_tensor, range_, shape_of, u8
 from nitic.numerics import Array
-from nitic.ops import bfp, conv, elementwise, gemm, loss, norm, pack, pool, reshape, update
+from nitic.ops import (
+    activation,
+    bfp,
+    concat,
+    conv,
+    elementwise,
+    gemm,
+    loss,
+    lrn,
+    norm,
+    pack,
+    pool,
+    product,
+    reshape,
+    update,
+)
 from tests.support import make
 
 CONV: dict[str, Property] = {"strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 2], "groups": 2}
+LRN: dict[str, Property] = {"size": 3, "alpha": 0.5, "beta": 0.75, "bias": 1.0}
 POOL: dict[str, Property] = {"kernel": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}
 OVERLAPPING: dict[str, Property] = {"kernel": [3, 2], "strides": [1, 2], "pads": [1, 0, 1, 0]}
 ROUND: dict[str, Property] = {"round": "pseudo_stochastic"}
@@ -35,6 +52,7 @@ def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
     return [
         (elementwise.BiasOp, ((acc, (2, 3)), (acc, (3,))), {}),
         (elementwise.AddOp, ((t, (2, 3)), (t, (2, 3)), *(("exponent",) * 3 if t is I8 else ())), {}),
+        (elementwise.AccumulateOp, ((acc, (2, 3)), (acc, (2, 3)), *(("exponent",) * 3 if t is I8 else ())), {}),
         (elementwise.BiasGradOp, ((t, (2, 2, 3)),), {}),
         (elementwise.ReluOp, ((acc, (2, 3)),), {}),
         (elementwise.ReluDgradOp, ((t, (2, 3)), (t, (2, 3))), {}),
@@ -45,8 +63,46 @@ def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
         (pool.MaxPoolDgradOp, ((t, (2, 4, 2, 3)), (I8, (2, 4, 2, 3))), {**OVERLAPPING, "size": [4, 4]}),
         (pool.AveragePoolOp, ((t, (2, 4, 4, 3)),), OVERLAPPING),
         (pool.AveragePoolDgradOp, ((t, (2, 4, 2, 3)),), {**OVERLAPPING, "size": [4, 4]}),
+        (pool.AveragePoolOp, ((t, (2, 4, 4, 3)),), {**OVERLAPPING, "counted": [0] * 4, "dilations": [1, 2]}),
         (reshape.ReshapeOp, ((t, (2, 6)),), {"shape": [3, 4]}),
         (reshape.TransposeOp, ((t, (2, 3, 4)),), {"perm": [2, 0, 1]}),
+        (concat.ConcatOp, ((t, (2, 3)), (t, (2, 1)), *(("exponent",) * 3 if t is I8 else ())), {"axis": 1}),
+        (concat.SliceOp, ((t, (5, 3)),), {"starts": [1, 0], "stops": [5, 2], "steps": [3, 1]}),
+        (lrn.LrnOp, ((t, (2, 5)), *(("exponent",) if t is I8 else ())), LRN),
+        (lrn.LrnDgradOp, ((t, (2, 5)), (t, (2, 5)), *(("exponent",) if t is I8 else ())), LRN),
+        (concat.PadOp, ((t, (2, 3)),), {"before": [1, 0], "after": [2, 0], "between": [0, 2]}),
+    ]
+
+
+def _products(t: type[np.generic]) -> list[Spec]:
+    x, e = (t, (2, 3, 4)), ("exponent",) if t is I8 else ()
+    return [
+        (product.MulOp, (x, x), {}),
+        (product.MulOp, (x, (t, (2, 1, 4))), {}),
+        (product.MulOp, (x, (t, (4,))), {}),
+        (product.MulSumOp, (x, x), {"shape": [2, 1, 4]}),
+        (product.NegOp, (x,), {}),
+        (product.ExpandOp, ((t, (3, 1)),), {"shape": [2, 3, 4]}),
+        (product.ReduceSumOp, (x,), {"shape": [3, 1]}),
+        (product.ScaleConstOp, (x,), {"factor": -0.3}),
+        (product.AddConstOp, (x, *e * 2), {"value": 3.0}),
+    ]
+
+
+def _activations(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
+    x, e = (t, (3, 5)), ("exponent",) if t is I8 else ()
+    constants = {"elu": [1.0], "selu": [1.7, 1.05], "hard_sigmoid": [0.2, 0.5]}
+    named: list[dict[str, Property]] = [
+        {"function": name, **dict(zip(("alpha", "beta"), constants.get(name, ()), strict=False))} for name in FUNCTIONS
+    ]
+    return [
+        (activation.ClipOp, ((acc, (2, 3)), *e), {"low": 0.0, "high": 6.0}),
+        (activation.ClipOp, ((acc, (2, 3)), *e), {"low": -1.5}),
+        (activation.ClipDgradOp, (x, x, *e), {"low": -1.0, "high": 1.0}),
+        (activation.LeakyReluOp, (x,), {"alpha": 0.01}),
+        (activation.LeakyReluDgradOp, (x, x), {"alpha": 0.01}),
+        *((activation.ActivationOp, (x, *e), each) for each in named),
+        *((activation.ActivationDgradOp, (x, x, *e), each) for each in named),
     ]
 
 
@@ -62,6 +118,7 @@ def _norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic], wide
         (norm.NormaliseOp, ((x, (2, 3)), (acc, (3,)), (acc, (3,)), *e * 2), {}),
         (norm.BatchNormScaleOp, ((t, (2, 3)), (t, (3,)), (acc, (3,))), {}),
         (norm.ScaleGradOp, ((t, (2, 2, 3)), (t, (2, 2, 3))), {}),
+        (norm.ScaleDgradOp, ((t, (2, 3)), (acc, (3,))), {}),
         (norm.ChannelProductOp, ((acc, (3,)), (t, (3,))), {}),
         (norm.ChannelMeanOp, ((acc, (3,)),), {"count": 4}),
         (norm.BatchNormDgradOp, ((t, (2, 3)), (t, (2, 3)), (acc, (3,)), (wide, (3,)), (wide, (3,))), {}),
@@ -85,17 +142,23 @@ def _updates(master: type[np.generic], w: type[np.generic], dw: type[np.generic]
 FLOAT: list[Spec] = [
     *_contractions(F),
     *_others(F, F),
+    *_products(F),
+    *_activations(F, F),
     *_norms(F, F, F, F),
     (loss.CrossEntropyOp, ((F, (4, 3)), (I32, (4,))), {}),
+    (loss.MeanSquaredErrorOp, ((F, (4, 3)), (I32, (4,))), {}),
     *_updates(F, F, F),
 ]
 INTEGER: list[Spec] = [
     *_contractions(I8),
     *_others(I8, I32),
+    *_products(I8),
+    *_activations(I8, I32),
     *_norms(I16, I8, I32, I64),
     (elementwise.InputMapOp, ((U8, (2, 4, 4, 3)), (I32, (3,)), (I32, (3,))), {}),
     (pack.PackOp, ((I8, (2, 3)),), {"layout": "padded(0, 0, 0, 0, 1, 1, True)"}),
     (loss.CrossEntropyOp, ((I8, (4, 3)), (I32, (4,)), "exponent"), {}),
+    (loss.MeanSquaredErrorOp, ((I8, (4, 3)), (I32, (4,)), "exponent", "exponent"), {}),
     *_updates(I16, I8, I32, "exponent", "exponent"),
     (bfp.RangeOp, ((I32, (2, 3)),), {}),
     (bfp.ShiftOp, ("range",), {"bits": 7}),
@@ -108,8 +171,12 @@ INTEGER: list[Spec] = [
     ),
     (bfp.ExpAddOp, ("exponent", "exponent"), {}),
     (bfp.ExpConstOp, (), {"value": -15}),
+    (bfp.ExpClampOp, ("exponent",), {"low": -15, "high": 0}),
     (bfp.ExpCommonOp, ("exponent", "exponent"), {}),
+    (bfp.ExpSumOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExpInverseRootOp, ("exponent",), {}),
+    (bfp.ExpLargestOp, ("exponent", "exponent", "exponent"), {}),
+    (bfp.ExpLargestOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExpCommonOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExponentOfOp, ((I8, (2, 3)),), {}),
     (bfp.AlignOp, ((I8, (2, 3)), "exponent", "exponent"), {}),

@@ -127,6 +127,15 @@ def test_gradients_are_adjoint(case: Case, seed: int) -> None:
     assert inner(case.wgrad(dy), case.w) == expected
 
 
+@given(case=cases(), seed=st.integers(0, 2**32 - 1))
+def test_gradients_of_a_transposed_convolution_are_adjoint(case: Case, seed: int) -> None:
+    """Of dy and w, for an error g of its result: that convolution of g, and a filter gradient with g as the input."""
+    dy, g = case.error(seed), case.x
+    expected = inner(g, case.dgrad(dy))
+    assert inner(forward(g, case.w, case.window), dy) == expected
+    assert inner(Case(g, case.w, case.window).wgrad(dy), case.w) == expected
+
+
 @given(case=cases())
 def test_floats_and_integers_agree(case: Case) -> None:
     real = forward(case.x.astype(np.float64), case.w.astype(np.float64), case.window)

@@ -4,6 +4,8 @@ from math import prod
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nitic import numerics
 from nitic.numerics import Array
@@ -105,6 +107,9 @@ class Numbers:
     def inverse_root(self, a: int) -> int:
         return -(a // 2)
 
+    def clamp(self, a: int, low: int, high: int) -> int:
+        return min(max(a, low), high)
+
 
 def test_samples_are_mapped_by_channel() -> None:
     x = np.array([[0, 255], [128, 1]], np.uint8).reshape(1, 2, 1, 2)
@@ -128,3 +133,37 @@ def test_statistics_normalise_samples(shape: tuple[int, ...]) -> None:
     y = reference(InputMapOp, x, *maps).reshape(-1, shape[-1])
     assert np.abs(y.mean(0)).max() < 0.5
     assert np.abs(y.std(0) - 32).max() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("exponents", "ranges", "expected"),
+    [
+        ((-3, 5), (100, 100), -3),  # exact: the second has 15 bits at -3
+        ((-3, 5), (0, 100), 5),
+        ((-3, 5), (100, 0), -3),
+        ((-3, 5), (0, 0), -3),
+        ((0, 30), (7, 1), 2),  # 2^30 has 29 bits at 2
+        ((4, 0), (2**30, 1), 6),
+    ],
+)
+def test_exponent_of_a_sum_of_accumulators(exponents: tuple[int, int], ranges: tuple[int, int], expected: int) -> None:
+    assert numerics.sum_exponent(*exponents, *ranges) == expected
+
+
+def test_accumulate() -> None:
+    a, b = np.array([5, -3, 2**29]), np.array([-1, 1, 1])
+    total = numerics.accumulate(a, -2, b, 0, -2)
+    assert total.tolist() == [1, 1, 2**29 + 4]
+    halves = numerics.accumulate(np.array([2, -2, 6]), -2, np.array([0, 0, 0]), 0, 0)
+    assert halves.tolist() == [1, -1, 2]
+
+
+@given(st.integers(-50, 50), st.integers(-50, 50), st.integers(0, 2**45), st.integers(0, 2**45))
+def test_sums_of_accumulators_stay_below_the_proved_limit(ea: int, eb: int, a: int, b: int) -> None:
+    e = numerics.sum_exponent(ea, eb, a, b)
+    total = int(numerics.accumulate(np.array([a]), ea, np.array([b]), eb, e)[0])
+    assert total <= 2**30
+    exact = a * 2.0**ea + b * 2.0**eb
+    assert abs(total * 2.0**e - exact) <= 2.0**e
+    if max(a * 2.0 ** (ea - e), b * 2.0 ** (eb - e)) < 2**28 and min(ea, eb) == e:
+        assert total * 2.0**e == exact

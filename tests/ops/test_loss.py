@@ -1,12 +1,12 @@
-"""Cross-entropy: the float stage against a direct formula, the integers against the float stage."""
+"""Losses: the float stage against a direct formula, the integers against the float stage."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nitic.numerics import Array, loss_exponent
-from nitic.ops.loss import CrossEntropyOp
+from nitic.numerics import Array, common_exponent, loss_exponent
+from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
 from tests.support import make, reference
 
 
@@ -65,6 +65,22 @@ def test_integers_follow_the_floats(rows: int, classes: int, e: int, seed: int) 
     assert correct == right
 
 
+@pytest.mark.parametrize("largest", [0.06, 0.25, 1, 2, 4, 8])
+@pytest.mark.parametrize("classes", [2, 10, 100, 1000])
+def test_the_other_classes_keep_their_mass(classes: int, largest: float) -> None:
+    """What rounding to int8 leaves of a thousand small errors, over 10,000 rows with logits up to +-largest."""
+    e, found, expected = int(np.ceil(np.log2(largest))) - 7, 0.0, 0.0
+    for seed in range(10):
+        rng, rows = np.random.default_rng(seed), np.arange(1000)
+        logits = np.rint(rng.uniform(-largest, largest, (1000, classes)) * 2.0**-e).clip(-127, 127).astype(np.int8)
+        label = rng.integers(0, classes, 1000).astype(np.int32)
+        error, _, _ = integer(logits, e, label)
+        real, _ = direct(logits * 2.0**e, label)
+        error[rows, label] = real[rows, label] = 0
+        found, expected = found + error.sum() * 2.0**-7, expected + real.sum()
+    assert found == pytest.approx(expected, rel=0.03)
+
+
 def test_the_exponent_holds_the_mean_over_the_batch() -> None:
     assert [loss_exponent(n) for n in (1, 2, 3, 64, 100)] == [-7, -8, -8, -13, -13]
 
@@ -115,3 +131,58 @@ def test_a_certain_wrong_answer_is_cut_at_32_bits() -> None:
 def test_one_class_is_always_right() -> None:
     dlogits, loss, correct = integer(np.array([[-5]], np.int8), 0, labels(0))
     assert (dlogits.tolist(), loss, correct) == ([[0]], 0, 1)
+
+
+def squared(logits: Array, e: int, label: Array) -> tuple[Array, int, int, int]:
+    """(dlogits, its exponent before the mean, loss, correct) of int8 logits at an exponent."""
+    common = common_exponent(e, 0)
+    op = make(MeanSquaredErrorOp, logits, label, "exponent", "exponent")
+    outputs = op.reference(logits, label, np.asarray(e), np.asarray(common))
+    assert isinstance(outputs, tuple)
+    dlogits, loss, correct = outputs
+    return dlogits, common, int(loss), int(correct)
+
+
+@given(rows=st.integers(1, 9), classes=st.integers(1, 12), seed=st.integers(0, 2**32 - 1))
+def test_mean_squared_error_has_the_gradient_of_its_loss(rows: int, classes: int, seed: int) -> None:
+    """By central differences; the loss is twice what is made small, in Q16, and a sum instead of a mean."""
+    rng = np.random.default_rng(seed)
+    logits, label = rng.normal(size=(rows, classes)), rng.integers(-1, classes, rows).astype(np.int32)
+    dlogits, loss, correct = reference(MeanSquaredErrorOp, logits, label)
+    onehot = np.arange(classes) == label[:, None]
+    assert loss == pytest.approx(((logits - onehot) ** 2)[label >= 0].sum() * 2**16)
+    assert correct == (logits.argmax(1) == label).sum()
+    at = (rng.integers(rows), rng.integers(classes))
+    step = np.zeros_like(logits)
+    step[at] = 1e-4
+    up, down = (reference(MeanSquaredErrorOp, logits + sign * step, label)[1] for sign in (1, -1))
+    slope = (up - down) / 2e-4 / 2**17
+    assert dlogits[at] * 2.0 ** (-loss_exponent(rows) - 7) == pytest.approx(slope, abs=1e-6)
+
+
+@given(rows=st.integers(1, 9), classes=st.integers(1, 12), e=st.integers(-16, 16), seed=st.integers(0, 2**32 - 1))
+def test_the_integer_difference_is_exact(rows: int, classes: int, e: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.integers(-127, 128, (rows, classes)).astype(np.int8)
+    label = rng.integers(-1, classes, rows).astype(np.int32)
+    dlogits, common, loss, correct = squared(logits, e, label)
+    real, expected, right = reference(MeanSquaredErrorOp, logits * 2.0**e, label)
+    np.testing.assert_array_equal(dlogits * 2.0**common, real * 2.0 ** (-loss_exponent(rows) - 7))
+    assert np.abs(dlogits).max() <= MeanSquaredErrorOp.LARGEST_DIFFERENCE
+    assert abs(loss - expected) <= rows / 2 or loss >= 2**30
+    assert correct == right
+
+
+def test_squares_by_hand() -> None:
+    """Logits 1.5, -1 at exponent -1, label 0: differences 0.5 and -1; the sum of squares is 1.25."""
+    dlogits, common, loss, correct = squared(np.array([[3, -2], [9, 9]], np.int8), -1, labels(0, -1))
+    assert (dlogits.tolist(), common, loss, correct) == ([[1, -2], [0, 0]], -1, 5 << 14, 1)
+
+
+@pytest.mark.parametrize(
+    ("e", "expected"), [(17, [[127, -127]]), (-17, [[-1, 0]]), (16, [[(127 << 16) - 1, -127 << 16]])]
+)
+def test_far_apart_the_smaller_operand_is_dropped(e: int, expected: list[list[int]]) -> None:
+    dlogits, common, loss, _ = squared(np.array([[127, -127]], np.int8), e, labels(0))
+    assert (dlogits.tolist(), common) == (expected, 17 if e == 17 else 0)
+    assert loss == (2**16 if e == -17 else 2**30)

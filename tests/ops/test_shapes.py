@@ -13,7 +13,7 @@ from nitic.ops.bfp import RangeOp, RoundShiftOp, TopOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp
 from nitic.ops.elementwise import BiasOp, DropoutOp, InputMapOp, ReluDgradOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
-from nitic.ops.loss import CrossEntropyOp
+from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 from nitic.ops.update import UpdateNitiOp, UpdatePlainOp
@@ -105,9 +105,9 @@ CASES: list[tuple[type[NnOp], list[Any], dict[str, Any], str]] = [
     (MaxPoolOp, [m(1, 3, 1, 1)], POOL, "a window of 2x2 does not fit an input of 3x1"),
     (
         MaxPoolOp,
-        [m(1, 16, 16, 1)],
-        {**POOL, "kernel": [16, 9]},
-        "a max pool window holds at most 128 elements, not 16x9",
+        [m(1, 256, 256, 1)],
+        {**POOL, "kernel": [256, 129]},
+        "a max pool window holds at most 32768 elements, not 256x129",
     ),
     (
         AveragePoolOp,
@@ -142,6 +142,24 @@ CASES: list[tuple[type[NnOp], list[Any], dict[str, Any], str]] = [
         [m(2, 3, dtype=np.float64), acc(2), "exponent"],
         {},
         "integer logits come with their exponent, and only they",
+    ),
+    (
+        MeanSquaredErrorOp,
+        [m(2, 3), acc(3), "exponent", "exponent"],
+        {},
+        "logits of (2, 3) need (N, C), and labels of (3,) one for each row",
+    ),
+    (
+        MeanSquaredErrorOp,
+        [m(2, 3), acc(2), "exponent"],
+        {},
+        "integer logits come with two exponents, floats with none",
+    ),
+    (
+        MeanSquaredErrorOp,
+        [m(1, 65537), acc(1), "exponent", "exponent"],
+        {},
+        "the squares of 65537 classes may not fit 64 bits: at most 65536 do",
     ),
     (
         UpdateNitiOp,

@@ -1,5 +1,5 @@
-/* fuzz.c: damages a file again and again and reads it: fuzz checkpoint|npy|idx FILE COUNT SEED. Sanitizers find what
- * reads where it must not; here it is checked that a refused checkpoint leaves the session as it was. */
+/* fuzz.c: damages a file again and again and reads it: fuzz checkpoint|npy|idx|images FILE COUNT SEED. Sanitizers find
+ * what reads where it must not; here it is checked that a refused checkpoint leaves the session as it was. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,8 +77,13 @@ static int load_checkpoint(nitic_session *s, const char *path) {
 static int load_samples(nitic_session *s, const char *path) {
   nitic_dataset data;
   int status = nitic_data_open_samples(&data, s->program, path);
-  for (int64_t i = 0; status == NITIC_OK && i < data.count; i++)
+  static const uint8_t pad[4];
+  const nitic_draw draw = {.augment = {.resized_crop = true, .flip = true}, .pad = pad};
+  for (int64_t i = 0; status == NITIC_OK && i < data.count; i++) {
     nitic_data_get(&data, i, s->input, s->label);
+    nitic_data_will_need(&data, i);
+    nitic_data_draw(&data, &draw, i, s->input, s->label);
+  }
   nitic_data_close(&data);
   return status;
 }
@@ -98,9 +103,7 @@ int main(int count, char **arguments) {
   if (nitic_session_create(&nitic_program_instance, 1, "portable", &s) != NITIC_OK)
     return 2;
   key = strtoull(arguments[4], NULL, 10);
-  snprintf(target, sizeof target, "%s.damaged.npy", path);
-  if (strcmp(kind, "idx") == 0)
-    target[strlen(target) - 4] = 0;
+  snprintf(target, sizeof target, "%s.damaged.%s", path, kind); /* the suffix says how the file is read */
   read_content(&original, path);
   for (int i = 0; i < rounds; i++) {
     damaged = original;

@@ -91,6 +91,17 @@ def test_channels_first_and_last(toolchain: Toolchain, tmp_path: Path, form: str
     assert (seen[0] == seen[1]) == (form == "rgb")
 
 
+def test_a_sequence_is_an_image_of_one_row(toolchain: Toolchain, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (12, 4, 3), dtype=np.uint8)
+    seen: list[bytes] = []
+    for i, samples in enumerate((x, x.transpose(0, 2, 1), x[:, None], x.transpose(0, 2, 1)[:, :, None])):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        write_npy(folder, "train", np.ascontiguousarray(samples), np.zeros(12, np.int64))
+        seen.append(weights(toolchain.toy("sequence"), folder, tmp_path / f"{i}.ckpt"))
+    assert len(set(seen)) == 1
+
+
 def test_cifar(toolchain: Toolchain, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (20, 3, 32, 32), dtype=np.uint8), rng.integers(0, 3, 20)

@@ -37,6 +37,7 @@ MACROS: dict[str, list[str]] = {
     "portable": ["-DTOY_ONLY_PORTABLE"],
     "rgb": shape_macros(2, 3, 3),
     "cube": shape_macros(3, 3, 3),
+    "sequence": shape_macros(1, 4, 3),
     "flat": shape_macros(6),
     "cifar": shape_macros(32, 32, 3),
 }

@@ -2,7 +2,7 @@
 
 `void name(buffers..., int32_t units)`. Every emitter that serves any CPU makes a correct kernel of this kind, since it
 takes its units from `begin` and `end`, has its scratch memory by itself, and evaluates scalars in every thread. A
-kernel that shares its work out otherwise says with `blocks_of` how it starts.
+kernel that shares its work out otherwise says with `launch` how it starts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 from tvm.tirx.script import builder as T
 
 from nitic.codegen import tir
-from nitic.codegen.tir import Buffer, Expr, Function, Kernel, Launch
+from nitic.codegen.kernel import Kernel, Launch
+from nitic.codegen.tir import Buffer, Expr, Function
 from nitic.ir.layout import ceildiv
 
 THREADS = 256  # of a block, at most
@@ -29,6 +30,7 @@ class CudaFunction(Function):
 
     ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True, "calling_conv": 2, "tirx.is_global_func": True}
     BLOCK: ClassVar[int] = 4
+    LANES: ClassVar[int] = 1
     WHOLE_ROWS: ClassVar[bool] = False
 
     block: Expr = None

@@ -9,14 +9,19 @@ from xdsl.ir import SSAValue
 
 from nitic.codegen import tir
 from nitic.codegen.group import Emission, Emit, Point, layout_of
-from nitic.codegen.kernels import portable, vnni_conv, vnni_wgrad
+from nitic.codegen.kernels import depthwise, portable, vnni_conv, vnni_wgrad
+from nitic.codegen.kernels.depthwise import Slide
 from nitic.codegen.kernels.portable import Geometry, images
 from nitic.codegen.tir import Expr
-from nitic.ir.layout import PACK, VECTOR, Padded, Panels, PixelPanels, Quads
+from nitic.ir.layout import PACK, VECTOR, GroupPanels, Padded, Panels, PixelPanels, Quads
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
 from nitic.ops.bfp import RangeOp
-from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
+from nitic.ops.conv import ConvDgradOp, ConvolutionOp, ConvOp, ConvWgradOp, Window
+from nitic.ops.gemm import GemmDgradOp, GemmWgradOp
+from nitic.ops.layouts import is_depthwise
+
+ROW_MAJOR = Padded(biased=False)  # the same bytes as no layout at all
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,13 @@ def forward(emission: Emission, op: NnOp) -> int:
     """nn.conv, nn.gemm."""
     x, w = op.operands
     window = op.window if isinstance(op, ConvOp) else Window()
-    panels = layout_of(w)
+    panels, padded = layout_of(w), layout_of(x) or ROW_MAJOR
     if isinstance(panels, Panels):
-        padded = layout_of(x) or Padded(biased=False)
         assert isinstance(padded, Padded)
         return _slide(emission, op, padded, panels, window.strides, window.dilations)
-    emission.open(op, 1)
-    geometry = Geometry(images(shape_of(x)), images(shape_of(w)), images(shape_of(op.result)), window)
-    return portable.forward(emission, emission.buffer(x), emission.buffer(w), geometry, op.result)
+    if isinstance(op, ConvOp) and is_depthwise(op):
+        return _depthwise(emission, op, window)
+    return by_element(emission, op)
 
 
 def dgrad(emission: Emission, op: NnOp) -> int:
@@ -78,9 +82,19 @@ def dgrad(emission: Emission, op: NnOp) -> int:
         padded = layout_of(dy)
         assert isinstance(padded, Padded)
         return _slide(emission, op, padded, panels, (1, 1), window.dilations)
-    emission.open(op, 1)
-    geometry = Geometry(images(shape_of(op.result)), images(shape_of(w)), images(shape_of(dy)), window)
-    return portable.dgrad(emission, emission.buffer(dy), emission.buffer(w), geometry, op.result)
+    if isinstance(op, ConvDgradOp) and is_depthwise(op):
+        return _depthwise(emission, op, replace(window, strides=(1, 1)))
+    return by_element(emission, op)
+
+
+def _depthwise(emission: Emission, op: NnOp, window: Window) -> int:
+    """Forward, or the data gradient as a convolution with the rotated window."""
+    x, w = op.operands
+    padded, flipped = layout_of(x) or ROW_MAJOR, isinstance(op, ConvDgradOp)
+    assert isinstance(padded, Padded)
+    slide = Slide.of(padded, shape_of(x), shape_of(op.result), shape_of(w)[1:3], window)
+    emission.open(op, slide.lanes)
+    return depthwise.slide(emission, emission.buffer(x), emission.buffer(w), slide, op.result, flipped)
 
 
 def _slide(
@@ -89,17 +103,19 @@ def _slide(
     """The VNNI template: filters `panels` over `padded`."""
     x, w = op.operands
     _, height, width, c = padded.padded_shape(shape_of(x))
-    outputs, kh, kw, _ = panels.filters(shape_of(w))
+    filters = panels.part(shape_of(w)) if isinstance(panels, GroupPanels) else shape_of(w)
+    outputs, kh, kw, _ = panels.filters(filters)
     n, oh, ow, _ = images(shape_of(op.result))
     pixels = panels.pixels if isinstance(panels, PixelPanels) else 1
     row = width * c
     contraction = vnni_conv.Contraction(
         pixels=(n, oh, ow // pixels),
         pixel_strides=(height * row, strides[0] * row, pixels * strides[1] * c),
-        channels=panels.lanes(shape_of(w)),
+        channels=panels.lanes(filters),
         runs=(kh, kw if panels.taps else 1),
         run_strides=(dilations[0] * row, dilations[1] * c),
-        run_length=panels.runs(shape_of(w))[1],
+        run_length=panels.runs(filters)[1],
+        groups=panels.groups if isinstance(panels, GroupPanels) else 1,
     )
     emission.open(op, VECTOR)
     sink = Finish(emission, op.result, outputs if pixels > 1 else None)
@@ -113,28 +129,49 @@ def wgrad(emission: Emission, op: NnOp) -> int:
     quads = layout_of(x)
     if isinstance(quads, Quads):
         return _sum(emission, op, quads, window)
+    if isinstance(op, ConvWgradOp) and is_depthwise(op):
+        padded = quads or ROW_MAJOR
+        assert isinstance(padded, Padded)
+        emission.open(op, 1)
+        slide = Slide.of(padded, shape_of(x), shape_of(dy), shape_of(op.result)[1:3], window)
+        return depthwise.wgrad(emission, emission.buffer(x), emission.buffer(dy), slide, op.result)
+    return by_element(emission, op)
+
+
+def by_element(emission: Emission, op: NnOp) -> int:
+    """Any of them, over row-major operands, without explicit vectors."""
     emission.open(op, 1)
-    geometry = Geometry(images(shape_of(x)), images(shape_of(op.result)), images(shape_of(dy)), window)
-    return portable.wgrad(emission, emission.buffer(x), emission.buffer(dy), geometry, op.result)
+    (a, b), result = op.operands, op.results[0]
+    window = op.window if isinstance(op, ConvolutionOp) else Window()
+    match op:
+        case ConvDgradOp() | GemmDgradOp():
+            loops, shaped = portable.dgrad, (result, b, a)
+        case ConvWgradOp() | GemmWgradOp():
+            loops, shaped = portable.wgrad, (a, result, b)
+        case _:
+            loops, shaped = portable.forward, (a, b, result)
+    x, w, out = (images(shape_of(value)) for value in shaped)
+    return loops(emission, emission.buffer(a), emission.buffer(b), Geometry(x, w, out, window), result)
 
 
 def _sum(emission: Emission, op: NnOp, quads: Quads, window: Window) -> int:
     """The VNNI template of weight gradients."""
     x, dy = op.operands
     n4, height, width, c = quads.padded_shape(shape_of(x))
-    outputs, kh, kw, _ = images(shape_of(op.result))
+    outputs, kh, kw, part = images(shape_of(op.result))
     _, oh, ow, _ = images(shape_of(dy))
-    taps = window.dilations[1] > 1 and kw > 1
+    taps = kw > 1 and (window.dilations[1] > 1 or window.groups > 1)
     row, pixel = width * c * PACK, c * PACK
     total = vnni_wgrad.Sum(
         pixels=(n4, oh, ow),
         pixel_strides=(height * row, window.strides[0] * row, window.strides[1] * pixel),
-        channels=outputs,
+        channels=outputs // window.groups,
         runs=(kh, kw if taps else 1),
         run_strides=(window.dilations[0] * row, window.dilations[1] * pixel),
-        run_length=c if taps else kw * c,
+        run_length=part if taps else kw * part,
         biased=quads.biased,
         wide=dtype_of(op.result) is np.int64,
+        groups=window.groups,
     )
     emission.open(op, VECTOR)
     sink = Accumulate(emission, op.result)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -11,44 +12,103 @@ from xdsl.ir import SSAValue
 from nitic import numerics
 from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Evaluate, Point, Prepare
+from nitic.codegen.kernels.broadcast import Grid
 from nitic.codegen.tir import Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of, is_tensor, shape_of
+from nitic.ir.types import Shape, dtype_of, is_tensor, shape_of
 from nitic.numerics import INT8_LIMIT
 from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
-from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.product import broadcasts
 
 Evaluators = Mapping[SSAValue, Evaluate]
+LANES = (16, 8)  # of explicit vectors; in plain loops LLVM makes them
+COLUMNS = 4096  # at most, of a row of a tensor to which another one broadcasts
 
 
 def pointwise(emission: Emission, _: NnOp) -> int:
-    """The loops of a group without another owner: over rows and channels where an operator asks for the channel."""
-    emission.open(None, 1)
-    f, shape = emission.function, _domain(emission)
-    by_channel = any(_needs_channel(op) for op in emission.group.tensor_ops())
-    if not by_channel or not f.WHOLE_ROWS:
-        count = prod(shape)
-        with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
-            emission.finish(None, None, Point(i, emission.channel(i % shape[-1]) if by_channel else None))
-        return ceildiv(count, f.BLOCK)
-    rows, channels = prod(shape[:-1]), shape[-1]
-    block = ceildiv(f.BLOCK, channels)
-    with tir.loop(f.begin * block, tir.minimum(f.end * block, rows)) as row, tir.loop(0, channels) as channel:
-        emission.finish(None, None, Point(row * channels + channel, emission.channel(channel)))
+    """The loops of a group without another owner: over rows and columns where an operand broadcasts."""
+    f, shape, ops = emission.function, _domain(emission), emission.group.tensor_ops()
+    others = _broadcast(emission, shape)
+    lanes = _lanes(ops, shape[-1]) if others == [shape[-1:]] and f.WHOLE_ROWS else 1
+    emission.open(None, lanes)
+    if lanes > 1:
+        return _by_channels(emission, shape)
+    if others:
+        grid = Grid.over(shape, others, COLUMNS)
+        return _by_columns(emission, grid, others) if f.WHOLE_ROWS else _by_element(emission, grid, others)
+    count = prod(shape)
+    with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
+        emission.finish(None, None, Point(i))
+    return ceildiv(count, f.BLOCK)
+
+
+def _lanes(ops: Sequence[NnOp], channels: int) -> int:
+    """As many as divide the channels, or leave a rest that is worth a mask."""
+    if channels < min(LANES) or any(op.name not in VECTORS or is_stochastic(op) for op in ops):
+        return 1
+    return next((lanes for lanes in LANES if channels % lanes == 0), LANES[0] if channels > LANES[0] else LANES[-1])
+
+
+def _by_columns(emission: Emission, grid: Grid, others: Sequence[Shape]) -> int:
+    f, block = emission.function, ceildiv(emission.function.BLOCK, grid.columns)
+    with tir.loop(f.begin * block, tir.minimum(f.end * block, grid.rows)) as row:
+        first = {other: tir.let(grid.first(other, row)) for other in others}
+        with tir.loop(0, grid.columns) as column:
+            _finish(emission, grid, row, column, first)
+    return ceildiv(grid.rows, block)
+
+
+def _by_element(emission: Emission, grid: Grid, others: Sequence[Shape]) -> int:
+    f, count = emission.function, grid.rows * grid.columns
+    with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
+        row = tir.let(i // grid.columns)
+        _finish(emission, grid, row, i % grid.columns, {other: grid.first(other, row) for other in others})
+    return ceildiv(count, f.BLOCK)
+
+
+def _finish(emission: Emission, grid: Grid, row: Expr, column: Expr, first: Mapping[Shape, Expr]) -> None:
+    points = {other: Point(start + column * grid.moves(other)) for other, start in first.items()}
+    index = row * grid.columns + column
+    emission.finish(None, None, Point(index, points.get(grid.shape[-1:]), others=points))
+
+
+def _by_channels(emission: Emission, shape: Shape) -> int:
+    """A vector of channels at a time: what belongs to them alone is computed once for the rows of a unit."""
+    f, rows, channels, lanes = emission.function, prod(shape[:-1]), shape[-1], emission.lanes
+    block, rest = ceildiv(f.BLOCK, channels), channels % emission.lanes
+
+    def column(first: Expr, last: Expr, channel: Expr, valid: int | None) -> None:
+        at = emission.channel(channel, valid)
+        with tir.loop(first, last) as row:
+            emission.finish(None, None, Point(row * channels + channel, replace(at, values={}), lanes, valid))
+
+    with tir.loop(f.begin, f.end) as unit:
+        first, last = tir.let(unit * block), tir.let(tir.minimum((unit + 1) * block, rows))
+        with tir.loop(0, channels // lanes) as vector:
+            column(first, last, vector * lanes, None)
+        if rest:
+            column(first, last, channels - rest, rest)
     return ceildiv(rows, block)
 
 
-def _needs_channel(op: NnOp) -> bool:
-    """Whether an operand has a value per channel of another operand."""
-    shapes = [shape_of(operand) for operand in op.operands if is_tensor(operand)]
-    largest = max(shapes, key=prod)
-    return any(shape == largest[-1:] != largest for shape in shapes)
-
-
-def _domain(emission: Emission) -> tuple[int, ...]:
+def _domain(emission: Emission) -> Shape:
     """The shape of what is computed, which every operator keeps; an aligned bias alone is smaller."""
-    return max((shape_of(op.operands[0]) for op in emission.group.tensor_ops()), key=prod)
+    ops = emission.group.tensor_ops()
+    shapes = [shape_of(v) for op in ops for v in (op.operands[0], *op.results) if is_tensor(v)]
+    return max(shapes, key=lambda shape: (prod(shape), len(shape)))
+
+
+def _broadcast(emission: Emission, shape: Shape) -> list[Shape]:
+    """The shapes of operands that broadcast to it; those of rank 0 are scalars."""
+    operands = [operand for op in emission.group.tensor_ops() for operand in op.operands if is_tensor(operand)]
+    found = dict.fromkeys(shape_of(operand) for operand in operands)
+    return [other for other in found if other and other != shape and broadcasts(other, shape)]
+
+
+def is_stochastic(op: NnOp) -> bool:
+    return isinstance(op, RoundShiftOp) and op.stream is not None
 
 
 def round_shift(emission: Emission, op: NnOp) -> Evaluators:
@@ -57,24 +117,30 @@ def round_shift(emission: Emission, op: NnOp) -> Evaluators:
     rounding = _rounding(emission, op)
 
     def evaluate(point: Point) -> Expr:
-        return integer.saturate(rounding(emission.value(op.x, point), point), limit, "int32")
+        rounded = rounding(emission.value(op.x, point), point)
+        # By a shift of its range a value has no more bits than are wanted, and one where it is rounded up.
+        return integer.saturate(tir.cast(rounded, "int32") if by_range(op) else rounded, limit, "int32")
 
     return {op.y: evaluate}
 
 
+def by_range(op: RoundShiftOp) -> bool:
+    """Whether it is known here that the shift comes from a range."""
+    return isinstance(op.s.owner, ShiftOp)
+
+
 def _rounding(emission: Emission, op: RoundShiftOp) -> Callable[[Expr, Point], Expr]:
-    """Shifts by a range stay in [0, 30], which int32 does; others (inference) may be anything."""
+    """A shift by a range that is known here stays in [0, 62], and in [0, 30] for int32; others may be anything."""
     shift, lanes = emission.scalar(op.s), emission.lanes
     if op.stream is not None:
         seed, step = (emission.scalar(value) for value in op.random)
         stochastic = integer.stochastic(shift, seed, step, op.stream.value.data)
         return lambda x, point: stochastic(x, point.index)
-    narrow = isinstance(op.s.owner, ShiftOp) and dtype_of(op.x).__name__ != "int64"
-    made = (
-        integer.ROUNDINGS[op.round.data](shift, "int32", lanes)
-        if narrow
-        else integer.any_shift(op.round.data, shift, lanes)
-    )
+    if by_range(op):
+        dtype = "int64" if dtype_of(op.x) is np.int64 else "int32"
+        made = integer.ROUNDINGS[op.round.data](shift, dtype, lanes)
+    else:
+        made = integer.any_shift(op.round.data, shift, lanes)
     return lambda x, _: made(x)
 
 
@@ -96,18 +162,26 @@ def bias(emission: Emission, op: NnOp) -> Evaluators:
 
 
 def add(emission: Emission, op: NnOp) -> Evaluators:
-    """An operand whose exponent is below that of the sum is dropped: its factor is 0."""
     assert isinstance(op, AddOp)
     *each, common = (emission.scalar(value) for value in op.scales)
-    factors = []
-    for e in each:
-        distance = tir.let(e - common)
-        kept = tir.constant(1) << tir.minimum(tir.maximum(distance, 0), 16)
-        factors.append(tir.let(tir.splat(tir.select(distance < 0, tir.constant(0), kept), emission.lanes)))
+    of_a, of_b = (integer.common_factor(e, common, emission.lanes) for e in each)
 
     def evaluate(point: Point) -> Expr:
         a, b = (tir.cast(emission.value(x, point), "int32") for x in (op.a, op.b))
-        return a * factors[0] + b * factors[1]
+        return a * of_a + b * of_b
+
+    return {op.y: evaluate}
+
+
+def accumulate(emission: Emission, op: NnOp) -> Evaluators:
+    """R(a, e - e_a) + R(b, e - e_b)."""
+    assert isinstance(op, AccumulateOp)
+    *each, common = (emission.scalar(value) for value in op.scales)
+    first, second = (integer.any_shift("nearest", tir.let(common - e), emission.lanes) for e in each)
+
+    def evaluate(point: Point) -> Expr:
+        a, b = (rounding(emission.value(x, point)) for rounding, x in ((first, op.a), (second, op.b)))
+        return tir.cast(a + b, "int32")
 
     return {op.y: evaluate}
 
@@ -163,11 +237,27 @@ def input_map(emission: Emission, op: NnOp) -> Evaluators:
     return {op.y: evaluate}
 
 
+VECTORS = frozenset(
+    {
+        "bfp.range",
+        "bfp.round_shift",
+        "bfp.align",
+        "nn.bias",
+        "nn.add",
+        "nn.relu",
+        "nn.relu_dgrad",
+        "nn.normalise",
+        "nn.batch_norm_scale",
+        "nn.batch_norm_dgrad",
+    }
+)
+"""What computes with vectors as with scalars."""
 POINTWISE: dict[str, Prepare] = {
     "bfp.round_shift": round_shift,
     "bfp.align": align,
     "nn.bias": bias,
     "nn.add": add,
+    "nn.accumulate": accumulate,
     "nn.relu": relu,
     "nn.relu_dgrad": relu_dgrad,
     "nn.dropout": dropout,

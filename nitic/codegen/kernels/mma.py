@@ -14,7 +14,8 @@ from typing import Protocol
 
 from nitic.codegen import tir
 from nitic.codegen.cuda.function import WARP, CudaFunction, call, pointer, unrolled
-from nitic.codegen.tir import Buffer, Expr, Launch
+from nitic.codegen.kernel import Launch
+from nitic.codegen.tir import Buffer, Expr
 from nitic.ir.layout import CHUNK, ceildiv
 
 STEP = 64  # of k: what a step copies of each row

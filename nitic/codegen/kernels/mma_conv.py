@@ -174,7 +174,7 @@ class Merge:
 def forward(emission: Emission, op: NnOp) -> int:
     """nn.conv, nn.gemm."""
     if not on_tensor_cores(op):
-        return conv.forward(emission, op)
+        return conv.by_element(emission, op)
     window = op.window if isinstance(op, ConvOp) else Window()
     _, height, width, _ = images(shape_of(op.operands[0]))
     axes = (
@@ -187,7 +187,7 @@ def forward(emission: Emission, op: NnOp) -> int:
 def dgrad(emission: Emission, op: NnOp) -> int:
     """nn.conv_dgrad, nn.gemm_dgrad: a pixel sees the windows that saw it, through the filter turned by half."""
     if not on_tensor_cores(op):
-        return conv.dgrad(emission, op)
+        return conv.by_element(emission, op)
     window = op.window if isinstance(op, ConvDgradOp) else Window()
     _, height, width, _ = images(shape_of(op.operands[0]))
     _, kh, kw, _ = images(shape_of(op.operands[1]))
@@ -221,7 +221,7 @@ def wgrad(emission: Emission, op: NnOp) -> int:
     k, f = oh * ow * batch, _cuda(emission)
     alone = len(emission.group.tensor_ops()) == 1
     if not on_tensor_cores(op):
-        return conv.wgrad(emission, op)
+        return conv.by_element(emission, op)
     assert alone or k <= LONGEST, "fuse{merged_sums=1} leaves a weight gradient alone"
     window = op.window if isinstance(op, ConvWgradOp) else Window()
     _, height, width, _ = images(shape_of(x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import prod
 
 from xdsl.ir import SSAValue
@@ -10,10 +11,11 @@ from xdsl.ir import SSAValue
 from nitic import numerics
 from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Emit, Evaluate, Point, Prepare
+from nitic.codegen.kernels.portable import product
 from nitic.codegen.tir import Buffer, Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import shape_of
+from nitic.ir.types import Shape, dtype_of, shape_of
 from nitic.numerics import WIDE
 from nitic.ops.norm import (
     BatchNormDgradOp,
@@ -25,63 +27,117 @@ from nitic.ops.norm import (
     ChannelMeanOp,
     ChannelProductOp,
     NormaliseOp,
+    ScaleDgradOp,
     ScaleGradOp,
 )
 
 Evaluators = Mapping[SSAValue, Evaluate]
-WIDTH = 16  # channels of a unit of work
+LANES = 8  # channels of a vector of int64
+MOST_VECTORS = 4  # of a unit of work; fewer where there are few channels, so that threads have something to share
 
 
 def statistics(emission: Emission, op: NnOp) -> int:
     """The means first, then the squares of what lies off them."""
     assert isinstance(op, BatchNormStatisticsOp)
     emission.open(op, 1)
-    x, shape = emission.buffer(op.x), shape_of(op.x)
-    n = prod(shape[:-1])
+    x, columns = emission.buffer(op.x), Columns.of(emission, op.x)
+    means, squares = (tir.local("int64", columns.width) for _ in range(2))
 
-    def off_mean(index: Expr, k: Expr) -> Expr:
-        off = tir.let(((_wide(x.load(index)) << 8) - means.load(k)) >> 4)
-        return off * off
+    def element(index: Expr, _: Expr, valid: Expr) -> Expr:
+        return _wide(x.load(index, columns.lanes, valid))
 
-    means, squares = tir.local("int64", WIDTH), tir.local("int64", WIDTH)
+    def off_mean(index: Expr, k: Expr, valid: Expr) -> Expr:
+        mean = tir.cast(means.load(k, columns.lanes), "int32")
+        off = _wide(((tir.cast(x.load(index, columns.lanes, valid), "int32") << 8) - mean) >> 4)
+        return tir.let(off) * off
+
     with tir.loop(emission.function.begin, emission.function.end) as unit:
-        first, count = _channels(unit, shape[-1])
-        _sum(means, shape, first, count, lambda index, _: _wide(x.load(index)))
+        first, count = columns.channels(unit)
+        columns.sum(unit, means, element)
         with tir.loop(0, count) as k:
-            means.store(k, _rounded_quotient(means.load(k) << 8, n))
-        _sum(squares, shape, first, count, off_mean)
+            means.store(k, _rounded_quotient(means.load(k) << 8, columns.rows))
+        columns.sum(unit, squares, off_mean)
         with tir.loop(0, count) as k:
             point = emission.channel(first + k)
             point.values[op.mean] = tir.let(means.load(k))
-            emission.finish(op.variance, tir.let(squares.load(k) // tir.constant(n, "int64")), point)
-    return ceildiv(shape[-1], WIDTH)
+            variance = squares.load(k) // tir.constant(columns.rows, "int64")
+            emission.finish(op.variance, tir.let(variance), point)
+    return columns.units
 
 
 def scale_grad(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, ScaleGradOp)
     emission.open(op, 1)
-    dy, x, shape = emission.buffer(op.dy), emission.buffer(op.x), shape_of(op.x)
-    sums = tir.local("int64", WIDTH)
+    dy, x, columns = emission.buffer(op.dy), emission.buffer(op.x), Columns.of(emission, op.x)
+    dtype = dtype_of(op.dgamma).__name__
+    sums = tir.local(dtype, columns.width)
+
+    def term(index: Expr, _: Expr, valid: Expr) -> Expr:
+        return tir.cast(product(dy.load(index, columns.lanes, valid), x.load(index, columns.lanes, valid)), dtype)
+
     with tir.loop(emission.function.begin, emission.function.end) as unit:
-        first, count = _channels(unit, shape[-1])
-        _sum(sums, shape, first, count, lambda index, _: _wide(dy.load(index)) * _wide(x.load(index)))
+        first, count = columns.channels(unit)
+        columns.sum(unit, sums, term)
         with tir.loop(0, count) as k:
             emission.finish(op.dgamma, tir.let(sums.load(k)), emission.channel(first + k))
-    return ceildiv(shape[-1], WIDTH)
+    return columns.units
 
 
-def _channels(unit: Expr, channels: int) -> tuple[Expr, Expr]:
-    """(first channel of a unit, how many it has)."""
-    first = tir.let(unit * WIDTH)
-    return first, tir.let(tir.minimum(channels - first, WIDTH))
+Term = Callable[[Expr, Expr, Expr], Expr]
 
 
-def _sum(sums: Buffer, shape: tuple[int, ...], first: Expr, count: Expr, term: Callable[[Expr, Expr], Expr]) -> None:
-    """Over all rows, for each channel of a unit; a term is given the index of its element and its place in the unit."""
-    with tir.loop(0, WIDTH) as k:
-        sums.store(k, tir.constant(0, "int64"))
-    with tir.loop(0, prod(shape[:-1])) as row, tir.loop(0, count) as k:
-        sums.store(k, sums.load(k) + term(row * shape[-1] + first + k, k))
+@dataclass(frozen=True)
+class Columns:
+    """Sums over all axes but the last: a unit of work is some vectors of channels, and goes through all rows."""
+
+    shape: Shape
+    lanes: int
+
+    @staticmethod
+    def of(emission: Emission, x: SSAValue) -> Columns:
+        return Columns(shape_of(x), min(LANES, emission.function.LANES))
+
+    @property
+    def rows(self) -> int:
+        return prod(self.shape[:-1])
+
+    @property
+    def vectors(self) -> int:
+        most = MOST_VECTORS if self.lanes > 1 else 1
+        return max(1, min(most, self.shape[-1] // (self.lanes * MOST_VECTORS)))
+
+    @property
+    def width(self) -> int:
+        """Channels of a unit."""
+        return self.vectors * self.lanes
+
+    @property
+    def units(self) -> int:
+        return ceildiv(self.shape[-1], self.width)
+
+    def channels(self, unit: Expr) -> tuple[Expr, Expr]:
+        """(first channel of a unit, how many it has)."""
+        first = tir.let(unit * self.width)
+        return first, tir.let(tir.minimum(self.shape[-1] - first, self.width))
+
+    def sum(self, unit: Expr, sums: Buffer, term: Term) -> None:
+        """For each channel of a unit, the sum of term(index of the first element, its place in the unit, valid)."""
+        rest = self.shape[-1] % self.width
+        tir.branch(
+            unit < self.units - 1 if rest else True,
+            lambda: self._sum(unit * self.width, self.width, sums, term),
+            lambda: self._sum(unit * self.width, rest, sums, term),
+        )
+
+    def _sum(self, first: Expr, count: int, sums: Buffer, term: Term) -> None:
+        zero, places = tir.constant(0, sums.dtype), range(0, count, self.lanes)
+        totals = [tir.register(sums.dtype, zero, self.lanes) for _ in places]
+        with tir.loop(0, self.rows) as row:
+            start = tir.let(row * self.shape[-1] + first)
+            for k, total in zip(places, totals, strict=True):
+                total.set(total.value + term(start + k, k, min(self.lanes, count - k)))
+        for k, total in zip(places, totals, strict=True):
+            sums.store(k, total.value)
 
 
 def recall(emission: Emission, op: NnOp) -> Evaluators:
@@ -126,12 +182,14 @@ def inverse(emission: Emission, op: NnOp) -> Evaluators:
 def normalise(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, NormaliseOp)
     e, e_inverse = (emission.scalar(value) for value in op.scales)
-    rounding = integer.any_shift("nearest", tir.let(numerics.NORMALISED_EXPONENT + 8 - e - e_inverse))
+    shift = tir.let(numerics.NORMALISED_EXPONENT + 8 - e - e_inverse)
+    rounding = integer.nearest(integer.clamp(shift, 0, 62), "int64", emission.lanes)
 
     def evaluate(point: Point) -> Expr:
-        off = (_wide(emission.value(op.x, point)) << 8) - _wide(emission.value(op.mean, _channel(point)))
-        product = tir.let(off * _wide(emission.value(op.inverse, _channel(point))))
-        return integer.saturate(rounding(product), numerics.INT8_LIMIT, "int32")
+        # |mean| <= 2^30 and |inverse| <= 2^24: the product of two int32 is one instruction.
+        off = (emission.value(op.x, point) << 8) - emission.value(op.mean, _channel(point))
+        scaled = tir.let(_wide(off) * _wide(emission.value(op.inverse, _channel(point))))
+        return integer.saturate(rounding(scaled), numerics.INT8_LIMIT, "int32")
 
     return {op.xhat: evaluate}
 
@@ -156,15 +214,21 @@ def channel_mean(emission: Emission, op: NnOp) -> Evaluators:
     return {op.mean: lambda p: _rounded_quotient(_wide(emission.value(op.total, p)) << 8, op.count.value.data)}
 
 
+def scale_dgrad(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, ScaleDgradOp)
+    return {op.dx: lambda point: emission.value(op.dy, point) * emission.value(op.factor, _channel(point))}
+
+
 def dgrad(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormDgradOp)
-    ten = integer.nearest(tir.constant(10), "int64")
+    ten = integer.nearest(tir.constant(10), "int32", emission.lanes)
 
     def evaluate(point: Point) -> Expr:
-        channel = _channel(point)
-        along = ten(tir.let(_wide(emission.value(op.xhat, point)) * emission.value(op.slope, channel)))
-        left = (_wide(emission.value(op.dy, point)) << 8) - emission.value(op.mean, channel) - along
-        return left * _wide(emission.value(op.factor, channel))
+        """mean and slope are of mantissas, with 8 bits more: |mean| <= 2^15 and |xhat * slope| < 2^29."""
+        mean, slope = (tir.cast(emission.value(value, _channel(point)), "int32") for value in (op.mean, op.slope))
+        along = ten(tir.let(emission.value(op.xhat, point) * slope))
+        left = tir.let((emission.value(op.dy, point) << 8) - mean - along)
+        return _wide(left) * _wide(emission.value(op.factor, _channel(point)))
 
     return {op.dx: evaluate}
 
@@ -212,5 +276,6 @@ POINTWISE: dict[str, Prepare] = {
     "nn.batch_norm_scale": scale,
     "nn.channel_product": channel_product,
     "nn.channel_mean": channel_mean,
+    "nn.scale_dgrad": scale_dgrad,
     "nn.batch_norm_dgrad": dgrad,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from nitic.codegen import tir
 from nitic.codegen.group import Emission
@@ -14,6 +15,7 @@ from nitic.ir.layout import (
     PACK,
     VECTOR,
     BatchLast,
+    GroupPanels,
     Padded,
     Panels,
     PixelPanels,
@@ -187,19 +189,26 @@ class _Rows:
 
 
 def pack_panels(f: Copy, layout: Panels, shape: Sequence[int]) -> int:
-    """A unit is a vector of 16 output channels."""
-    filters = layout.filters(shape)
-    (runs, length), vectors = layout.runs(shape), layout.vectors(shape)
+    """A unit is a vector of 16 output channels, of one group."""
+    groups, size = 1, prod(shape)
+    if isinstance(layout, GroupPanels):
+        groups, size, shape = layout.groups, size // layout.groups, layout.part(shape)
+    filters, vectors = layout.filters(shape), layout.vectors(shape)
+    (runs, length), group_bytes = (
+        layout.runs(shape),
+        layout.vectors(shape) * (VECTOR_BYTES + layout.vector_bytes(shape)),
+    )
     steps, columns = ceildiv(length, PACK), runs // filters[1]
-    with tir.loop(f.begin, f.end) as vector:
-        start = _Start.of(layout)
-        gather = _flipped(f, filters, vector) if layout.flipped else _straight(f, filters, vector)
-        panel = tir.let(vectors * VECTOR_BYTES + vector * layout.vector_bytes(shape))
+    with tir.loop(f.begin, f.end) as unit:
+        group, vector = tir.let(unit // vectors), tir.let(unit % vectors)
+        base, start = tir.let(group * group_bytes), _Start.of(layout)
+        gather = (_flipped if layout.flipped else _straight)(f, filters, vector, group * size)
+        panel = tir.let(base + vectors * VECTOR_BYTES + vector * layout.vector_bytes(shape))
         with tir.loop(0, filters[1]) as i, tir.loop(0, columns) as j, tir.loop(0, steps) as step:
             packed = start.count(gather(i, j, step * PACK, length))
             f.out.store(panel + ((i * columns + j) * steps + step) * VECTOR_BYTES, packed)
-        f.out.store(vector * VECTOR_BYTES, start.value)
-    return vectors
+        f.out.store(base + vector * VECTOR_BYTES, start.value)
+    return groups * vectors
 
 
 @dataclass(frozen=True)
@@ -282,7 +291,7 @@ def pack_batch_last(f: Copy, layout: BatchLast, shape: Sequence[int]) -> int:
 Gather = Callable[[Expr, Expr, Expr, int], Expr]
 
 
-def _straight(f: Copy, filters: Sequence[int], vector: Expr) -> Gather:
+def _straight(f: Copy, filters: Sequence[int], vector: Expr, base: Expr) -> Gather:
     """The 4 bytes of run (i, j) from k on, of each of 16 filters."""
     oc, kh, kw, c = filters
 
@@ -292,13 +301,13 @@ def _straight(f: Copy, filters: Sequence[int], vector: Expr) -> Gather:
             row = vector * VECTOR + lane
             inside = tir.minimum(length - k, PACK) if length % PACK else PACK
             valid = tir.select(row < oc, inside, 0) if oc % VECTOR else inside
-            groups.append(f.x.load(((row * kh + i) * kw + j) * c + k, PACK, valid))
+            groups.append(f.x.load(base + ((row * kh + i) * kw + j) * c + k, PACK, valid))
         return tir.shuffle(groups, range(VECTOR_BYTES))
 
     return gather
 
 
-def _flipped(f: Copy, filters: Sequence[int], vector: Expr) -> Gather:
+def _flipped(f: Copy, filters: Sequence[int], vector: Expr, base: Expr) -> Gather:
     """The same of the transposed filters: outputs lie side by side in memory, the inputs of a run do not."""
     outputs, kh, kw, inputs = filters
     first = tir.let(vector * VECTOR)
@@ -308,7 +317,7 @@ def _flipped(f: Copy, filters: Sequence[int], vector: Expr) -> Gather:
         rows: list[Expr] = []
         for at in range(PACK):
             column, channel = j + (k + at) // inputs, (k + at) % inputs
-            address = ((channel * kh + (kh - 1 - i)) * kw + (kw - 1 - column)) * outputs + first
+            address = base + ((channel * kh + (kh - 1 - i)) * kw + (kw - 1 - column)) * outputs + first
             valid = tir.select(k + at < length, width, 0) if length % PACK else width
             rows.append(tir.let(f.x.load(address, VECTOR, valid)))
         return tir.shuffle(rows, INTERLEAVE)

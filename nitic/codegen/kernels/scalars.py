@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Scalar
 from nitic.codegen.tir import Expr
 from nitic.ir.op import NnOp
-from nitic.numerics import NEVER
-from nitic.ops.bfp import ExpAddOp, ExpCommonOp, ExpConstOp, ExpInverseRootOp, ShiftOp, StaticShiftOp, TopOp
+from nitic.numerics import NEVER, TERM_BITS
+from nitic.ops.bfp import (
+    ExpAddOp,
+    ExpClampOp,
+    ExpCommonOp,
+    ExpConstOp,
+    ExpInverseRootOp,
+    ExpLargestOp,
+    ExpSumOp,
+    ShiftOp,
+    StaticShiftOp,
+    TopOp,
+)
 
 
 def exp_add(emission: Emission, op: NnOp) -> Expr:
@@ -29,6 +43,37 @@ def exp_common(emission: Emission, op: NnOp) -> Expr:
         return common
     ra, rb = (emission.scalar(r) for r in op.ranges)
     return tir.select(rb == 0, lhs, tir.select(ra == 0, rhs, common))
+
+
+def exp_largest(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpLargestOp)
+    each = [emission.scalar(e) for e in op.each]
+    largest = _largest(each)
+    if not op.ranges:
+        return largest
+    ranges = [emission.scalar(r) for r in op.ranges]
+    counted = _largest([tir.select(r == 0, tir.constant(NEVER), e) for e, r in zip(each, ranges, strict=True)])
+    return tir.select(_largest(ranges) == 0, largest, counted)
+
+
+def _largest(values: Sequence[Expr]) -> Expr:
+    return reduce(lambda a, b: tir.let(tir.maximum(a, b)), values)
+
+
+def exp_sum(emission: Emission, op: NnOp) -> Expr:
+    """max(min(e_a, e_b), top - 29) over the tensors that are not all zeros."""
+    assert isinstance(op, ExpSumOp)
+    lhs, rhs = emission.scalar(op.lhs), emission.scalar(op.rhs)
+    ra, rb = emission.scalar(op.lhs_range), emission.scalar(op.rhs_range)
+    spare = [tir.let(e + integer.bit_length(r) - TERM_BITS) for e, r in ((lhs, ra), (rhs, rb))]
+    a, b = tir.let(tir.maximum(lhs, spare[0])), tir.let(tir.maximum(rhs, spare[1]))
+    both = tir.let(tir.maximum(tir.minimum(lhs, rhs), tir.maximum(*spare)))
+    return tir.select(rb == 0, a, tir.select(ra == 0, b, both))
+
+
+def exp_clamp(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpClampOp)
+    return integer.clamp(emission.scalar(op.x), op.low.value.data, op.high.value.data)
 
 
 def exp_inverse_root(emission: Emission, op: NnOp) -> Expr:
@@ -63,6 +108,9 @@ SCALARS: dict[str, Scalar] = {
     "bfp.exp_add": exp_add,
     "bfp.exp_const": exp_const,
     "bfp.exp_common": exp_common,
+    "bfp.exp_largest": exp_largest,
+    "bfp.exp_sum": exp_sum,
+    "bfp.exp_clamp": exp_clamp,
     "bfp.exp_inverse_root": exp_inverse_root,
     "bfp.shift": shift,
     "bfp.static_shift": static_shift,

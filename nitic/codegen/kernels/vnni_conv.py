@@ -28,10 +28,11 @@ class Contraction:
 
     pixels: tuple[int, int, int]  # N, OH, OW
     pixel_strides: tuple[int, int, int]
-    channels: int
+    channels: int  # of a group
     runs: tuple[int, int]  # KH and, where a run is one pixel, KW
     run_strides: tuple[int, int]
     run_length: int
+    groups: int = 1
 
     @property
     def steps(self) -> int:
@@ -45,6 +46,10 @@ class Contraction:
     @property
     def vector_bytes(self) -> int:
         return self.runs[0] * self.runs[1] * self.steps * VECTOR_BYTES
+
+    @property
+    def group_bytes(self) -> int:
+        return self.vectors * (VECTOR_BYTES + self.vector_bytes)
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,10 @@ def conv(f: Function, x: Buffer, w: Buffer, c: Contraction, sink: Sink) -> int:
         first = tir.let(unit * chosen.tiles_per_unit)
         last = tir.let(tir.minimum(first + chosen.tiles_per_unit, chosen.tiles.count))
         for start, count, width, valid in _panels(c, chosen.vectors):
-            with tir.loop(0, count) as panel:
+            with tir.loop(0, c.groups) as group, tir.loop(0, count) as panel:
                 vector = tir.let(start + panel * width)
                 with tir.loop(first, last) as tile:
-                    _Tile(c, x, w, sink, vector, width, valid).emit(chosen.tiles, tile)
+                    _Tile(c, x, w, sink, group, vector, width, valid).emit(chosen.tiles, tile)
     return chosen.units
 
 
@@ -119,6 +124,7 @@ class _Tile:
     x: Buffer
     w: Buffer
     sink: Sink
+    group: Expr
     vector: Expr
     width: int
     valid: int
@@ -140,7 +146,7 @@ class _Tile:
 
     def _body(self, origin: Sequence[Expr], members: Sequence[tuple[int, ...]]) -> None:
         c = self.c
-        base = tir.let(dot(origin, c.pixel_strides))
+        base = tir.let(dot(origin, c.pixel_strides) + self.group * c.run_length)
         offsets = [dot(member, c.pixel_strides) for member in members]
         starts = [self._start(j) for j in range(self.width)]
         acc = [[tir.register("int32", start, VECTOR) for start in starts] for _ in members]
@@ -152,10 +158,11 @@ class _Tile:
         self._finish(acc, origin, members)
 
     def _weights(self) -> Expr:
-        return self.c.vectors * VECTOR_BYTES + self.vector * self.c.vector_bytes
+        c = self.c
+        return self.group * c.group_bytes + c.vectors * VECTOR_BYTES + self.vector * c.vector_bytes
 
     def _start(self, j: int) -> Expr:
-        packed = self.w.load((self.vector + j) * VECTOR_BYTES, VECTOR_BYTES)
+        packed = self.w.load(self.group * self.c.group_bytes + (self.vector + j) * VECTOR_BYTES, VECTOR_BYTES)
         return tir.let(tir.reinterpret(packed, f"int32x{VECTOR}"))
 
     def _step(self, acc: Sequence[Sequence[Register]], x: Expr, offsets: Sequence[int], w: Expr) -> None:
@@ -171,12 +178,14 @@ class _Tile:
     ) -> None:
         _, oh, ow = self.c.pixels
         steps = (oh * ow, ow, 1)
-        first = tir.let(dot(origin, steps) * self.c.channels + self.vector * VECTOR)
+        start = tir.let(self.group * self.c.channels + self.vector * VECTOR)
+        pixel = self.c.groups * self.c.channels
+        first = tir.let(dot(origin, steps) * pixel + start)
         for j in range(self.width):
             valid = self.valid if j == self.width - 1 else VECTOR
-            channel = self.sink.channels((self.vector + j) * VECTOR, valid)
+            channel = self.sink.channels(start + j * VECTOR, valid)
             for row, member in zip(acc, members, strict=True):
-                index = first + dot(member, steps) * self.c.channels + j * VECTOR
+                index = first + dot(member, steps) * pixel + j * VECTOR
                 self.sink.store(tir.let(row[j].value), index, channel, valid)
 
 

@@ -33,12 +33,13 @@ class Sum:
 
     pixels: tuple[int, int, int]  # N/4, OH, OW
     pixel_strides: tuple[int, int, int]
-    channels: int
+    channels: int  # of a group
     runs: tuple[int, int]  # KH and, where a run is one pixel, KW
     run_strides: tuple[int, int]
     run_length: int  # elements
     biased: bool
     wide: bool
+    groups: int = 1
 
     @property
     def vectors(self) -> tuple[int, int, int]:
@@ -117,9 +118,9 @@ def wgrad(f: Function, x: Buffer, dy: Buffer, s: Sum, sink: Sink) -> int:
     block_channels = chosen.channel_block * chosen.channels.size
     starts = tir.local("int32", ceildiv(block_channels, VECTOR) * VECTOR)
     with tir.loop(f.begin, f.end) as unit, tir.loop(0, chunks.count) as chunk:
-        pixels = _Pixels.of(s, chunks, chunk)
-        _Block(s, chosen, x, dy, sink, starts, chunk, chunks.count, pixels).emit(unit)
-    return chosen.units
+        pixels, group = _Pixels.of(s, chunks, chunk), tir.let(unit // chosen.units)
+        _Block(s, chosen, x, dy, sink, starts, chunk, chunks.count, pixels, group).emit(tir.let(unit % chosen.units))
+    return chosen.units * s.groups
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class _Pixels:
             before = before // dim
         ranges += [(0, dim) for dim in chunks.dims[chunks.axis + 1 :]]
         _, oh, ow = s.pixels
-        step = s.channels * PACK
+        step = s.groups * s.channels * PACK
         return _Pixels(ranges, s.pixel_strides, (oh * ow * step, ow * step, step))
 
     def each(self, body: Step, x: Expr, dy: Expr) -> None:
@@ -166,6 +167,7 @@ class _Block:
     chunk: Expr
     chunks: int
     pixels: _Pixels
+    group: Expr
 
     def emit(self, unit: Expr) -> None:
         a, b = self.plan.channels, self.plan.vectors.pieces
@@ -193,9 +195,13 @@ class _Block:
                 for i, total in sums.items():
                     total.set(tir.dot_u8s8(total.value, bias, self.dy.load(dy + i * VECTOR_BYTES, VECTOR_BYTES)))
 
-            self.pixels.each(step, 0, first * PACK)
+            self.pixels.each(step, 0, self._error(first))
             for i, total in sums.items():
                 self.starts.store(i * VECTOR, -total.value)
+
+    def _error(self, channel: Expr) -> Expr:
+        """The address in dy of a channel of the group."""
+        return tir.let((self.group * self.s.channels + channel) * PACK)
 
     def _vectors(self, start: Expr, steps: int, first: Expr, row: Expr) -> None:
         """Every tile of one piece of vectors in this block: the outer axes of the vectors, then the channels."""
@@ -232,7 +238,8 @@ class _Block:
                 for register, operand in zip(registers, vectors, strict=True):
                     register.set(tir.dot_u8s8(register.value, operand, error))
 
-        self.pixels.each(step, tir.let(dot(vector, self.s.vector_strides)), tir.let(channel * PACK))
+        start = tir.let(dot(vector, self.s.vector_strides) + self.group * (self.s.run_length * PACK))
+        self.pixels.each(step, start, self._error(channel))
         for i, registers in enumerate(acc):
             for register, member in zip(registers, members, strict=True):
                 at = [a + b for a, b in zip(vector, member, strict=True)]
@@ -241,7 +248,8 @@ class _Block:
     def _merge(self, acc: Expr, vector: Sequence[Expr], channel: Expr) -> None:
         """Add the sums of a chunk to the result, or begin it."""
         run, start = vector[0] * self.s.runs[1] + vector[1], vector[2] * VECTOR
-        index = tir.let(channel * self.s.filter_size + run * self.s.run_length + start)
+        filter_ = self.group * self.s.channels + channel
+        index = tir.let(filter_ * self.s.filter_size + run * self.s.run_length + start)
         rest = self.s.run_length % VECTOR
         valid = tir.minimum(self.s.run_length - start, VECTOR) if rest else None
         total = tir.let(tir.cast(acc, self.s.out))

@@ -1,8 +1,16 @@
 """What each ONNX operator becomes in nitic's IR: one function per operator, in the file of its family."""
 
-from nitic.frontend.operators import layers, layout, pointwise, pools
+from nitic.frontend.operators import activations, arithmetic, cuts, layers, layout, pointwise, pools
 from nitic.frontend.operators.inputs import Handler
 
-HANDLERS: dict[str, Handler] = {**layers.HANDLERS, **pointwise.HANDLERS, **pools.HANDLERS, **layout.HANDLERS}
+HANDLERS: dict[str, Handler] = {
+    **layers.HANDLERS,
+    **arithmetic.HANDLERS,
+    **activations.HANDLERS,
+    **pointwise.HANDLERS,
+    **pools.HANDLERS,
+    **layout.HANDLERS,
+    **cuts.HANDLERS,
+}
 LAST_ONLY = frozenset({"Softmax", "LogSoftmax"})
 """What nothing may follow."""

@@ -1,4 +1,4 @@
-"""Layers with parameters: Conv, Gemm, MatMul, BatchNormalization."""
+"""Layers with parameters: Conv, ConvTranspose, Gemm, MatMul, BatchNormalization."""
 
 from math import prod
 
@@ -6,28 +6,42 @@ from nitic.frontend.emitter import Emitter, batch_flattened
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, as_written, constant, required
 from nitic.frontend.operators.pointwise import bias
+from nitic.frontend.operators.sequences import sequences_too
 from nitic.frontend.values import NHWC, Activation, Constant, NodeError, Scaled, Value
-from nitic.frontend.windows import conv_window
-from nitic.ops.conv import ConvOp
+from nitic.frontend.windows import conv_window, transposed_window
+from nitic.ops.conv import ConvDgradOp, ConvOp
 from nitic.ops.gemm import GemmOp
 from nitic.ops.norm import BatchNormInverseOp, BatchNormRecallOp, BatchNormScaleOp, NormaliseOp
 
 
 def conv(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x, w = activation(inputs), required(inputs, 1)
-    if len(w.shape) != 4 or len(x.shape) != 4:
-        raise NodeError(
-            f"only 2-D convolution is supported, not an input of {list(x.shape)} by a filter of {list(w.shape)}"
-        )
+    _check_rank(x, w)
     window = conv_window(node, x.shape[2:], w.shape[2:])
-    if node.is_folded_batch_norm or w.name.startswith("onnx::Conv_"):
-        emitter.note(
-            f"{node}: the exporter folded a batch normalisation into this convolution, so it is not trained as one; "
-            "to keep it export with dynamo=True, optimize=False or with dynamo=False, training=TrainingMode.TRAINING"
-        )
+    b = constant(inputs, 2)
+    if node.is_folded_batch_norm or w.name.startswith("onnx::Conv_") or (b and b.name.endswith("weight_bias")):
+        emitter.folded.append(node)
     weight = emitter.parameter(w.transpose(NHWC), "weight")
     result = Activation.nhwc(emitter.emit(ConvOp.over(emitter.nhwc(x), weight, window)))
-    return bias(emitter, result, constant(inputs, 2), 1)
+    return bias(emitter, result, b, 1)
+
+
+def _check_rank(x: Activation, w: Constant) -> None:
+    if len(w.shape) != 4 or len(x.shape) != 4:
+        what = f"an input of {list(x.shape)} by a filter of {list(w.shape)}"
+        raise NodeError(f"only 1-D and 2-D convolution is supported, not {what}")
+
+
+def conv_transpose(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    """The data gradient of a convolution with the filter w, whose outputs are x."""
+    x, w = activation(inputs), required(inputs, 1)
+    _check_rank(x, w)
+    if x.shape[1] != w.shape[0]:
+        raise NodeError(f"input has {x.shape[1]} channels but the filter expects {w.shape[0]}")
+    window, size = transposed_window(node, x.shape[2:], w.shape[2:])
+    weight = emitter.parameter(w.transpose(NHWC), "weight")
+    result = ConvDgradOp.of(emitter.nhwc(x), weight, size=size, **window.properties())
+    return bias(emitter, Activation.nhwc(emitter.emit(result)), constant(inputs, 2), 1)
 
 
 def gemm(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
@@ -87,8 +101,9 @@ def batch_norm(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
 
 
 HANDLERS: dict[str, Handler] = {
-    "BatchNormalization": batch_norm,
-    "Conv": conv,
+    "BatchNormalization": sequences_too(batch_norm),
+    "Conv": sequences_too(conv),
+    "ConvTranspose": sequences_too(conv_transpose),
     "Gemm": gemm,
     "MatMul": matmul,
 }

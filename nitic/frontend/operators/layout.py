@@ -5,7 +5,7 @@ from math import prod
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.folding import integers, is_float_type
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.inputs import Handler, Inputs, activation, axes_of, required
+from nitic.frontend.operators.inputs import Handler, Inputs, axes_of, required
 from nitic.frontend.values import Activation, NodeError, Value
 from nitic.ir.types import Shape
 
@@ -71,21 +71,11 @@ def unsqueeze(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     return x.reshape(tuple(1 if i in axes else next(sizes) for i in range(count)))
 
 
-def pad(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    """Exporters write one without effect before an average pool."""
-    del emitter
-    pads = integers(required(inputs, 1).array) if "pads" not in node.attributes else node.ints("pads")
-    if any(pads):
-        raise NodeError(f"padding of {list(pads)} is not supported; give it to the convolution or pool")
-    return activation(inputs)
-
-
 HANDLERS: dict[str, Handler] = {
     "Cast": cast,
     "CastLike": cast,
     "Flatten": flatten,
     "Identity": identity,
-    "Pad": pad,
     "Reshape": reshape,
     "Squeeze": squeeze,
     "Transpose": transpose,

@@ -1,52 +1,85 @@
-"""Pools and means."""
+"""Pools, means, and the normalisation over a window of channels."""
+
+from math import prod
 
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.inputs import Handler, Inputs, activation, axes_of
-from nitic.frontend.values import Activation, NodeError, Value
+from nitic.frontend.operators.inputs import Handler, Inputs, activation, as_written, axes_of
+from nitic.frontend.operators.sequences import sequences_too
+from nitic.frontend.values import Activation, NodeError, Value, inverse
 from nitic.frontend.windows import PoolWindow, pool_window
+from nitic.ops.lrn import LrnOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
 
 
 def max_pool(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
-    window = pool_window(node, x.shape)
-    return Activation.nhwc(emitter.emit(MaxPoolOp.of(emitter.nhwc(x), **window.properties())))
+    return largest(emitter, x, pool_window(node, x.shape))
 
 
 def average_pool(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
-    window = pool_window(node, x.shape)
-    if any(window.pads) and not node.get("count_include_pad", 0):
-        raise NodeError("average pooling that leaves padding out of the average (count_include_pad=0) is not supported")
-    return average(emitter, x, window)
+    return average(emitter, x, pool_window(node, x.shape), count_pads=bool(node.get("count_include_pad", 0)))
 
 
-def average(emitter: Emitter, x: Activation, window: PoolWindow) -> Activation:
-    return Activation.nhwc(emitter.emit(AveragePoolOp.of(emitter.nhwc(x), **window.properties())))
+def largest(emitter: Emitter, x: Activation, window: PoolWindow) -> Activation:
+    return Activation.nhwc(emitter.emit(MaxPoolOp.of(emitter.nhwc(x), **window.properties())))
 
 
-def global_average_pool(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    del node
+def average(emitter: Emitter, x: Activation, window: PoolWindow, *, count_pads: bool = True) -> Activation:
+    return Activation.nhwc(emitter.emit(AveragePoolOp.of(emitter.nhwc(x), **window.counting(count_pads))))
+
+
+def global_pool(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    """Over all axes but batch and channels."""
     x = activation(inputs)
-    if len(x.shape) != 4:
-        raise NodeError(f"only 2-D pooling is supported, not of an input of {list(x.shape)}")
-    return average(emitter, x, PoolWindow(kernel=(x.shape[2], x.shape[3])))
+    return reduced(emitter, node, x, tuple(range(2, len(x.shape))))
 
 
-def reduce_mean(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    """The mean over H and W is a global average pool."""
+def reduce_(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
     axes = axes_of(node, inputs, len(x.shape))
-    if len(x.shape) != 4 or axes != (2, 3):
-        raise NodeError(f"only the mean over H and W is supported, not over the axes {list(axes)} of {list(x.shape)}")
-    result = average(emitter, x, PoolWindow(kernel=(x.shape[2], x.shape[3])))
-    return result if node.get("keepdims", 1) else result.reshape(x.shape[:2])
+    y = reduced(emitter, node, x, axes)
+    kept = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
+    return y if node.get("keepdims", 1) else y.reshape(kept)
+
+
+def reduced(emitter: Emitter, node: Node, x: Activation, axes: tuple[int, ...]) -> Activation:
+    """The mean or maximum over some axes is a pool of an image that has these as its rows."""
+    if not axes or axes[0] == 0:
+        raise NodeError(f"over the axes {list(axes)} of {list(x.shape)} it would mix the samples of a batch")
+    pool = largest if node.op in {"GlobalMaxPool", "ReduceMax"} else average
+    if len(x.shape) == 4 and axes == (2, 3):
+        return pool(emitter, x, PoolWindow(kernel=x.shape[2:]))
+    x = emitter.with_axes(x)
+    order = inverse(x.perm)
+    first = min(order.index(axis) for axis in axes)
+    before, after = order[:first], [axis for axis in order[first:] if axis not in axes]
+    perm = (*before, *axes, *after)
+    outer, rows, inner = (prod(x.shape[axis] for axis in group) for group in (before, axes, after))
+    image = Activation.nhwc(emitter.reshape(emitter.arranged(x, perm), (outer, rows, 1, inner)))
+    y = pool(emitter, image, PoolWindow(kernel=(rows, 1)))
+    shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    return Activation(emitter.reshape(y.value, tuple(shape[axis] for axis in perm)), inverse(perm), shape)
+
+
+def lrn(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    x, size = activation(inputs), node.get("size", 0)
+    if len(x.shape) < 2:
+        raise NodeError(f"expected an input with channels, found one of the shape {list(x.shape)}")
+    defaults = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+    constants = {key: as_written(node.get(key, value)) for key, value in defaults.items()}
+    order = (0, *range(2, len(x.shape)), 1)
+    y = emitter.emit(LrnOp.of(emitter.arranged(x, order), size=size, **constants))
+    return Activation(y, inverse(order), x.shape)
 
 
 HANDLERS: dict[str, Handler] = {
-    "AveragePool": average_pool,
-    "GlobalAveragePool": global_average_pool,
-    "MaxPool": max_pool,
-    "ReduceMean": reduce_mean,
+    "AveragePool": sequences_too(average_pool),
+    "GlobalAveragePool": global_pool,
+    "GlobalMaxPool": global_pool,
+    "LRN": lrn,
+    "MaxPool": sequences_too(max_pool),
+    "ReduceMax": reduce_,
+    "ReduceMean": reduce_,
 }

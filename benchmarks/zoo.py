@@ -1,0 +1,196 @@
+"""Whole networks: what they are, that their integers are exact, that they learn, and what a step costs.
+
+    python benchmarks/zoo.py                                     all of them, then docs/models.md
+    python benchmarks/zoo.py --models 'light_*,resnet18-*'       those of some names
+
+The models are the nine of the onnx wheel and those that export_models.py writes. Two stages for each: `bits` compares
+3 training steps with the interpreter's, and `train` takes 50 steps on 64 fixed samples.
+
+One JSON line per stage goes to --log; stages that passed are not repeated, so an interrupted call goes on. Delete that
+file after a change of the compiler: the results in it are those of the programs as they were.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import onnx
+from zoo_table import write_table
+
+import nitic
+from nitic.errors import CompileError
+from nitic.ir.function import function
+from nitic.numerics import Array
+from nitic.ops.fused import FusedOp
+from nitic.pipeline import run_passes, target_passes
+from nitic.program import Program, arena_bytes
+from nitic.session import CompiledProgram
+from tests.bits import check_steps, trained
+
+LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
+# At the usual rate int16 masters do not see the first gradients of deep networks without batch norm.
+BITS_STEPS, BITS_BATCH, BITS_RATE_SHIFT = 3, 2, 2
+TRAIN_STEPS, TRAIN_BATCH, SAMPLES, CLASSES = 50, 8, 64, 10
+THREADS = 2
+# Nodes that are no work: what they give is known when the model is read.
+CONSTANTS = {"Constant", "ConstantOfShape", "Shape", "Identity"}
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network, and how to get its file."""
+
+    name: str
+    size: int
+    folder: Path
+
+    @property
+    def is_light(self) -> bool:
+        return self.name.startswith("light_")
+
+    def path(self) -> Path:
+        if self.is_light:
+            return LIGHT / f"{self.name}.onnx"
+        from export_models import Export
+
+        return Export.parse(f"{self.name}-{self.size}").write(self.folder)
+
+    def compiled(self, batch: int, **options: bool) -> CompiledProgram:
+        return nitic.compile(self.path(), batch_size=batch, init="xavier", **options)
+
+
+def models(size: int, folder: Path) -> list[Model]:
+    from export_models import exports
+
+    light = [Model(path.stem, 224, folder) for path in sorted(LIGHT.glob("light_*.onnx"))]
+    return light + [Model(export.name.rpartition("-")[0], size, folder) for export in exports(size)]
+
+
+def samples(shape: tuple[int, ...], count: int) -> tuple[Array, Array]:
+    """Coarse patterns, one for each of CLASSES, under noise; uint8 NHWC."""
+    rng, (h, w, c) = np.random.default_rng(0), shape
+    patterns = rng.integers(64, 192, (CLASSES, -(-h // 16), -(-w // 16), c)).repeat(16, 1).repeat(16, 2)[:, :h, :w]
+    y = np.arange(count) % CLASSES
+    return (patterns[y] + rng.integers(-64, 64, (count, h, w, c))).astype(np.uint8), y
+
+
+def bits(model: Model) -> Record:
+    """Both variants and the interpreter. Raises AssertionError where they differ."""
+    compiled = model.compiled(BITS_BATCH)
+    x, y = samples(compiled.program.input_shape[1:], BITS_STEPS * BITS_BATCH)
+    check_steps(compiled, x, y, BITS_RATE_SHIFT)
+    return {"steps": BITS_STEPS, "batch": BITS_BATCH}
+
+
+def train(model: Model) -> Record:
+    """Losses over the samples, first and last time round, and costs. Raises AssertionError if it does not fall."""
+    model.path()
+    start = time.perf_counter()
+    compiled = model.compiled(TRAIN_BATCH, cache=False)
+    compile_seconds = time.perf_counter() - start
+    losses, seconds = losses_and_seconds(compiled)
+    once = SAMPLES // TRAIN_BATCH
+    first, last = fmean(losses[:once]), fmean(losses[-once:])
+    assert last < first, f"the loss went from {first:.3f} to {last:.3f}"
+    return {
+        "batch": TRAIN_BATCH,
+        "compile_seconds": compile_seconds,
+        "step_seconds": median(seconds),
+        "first_loss": first,
+        "last_loss": last,
+        **description(model, compiled.program),
+    }
+
+
+def losses_and_seconds(compiled: CompiledProgram) -> tuple[list[float], list[float]]:
+    """Of every step."""
+    x, y = samples(compiled.program.input_shape[1:], SAMPLES)
+    session = nitic.TrainingSession(compiled, threads=THREADS)
+    session.configure(lr="2^-6", momentum="0.9", schedule="constant")
+    session.set_statistics(x)
+    session.begin_epoch(0)
+    losses, seconds = list[float](), list[float]()
+    for step in range(TRAIN_STEPS):
+        rows = np.arange(TRAIN_BATCH) + step * TRAIN_BATCH % SAMPLES
+        start = time.perf_counter()
+        losses.append(session.train_step(x[rows], y[rows]).nats)
+        seconds.append(time.perf_counter() - start)
+    return losses, seconds
+
+
+def description(model: Model, program: Program) -> Record:
+    nodes = [node.op_type for node in onnx.load(model.path(), load_external_data=False).graph.node]
+    module = program.module.clone()
+    run_passes(module, target_passes(program.variants[0]))
+    calls = [op for op in function(module, "train_step").body.block.ops if isinstance(op, FusedOp)]
+    return {
+        "operators": sum(node not in CONSTANTS for node in nodes),
+        "calls": len(calls),
+        "kernels": len({call.kernel for call in calls}),
+        "parameters": sum(program.state[name].size for name in trained(program)),
+        "arena_bytes": arena_bytes(module),
+    }
+
+
+STAGES: dict[str, Callable[[Model], Record]] = {"bits": bits, "train": train}
+
+
+def run_stage(stage: str, model: Model) -> Record:
+    """What a stage found, or its problem."""
+    try:
+        found = STAGES[stage](model)
+    except (CompileError, AssertionError, OverflowError) as error:
+        found = {"problem": str(error)}
+    return {"model": model.name, "size": model.size, "stage": stage, **found}
+
+
+def run_all(chosen: list[Model], stages: list[str], log: Path) -> None:
+    """Each stage in a process of its own, which takes its memory with it."""
+    done = {(r["model"], r["size"], r["stage"]) for r in recorded(log) if "problem" not in r}
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        for model in chosen:
+            for stage in stages:
+                if (model.name, model.size, stage) in done:
+                    continue
+                line = json.dumps(pool.submit(run_stage, stage, model).result())
+                print(line, flush=True)
+                with log.open("a") as file:
+                    file.write(line + "\n")
+
+
+def recorded(log: Path) -> Iterator[Record]:
+    lines = log.read_text().splitlines() if log.exists() else []
+    return map(json.loads, lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="*", help="names or patterns, separated by commas")
+    parser.add_argument("--stages", default=",".join(STAGES))
+    parser.add_argument("--size", type=int, default=224, help="of the exported models' images")
+    parser.add_argument("--folder", type=Path, default=Path("build/models"), help="where the exported models go")
+    parser.add_argument("--log", type=Path, default=Path("build/models.jsonl"))
+    parser.add_argument("--table", type=Path, default=Path("docs/models.md"))
+    options = parser.parse_args()
+    options.log.parent.mkdir(parents=True, exist_ok=True)
+    patterns = options.models.split(",")
+    everything = models(options.size, options.folder.resolve())
+    chosen = [model for model in everything if any(fnmatch(model.name, pattern) for pattern in patterns)]
+    run_all(chosen, options.stages.split(","), options.log.resolve())
+    sizes = {model.name: model.size for model in everything}
+    records = [record for record in recorded(options.log) if record["size"] == sizes.get(record["model"])]
+    write_table(list(sizes), records, options.table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Writes docs/models.md from the records of zoo.py."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Record = Mapping[str, Any]
+
+HEADER = """# Models
+
+Whole networks as users have them: the nine `light_*` models of the onnx wheel, and torchvision's and timm's definitions
+through both of PyTorch's exporters (`legacy`: training form, opset 17; `dynamo`: inference form, `optimize=False`), for
+images of 224x224. `make models` writes this table.
+
+- **exact**: after each of 3 training steps of 2 samples, every variant that the machine runs has the interpreter's
+  state, bit for bit, and at the end every trainable tensor has changed.
+- **loss**: recipe `niti16`, Xavier weights, learning rate 2^-6, momentum 0.9: mean training loss in nats over 64 fixed
+  samples (10 classes, patterns under noise), the first time round and the last within 50 steps of 8.
+- **operators** are the ONNX nodes that compute; a step's **calls** share so many **kernels**.
+- **compile** is that of all variants at batch 8 with an empty cache, and **step** the median of 50 steps on 2 threads.
+
+"""
+COLUMNS = (
+    "model",
+    "operators",
+    "parameters",
+    "exact",
+    "loss",
+    "calls (kernels)",
+    "compile, s",
+    "step, ms",
+    "arena, MiB",
+)
+
+
+def write_table(names: Sequence[str], records: Sequence[Record], path: Path) -> None:
+    """One row per model of which something is known; of several records of a stage the last counts."""
+    latest = {(record["model"], record["stage"]): record for record in records}
+    rows = [_cells(name, latest) for name in names if any(model == name for model, _ in latest)]
+    lines = [_row(COLUMNS), _row(["---"] * len(COLUMNS)), *map(_row, rows)]
+    path.write_text(HEADER + "\n".join(lines) + "\n")
+
+
+def _cells(name: str, latest: Mapping[tuple[str, str], Record]) -> list[str]:
+    bits, train = latest.get((name, "bits"), {}), latest.get((name, "train"), {})
+    exact = "" if not bits else "no" if "problem" in bits else "yes"
+    if "last_loss" not in train:
+        return [name, "", "", exact, "no" if train else "", *[""] * 4]
+    return [
+        name,
+        f"{train['operators']}",
+        f"{train['parameters']:,}",
+        exact,
+        f"{train['first_loss']:.2f} to {train['last_loss']:.2f}",
+        f"{train['calls']} ({train['kernels']})",
+        f"{train['compile_seconds']:.0f}",
+        f"{1000 * train['step_seconds']:.0f}",
+        f"{train['arena_bytes'] / 2**20:.0f}",
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,123 @@
+"""Kernels on disk, across compilations: one file for each, named by a digest of everything that decides its code.
+
+A file is complete or not there, whoever writes beside: it is renamed into place. One that is damaged counts as missing.
+A cache saves time and is no need, so whatever the disk refuses is passed over. To clear it, delete the folder.
+"""
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nitic.codegen.kernel import Kernel, Launch
+from nitic.version import VERSION
+
+LIMIT = 2**30  # bytes; beyond it the kernels that were not used for longest go
+_PACKAGE = Path(__file__).resolve().parent.parent
+_DECIDING = ("codegen", "ir", "ops", "numerics.py")
+_TVM = ("apache-tvm", "apache-tvm-ffi")
+
+
+def cache_folder() -> Path | None:
+    """$NITIC_CACHE, or a folder of the user's cache; None where the user has no home."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return Path(os.environ.get("NITIC_CACHE") or Path(base) / "nitic")
+
+
+def symbol(variant: str, meaning: str) -> str:
+    """The name of the function for a group: equal ones are the same code."""
+    return "nitic_" + sha256(f"{code_digest()}\n{variant}\n{meaning}".encode()).hexdigest()[:32]
+
+
+@cache
+def code_digest() -> str:
+    """Of what makes kernels from groups: this compiler, TVM, and the LLVM within it."""
+    paths = [path for name in _DECIDING for path in sorted((_PACKAGE / name).rglob("*.py")) or [_PACKAGE / name]]
+    digest = sha256("\n".join([VERSION, *map(version, _TVM), *_libraries()]).encode())
+    for path in paths:
+        digest.update(f"\n{path.relative_to(_PACKAGE)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _libraries() -> list[str]:
+    """TVM's shared libraries, by size and time: what a build of one's own has instead of a version. Imports nothing."""
+    spec = find_spec("tvm")
+    folders = spec.submodule_search_locations if spec else None
+    paths = sorted(path for folder in folders or () for path in Path(folder).rglob("libtvm*"))
+    return [f"{path.name} {(at := path.stat()).st_size} {at.st_mtime_ns}" for path in paths]
+
+
+@dataclass(frozen=True)
+class KernelCache:
+    """A folder of kernels and their object files. Without one nothing is found and nothing kept."""
+
+    folder: Path | None
+
+    def load(self, name: str) -> tuple[Kernel, bytes] | None:
+        """The kernel of a symbol and its object file."""
+        if self.folder is None:
+            return None
+        path = self._path(self.folder, name)
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            digest, rest = path.read_bytes().split(b"\n", 1)
+            if digest.decode() == sha256(rest).hexdigest():
+                header, code = rest.split(b"\n", 1)
+                os.utime(path)
+                return _described(name, json.loads(header)), code
+        return None
+
+    def store(self, kernel: Kernel, code: bytes) -> None:
+        """Keeps a kernel, if that is possible."""
+        if self.folder is None:
+            return
+        fields = asdict(replace(kernel, function=None))
+        header = json.dumps({key: value for key, value in fields.items() if key not in ("name", "function")})
+        rest = header.encode() + b"\n" + code
+        with suppress(OSError):
+            path = self._path(self.folder, kernel.name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_at_once(path, sha256(rest).hexdigest().encode() + b"\n" + rest)
+
+    def trim(self, limit: int = LIMIT) -> None:
+        """Removes what was not used for longest, until the rest is below the limit."""
+        if self.folder is None:
+            return
+        with suppress(OSError):
+            files = [(path, path.stat()) for path in (self.folder / "kernels").rglob("*") if path.is_file()]
+            left = sum(stat.st_size for _, stat in files)
+            for path, stat in sorted(files, key=lambda item: item[1].st_mtime_ns):
+                if left <= limit:
+                    break
+                path.unlink(missing_ok=True)
+                left -= stat.st_size
+
+    @staticmethod
+    def _path(folder: Path, name: str) -> Path:
+        return folder / "kernels" / name[-2:] / name
+
+
+def _described(name: str, fields: dict[str, Any]) -> Kernel:
+    launch, zeroed = fields.pop("launch"), fields.pop("zeroed")
+    return Kernel(name, launch=launch and Launch(**launch), zeroed=tuple(zeroed), **fields)
+
+
+def write_at_once(path: Path, content: bytes) -> None:
+    """A file that is there as a whole or not at all. Raises OSError."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as beside:
+        try:
+            beside.write(content)
+            beside.flush()
+            Path(beside.name).replace(path)
+        except BaseException:
+            Path(beside.name).unlink()
+            raise

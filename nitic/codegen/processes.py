@@ -1,0 +1,83 @@
+"""Work for several processes, which take the next piece whenever they are free."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar, cast
+
+from nitic.errors import CompileError, ExitCode
+
+T = TypeVar("T")
+Count = Callable[[int], None]
+"""Told how many pieces are done."""
+
+
+def in_processes(work: Callable[[int], T], pieces: int, jobs: int | None = None, count: Count | None = None) -> list[T]:
+    """[work(0), ..., work(pieces - 1)]: each process inherits everything, and what it makes is sent back.
+
+    Raises what a process raised. LLVM ends its process when it cannot write.
+    """
+    context = multiprocessing.get_context("fork")
+    turn = context.Value("q", 0)
+    pipes = [context.Pipe(duplex=False) for _ in range(min(pieces, jobs or processors()))]
+    children = [context.Process(target=_work, args=(work, pieces, turn, end), daemon=True) for _, end in pipes]
+    for child, (_, end) in zip(children, pipes, strict=True):
+        child.start()
+        end.close()
+    try:
+        answers = _collect([end for end, _ in pipes], count or (lambda _: None))
+    finally:
+        for child in children:
+            child.terminate()
+            child.join()
+    return [answers[i] for i in range(pieces)]
+
+
+def _work(work: Callable[[int], T], pieces: int, turn: Any, end: Connection) -> None:
+    """One process: an answer for each piece, then None."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its children
+    while True:
+        with turn.get_lock():
+            piece, turn.value = turn.value, turn.value + 1
+        if piece >= pieces:
+            end.send(None)
+            return
+        try:
+            end.send((piece, work(piece)))
+        except Exception as error:  # noqa: BLE001  it is raised again in the parent
+            end.send(error)
+            return
+
+
+def _collect(pipes: list[Connection], count: Count) -> dict[int, T]:
+    answers: dict[int, T] = {}
+    while pipes:
+        for pipe in cast("list[Connection]", wait(pipes)):
+            answer = _receive(pipe)
+            if answer is None:
+                pipes.remove(pipe)
+            else:
+                answers[answer[0]] = answer[1]
+                count(len(answers))
+    return answers
+
+
+def _receive(pipe: Connection) -> tuple[int, Any] | None:
+    try:
+        answer = pipe.recv()
+    except EOFError:
+        message = f"the compiler of the kernels stopped: the disk of {tempfile.gettempdir()} may be full"
+        raise CompileError("", message, exit_code=ExitCode.RUN_TIME) from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def processors() -> int:
+    """How many processes can work at the same time."""
+    return len(os.sched_getaffinity(0))

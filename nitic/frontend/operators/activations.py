@@ -1,0 +1,123 @@
+"""Activation functions."""
+
+from math import inf
+
+from nitic.frontend.emitter import Emitter
+from nitic.frontend.nodes import Node
+from nitic.frontend.operators.arithmetic import add_constant, operands, plain, product_of, sum_of
+from nitic.frontend.operators.inputs import Handler, Inputs, activation, as_written, constant, required
+from nitic.frontend.values import Activation, Constant, NodeError, Value
+from nitic.ops.activation import ActivationOp, ClipOp, LeakyReluOp
+from nitic.ops.elementwise import ReluOp
+
+FLOAT_MAX = 3.4e38  # exporters write it for no bound at all
+# The ONNX operator, what nitic.activations calls it, and its attributes with their defaults.
+FUNCTIONS: dict[str, tuple[str, dict[str, float]]] = {
+    "Elu": ("elu", {"alpha": 1.0}),
+    "Erf": ("erf", {}),
+    "HardSigmoid": ("hard_sigmoid", {"alpha": 0.2, "beta": 0.5}),
+    "HardSwish": ("hard_swish", {}),
+    "Mish": ("mish", {}),
+    "Selu": ("selu", {"alpha": 1.6732631921768188, "gamma": 1.0507010221481323}),
+    "Sigmoid": ("sigmoid", {}),
+    "Softplus": ("softplus", {}),
+    "Tanh": ("tanh", {}),
+}
+
+
+def function(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    name, defaults = FUNCTIONS[node.op]
+    values = [as_written(node.get(key, default)) for key, default in defaults.items()]
+    constants = dict(zip(("alpha", "beta"), values, strict=False))
+    return apply(emitter, activation(inputs), name, **constants)
+
+
+def apply(emitter: Emitter, x: Activation, name: str, **constants: float) -> Activation:
+    return x.with_value(emitter.emit(ActivationOp.of(x.value, function=name, **constants)))
+
+
+def gelu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    names = {"none": "gelu", "tanh": "gelu_tanh"}
+    approximate = node.get("approximate", "none")
+    if approximate not in names:
+        raise NodeError(f"approximate={approximate!r} is none of ONNX's")
+    return apply(emitter, activation(inputs), names[approximate])
+
+
+def swish(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    if node.get("alpha", 1.0) != 1:
+        raise NodeError(f"only alpha=1 is supported, not {node.get('alpha', 1.0)}")
+    return apply(emitter, activation(inputs), "swish")
+
+
+def relu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    del node
+    return rectified(emitter, activation(inputs))
+
+
+def rectified(emitter: Emitter, x: Activation) -> Activation:
+    return x.with_value(emitter.emit(ReluOp.of(x.value)))
+
+
+def leaky_relu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    x = activation(inputs)
+    return x.with_value(emitter.emit(LeakyReluOp.of(x.value, alpha=as_written(node.get("alpha", 0.01)))))
+
+
+def prelu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    """max(x, 0) + slope * min(x, 0): the slope is a parameter."""
+    del node
+    x, slope = activation(inputs), required(inputs, 1)
+    return sum_of(emitter, rectified(emitter, x), product_of(emitter, clipped(emitter, x, high=0.0), slope))
+
+
+def clip(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    """Bounds are attributes up to opset 6, then inputs; a bound beyond float32 is none."""
+    low, high = (bound(node, inputs, i, key, none) for i, key, none in ((1, "min", -inf), (2, "max", inf)))
+    if low > high:
+        raise NodeError(f"the lower bound {low} is above the upper bound {high}")
+    return between(emitter, activation(inputs), low, high)
+
+
+def bound(node: Node, inputs: Inputs, index: int, key: str, none: float) -> float:
+    given = constant(inputs, index)
+    if given is not None and given.array.size != 1:
+        raise NodeError(f"{key} has the shape {list(given.shape)}, but must be one number")
+    value = as_written(float(given.array.flat[0]) if given else node.get(key, none))
+    return value if abs(value) < FLOAT_MAX else none
+
+
+def between(emitter: Emitter, x: Activation, low: float, high: float) -> Activation:
+    """nn.clip has its bounds around 0: other ones are moved there and back."""
+    off = max(low, 0.0) + min(high, 0.0)
+    moved = clipped(emitter, add_constant(emitter, x, -off), low - off, high - off)
+    return add_constant(emitter, moved, off)
+
+
+def limit(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    """Max and Min."""
+    x, other = operands(inputs)
+    value = plain(other) if isinstance(other, Constant) else None
+    if value is None:
+        raise NodeError(f"only the {node.op} of an activation and a number is supported")
+    return between(emitter, x, value, inf) if node.op == "Max" else between(emitter, x, -inf, value)
+
+
+def clipped(emitter: Emitter, x: Activation, low: float = -inf, high: float = inf) -> Activation:
+    bounds = {key: value for key, value in (("low", low), ("high", high)) if abs(value) < inf}
+    if bounds == {"low": 0.0}:
+        return rectified(emitter, x)
+    return x.with_value(emitter.emit(ClipOp.of(x.value, **bounds))) if bounds else x
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(FUNCTIONS, function),
+    "Clip": clip,
+    "Gelu": gelu,
+    "LeakyRelu": leaky_relu,
+    "Max": limit,
+    "Min": limit,
+    "PRelu": prelu,
+    "Relu": relu,
+    "Swish": swish,
+}

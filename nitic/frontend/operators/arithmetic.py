@@ -1,0 +1,218 @@
+"""Sums, differences, products: of two activations that broadcast, of one and a parameter or a number."""
+
+from dataclasses import replace
+from math import isfinite, prod
+
+import numpy as np
+from xdsl.ir import SSAValue
+
+from nitic.activations import SIXTH
+from nitic.frontend.emitter import Emitter
+from nitic.frontend.folding import is_parameter
+from nitic.frontend.nodes import Node
+from nitic.frontend.operators.inputs import Handler, Inputs, as_written
+from nitic.frontend.operators.pointwise import bias
+from nitic.frontend.values import NHWC, Activation, Constant, Inverted, NodeError, Scaled, Value, inverse
+from nitic.ir.op import Property, to_property
+from nitic.ir.types import Shape, shape_of
+from nitic.ops.activation import ActivationOp
+from nitic.ops.elementwise import AddOp
+from nitic.ops.product import AddConstOp, ExpandOp, MulOp, NegOp, ScaleConstOp
+
+# Exporters write f(x) = x * g(x) as two operators: one table is faster and more exact.
+GATES: dict[tuple[Property, ...], str] = {
+    ("sigmoid",): "swish",
+    ("hard_sigmoid", as_written(SIXTH), 0.5): "hard_swish",
+}
+
+
+def operands(inputs: Inputs) -> tuple[Activation, Value]:
+    """The two operands of a commutative operator, an activation first."""
+    given = [value for value in inputs if value is not None]
+    if len(given) != 2:
+        raise NodeError(f"only two operands are supported, not {len(given)}")
+    a, b = given
+    if isinstance(a, Constant):
+        a, b = b, a
+    if isinstance(a, Constant):
+        raise NodeError(
+            "both operands are constants, and one of them is a parameter: nitic does not compute with those"
+        )
+    return a, b
+
+
+def add(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    del node
+    a, b = operands(inputs)
+    return sum_of(emitter, a, b)
+
+
+def sum_of(emitter: Emitter, a: Activation, b: Value) -> Activation:
+    if isinstance(b, Activation):
+        return added(emitter, *together(emitter, a, b))
+    if (value := plain(b)) is not None:
+        return add_constant(emitter, a, value)
+    if (axis := channel_axis(b.shape, a.shape)) is not None:
+        return bias(emitter, a, b, axis)
+    return added(emitter, *with_parameter(emitter, a, b, "bias"))
+
+
+def added(emitter: Emitter, a: Activation, b: SSAValue) -> Activation:
+    a, b = expanded(emitter, a, b)
+    return a.with_value(emitter.emit(AddOp.of(a.value, broadcast(emitter, b, a.physical))))
+
+
+def subtract(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    del node
+    a, b = inputs
+    if isinstance(a, Activation) and isinstance(b, Constant):
+        return sum_of(emitter, a, b.step(Scaled(-1)))
+    if isinstance(a, Constant) and isinstance(b, Constant):
+        raise NodeError("the difference of two parameters is not supported")
+    assert a is not None
+    assert isinstance(b, Activation)
+    return sum_of(emitter, negated(emitter, b), a)
+
+
+def negate(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    del node
+    (x,) = inputs
+    assert x is not None
+    return x.step(Scaled(-1)) if isinstance(x, Constant) else negated(emitter, x)
+
+
+def negated(emitter: Emitter, x: Activation) -> Activation:
+    return x.with_value(emitter.emit(NegOp.of(x.value)))
+
+
+def sum_of_all(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    del node
+    total, *others = (value for value in inputs if value is not None)
+    for value in others:
+        total = sum_of(emitter, *operands((total, value)))
+    return total
+
+
+def multiply(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    del node
+    a, b = operands(inputs)
+    return product_of(emitter, a, b)
+
+
+def divide(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    del node
+    a, b = inputs
+    if not isinstance(a, Activation) or not isinstance(b, Constant):
+        raise NodeError("a division is of an activation by a constant or a parameter")
+    return product_of(emitter, a, b.step(Inverted()))
+
+
+def product_of(emitter: Emitter, a: Activation, b: Value) -> Activation:
+    if isinstance(b, Activation):
+        return gated(emitter, a, b) or multiplied(emitter, *together(emitter, a, b))
+    if (factor := plain(b)) is not None:
+        return multiply_constant(emitter, a, factor)
+    return multiplied(emitter, *with_parameter(emitter, a, b, "weight"))
+
+
+def multiplied(emitter: Emitter, a: Activation, b: SSAValue) -> Activation:
+    a, b = expanded(emitter, a, b)
+    return a.with_value(emitter.emit(MulOp.of(a.value, b)))
+
+
+def gated(emitter: Emitter, a: Activation, b: Activation) -> Activation | None:
+    """x * g(x) as one activation function, if it is one."""
+    for x, gate in ((a, b), (b, a)):
+        op = gate.value.owner
+        if isinstance(op, ActivationOp) and op.x is x.value and replace(gate, value=x.value) == x:
+            key = tuple(to_property(p) for p in (op.function, op.alpha, op.beta) if p)
+            if key in GATES:
+                return x.with_value(emitter.emit(ActivationOp.of(x.value, function=GATES[key])))
+    return None
+
+
+# Constants of the program
+
+
+def plain(constant: Constant) -> float | None:
+    """The number that a constant is, unless it is a parameter."""
+    value = constant.array.flat[0] if constant.array.size else None
+    if value is None or is_parameter(constant) or constant.array.size > 1:
+        return None
+    if not isfinite(value):
+        raise NodeError(f"the constant {constant.name!r} is {value}")
+    return as_written(float(value))
+
+
+def add_constant(emitter: Emitter, x: Activation, value: float) -> Activation:
+    return x.with_value(emitter.emit(AddConstOp.of(x.value, value=value))) if value else x
+
+
+def multiply_constant(emitter: Emitter, x: Activation, factor: float) -> Activation:
+    return x if factor == 1 else x.with_value(emitter.emit(ScaleConstOp.of(x.value, factor=factor)))
+
+
+# Broadcasting
+
+
+def together(emitter: Emitter, a: Activation, b: Activation) -> tuple[Activation, SSAValue]:
+    """a, and the value of b, with their axes in one order in memory; they have one rank."""
+    if (a.perm, a.shape, a.physical) == (b.perm, b.shape, b.physical):
+        return a, b.value
+    rank = max(len(a.shape), len(b.shape))
+    a, b = (with_rank(x, rank) for x in (a, b))
+    if a.perm != b.perm or a.shape != a.transposed or b.shape != b.transposed:
+        order = NHWC if rank == 4 else tuple(range(rank))
+        a, b = (Activation(emitter.arranged(x, order), inverse(order), x.shape) for x in (a, b))
+    return a, b.value
+
+
+def with_parameter(emitter: Emitter, x: Activation, c: Constant, kind: str) -> tuple[Activation, SSAValue]:
+    """x, and a parameter whose axes have the order in memory of those of x, without axes of one before the others."""
+    x = with_rank(x, max(len(x.shape), len(c.shape)))
+    if x.shape != x.transposed:
+        x = Activation.of(emitter.in_onnx_order(x))
+    c = c.reshape((1,) * (len(x.shape) - len(c.shape)) + c.shape).transpose(inverse(x.perm))
+    first = next((i for i, size in enumerate(c.shape) if size > 1), len(c.shape) - 1)
+    return x, emitter.parameter(c.reshape(c.shape[first:]), kind)
+
+
+def with_rank(x: Activation, rank: int) -> Activation:
+    return x.reshape((1,) * (rank - len(x.shape)) + x.shape)
+
+
+def expanded(emitter: Emitter, a: Activation, b: SSAValue) -> tuple[Activation, SSAValue]:
+    """The operands of a product or sum, of which the second broadcasts to the first."""
+    try:
+        shape: Shape = np.broadcast_shapes(a.physical, shape_of(b))
+    except ValueError:
+        raise NodeError(f"{list(a.shape)} and {list(shape_of(b))} do not broadcast to each other") from None
+    if a.physical == shape:
+        return a, b
+    wide = Activation(b, a.perm, tuple(shape[axis] for axis in a.perm))
+    if shape_of(b) == shape:
+        return wide, a.value
+    return wide.with_value(broadcast(emitter, a.value, shape)), b
+
+
+def broadcast(emitter: Emitter, value: SSAValue, shape: Shape) -> SSAValue:
+    return value if shape_of(value) == shape else emitter.emit(ExpandOp.of(value, shape=shape))
+
+
+def channel_axis(b: Shape, x: Shape) -> int | None:
+    """The axis of x along which a bias varies, if it varies along one."""
+    first = len(x) - len(b)
+    axes = [first + i for i, size in enumerate(b) if size > 1]
+    if first >= 0 and not axes:
+        axes = [1 if len(x) == 4 else len(x) - 1]
+    return axes[0] if first >= 0 and len(axes) == 1 and prod(b) == x[axes[0]] else None
+
+
+HANDLERS: dict[str, Handler] = {
+    "Add": add,
+    "Div": divide,
+    "Mul": multiply,
+    "Neg": negate,
+    "Sub": subtract,
+    "Sum": sum_of_all,
+}

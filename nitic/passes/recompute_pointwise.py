@@ -1,0 +1,57 @@
+"""recompute-pointwise: what is cheaper to compute twice than to store.
+
+A point-wise accumulator of int8 operands is four or eight bytes where its operands are two: for its range it is
+computed and forgotten, for its rounding it is computed again. So fuse finds the two in kernels of their own.
+"""
+
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Operation, OpResult, SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from nitic.ir.function import functions
+from nitic.ops.activation import ClipOp
+from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp
+from nitic.ops.elementwise import AddOp, ReluOp
+from nitic.ops.norm import BatchNormDgradOp, BatchNormScaleOp
+from nitic.passes.base import NiticPass
+from nitic.passes.invariants import exponents_tracked
+
+CHEAP = (AddOp, BatchNormScaleOp, BatchNormDgradOp)
+
+
+@dataclass(frozen=True)
+class RecomputePointwise(NiticPass):
+    """Gives every rounding of a cheap accumulator whose range is taken a copy of what computes it."""
+
+    name = "recompute-pointwise"
+    requires = (exponents_tracked,)
+
+    def apply(self, module: ModuleOp) -> None:
+        for func in functions(module):
+            recompute(func)
+
+
+def recompute(func: FuncOp) -> None:
+    for op in [op for op in func.body.block.ops if isinstance(op, RoundShiftOp)]:
+        chain = producers(op.x)
+        if any(isinstance(use.operation, RangeOp) for each in chain for use in each.results[0].uses):
+            copies: dict[SSAValue, SSAValue] = {}
+            for each in chain:
+                copy = each.clone(copies)
+                Rewriter.insert_op(copy, InsertPoint.before(op))
+                copies[each.results[0]] = copy.results[0]
+            op.operands[0] = copies[op.x]
+
+
+def producers(value: SSAValue) -> list[Operation]:
+    """The operators, in order, that compute a cheap accumulator from what is stored; none, where it is not cheap."""
+    if not isinstance(value, OpResult):
+        return []
+    if isinstance(value.op, ReluOp | ClipOp):
+        before = producers(value.op.x)
+        return [*before, value.op] if before else []
+    aligned = [operand.op for operand in value.op.operands if isinstance(operand, OpResult)]
+    return [*(op for op in aligned if isinstance(op, AlignOp)), value.op] if isinstance(value.op, CHEAP) else []

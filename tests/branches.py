@@ -1,0 +1,151 @@
+"""Small networks of branches, as the families of networks have them: a block of each with what is particular to it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+from nitic.frontend.writer import NetworkWriter
+
+IMAGE = (1, 8, 8)
+
+
+class BranchWriter(NetworkWriter):
+    """A network whose end may move: every layer gives its value, and the next one continues from `at`."""
+
+    def at(self, value: str, channels: int) -> None:
+        """Continues from an earlier value, of as many rows and columns as the current one."""
+        self.value, self.shape = value, (channels, *self.shape[1:])
+
+    def node(self, op: str, name: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
+        self.nodes.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
+        self.value = outputs[0]
+
+    def constant(self, name: str, *values: int) -> str:
+        self.initializers.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
+    def layer(self, name: str, channels: int, kernel: int, *, norm: bool = True, relu: bool = True) -> str:
+        """Convolution, normalisation, relu."""
+        self.conv(name, channels, kernel, pad=kernel // 2, bias=not norm)
+        if norm:
+            self.batch_norm(f"{name}.norm")
+        if relu:
+            self.relu()
+        return self.value
+
+    def concat(self, name: str, parts: Sequence[str], channels: int) -> str:
+        self.node("Concat", name, parts, [f"{name}.out"], axis=1)
+        self.shape = (channels, *self.shape[1:])
+        return self.value
+
+    def grouped(self, name: str, channels: int, groups: int) -> str:
+        """A 1x1 convolution in groups."""
+        weight = self._random.normal(0, np.sqrt(groups / self.shape[0]), (channels, self.shape[0] // groups, 1, 1))
+        self.initializers.append(numpy_helper.from_array(weight.astype(np.float32), f"{name}.weight"))
+        self.node("Conv", name, [self.value, f"{name}.weight"], [f"{name}.out"], group=groups)
+        self.shape = (channels, *self.shape[1:])
+        return self.value
+
+    def shuffle(self, name: str, groups: int) -> str:
+        """The channels of the groups take turns, as ShuffleNet writes it."""
+        channels, *size = self.shape
+        apart = self.constant(f"{name}.apart", 0, groups, channels // groups, *size)
+        together = self.constant(f"{name}.together", 0, channels, *size)
+        self.node("Reshape", f"{name}.split", [self.value, apart], [f"{name}.groups"])
+        self.node("Transpose", f"{name}.swap", [self.value], [f"{name}.swapped"], perm=[0, 2, 1, 3, 4])
+        self.node("Reshape", f"{name}.join", [self.value, together], [f"{name}.out"])
+        return self.value
+
+    def pool(self, name: str, op: str, *, stride: int = 1, **attributes: Any) -> str:
+        """3x3 with a frame."""
+        window = {"kernel_shape": [3] * 2, "strides": [stride] * 2, "pads": [1] * 4}
+        self.node(op, name, [self.value], [f"{name}.out"], **window, **attributes)
+        channels, *size = self.shape
+        self.shape = (channels, *(-(-n // stride) for n in size))
+        return self.value
+
+    def classify(self) -> "BranchWriter":
+        self.global_average_pool()
+        self.linear("fc", 10)
+        return self
+
+
+def densenet() -> BranchWriter:
+    """Each layer reads all before it: one tensor is part of several concats, and its errors meet from all of them."""
+    net = BranchWriter("densenet", IMAGE)
+    features, channels = [net.layer("stem", 8, 3)], 8
+    for i in range(3):
+        if i:
+            net.concat(f"join{i}", features, channels)
+        net.batch_norm(f"dense{i}.norm")
+        net.relu()
+        net.conv(f"dense{i}.conv", 4, 3, pad=1, bias=False)
+        features.append(net.value)
+        channels += 4
+    net.concat("join", features, channels)
+    net.layer("transition", 12, 1)
+    net.pool("halve", "AveragePool", stride=2, count_include_pad=0)
+    return net.classify()
+
+
+def inception() -> BranchWriter:
+    """Four branches that are joined: 1x1, 3x3, two 3x3, and a pool before 1x1."""
+    net = BranchWriter("inception", IMAGE)
+    stem = net.layer("stem", 8, 3, norm=False)
+    parts = [net.layer("one", 4, 1, norm=False)]
+    for name, depth in (("three", 1), ("five", 2)):
+        net.at(stem, 8)
+        net.layer(f"{name}.reduce", 4, 1, norm=False)
+        for i in range(depth):
+            net.layer(f"{name}.conv{i}", 6, 3, norm=False)
+        parts.append(net.value)
+    net.at(stem, 8)
+    net.pool("pool", "MaxPool")
+    parts.append(net.layer("pool.project", 4, 1, norm=False))
+    net.concat("join", parts, 20)
+    net.pool("halve", "MaxPool", stride=2)
+    return net.classify()
+
+
+def shufflenet() -> BranchWriter:
+    """Half of the channels go through grouped convolutions around a shuffle, and are joined with the other half."""
+    net = BranchWriter("shufflenet", IMAGE)
+    net.layer("stem", 16, 3)
+    net.node("Split", "halves", [net.value], ["left", "right"], axis=1)
+    net.at("right", 8)
+    net.grouped("group1", 8, 2)
+    net.batch_norm("group1.norm")
+    net.relu()
+    net.shuffle("shuffle1", 2)
+    net.grouped("group2", 8, 2)
+    net.batch_norm("group2.norm")
+    net.relu()
+    net.concat("join", [net.value, "left"], 16)
+    net.shuffle("shuffle2", 2)
+    bounds = [net.constant(name, value) for name, value in (("start", 1), ("end", 15), ("axis", 1))]
+    net.node("Slice", "cut", [net.value, *bounds], ["cut.out"])
+    net.at("cut.out", 14)
+    net.layer("last", 16, 3)
+    return net.classify()
+
+
+def alexnet() -> BranchWriter:
+    """Two layers with local response normalisation, a Pad, and a space-to-depth."""
+    net = BranchWriter("alexnet", IMAGE)
+    net.layer("conv1", 16, 3, norm=False)
+    net.node("LRN", "lrn1", [net.value], ["lrn1.out"], size=5, alpha=0.5, beta=0.75, bias=1.0)
+    net.node("Pad", "pad", [net.value, net.constant("pads", 0, 0, 1, 0, 0, 0, 0, 1)], ["pad.out"])
+    net.shape = (16, 9, 9)
+    net.conv("conv2", 16, 2, bias=True)
+    net.relu()
+    net.node("LRN", "lrn2", [net.value], ["lrn2.out"], size=4, alpha=1.0, beta=0.75, bias=2.0)
+    net.node("SpaceToDepth", "fold", [net.value], ["fold.out"], blocksize=2)
+    net.shape = (64, 4, 4)
+    net.layer("conv3", 16, 1, norm=False)
+    net.linear("fc", 10)
+    return net
+
+
+BRANCHES = {"densenet": densenet, "inception": inception, "shufflenet": shufflenet, "alexnet": alexnet}

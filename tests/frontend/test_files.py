@@ -1,0 +1,288 @@
+"""What real files do: opsets 9 to 25, local functions, shape arithmetic, generated weights, old and external forms."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from frontend.support import Array, check_against_onnxruntime, log_softmax, logits, onnxruntime_output, random
+from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import set_external_data
+
+from nitic.errors import CompileError, ExitCode
+from nitic.frontend import folding
+from nitic.frontend.onnx import import_onnx, survey
+from nitic.frontend.operators import HANDLERS
+
+LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("*.onnx"))
+I64 = np.int64
+
+
+def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(op, inputs.split(), [output], name=f"make_{output}", **attributes)
+
+
+def save(
+    path: Path,
+    nodes: Sequence[onnx.NodeProto],
+    shape: Sequence[int | str],
+    values: dict[str, Array],
+    opset: int = 17,
+    **options: Any,
+) -> Path:
+    """A model from `x` to `y`."""
+    extra = options.pop("inputs", [])
+    graph = helper.make_graph(
+        list(nodes),
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape)), *extra],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, options.pop("output", ["rows", "columns"]))],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()],
+    )
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("local", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, **{"ir_version": 10, **options}), path)
+    return path
+
+
+@pytest.mark.parametrize("opset", range(9, 26))
+def test_operators_as_each_opset_writes_them(tmp_path: Path, opset: int) -> None:
+    """Axes, ratios and pads were attributes before they were inputs."""
+    axes = {"two": np.array([2], I64), "plane": np.array([2, 3], I64), "none": np.zeros(8, I64)}
+    values: dict[str, Array] = {"w": random(4, 3, 3, 3), "fc": random(5, 4), "c": random(5)}
+    values["ratio"] = np.array(0.25, np.float32)
+    values |= {name: np.abs(random(4, seed=i)) for i, name in enumerate(("gamma", "beta", "mean", "var"))}
+    nodes = [
+        node("Pad", "x none", "p0") if opset >= 11 else node("Pad", "x", "p0", pads=[0] * 8),
+        node("Conv", "p0 w", "c0", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "c0 gamma beta mean var", "b0"),
+        node("Relu", "b0", "r0"),
+        node("Dropout", "r0 ratio", "d0") if opset >= 12 else node("Dropout", "r0", "d0", ratio=0.25),
+        node("Unsqueeze", "d0 two", "u0") if opset >= 13 else node("Unsqueeze", "d0", "u0", axes=[2]),
+        node("Squeeze", "u0 two", "s0") if opset >= 13 else node("Squeeze", "u0", "s0", axes=[2]),
+        node("MaxPool", "s0", "m0", kernel_shape=[2, 2], strides=[2, 2]),
+        node("ReduceMean", "m0 plane", "a0", keepdims=0)
+        if opset >= 18
+        else node("ReduceMean", "m0", "a0", axes=[2, 3], keepdims=0),
+        node("Gemm", "a0 fc c", "g0", transB=1),
+        node("LogSoftmax", "g0", "y", axis=1),
+    ]
+    used = {name for each in nodes for name in each.input}
+    values = {name: value for name, value in (values | axes).items() if name in used}
+    path = save(tmp_path / "m.onnx", nodes, ("N", 3, 8, 8), values, opset)
+    x = random(2, 3, 8, 8)
+    found = log_softmax(logits(import_onnx(path, 2), x))
+    np.testing.assert_allclose(found, onnxruntime_output(path, x), atol=1e-4)
+
+
+def test_opsets_beyond_those(tmp_path: Path) -> None:
+    gemm, values = [node("Gemm", "x w c", "y")], {"w": random(6, 5), "c": random(5)}
+    with pytest.raises(CompileError) as caught:
+        import_onnx(save(tmp_path / "old.onnx", gemm, (2, 6), values, 8))
+    assert str(caught.value).splitlines() == [
+        "old.onnx: is of opset 8, but 9 to 25 are supported",
+        "  note: onnx.version_converter.convert_version(model, 17) converts it",
+    ]
+    newest = onnx.defs.onnx_opset_version()
+    if newest > 25:
+        notes = import_onnx(save(tmp_path / "new.onnx", gemm, (2, 6), values, newest)).notes
+        assert f"opset {newest} is newer than 25, by whose rules it is read" in notes
+
+
+SHAPES: dict[str, list[onnx.NodeProto]] = {
+    "gather_unsqueeze_concat": [
+        node("Shape", "x", "s"),
+        node("Gather", "s zero", "n", axis=0),
+        node("Unsqueeze", "n axis0", "n1"),
+        node("Concat", "n1 minus", "to", axis=0),
+    ],
+    "slice_cast_mul": [
+        node("Shape", "x", "s"),
+        node("Slice", "s one four", "rest"),
+        node("Cast", "rest", "f", to=TensorProto.FLOAT),
+        node("ReduceProd", "f", "product", keepdims=1),
+        node("Mul", "product half", "doubled"),
+        node("Mul", "doubled two", "again"),
+        node("Cast", "again", "i", to=TensorProto.INT64),
+        node("Slice", "s zero1 one", "n"),
+        node("Concat", "n i", "to", axis=0),
+    ],
+    "size_div": [
+        node("Size", "x", "all"),
+        node("Shape", "x", "n", start=0, end=1),
+        node("Div", "all n", "each"),
+        node("Concat", "n each", "to", axis=0),
+    ],
+    "where_equal": [
+        node("Shape", "x", "n", start=0, end=1),
+        node("ConstantOfShape", "one", "ones", value=helper.make_tensor("v", TensorProto.INT64, [1], [1])),
+        node("Equal", "n ones", "single"),
+        node("Where", "single n n", "batch"),
+        node("Concat", "batch minus", "to", axis=0),
+    ],
+}
+
+
+@pytest.mark.parametrize("batch", ["N", 2])
+@pytest.mark.parametrize("case", SHAPES)
+def test_shape_arithmetic(tmp_path: Path, case: str, batch: int | str) -> None:
+    constants = {
+        "zero": np.array(0, I64),
+        "zero1": np.array([0], I64),
+        "one": np.array([1], I64),
+        "four": np.array([4], I64),
+        "axis0": np.array([0], I64),
+        "minus": np.array([-1], I64),
+        "half": np.array([0.5], np.float32),
+        "two": np.array([2.0], np.float32),
+    }
+    used = {name for each in SHAPES[case] for name in each.input}
+    values = {name: value for name, value in constants.items() if name in used}
+    floats = [
+        node("Constant", "", name, value=numpy_helper.from_array(values.pop(name)))
+        for name in ("half", "two")
+        if name in values
+    ]
+    rest = [node("Reshape", "x to", "flat"), node("Gemm", "flat w", "y")]
+    path = save(tmp_path / "m.onnx", [*floats, *SHAPES[case], *rest], (batch, 3, 4, 4), {**values, "w": random(48, 5)})
+    x = random(2, 3, 4, 4)
+    np.testing.assert_allclose(logits(import_onnx(path, 2), x), onnxruntime_output(path, x), atol=1e-4)
+
+
+def function(name: str, inputs: list[str], outputs: list[str], nodes: list[onnx.NodeProto], *attributes: str) -> Any:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+    return helper.make_function("local", name, inputs, outputs, nodes, opsets, list(attributes))
+
+
+def reference(name: str) -> onnx.AttributeProto:
+    """The attribute that takes its value from the function's `padding`."""
+    return onnx.AttributeProto(name=name, ref_attr_name="padding", type=onnx.AttributeProto.INTS)
+
+
+def test_nested_local_functions_with_attributes(tmp_path: Path) -> None:
+    conv = node("Conv", "X W", "C", group=1)
+    conv.attribute.append(reference("pads"))
+    block = function("Block", ["X", "W"], ["Y"], [conv, node("Relu", "C", "Y")], "padding")
+    inner = [node("Block", f"X {w}", f"Y{i}", domain="local") for i, w in enumerate("VW")]
+    inner[1].input[0] = "Y0"
+    for each in inner:
+        each.attribute.append(reference("padding"))
+    stack = function("Stack", ["X", "V", "W"], ["Y1"], inner, "padding")
+    nodes = [
+        node("Stack", "x v w", "s", domain="local", padding=[1, 1, 1, 1]),
+        node("GlobalAveragePool", "s", "g"),
+        node("Flatten", "g", "y"),
+    ]
+    values = {"v": random(4, 3, 3, 3), "w": random(5, 4, 3, 3)}
+    path = save(tmp_path / "m.onnx", nodes, (2, 3, 6, 6), values, functions=[block, stack])
+    model = check_against_onnxruntime(path, random(2, 3, 6, 6))
+    assert list(model.parameters) == ["v", "w"]
+    assert survey(path).operators == {"Conv": 2, "Flatten": 1, "GlobalAveragePool": 1, "Relu": 2}
+
+
+def test_the_nodes_of_a_function_come_from_the_line_of_its_call(tmp_path: Path) -> None:
+    inner = function("Inner", ["X"], ["Y"], [node("Erf", "X", "Y")])
+    outer = function("Outer", ["X"], ["Y"], [node("Inner", "X", "Y", domain="local")])
+    calls = [node("Outer", "x", "a", domain="local"), node("Outer", "a", "b", domain="local")]
+    for line, call in enumerate(calls, 7):
+        trace = f'File "/home/user/net.py", line {line}, in forward\n    x = erf(x)'
+        call.metadata_props.add(key="pkg.torch.onnx.stack_trace", value=trace)
+    path = save(
+        tmp_path / "m.onnx", [*calls, node("Gemm", "b w", "y")], (2, 6), {"w": random(6, 5)}, functions=[inner, outer]
+    )
+    with pytest.raises(CompileError) as caught:
+        import_onnx(path)
+    assert "operator Erf is not supported: 2 nodes" in caught.value.note
+    for line in (7, 8):
+        assert f"from /home/user/net.py:{line} in forward: x = erf(x)" in caught.value.note
+
+
+def test_functions_that_call_each_other_without_end(tmp_path: Path) -> None:
+    first = function("First", ["X"], ["Y"], [node("Second", "X", "Y", domain="local")])
+    second = function("Second", ["X"], ["Y"], [node("First", "X", "Y", domain="local")])
+    nodes, values = [node("First", "x", "a", domain="local"), node("Gemm", "a w", "y")], {"w": random(6, 5)}
+    path = save(tmp_path / "m.onnx", nodes, (2, 6), values, functions=[first, second])
+    with pytest.raises(CompileError, match="is not a valid ONNX model"):
+        import_onnx(path)
+
+
+def test_initializers_among_the_inputs(tmp_path: Path) -> None:
+    """As before IR version 4. An input that no node reads is no input."""
+    others = {"w": [6, 5], "c": [5], "queue": [1, 1]}
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in others.items()]
+    values = {"w": random(6, 5), "c": random(5)}
+    path = save(tmp_path / "m.onnx", [node("Gemm", "x w c", "y")], (2, 6), values, 9, ir_version=3, inputs=inputs)
+    model = import_onnx(path)
+    assert list(model.parameters) == ["w", "c"]
+    np.testing.assert_allclose(logits(model, x := random(2, 6)), x @ values["w"] + values["c"], atol=1e-5)
+
+
+def test_external_data_of_constants(tmp_path: Path) -> None:
+    weight = random(6, 5)
+    tensor = numpy_helper.from_array(weight, "weight")
+    (tmp_path / "weights.bin").write_bytes(b"....." + tensor.raw_data)
+    set_external_data(tensor, "weights.bin", offset=5, length=len(tensor.raw_data))
+    tensor.ClearField("raw_data")
+    path = save(tmp_path / "m.onnx", [node("Constant", "", "w", value=tensor), node("Gemm", "x w", "y")], (2, 6), {})
+    np.testing.assert_array_equal(import_onnx(path).parameters["w"], weight.T)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(CompileError, match="the external data file") as caught:
+        import_onnx(path)
+    assert caught.value.exit_code == ExitCode.RUN_TIME
+
+
+def test_generated_weights_are_parameters(tmp_path: Path) -> None:
+    """A vector of zeros is none: exporters write it where there is no bias."""
+    value = helper.make_tensor("v", TensorProto.FLOAT, [1], [0.02])
+    nodes = [
+        node("ConstantOfShape", "shape", "w", value=value),
+        node("ConstantOfShape", "five", "zeros"),
+        node("RandomNormal", "", "v", shape=[5, 4], scale=0.5, seed=3.0),
+        node("RandomUniformLike", "template", "b", low=1.0, high=2.0),
+        node("Gemm", "x w zeros", "h"),
+        node("Gemm", "h v b", "y"),
+    ]
+    values = {"shape": np.array([6, 5], I64), "five": np.array([5], I64), "template": random(4)}
+    path = save(tmp_path / "m.onnx", nodes, (2, 6), values)
+    model = import_onnx(path)
+    assert list(model.parameters) == ["w", "v", "b"]
+    assert np.unique(model.parameters["w"]).tolist() == [np.float32(0.02)]
+    assert 0.2 < model.parameters["v"].std() < 0.8
+    assert (model.parameters["b"] >= 1).all()
+    assert (model.parameters["b"] <= 2).all()
+    again = import_onnx(path).parameters
+    assert all(np.array_equal(again[name], value) for name, value in model.parameters.items())
+
+
+def test_logits_of_one_pixel(tmp_path: Path) -> None:
+    """[N, classes, 1, 1], with a softmax over the classes; one over the single column is another thing."""
+    nodes = [node("Conv", "x w", "c"), node("GlobalAveragePool", "c", "g"), node("Softmax", "g", "y", axis=1)]
+    values, pixel = {"w": random(5, 3, 3, 3)}, [2, 5, 1, 1]
+    path = save(tmp_path / "m.onnx", nodes, (2, 3, 6, 6), values, output=pixel)
+    x = random(2, 3, 6, 6)
+    found = np.exp(log_softmax(logits(import_onnx(path), x)))
+    np.testing.assert_allclose(found, onnxruntime_output(path, x)[:, :, 0, 0], atol=1e-5)
+    nodes[2] = node("Softmax", "g", "y", axis=-1)
+    with pytest.raises(CompileError, match="only Softmax over the classes"):
+        import_onnx(save(tmp_path / "m.onnx", nodes, (2, 3, 6, 6), values, output=pixel))
+
+
+def known(path: Path) -> bool:
+    """Whether nitic has every operator of a light model."""
+    return set(survey(path).operators) <= {*HANDLERS, *folding.GENERATORS}
+
+
+def test_the_light_models_of_the_wheel_are_nine() -> None:
+    assert len(LIGHT) == 9
+
+
+@pytest.mark.parametrize("path", [path for path in LIGHT if known(path)], ids=lambda path: path.stem)
+def test_light_model(path: Path) -> None:
+    """Their weights are ConstantOfShape, each of which trains."""
+    model = import_onnx(path)
+    batch, classes = onnx.load(path).graph.output[0].type.tensor_type.shape.dim[:2]
+    made = [node for node in onnx.load(path).graph.node if node.op_type == "ConstantOfShape"]
+    read = {name for node in onnx.load(path).graph.node for name in node.input}
+    assert (batch.dim_value, classes.dim_value) == (1, 1000)
+    assert {layout.source for layout in model.layouts.values()} >= {n.output[0] for n in made if n.output[0] in read}
