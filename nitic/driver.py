@@ -20,7 +20,7 @@ from nitic.frontend.freezing import freeze
 from nitic.frontend.onnx import ImportedModel, external_files, import_onnx
 from nitic.ir.text import parse_module, print_module
 from nitic.ops import Bfp, Nn
-from nitic.options import BatchNorm, CompileOptions, Emit, Init, OptOptions, Target
+from nitic.options import FOR_GPUS, BatchNorm, CompileOptions, Emit, Init, OptOptions, Target
 from nitic.passes.base import NiticPass
 from nitic.pipeline import PASSES, parse_passes, training_passes
 from nitic.program import Program, read_description
@@ -36,7 +36,14 @@ VARIANTS = {
     Target.X86_64_AVX512VNNI: ("avx512vnni", "portable"),
     Target.CUDA: ("cuda",),
 }
-SUFFIXES = {Emit.LIB: ".so", Emit.OBJ: ".o", Emit.IR: ".mlir", Emit.CUDA: ".cu"}
+SUFFIXES = {
+    Emit.LIB: ".so",
+    Emit.OBJ: ".o",
+    Emit.IR: ".mlir",
+    Emit.CUDA: ".cu",
+    Emit.PTX: ".ptx",
+    Emit.CUBIN: ".fatbin",
+}
 TABLE_SUFFIX = ".json"
 # The level x86-64-v4, as far as kernels use it, and VNNI; runtime/variant.c asks the same of the CPU at start.
 VNNI_FLAGS = {"avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"}
@@ -124,7 +131,8 @@ def plan(program: Program, watch: Watcher | None = None) -> list[Variant]:
     from nitic.codegen.processes import in_processes
 
     module = program.module.clone()
-    pipeline.run_passes(module, pipeline.shared_passes(), watch, "never")  # but at the end of what comes next
+    shared = pipeline.shared_passes(program.variants)
+    pipeline.run_passes(module, shared, watch, "never")  # but at the end of what comes next
 
     def work(i: int) -> Variant:
         name = program.variants[i]
@@ -163,12 +171,12 @@ def compile_model(options: CompileOptions) -> Path:
     _check_output(output, options.model)
     if options.emit == Emit.LIB:
         _check_header(output.parent / HEADER)
-    if options.emit == Emit.CUDA:
-        _check_table(output, options.model)
+    if options.emit in FOR_GPUS:
+        _check_table(output, options)
     watch = watcher(options)
     program = build_program(options, watch)
-    if options.emit == Emit.CUDA:
-        print(f"nitic: {emit_cuda(program, output, options.cache, watch)}", file=sys.stderr)
+    if options.emit in FOR_GPUS:
+        print(f"nitic: {emit_cuda(program, options.emit, output, options.cache, watch)}", file=sys.stderr)
         return output
     variants = plan(program, watch)
     if options.emit == Emit.IR:
@@ -200,10 +208,12 @@ def emit(program: Program, variants: Sequence[Variant], kind: Emit, output: Path
     return generated
 
 
-def emit_cuda(program: Program, output: Path, use_cache: bool = True, watch: Watcher | None = None) -> Generated:
-    """The kernels in CUDA C++, and beside them the launch table in JSON."""
+def emit_cuda(
+    program: Program, kind: Emit, output: Path, use_cache: bool = True, watch: Watcher | None = None
+) -> Generated:
+    """The kernels in CUDA C++ or compiled, and beside them the launch table in JSON. Raises CompileError."""
     from nitic.codegen import cache, generate, link, source
-    from nitic.codegen.cuda import launch, text
+    from nitic.codegen.cuda import launch, nvcc, text
 
     (name,) = program.variants
     module = program.module.clone()
@@ -212,9 +222,14 @@ def emit_cuda(program: Program, output: Path, use_cache: bool = True, watch: Wat
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         generated = generate.generate({name: source.describe(name, module).kernels}, Path(folder), kept)
         codes = [path.read_text(encoding="utf-8") for path in generated.objects]
-    link.place_text("".join([text.prologue(f"{program.model}, recipe {program.recipe}"), *codes]), output)
-    table = launch.launch_table(program, module, generated.kernels[name])
-    link.place_text(table, output.with_suffix(TABLE_SUFFIX))
+        whole = "".join([text.prologue(f"{program.model}, recipe {program.recipe}"), *codes])
+        if kind == Emit.CUDA:
+            link.place_text(whole, output)
+        else:
+            made = Path(folder) / "kernels"
+            (nvcc.ptx if kind == Emit.PTX else nvcc.fat_binary)(whole, made)
+            link.place(made, output)
+    link.place_text(launch.launch_table(program, module, generated.kernels[name]), output.with_suffix(TABLE_SUFFIX))
     return generated
 
 
@@ -241,12 +256,16 @@ def _check_header(header: Path) -> None:
         raise CompileError(str(header), message, exit_code=ExitCode.USAGE)
 
 
-def _check_table(output: Path, source: Path) -> None:
-    """The launch table has a name of its own. Raises CompileError."""
+def _check_table(output: Path, options: CompileOptions) -> None:
+    """The launch table has a name of its own, and there is a compiler where one is needed. Raises CompileError."""
+    from nitic.codegen.cuda import nvcc
+
     if output.suffix == TABLE_SUFFIX:
-        message = f"the kernels would share this name with their launch table: end it in {SUFFIXES[Emit.CUDA]}"
+        message = f"the kernels would share this name with their launch table: end it in {SUFFIXES[options.emit]}"
         raise CompileError(str(output), message, exit_code=ExitCode.USAGE)
-    _check_output(output.with_suffix(TABLE_SUFFIX), source)
+    _check_output(output.with_suffix(TABLE_SUFFIX), options.model)
+    if options.emit != Emit.CUDA:
+        nvcc.nvcc()
 
 
 def run_passes(options: OptOptions) -> None:

@@ -19,6 +19,11 @@ class Emit(StrEnum):
     OBJ = "obj"
     IR = "ir"
     CUDA = "cuda"
+    PTX = "ptx"
+    CUBIN = "cubin"
+
+
+FOR_GPUS = (Emit.CUDA, Emit.PTX, Emit.CUBIN)
 
 
 class Target(StrEnum):
@@ -102,11 +107,12 @@ class CompileOptions:
 
     def _check_pair(self) -> None:
         """What is written for a GPU, and only for one. Raises CompileError."""
-        if (self.target == Target.CUDA) == (self.emit == Emit.CUDA) or self.emit == Emit.IR:
+        if (self.target == Target.CUDA) == (self.emit in FOR_GPUS) or self.emit == Emit.IR:
             return
-        if self.emit == Emit.CUDA:
-            raise _usage("--emit", f"CUDA kernels are for --target=cuda, not {self.target}")
-        raise _usage("--target", f"cuda writes kernels and their launch table: give --emit=cuda, not {self.emit}")
+        if self.emit in FOR_GPUS:
+            raise _usage("--emit", f"{self.emit} is for --target=cuda, not {self.target}")
+        choices = f"{', '.join(FOR_GPUS[:-1])} or {FOR_GPUS[-1]}"
+        raise _usage("--target", f"cuda writes kernels and their launch table: --emit is {choices}, not {self.emit}")
 
 
 def _choice(kind: type[Choice], name: str, value: str) -> Choice:

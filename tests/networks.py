@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from models.lenet import lenet
 from models.mlp import mlp
 from models.resnet8 import resnet8
+from models.vgg_small import vgg_small
 from nitic import numerics, state
 from nitic.frontend.demo import digits_cnn
 from nitic.frontend.onnx import ImportedModel, import_onnx
@@ -31,7 +32,20 @@ from nitic.recipe import RECIPES
 from tests.branches import BRANCHES
 from tests.mobile import mobile
 
-WRITERS = {"mlp": mlp, "lenet": lenet, "digits_cnn": digits_cnn, "resnet8": resnet8, "mobile": mobile, **BRANCHES}
+
+def vgg_narrow() -> NetworkWriter:
+    return vgg_small(widths=(8, 16, 24))
+
+
+WRITERS = {
+    "mlp": mlp,
+    "lenet": lenet,
+    "digits_cnn": digits_cnn,
+    "resnet8": resnet8,
+    "vgg_narrow": vgg_narrow,
+    "mobile": mobile,
+    **BRANCHES,
+}
 HYPERS = {"rate_m": 1, "rate_k": 6, "momentum": 230, "decay": 80, "gb": 4, "seed": 1}
 
 

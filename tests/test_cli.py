@@ -165,10 +165,13 @@ def test_python_may_use_the_words_of_the_command_line() -> None:
             "--target: unknown target 'arm'; the choices are native, x86-64, x86-64-avx512vnni, cuda",
         ),
         ({"init": "zero"}, "--init: unknown init 'zero'; the choices are keep, xavier"),
+        ({"emit": None}, "--emit: unknown emit None; the choices are exe, lib, obj, ir, cuda, ptx, cubin"),
+        (
+            {"target": "cuda"},
+            "--target: cuda writes kernels and their launch table: --emit is cuda, ptx or cubin, not exe",
+        ),
+        ({"emit": "ptx"}, "--emit: ptx is for --target=cuda, not native"),
         ({"batch_norm": "drop"}, "--batch-norm: unknown batch-norm 'drop'; the choices are train, freeze, fold"),
-        ({"emit": None}, "--emit: unknown emit None; the choices are exe, lib, obj, ir, cuda"),
-        ({"target": "cuda"}, "--target: cuda writes kernels and their launch table: give --emit=cuda, not exe"),
-        ({"emit": "cuda"}, "--emit: CUDA kernels are for --target=cuda, not native"),
         ({"std": (1.0,)}, "--std: a standard deviation needs its mean: give --mean too"),
     ],
 )

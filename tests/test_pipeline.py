@@ -67,7 +67,7 @@ JUNK = "cannot read '{}'; write pass{{option=value}},pass"
     [
         ("tune", f"--passes: unknown pass 'tune'; the passes are {', '.join(PASSES)}"),
         ("fuse,Fuse", f"--passes: unknown pass 'Fuse'; the passes are {', '.join(PASSES)}"),
-        ("fuse{size=3}", "--passes: pass 'fuse' has no option 'size'; it has none"),
+        ("schedule-calls{size=3}", "--passes: pass 'schedule-calls' has no option 'size'; it has none"),
         (
             "insert-rounding{bit=3}",
             "--passes: pass 'insert-rounding' has no option 'bit'; it has bits, activations, errors",

@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -80,8 +80,8 @@ class KernelCache:
         """Keeps a kernel, if that is possible."""
         if self.folder is None:
             return
-        launch = kernel.launch and asdict(kernel.launch)
-        header = json.dumps({"parameters": dict(kernel.parameters), "units": kernel.units, "launch": launch})
+        fields = asdict(replace(kernel, function=None))
+        header = json.dumps({key: value for key, value in fields.items() if key not in ("name", "function")})
         rest = header.encode() + b"\n" + code
         with suppress(OSError):
             path = self._path(self.folder, kernel.name)
@@ -107,8 +107,8 @@ class KernelCache:
 
 
 def _described(name: str, fields: dict[str, Any]) -> Kernel:
-    launch = fields.pop("launch")
-    return Kernel(name, launch=launch and Launch(**launch), **fields)
+    launch, zeroed = fields.pop("launch"), fields.pop("zeroed")
+    return Kernel(name, launch=launch and Launch(**launch), zeroed=tuple(zeroed), **fields)
 
 
 def write_at_once(path: Path, content: bytes) -> None:

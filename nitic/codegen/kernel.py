@@ -18,13 +18,15 @@ class Launch:
 class Kernel:
     """A function: its symbol, its parameters in order with their element types, and how many units of work a call has.
 
-    `launch` is that of a kernel for a GPU. `function` is TVM's; it is None where only the description is left.
+    Of a kernel for a GPU, `launch` says how it starts, and `zeroed` names the parameters whose memory must be zero by
+    then. `function` is TVM's; it is None where only the description is left.
     """
 
     name: str
     parameters: Mapping[str, str]
     units: int
     launch: Launch | None = None
+    zeroed: tuple[str, ...] = ()
     function: Any = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from nitic.codegen.build import TARGETS, write_object
@@ -16,6 +17,7 @@ from nitic.codegen.kernels import (
     elementwise,
     loss,
     lrn,
+    mma_conv,
     move,
     norm,
     pool,
@@ -52,6 +54,8 @@ REGISTRY = Registry(
     scalars=scalars.SCALARS,
 )
 
+REGISTRIES = {CUDA: replace(REGISTRY, anchors={**REGISTRY.anchors, **mma_conv.ANCHORS})}
+
 
 def emit(group: FusedOp, name: str, variant: str = "portable", label: str = "") -> Kernel:
     """The kernel of a group: a function of this name, which an error calls `label`.
@@ -62,7 +66,7 @@ def emit(group: FusedOp, name: str, variant: str = "portable", label: str = "") 
     view.check_sizes(label or name)
     kind = CudaFunction if variant == CUDA else Function
     with kind(name, view.parameters()) as function:
-        units = Emission(view, function, REGISTRY).emit()
+        units = Emission(view, function, REGISTRIES.get(variant, REGISTRY)).emit()
     return function.kernel(units)
 
 

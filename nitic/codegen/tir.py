@@ -235,7 +235,7 @@ class Function(AbstractContextManager["Function"]):
 
     ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True}
     BLOCK: ClassVar[int] = 4096  # elements of a unit of work of a point-wise kernel
-    TABLE_LANES: ClassVar[int] = 16  # of the vectors that a table is stored by: LLVM takes long over many stores
+    LANES: ClassVar[int] = 16  # of an explicit vector, at most; tables are stored by them, since LLVM is slow with many
     WHOLE_ROWS: ClassVar[bool] = True  # such a unit is rows of channels where an operator asks for the channel
 
     def __enter__(self) -> Function:
@@ -269,8 +269,8 @@ class Function(AbstractContextManager["Function"]):
     def table(self, values: Sequence[int]) -> Buffer:
         """A constant table of int32, in the thread's memory."""
         made = local("int32", len(values))
-        for i in range(0, len(values), self.TABLE_LANES):
-            some = [constant(value) for value in values[i : i + self.TABLE_LANES]]
+        for i in range(0, len(values), self.LANES):
+            some = [constant(value) for value in values[i : i + self.LANES]]
             made.store(i, shuffle(some, range(len(some))) if len(some) > 1 else some[0])
         return made
 
@@ -284,6 +284,18 @@ class Function(AbstractContextManager["Function"]):
     def write_range(self, slots: Buffer, top: Expr) -> None:
         """Counts a thread's own maximum, an int64, in: once, by every thread, one with nothing to do as well."""
         slots.store(self.thread, top)
+
+    def rows_of_unit(self, rows: int) -> int:
+        """How many rows a unit takes where every unit adds to the same sums: one thread does all."""
+        return rows
+
+    def write_sum(self, name: str, total: Expr) -> None:
+        """A unit's share of such a sum."""
+        self[name].store(0, total)
+
+    def divide(self, a: Expr, b: Expr) -> Expr:
+        """The quotient of int64 that are not negative, towards zero; b is not known while compiling."""
+        return truncated_division(a, b)
 
     def kernel(self, units: int) -> Kernel:
         """The finished function."""

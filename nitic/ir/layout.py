@@ -1,4 +1,4 @@
-"""How a tensor lies in memory where that is not row-major: the physical operands of the AVX512-VNNI kernels.
+"""How a tensor lies in memory where that is not row-major: the operands of AVX512-VNNI and tensor core kernels.
 
 vpdpbusd multiplies unsigned by signed bytes. A signed operand that has to be the unsigned one is stored as x + 128
 ("biased", x ^ 0x80 on the bits); what that adds to a sum, 128 times the sum of the other operand, the kernel subtracts.
@@ -9,7 +9,7 @@ Each class gives the bytes of a logical shape and packs a NumPy array; the packi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from math import prod
 
@@ -21,6 +21,7 @@ SLACK = 64  # bytes after the elements that a kernel may read, whatever they hol
 BIAS = 128
 VECTOR = 16  # channels of a vector: int32 lanes of 512 bits
 PACK = 4  # bytes of one dot product
+CHUNK = 16  # bytes that a GPU copies at once, whose address is a multiple of it
 
 Shape = Sequence[int]
 
@@ -225,21 +226,72 @@ class Quads(Layout):
         return np.concatenate([packed.ravel(), np.zeros(SLACK, np.uint8)])
 
 
+@dataclass(frozen=True)
+class Runs(Layout):
+    """Weights (OC, KH, KW, C) or (N, K) as [outputs][runs][length]: an output's row for the tensor cores of a GPU.
+
+    A run is what is contiguous in the other operand, as in `Panels`; its end is filled with zeros to whole 16 bytes.
+    `flipped` is the data gradient's, as there.
+    """
+
+    taps: bool = False
+    flipped: bool = False
+
+    def shape(self, shape: Shape) -> tuple[int, int, int]:
+        """(outputs, runs, bytes of a run before it is filled)."""
+        oc, kh, kw, c = _images(shape)
+        outputs, inputs = (c, oc) if self.flipped else (oc, c)
+        return (outputs, kh * kw, inputs) if self.taps else (outputs, kh, kw * inputs)
+
+    def size(self, shape: Shape) -> int:
+        outputs, runs, length = self.shape(shape)
+        return outputs * runs * ceildiv(length, CHUNK) * CHUNK + SLACK
+
+    def pack(self, x: Array) -> Array:
+        w = x.reshape(_images(x.shape)).astype(np.int8)
+        if self.flipped:
+            w = w[:, ::-1, ::-1].transpose(3, 1, 2, 0)
+        rows = w.reshape(self.shape(x.shape))
+        filled = np.pad(rows, ((0, 0), (0, 0), (0, -rows.shape[2] % CHUNK)))
+        return np.concatenate([filled.view(np.uint8).ravel(), np.zeros(SLACK, np.uint8)])
+
+
+@dataclass(frozen=True)
+class BatchLast(Layout):
+    """Activations (N, H, W, C) or (M, K) as [C][H][W][N]: what a GPU sums over the batch. N is filled to whole 16."""
+
+    def shape(self, shape: Shape) -> tuple[int, int, int, int]:
+        """(C, H, W, N filled)"""
+        n, height, width, c = _images(shape)
+        return c, height, width, ceildiv(n, CHUNK) * CHUNK
+
+    def size(self, shape: Shape) -> int:
+        return prod(self.shape(shape)) + SLACK
+
+    def pack(self, x: Array) -> Array:
+        images = x.reshape(_images(x.shape)).astype(np.int8)
+        filled = np.pad(images, ((0, -len(images) % CHUNK), (0, 0), (0, 0), (0, 0)))
+        packed = np.ascontiguousarray(filled.transpose(3, 1, 2, 0)).view(np.uint8)
+        return np.concatenate([packed.ravel(), np.zeros(SLACK, np.uint8)])
+
+
 def parse_layout(text: str) -> Layout:
     """The layout that prints as `text`."""
     name, _, rest = text.partition("(")
     words = {"True": 1, "False": 0}
-    v = [words[word] if word in words else int(word) for word in rest.rstrip(")").split(", ")]
-    match name:
-        case "padded":
-            return Padded((v[0], v[1], v[2], v[3]), (v[4], v[5]), bool(v[6]))
-        case "panels":
-            return Panels(bool(v[0]), bool(v[1]), bool(v[2]))
-        case "pixelpanels":
-            return PixelPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3], v[4])
-        case "grouppanels":
-            return GroupPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3])
-        case "quads":
-            return Quads((v[0], v[1], v[2], v[3]), bool(v[4]))
-        case _:
-            raise ValueError(f"'{text}' is not a layout")
+    if name not in _LAYOUTS:
+        raise ValueError(f"'{text}' is not a layout")
+    return _LAYOUTS[name](
+        [words[word] if word in words else int(word) for word in rest.rstrip(")").split(", ") if word]
+    )
+
+
+_LAYOUTS: dict[str, Callable[[list[int]], Layout]] = {
+    "padded": lambda v: Padded((v[0], v[1], v[2], v[3]), (v[4], v[5]), bool(v[6])),
+    "panels": lambda v: Panels(bool(v[0]), bool(v[1]), bool(v[2])),
+    "pixelpanels": lambda v: PixelPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3], v[4]),
+    "grouppanels": lambda v: GroupPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3]),
+    "quads": lambda v: Quads((v[0], v[1], v[2], v[3]), bool(v[4])),
+    "runs": lambda v: Runs(bool(v[0]), bool(v[1])),
+    "batchlast": lambda _: BatchLast(),
+}

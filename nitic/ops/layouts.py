@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from nitic.ir.layout import PACK, VECTOR, GroupPanels, Layout, Padded, Panels, PixelPanels, Quads, ceildiv
+from nitic.ir.layout import (
+    CHUNK,
+    PACK,
+    VECTOR,
+    BatchLast,
+    GroupPanels,
+    Layout,
+    Padded,
+    Panels,
+    PixelPanels,
+    Quads,
+    Runs,
+    ceildiv,
+)
 from nitic.ir.op import NnOp
 from nitic.ir.types import element_of, i64, shape_of
 from nitic.ops.conv import ConvDgradOp, ConvolutionOp, ConvOp, ConvWgradOp
-from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
+from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp, ProductOp
 
 Layouts = tuple[Layout | None, ...]
 MANY_PIXELS = 1024  # from here on the packing of the weights does not matter
@@ -17,6 +30,8 @@ NO_PADS = (0, 0, 0, 0)
 def operand_layouts(op: NnOp, variant: str, nonnegative: bool) -> Layouts:
     """One entry per operand, None for row-major. `nonnegative`: operand 0 is known to hold no negative value."""
     row_major: Layouts = (None,) * len(op.operands)
+    if variant == "cuda":
+        return _cuda_layouts(op) if on_tensor_cores(op) else row_major
     if isinstance(op, ConvolutionOp) and is_depthwise(op):
         slides = dgrad_padding(op, False) if isinstance(op, ConvDgradOp) else Padded(op.window.pads, biased=False)
         return slides, None
@@ -25,6 +40,29 @@ def operand_layouts(op: NnOp, variant: str, nonnegative: bool) -> Layouts:
     if element_of(op.results[0]) == i64 and not isinstance(op, GemmWgradOp | ConvWgradOp):
         return row_major  # a sum beyond int32 that is no weight gradient is rare: the portable kernel does it
     return _vnni_layouts(op, not nonnegative) or row_major
+
+
+def on_tensor_cores(op: NnOp) -> bool:
+    """Whether the GPU's template for contractions serves an operator: no groups, and sums in int32 or merged."""
+    if not isinstance(op, ConvolutionOp | ProductOp) or (isinstance(op, ConvolutionOp) and op.window.groups > 1):
+        return False
+    return isinstance(op, ConvWgradOp | GemmWgradOp) or element_of(op.results[0]) != i64
+
+
+def _cuda_layouts(op: NnOp) -> Layouts:
+    """Sixteen neighbours in memory are sixteen neighbours of the sum."""
+    if isinstance(op, ConvWgradOp | GemmWgradOp):
+        return BatchLast(), BatchLast()
+    runs = cuda_runs(op)
+    whole = runs.shape(shape_of(op.operands[1]))[2] % CHUNK == 0 and not runs.flipped
+    return None, None if whole else runs
+
+
+def cuda_runs(op: NnOp) -> Runs:
+    """How the weights of a contraction lie for the tensor cores; row-major weights may already."""
+    flipped = isinstance(op, ConvDgradOp | GemmDgradOp)
+    spread = isinstance(op, ConvDgradOp) and op.window.strides[1] > 1 and kernel_size(op)[1] > 1
+    return Runs(spread or (isinstance(op, ConvolutionOp) and has_taps(op)), flipped)
 
 
 def _vnni_layouts(op: NnOp, biased: bool) -> Layouts | None:

@@ -27,4 +27,27 @@ NITIC_DEVICE void nitic_range_max(int64_t *range, int64_t top) {
   nitic_atomic_max(range, top);
 }
 
+/* a / b of numbers that are not negative, b > 0, digit by digit: the compiler's own division goes through floating
+ * point. */
+NITIC_DEVICE int64_t nitic_divide(int64_t a, int64_t b) {
+  uint64_t rest = 0, quotient = 0;
+  for (int bit = 63; bit >= 0; bit--) {
+    rest = rest << 1 | ((uint64_t)a >> bit & 1);
+    bool fits = rest >= (uint64_t)b;
+    rest -= fits ? (uint64_t)b : 0;
+    quotient |= (uint64_t)fits << bit;
+  }
+  return (int64_t)quotient;
+}
+
+/* Sixteen bytes to shared memory: base[index + i] for low <= i < high, zeros before and behind. */
+NITIC_DEVICE void nitic_gather16(int to, const int8_t *base, int index, int low, int high) {
+  uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+  for (int i = 0; i < 16; i++)
+    if (i >= low && i < high)
+      words[i / 4] |= (uint32_t)(uint8_t)base[index + i] << (i % 4 * 8);
+  nitic_store16(to, words);
+}
+
 #endif

@@ -7,9 +7,17 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include <deque>
+#include <vector>
+
 namespace emulator {
 
 constexpr size_t STACK = 256 << 10;
+
+struct Copy {
+  uint8_t *to;
+  uint8_t bytes[16];
+};
 
 struct Thread {
   State state;
@@ -17,6 +25,7 @@ struct Thread {
   ucontext_t context;
   jmp_buf resume;
   char *stack;
+  std::deque<std::vector<Copy>> groups; /* the last one is open */
 };
 
 struct Kernel {
@@ -33,6 +42,7 @@ static Thread threads[MOST_THREADS];
 static jmp_buf scheduler;
 static Kernel kernel;
 static const char *failure;
+static int shared_size;
 
 void wait(State state) {
   threads[current].state = state;
@@ -43,6 +53,45 @@ void wait(State state) {
 void fail(const char *message) {
   failure = message;
   wait(FINISHED);
+}
+
+uint8_t *place(int offset, int bytes) {
+  if (offset < 0 || offset % bytes || offset + bytes > shared_size)
+    fail("an access outside of the shared memory");
+  return shared + offset;
+}
+
+void copy_later(int to, const int8_t *from, bool inside) {
+  if ((uintptr_t)from % 16)
+    fail("an asynchronous copy from an address that is no multiple of 16");
+  Copy copy = {place(to, 16), {}};
+  if (inside)
+    memcpy(copy.bytes, from, 16);
+  memset(copy.to, POISON, 16);
+  threads[current].groups.back().push_back(copy);
+}
+
+void close_group() { threads[current].groups.emplace_back(); }
+
+void finish_groups(unsigned left) {
+  auto &groups = threads[current].groups;
+  for (; groups.size() > left + 1; groups.pop_front())
+    for (const Copy &copy : groups.front())
+      memcpy(copy.to, copy.bytes, 16);
+}
+
+/* Rows i / 4 and i / 4 + 8, columns 2 * (i % 4) and the next. */
+void multiply_fragments(int32_t *acc) {
+  for (unsigned e = 0; e < 4; e++) {
+    unsigned row = lane() / 4, column = lane() % 4 * 2 + e % 2;
+    for (unsigned k = 0; k < 32; k += 4) {
+      const uint64_t *a = exchange[warp_start() + row * 4 + k % 16 / 4];
+      const uint64_t *b = exchange[warp_start() + column * 4 + k % 16 / 4];
+      uint32_t four_a = (uint32_t)a[e / 2 + k / 16 * 2], four_b = (uint32_t)b[4 + k / 16];
+      for (unsigned byte = 0; byte < 32; byte += 8)
+        acc[e] += (int8_t)(four_a >> byte) * (int8_t)(four_b >> byte);
+    }
+  }
 }
 
 static void live() {
@@ -97,8 +146,10 @@ static State run_warp(unsigned first) {
 
 static void run_block(unsigned warps, bool backward) {
   memset(shared, POISON, sizeof shared);
-  for (unsigned i = 0; i < warps * WARP; i++)
+  for (unsigned i = 0; i < warps * WARP; i++) {
     threads[i].state = RUNNING;
+    threads[i].groups.assign(1, {});
+  }
   for (unsigned finished = 0; finished < warps && !failure;) {
     finished = 0;
     for (unsigned i = 0; i < warps; i++)
@@ -115,6 +166,7 @@ int launch(unsigned blocks, unsigned size, int shared_bytes, void (*body)(void *
   bool backward = order && strcmp(order, "backward") == 0;
   kernel = {body, argument};
   block_size.x = size;
+  shared_size = shared_bytes;
   failure = size == 0 || size % WARP || size > MOST_THREADS || shared_bytes > SHARED ? "impossible launch" : nullptr;
   for (unsigned i = 0; i < blocks && !failure; i++) {
     block.x = backward ? blocks - 1 - i : i;

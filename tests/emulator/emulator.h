@@ -37,6 +37,17 @@ void fail(const char *message);
 /* Runs body(argument) in every thread of every block. Gives 0, or 1 where it failed. */
 int launch(unsigned blocks, unsigned threads, int shared_bytes, void (*body)(void *), void *argument);
 
+/* `bytes` bytes of shared memory; ends the launch where the block has not so many. */
+uint8_t *place(int offset, int bytes);
+
+/* Asynchronous copies: what is on its way is poison until the thread has waited for its group. */
+void copy_later(int to, const int8_t *from, bool inside);
+void close_group();
+void finish_groups(unsigned left);
+
+/* A thread's four sums, from what the warp has exchanged. */
+void multiply_fragments(int32_t *acc);
+
 } // namespace emulator
 
 #define __global__

@@ -25,4 +25,35 @@ NITIC_DEVICE int64_t nitic_shuffle_xor(int64_t value, int distance) {
 
 NITIC_DEVICE void nitic_atomic_max(int64_t *address, int64_t value) { *address = max(*address, value); }
 
+NITIC_DEVICE void nitic_atomic_add(int32_t *address, int32_t value) { *address += value; }
+NITIC_DEVICE void nitic_atomic_add(int64_t *address, int64_t value) { *address += value; }
+
+NITIC_DEVICE void nitic_copy16(int to, const int8_t *from, int inside) { emulator::copy_later(to, from, inside); }
+NITIC_DEVICE void nitic_copy_commit() { emulator::close_group(); }
+template <int N> NITIC_DEVICE void nitic_copy_wait() { emulator::finish_groups(N); }
+
+NITIC_DEVICE void nitic_store16(int to, const uint32_t *words) { __builtin_memcpy(emulator::place(to, 16), words, 16); }
+
+NITIC_DEVICE void nitic_load_matrices(uint32_t *words, int from) {
+  using namespace emulator;
+  exchange[current][0] = (uint64_t)from;
+  wait(AT_WARP);
+  for (unsigned matrix = 0; matrix < 4; matrix++) {
+    int row = (int)exchange[warp_start() + matrix * 8 + lane() / 4][0];
+    __builtin_memcpy(&words[matrix], place(row, 16) + lane() % 4 * 4, 4);
+  }
+  wait(AT_WARP);
+}
+
+NITIC_DEVICE void nitic_multiply(int32_t *acc, const uint32_t *a, const uint32_t *b) {
+  using namespace emulator;
+  for (int i = 0; i < 4; i++)
+    exchange[current][i] = a[i];
+  for (int i = 0; i < 2; i++)
+    exchange[current][4 + i] = b[i];
+  wait(AT_WARP);
+  multiply_fragments(acc);
+  wait(AT_WARP);
+}
+
 #endif

@@ -16,7 +16,13 @@ from tests.emulator.emulator import ORDERS, Device, Emulated, needs_compiler
 from tests.networks import HYPERS, WRITERS, Interpreted, samples
 
 BATCH, STEPS = 8, 2
-RECIPES = ("niti16", "niti")
+CASES = [
+    ("lenet", "niti16"),
+    ("lenet", "niti"),
+    ("vgg_narrow", "niti"),
+    ("resnet8", "niti16"),
+    ("mobile", "niti16"),
+]
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,7 @@ def compiled(name: str, recipe: str) -> Compiled:
 
 @needs_compiler
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", ["lenet"])
+@pytest.mark.parametrize(("name", "recipe"), CASES)
 def test_weights_equal_those_of_the_interpreter(name: str, recipe: str, order: str) -> None:
     program, net = compiled(name, recipe), Interpreted(name, BATCH, recipe)
     device = Device(program.table, program.kernels, order)

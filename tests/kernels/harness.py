@@ -17,16 +17,17 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from nitic.codegen.build import TARGETS, write_object
 from nitic.codegen.cuda.launch import launch_entry
-from nitic.codegen.cuda.text import cuda_text
+from nitic.codegen.cuda.text import cuda_text, prologue
+from nitic.codegen.kernel import Kernel
 from nitic.codegen.table import CUDA, emit
-from nitic.codegen.tir import MAX_THREADS, Kernel
+from nitic.codegen.tir import MAX_THREADS
 from nitic.ir.layout import SLACK, Layout, parse_layout
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type
 from nitic.numerics import Array
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.ops.layouts import operand_layouts
-from tests.emulator.emulator import COMPILER, ORDERS, emulated
+from tests.emulator.emulator import COMPILER, ORDERS, Emulated
 from tests.support import type_of
 
 GARBAGE = 0x55
@@ -139,19 +140,23 @@ def reference(group: FusedOp, operands: Sequence[Array]) -> list[Array]:
     return [values[v] for v in group.yielded]
 
 
-def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1) -> list[Array]:
+Change = Callable[[str], str]
+
+
+def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 1, change: Change = str) -> list[Array]:
     """What the kernel computes when its units are split between threads, which here come one after the other.
 
-    On a GPU the units decide about the threads, and their number here about the order of blocks and warps.
+    On a GPU the units decide about the threads, and their number here about the order of blocks and warps; `change`
+    is done to its text.
     """
-    return compiled(group, variant)(operands, threads)
+    return compiled(group, variant, change)(operands, threads)
 
 
-def compiled(group: FusedOp, variant: str) -> Callable[[Sequence[Array], int], list[Array]]:
+def compiled(group: FusedOp, variant: str, change: Change = str) -> Callable[[Sequence[Array], int], list[Array]]:
     """The kernel, as a function of operands and the number of threads."""
     kernel = emit(group, f"kernel_{next(_counter)}", variant)
     with tempfile.TemporaryDirectory() as folder:
-        launch = _emulated(kernel, Path(folder)) if variant == CUDA else _here(kernel, Path(folder), variant)
+        launch = _emulated(kernel, Path(folder), change) if variant == CUDA else _here(kernel, Path(folder), variant)
     slots = 1 if variant == CUDA else MAX_THREADS
 
     def call(operands: Sequence[Array], threads: int) -> list[Array]:
@@ -184,10 +189,14 @@ def _here(kernel: Kernel, folder: Path, variant: str) -> Launch:
     return launch
 
 
-def _emulated(kernel: Kernel, folder: Path) -> Launch:
-    library, entry = emulated(cuda_text([kernel]), folder), launch_entry(kernel)
+def _emulated(kernel: Kernel, folder: Path, change: Change) -> Launch:
+    library = Emulated(change(prologue("test") + cuda_text([kernel])), folder)
+    entry = launch_entry(kernel)
 
     def launch(memory: Sequence[Array], threads: int) -> None:
+        for name, bytes_ in zip(kernel.parameters, memory, strict=True):
+            if name in kernel.zeroed:
+                bytes_[:-SLACK] = 0
         library.launch(entry, [m.ctypes.data for m in memory], ORDERS[threads % len(ORDERS)])
 
     return launch

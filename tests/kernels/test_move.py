@@ -14,7 +14,9 @@ from nitic.ops.reshape import TransposeOp
 from tests.kernels.harness import Build, Data, check, data, examples, one, scalar, threads, variants
 
 EXAMPLES = examples(15)
-shapes = st.lists(st.one_of(st.integers(1, 7), st.just(70)), min_size=1, max_size=4)
+shapes = st.lists(st.one_of(st.integers(1, 7), st.just(70)), min_size=1, max_size=4).filter(
+    lambda shape: shape.count(70) < 3  # a padded one of 70^4 would have 10^9 elements
+)
 
 
 def with_tail(kind: type[NnOp], **properties: list[int]) -> Build:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.ir.layout import GroupPanels, Layout, Padded, Panels, PixelPanels, Quads, parse_layout
+from nitic.ir.layout import BatchLast, GroupPanels, Layout, Padded, Panels, PixelPanels, Quads, Runs, parse_layout
 from nitic.ir.op import NnOp
 from nitic.numerics import common_exponent
 from nitic.ops.bfp import RangeOp
@@ -173,6 +173,7 @@ layouts = st.one_of(
     st.builds(PixelPanels, st.just(False), st.booleans(), st.booleans(), st.integers(2, 5), st.integers(1, 3)),
 )
 spatial = st.tuples(st.integers(1, 70), st.integers(3, 6), st.integers(3, 6), st.one_of(st.integers(1, 9), st.just(35)))
+tensor_core_layouts = st.one_of(st.builds(Runs, st.booleans(), st.booleans()), st.just(BatchLast()))
 tensors = st.one_of(spatial, st.tuples(st.integers(1, 70), st.integers(1, 70)))
 
 
@@ -193,4 +194,14 @@ def test_pack(layout: Layout, shape: tuple[int, ...], of: Data, threads: int) ->
     x = of.i8(*shape)
     group = make_group(one(PackOp, layout=str(layout)), [type_of(x)])
     (found,) = run(group, "avx512vnni", (x,), threads)
+    np.testing.assert_array_equal(found, layout.pack(x)[: len(found)])
+
+
+@variants
+@EXAMPLES
+@given(layout=tensor_core_layouts, shape=tensors, of=data, threads=threads)
+def test_pack_for_tensor_cores(variant: str, layout: Layout, shape: tuple[int, ...], of: Data, threads: int) -> None:
+    assert parse_layout(str(layout)) == layout
+    x = of.i8(*shape)
+    (found,) = run(make_group(one(PackOp, layout=str(layout)), [type_of(x)]), variant, (x,), threads)
     np.testing.assert_array_equal(found, layout.pack(x)[: len(found)])

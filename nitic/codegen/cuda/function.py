@@ -1,12 +1,14 @@
 """A kernel for a GPU: every unit of work is one CUDA thread's, and a range is one number with an atomic maximum.
 
 `void name(buffers..., int32_t units)`. Every emitter that serves any CPU makes a correct kernel of this kind, since it
-takes its units from `begin` and `end`, has its scratch memory by itself, and evaluates scalars in every thread.
+takes its units from `begin` and `end`, has its scratch memory by itself, and evaluates scalars in every thread. A
+kernel that shares its work out otherwise says with `launch` how it starts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -17,7 +19,7 @@ from nitic.codegen.kernel import Kernel, Launch
 from nitic.codegen.tir import Buffer, Expr, Function
 from nitic.ir.layout import ceildiv
 
-THREADS = 256  # of a block
+THREADS = 256  # of a block, at most
 WARP = 32
 MOST_BLOCKS = 2**31 // THREADS - 1  # the number of a thread is an int32
 
@@ -28,14 +30,19 @@ class CudaFunction(Function):
 
     ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True, "calling_conv": 2, "tirx.is_global_func": True}
     BLOCK: ClassVar[int] = 4
-    TABLE_LANES: ClassVar[int] = 1
+    LANES: ClassVar[int] = 1
     WHOLE_ROWS: ClassVar[bool] = False
+
+    block: Expr = None
+    within: Expr = None  # the number of the thread in its block
+    launch: Launch | None = None
+    zeroed: tuple[str, ...] = ()
 
     def _open(self) -> None:
         units = T.arg("units", T.int32())
-        block = self._stack.enter_context(T.launch_thread("blockIdx.x", MOST_BLOCKS))
-        within = self._stack.enter_context(T.launch_thread("threadIdx.x", THREADS))
-        self.thread = self.begin = block * THREADS + within
+        self.block = self._stack.enter_context(T.launch_thread("blockIdx.x", MOST_BLOCKS))
+        self.within = self._stack.enter_context(T.launch_thread("threadIdx.x", THREADS))
+        self.thread = self.begin = self.block * THREADS + self.within
         self.end = tir.minimum(self.begin + 1, units)
 
     def _end(self) -> None:
@@ -45,14 +52,37 @@ class CudaFunction(Function):
         return tir.let(slots.load(0))
 
     def write_range(self, slots: Buffer, top: Expr) -> None:
-        call("nitic_range_max", T.address_of(slots.handle[0]), top)
+        call("nitic_range_max", pointer(slots), top)
+
+    def rows_of_unit(self, rows: int) -> int:
+        return 1
+
+    def write_sum(self, name: str, total: Expr) -> None:
+        self.zeroed += (name,)
+        call("nitic_atomic_add", pointer(self[name]), total)
+
+    def divide(self, a: Expr, b: Expr) -> Expr:
+        return tir.let(T.call_extern("int64", "nitic_divide", a, b))
 
     def kernel(self, units: int) -> Kernel:
-        blocks = max(ceildiv(units, THREADS), 1)
-        threads = THREADS if blocks > 1 else ceildiv(max(units, 1), WARP) * WARP
-        return replace(super().kernel(units), launch=Launch(blocks, threads))
+        return replace(super().kernel(units), launch=self.launch or _one_thread_each(units), zeroed=self.zeroed)
+
+
+def _one_thread_each(units: int) -> Launch:
+    blocks = max(ceildiv(units, THREADS), 1)
+    return Launch(blocks, THREADS if blocks > 1 else ceildiv(max(units, 1), WARP) * WARP)
 
 
 def call(name: str, *arguments: Expr) -> None:
     """A call of a device function that gives nothing back."""
     T.evaluate(T.call_extern("void", name, *arguments))
+
+
+def pointer(buffer: Buffer, index: Expr = 0) -> Expr:
+    """The address of an element."""
+    return T.address_of(buffer.handle[index])
+
+
+def unrolled(extent: int) -> AbstractContextManager[Expr]:
+    """A loop that the compiler writes out: what it indexes of local memory stays in registers."""
+    return T.unroll(0, extent)

@@ -56,7 +56,10 @@ def _launches(func: FuncOp, kernels: Mapping[str, Kernel]) -> list[dict[str, Any
 def _launch(group: FusedOp, kernels: Mapping[str, Kernel]) -> dict[str, Any]:
     assert group.kernel is not None
     assert group.buffers is not None
-    return {**launch_entry(kernels[group.kernel.data]), "buffers": list(group.buffers.get_values())}
+    kernel, offsets = kernels[group.kernel.data], list(group.buffers.get_values())
+    places = {name: (i, value) for i, (name, value) in enumerate(zip(kernel.parameters, group.parameters, strict=True))}
+    zeroed = [(offsets[i], tensor_bytes(value.type)) for i, value in map(places.__getitem__, kernel.zeroed)]
+    return {"group": group.kernel.data, **launch_entry(kernel), "buffers": offsets, "zeroed": zeroed}
 
 
 def launch_entry(kernel: Kernel) -> dict[str, Any]:

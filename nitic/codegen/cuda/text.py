@@ -16,6 +16,8 @@ ARCHITECTURE = "sm_80"  # what TVM may assume; the compiler of the text has the 
 _FIRST = 'extern "C" __global__'
 _DECLARATION = re.compile(r'^extern "C" __global__ [^{\n]*;\n', re.MULTILINE)
 
+_LEAST = re.compile(r"-2147483648\b")  # which C reads as a long with a sign before it
+
 
 def cuda_text(kernels: Sequence[Kernel]) -> str:
     """The text of some kernels, to go behind `prologue`."""
@@ -27,7 +29,7 @@ def cuda_text(kernels: Sequence[Kernel]) -> str:
     made = tvm.get_global_func("target.build.cuda")(tirx.transform.LowerIntrin()(module), device)
     text: str = made.inspect_source()
     body = _DECLARATION.sub("", text[text.index(_FIRST) :])
-    return body.replace("alignas(64) ", "")
+    return _LEAST.sub("(-2147483647 - 1)", body.replace("alignas(64) ", ""))
 
 
 def prologue(title: str) -> str:

@@ -17,7 +17,8 @@ from nitic.ir.layout import PACK, VECTOR, GroupPanels, Padded, Panels, PixelPane
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
 from nitic.ops.bfp import RangeOp
-from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
+from nitic.ops.conv import ConvDgradOp, ConvolutionOp, ConvOp, ConvWgradOp, Window
+from nitic.ops.gemm import GemmDgradOp, GemmWgradOp
 from nitic.ops.layouts import is_depthwise
 
 ROW_MAJOR = Padded(biased=False)  # the same bytes as no layout at all
@@ -69,9 +70,7 @@ def forward(emission: Emission, op: NnOp) -> int:
         return _slide(emission, op, padded, panels, window.strides, window.dilations)
     if isinstance(op, ConvOp) and is_depthwise(op):
         return _depthwise(emission, op, window)
-    emission.open(op, 1)
-    geometry = Geometry(images(shape_of(x)), images(shape_of(w)), images(shape_of(op.result)), window)
-    return portable.forward(emission, emission.buffer(x), emission.buffer(w), geometry, op.result)
+    return by_element(emission, op)
 
 
 def dgrad(emission: Emission, op: NnOp) -> int:
@@ -85,9 +84,7 @@ def dgrad(emission: Emission, op: NnOp) -> int:
         return _slide(emission, op, padded, panels, (1, 1), window.dilations)
     if isinstance(op, ConvDgradOp) and is_depthwise(op):
         return _depthwise(emission, op, replace(window, strides=(1, 1)))
-    emission.open(op, 1)
-    geometry = Geometry(images(shape_of(op.result)), images(shape_of(w)), images(shape_of(dy)), window)
-    return portable.dgrad(emission, emission.buffer(dy), emission.buffer(w), geometry, op.result)
+    return by_element(emission, op)
 
 
 def _depthwise(emission: Emission, op: NnOp, window: Window) -> int:
@@ -132,14 +129,29 @@ def wgrad(emission: Emission, op: NnOp) -> int:
     quads = layout_of(x)
     if isinstance(quads, Quads):
         return _sum(emission, op, quads, window)
-    emission.open(op, 1)
     if isinstance(op, ConvWgradOp) and is_depthwise(op):
         padded = quads or ROW_MAJOR
         assert isinstance(padded, Padded)
+        emission.open(op, 1)
         slide = Slide.of(padded, shape_of(x), shape_of(dy), shape_of(op.result)[1:3], window)
         return depthwise.wgrad(emission, emission.buffer(x), emission.buffer(dy), slide, op.result)
-    geometry = Geometry(images(shape_of(x)), images(shape_of(op.result)), images(shape_of(dy)), window)
-    return portable.wgrad(emission, emission.buffer(x), emission.buffer(dy), geometry, op.result)
+    return by_element(emission, op)
+
+
+def by_element(emission: Emission, op: NnOp) -> int:
+    """Any of them, over row-major operands, without explicit vectors."""
+    emission.open(op, 1)
+    (a, b), result = op.operands, op.results[0]
+    window = op.window if isinstance(op, ConvolutionOp) else Window()
+    match op:
+        case ConvDgradOp() | GemmDgradOp():
+            loops, shaped = portable.dgrad, (result, b, a)
+        case ConvWgradOp() | GemmWgradOp():
+            loops, shaped = portable.wgrad, (a, result, b)
+        case _:
+            loops, shaped = portable.forward, (a, b, result)
+    x, w, out = (images(shape_of(value)) for value in shaped)
+    return loops(emission, emission.buffer(a), emission.buffer(b), Geometry(x, w, out, window), result)
 
 
 def _sum(emission: Emission, op: NnOp, quads: Quads, window: Window) -> int:

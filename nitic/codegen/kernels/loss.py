@@ -1,7 +1,8 @@
-"""Losses: one unit of work, since loss and right answers are sums over the whole batch."""
+"""Losses: loss and right answers are sums over the whole batch, which decides about the units of work."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nitic import numerics
@@ -31,6 +32,7 @@ class _Rows:
     log2: Buffer
     t: Buffer
     g: Buffer
+    divide: Callable[[Expr, Expr], Expr]
 
     def exponentials(self, row: Expr, top: Expr) -> Register:
         """t = the distance to the maximum in bits (Q8) and g = 2^(20 - t) of every class; their sum."""
@@ -52,7 +54,7 @@ class _Rows:
         rounding = integer.pseudo_stochastic(tir.constant(ROUND_BITS), "int64")
         with tir.loop(0, self.classes) as k:
             doubled = tir.let((self.g.load(k) * (2 * ONE)) + total)
-            p = tir.let(tir.truncated_division(doubled, total << 1))
+            p = tir.let(self.divide(doubled, total << 1))
             hot = tir.let(p - tir.select(label == k, tir.constant(ONE, "int64"), tir.constant(0, "int64")))
             error = integer.saturate(rounding(hot), INT8_LIMIT, "int8")
             self.dlogits.store(row + k, tir.select(label < 0, tir.constant(0, "int8"), error))
@@ -82,12 +84,13 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
     quantise = integer.any_shift("nearest", 7 - emission.scalar(op.exponent[0]))
     scratch = tir.local("int32", classes), tir.local("int64", classes)
     tables = f.table(numerics.EXP2.tolist()), f.table(numerics.LOG2.tolist())
-    with tir.loop(f.begin, f.end):
+    share = f.rows_of_unit(rows)
+    with tir.loop(f.begin, f.end) as unit:
         loss = tir.register("int64", tir.constant(0, "int64"))
         correct = tir.register("int32", 0)
         dlogits = emission.buffer(op.dlogits) if op.dlogits in emission.group.op.yielded else None
-        each = _Rows(emission.buffer(op.logits), dlogits, classes, quantise, *tables, *scratch)
-        with tir.loop(0, rows) as i:
+        each = _Rows(emission.buffer(op.logits), dlogits, classes, quantise, *tables, *scratch, f.divide)
+        with tir.loop(unit * share, (unit + 1) * share) as i:
             row, label = tir.let(i * classes), tir.let(label_of.load(i))
             top, at = largest(each.logits, classes, row)
             total = each.exponentials(row, tir.let(top.value))
@@ -96,14 +99,14 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
                 loss.set(loss.value + each.loss(label, tir.let(total.value)))
                 correct.set(correct.value + tir.select(at.value == label, tir.constant(1), tir.constant(0)))
         store_metrics(emission, op, loss, correct)
-    return 1
+    return rows // share
 
 
 def store_metrics(emission: Emission, op: LossOp, loss: Register, correct: Register) -> None:
-    """Writes those that somebody asks for."""
+    """A unit's shares of those that somebody asks for."""
     for out, total in ((op.loss, loss), (op.correct, correct)):
         if out in emission.group.op.yielded:
-            emission.buffer(out).store(0, total.value)
+            emission.function.write_sum(emission.group.names()[out], total.value)
 
 
 def mean_squared_error(emission: Emission, op: NnOp) -> int:
@@ -115,10 +118,11 @@ def mean_squared_error(emission: Emission, op: NnOp) -> int:
     exponent, common = (emission.scalar(e) for e in op.scales)
     scale, one = integer.common_factor(exponent, common), integer.common_factor(tir.constant(0), common)
     to_q16 = integer.any_shift("nearest", tir.let(-16 - 2 * common))
-    with tir.loop(f.begin, f.end):
+    share = f.rows_of_unit(rows)
+    with tir.loop(f.begin, f.end) as unit:
         loss = tir.register("int64", tir.constant(0, "int64"))
         correct = tir.register("int32", 0)
-        with tir.loop(0, rows) as i:
+        with tir.loop(unit * share, (unit + 1) * share) as i:
             row, label = tir.let(i * classes), tir.let(label_of.load(i))
             _, at = largest(logits, classes, row)
             squares = tir.register("int64", tir.constant(0, "int64"))
@@ -132,7 +136,7 @@ def mean_squared_error(emission: Emission, op: NnOp) -> int:
             loss.set(loss.value + tir.minimum(to_q16(tir.let(squares.value)), tir.constant(1 << 30, "int64")))
             correct.set(correct.value + tir.select(at.value == label, tir.constant(1), tir.constant(0)))
         store_metrics(emission, op, loss, correct)
-    return 1
+    return rows // share
 
 
 def put_difference(emission: Emission, op: MeanSquaredErrorOp, d: Expr, index: Expr) -> None:

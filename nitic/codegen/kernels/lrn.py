@@ -11,7 +11,7 @@ from xdsl.ir import SSAValue
 from nitic import numerics
 from nitic.codegen import integer, tir
 from nitic.codegen.group import Emission, Emit, Point
-from nitic.codegen.tir import Buffer, Expr
+from nitic.codegen.tir import Buffer, Expr, Function
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
@@ -116,7 +116,7 @@ def lrn_dgrad(emission: Emission, op: NnOp) -> int:
             factor = normaliser.factor(denominator)
             product = tir.let(_wide(dy.load(first + k)) * _wide(x.load(first + k)) * factor)
             factors.store(k, factor)
-            quotients.store(k, normaliser.quotient(_quotient(product, denominator)))
+            quotients.store(k, normaliser.quotient(_quotient(emission.function, product, denominator)))
         with tir.loop(0, channels) as k:
             along = normaliser.neighbours(k, *r.reach[::-1], "int64", quotients.load)
             back = eight(tir.let(_wide(x.load(first + k)) * along * r.slope))
@@ -126,10 +126,10 @@ def lrn_dgrad(emission: Emission, op: NnOp) -> int:
     return pixels(emission, op.x, pixel)
 
 
-def _quotient(product: Expr, denominator: Expr) -> Expr:
+def _quotient(f: Function, product: Expr, denominator: Expr) -> Expr:
     """numerics.symmetric_div of 256 products."""
     magnitude = (tir.absolute(product) << 9) + denominator
-    quotient = tir.let(tir.truncated_division(magnitude, denominator * 2))
+    quotient = tir.let(f.divide(magnitude, denominator * 2))
     return tir.let(tir.select(product < 0, -quotient, quotient))
 
 

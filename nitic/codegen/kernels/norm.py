@@ -40,15 +40,15 @@ def statistics(emission: Emission, op: NnOp) -> int:
     """The means first, then the squares of what lies off them."""
     assert isinstance(op, BatchNormStatisticsOp)
     emission.open(op, 1)
-    x, columns = emission.buffer(op.x), Columns(shape_of(op.x))
+    x, columns = emission.buffer(op.x), Columns.of(emission, op.x)
     means, squares = (tir.local("int64", columns.width) for _ in range(2))
 
     def element(index: Expr, _: Expr, valid: Expr) -> Expr:
-        return _wide(x.load(index, LANES, valid))
+        return _wide(x.load(index, columns.lanes, valid))
 
     def off_mean(index: Expr, k: Expr, valid: Expr) -> Expr:
-        mean = tir.cast(means.load(k, LANES), "int32")
-        off = _wide(((tir.cast(x.load(index, LANES, valid), "int32") << 8) - mean) >> 4)
+        mean = tir.cast(means.load(k, columns.lanes), "int32")
+        off = _wide(((tir.cast(x.load(index, columns.lanes, valid), "int32") << 8) - mean) >> 4)
         return tir.let(off) * off
 
     with tir.loop(emission.function.begin, emission.function.end) as unit:
@@ -68,12 +68,12 @@ def statistics(emission: Emission, op: NnOp) -> int:
 def scale_grad(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, ScaleGradOp)
     emission.open(op, 1)
-    dy, x, columns = emission.buffer(op.dy), emission.buffer(op.x), Columns(shape_of(op.x))
+    dy, x, columns = emission.buffer(op.dy), emission.buffer(op.x), Columns.of(emission, op.x)
     dtype = dtype_of(op.dgamma).__name__
     sums = tir.local(dtype, columns.width)
 
     def term(index: Expr, _: Expr, valid: Expr) -> Expr:
-        return tir.cast(product(dy.load(index, LANES, valid), x.load(index, LANES, valid)), dtype)
+        return tir.cast(product(dy.load(index, columns.lanes, valid), x.load(index, columns.lanes, valid)), dtype)
 
     with tir.loop(emission.function.begin, emission.function.end) as unit:
         first, count = columns.channels(unit)
@@ -91,6 +91,11 @@ class Columns:
     """Sums over all axes but the last: a unit of work is some vectors of channels, and goes through all rows."""
 
     shape: Shape
+    lanes: int
+
+    @staticmethod
+    def of(emission: Emission, x: SSAValue) -> Columns:
+        return Columns(shape_of(x), min(LANES, emission.function.LANES))
 
     @property
     def rows(self) -> int:
@@ -98,12 +103,13 @@ class Columns:
 
     @property
     def vectors(self) -> int:
-        return max(1, min(MOST_VECTORS, self.shape[-1] // (LANES * MOST_VECTORS)))
+        most = MOST_VECTORS if self.lanes > 1 else 1
+        return max(1, min(most, self.shape[-1] // (self.lanes * MOST_VECTORS)))
 
     @property
     def width(self) -> int:
         """Channels of a unit."""
-        return self.vectors * LANES
+        return self.vectors * self.lanes
 
     @property
     def units(self) -> int:
@@ -124,12 +130,12 @@ class Columns:
         )
 
     def _sum(self, first: Expr, count: int, sums: Buffer, term: Term) -> None:
-        zero, places = tir.constant(0, sums.dtype), range(0, count, LANES)
-        totals = [tir.register(sums.dtype, zero, LANES) for _ in places]
+        zero, places = tir.constant(0, sums.dtype), range(0, count, self.lanes)
+        totals = [tir.register(sums.dtype, zero, self.lanes) for _ in places]
         with tir.loop(0, self.rows) as row:
             start = tir.let(row * self.shape[-1] + first)
             for k, total in zip(places, totals, strict=True):
-                total.set(total.value + term(start + k, k, min(LANES, count - k)))
+                total.set(total.value + term(start + k, k, min(self.lanes, count - k)))
         for k, total in zip(places, totals, strict=True):
             sums.store(k, total.value)
 
@@ -168,7 +174,7 @@ def inverse(emission: Emission, op: NnOp) -> Evaluators:
     def evaluate(point: Point) -> Expr:
         variance = tir.minimum(emission.value(op.variance, point), tir.constant(2**40, "int64"))
         root = _square_root(tir.let((variance + least) << 16))
-        return (root + 2**45) // (root * 2)
+        return emission.function.divide(root + 2**45, root * 2)
 
     return {op.inverse: evaluate}
 

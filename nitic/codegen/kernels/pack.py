@@ -1,4 +1,4 @@
-"""Packing kernels of the avx512vnni variant: row-major int8 in, a layout's bytes out. Each reproduces `Layout.pack`."""
+"""Packing kernels: row-major int8 in, a layout's bytes out. Each reproduces `Layout.pack`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ from math import prod
 from nitic.codegen import tir
 from nitic.codegen.group import Emission
 from nitic.codegen.tir import Buffer, Expr, Register
-from nitic.ir.layout import BIAS, PACK, VECTOR, GroupPanels, Padded, Panels, PixelPanels, Quads, ceildiv, parse_layout
+from nitic.ir.layout import (
+    BIAS,
+    CHUNK,
+    PACK,
+    VECTOR,
+    BatchLast,
+    GroupPanels,
+    Padded,
+    Panels,
+    PixelPanels,
+    Quads,
+    Runs,
+    ceildiv,
+    parse_layout,
+)
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.ops.pack import PackOp
@@ -46,6 +60,10 @@ def pack(emission: Emission, op: NnOp) -> int:
             return pack_pixel_panels(copy, layout, shape)
         case Panels():
             return pack_panels(copy, layout, shape)
+        case Runs():
+            return pack_runs(copy, layout, shape)
+        case BatchLast():
+            return pack_batch_last(copy, layout, shape)
         case _:
             raise TypeError(f"no kernel packs {layout}")
 
@@ -237,6 +255,37 @@ def pack_pixel_panels(f: Copy, layout: PixelPanels, shape: Sequence[int]) -> int
             f.out.store((step + 1) * VECTOR_BYTES, start.count(tir.shuffle(lanes, range(VECTOR_BYTES))))
         f.out.store(0, start.value)
     return 1
+
+
+def pack_runs(f: Copy, layout: Runs, shape: Sequence[int]) -> int:
+    """A unit is 16 bytes of a run."""
+    _, kh, kw, c = shape if len(shape) == 4 else (shape[0], 1, 1, shape[1])
+    (outputs, runs, length), inputs = layout.shape(shape), shape[0] if layout.flipped else c
+    columns = kh * kw // runs  # of a run
+    chunks = ceildiv(length, CHUNK)
+    with tir.loop(f.begin, f.end) as unit, tir.loop(0, CHUNK) as byte:
+        output, run = unit // (chunks * runs), unit // chunks % runs
+        at = tir.let(unit % chunks * CHUNK + byte)
+        row, column = run * columns // kw, run * columns % kw + at // inputs
+        flipped = ((at % inputs * kh + (kh - 1 - row)) * kw + (kw - 1 - column)) * c + output
+        straight = ((output * kh + row) * kw + column) * c + at % inputs
+        source = flipped if layout.flipped else straight
+        inside = at < length
+        value = f.x.load(tir.select(inside, source, 0))
+        f.out.store(unit * CHUNK + byte, tir.select(inside, value, _zero(biased=False)))
+    return outputs * runs * chunks
+
+
+def pack_batch_last(f: Copy, layout: BatchLast, shape: Sequence[int]) -> int:
+    """A unit is 16 images of one place; neighbouring units read neighbouring channels."""
+    n, (c, height, width, filled) = shape[0], layout.shape(shape)
+    place = height * width * c
+    with tir.loop(f.begin, f.end) as unit, tir.loop(0, CHUNK) as i:
+        image, at = tir.let(unit // place * CHUNK + i), unit % place
+        value = f.x.load(tir.select(image < n, image * place + at, 0))
+        target = (at % c * (height * width) + at // c) * filled + image
+        f.out.store(target, tir.select(image < n, value, _zero(biased=False)))
+    return place * filled // CHUNK
 
 
 Gather = Callable[[Expr, Expr, Expr, int], Expr]

@@ -29,4 +29,52 @@ NITIC_DEVICE void nitic_atomic_max(int64_t *address, int64_t value) {
     atomicMax((long long *)address, (long long)value);
 }
 
+NITIC_DEVICE void nitic_atomic_add(int32_t *address, int32_t value) { atomicAdd(address, value); }
+
+/* Unsigned numbers wrap to the sum of signed ones. */
+NITIC_DEVICE void nitic_atomic_add(int64_t *address, int64_t value) {
+  atomicAdd((unsigned long long *)address, (unsigned long long)(long long)value);
+}
+
+/* The address of an offset of the block's dynamic shared memory, as instructions want it. */
+NITIC_DEVICE uint32_t nitic_shared(int offset) {
+  extern __shared__ __align__(128) int8_t nitic_dynamic[];
+  return (uint32_t)__cvta_generic_to_shared(nitic_dynamic) + (uint32_t)offset;
+}
+
+/* Starts a copy of 16 bytes to shared memory, or of zeros: it is there when the thread has waited for its group. */
+NITIC_DEVICE void nitic_copy16(int to, const int8_t *from, int inside) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(nitic_shared(to)), "l"(from), "r"(inside ? 16 : 0)
+               : "memory");
+}
+
+/* Ends a group of copies. */
+NITIC_DEVICE void nitic_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+/* Waits until at most N groups of the thread are on their way. */
+template <int N> NITIC_DEVICE void nitic_copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+
+NITIC_DEVICE void nitic_store16(int to, const uint32_t *words) {
+  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(nitic_shared(to)), "r"(words[0]), "r"(words[1]),
+               "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+
+/* Four 8 x 16 byte matrices: thread i gives the place of row i % 8 of matrix i / 8, and gets bytes 4 * (i % 4) and
+ * following of row i / 4 of each. */
+NITIC_DEVICE void nitic_load_matrices(uint32_t *words, int from) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(nitic_shared(from))
+               : "memory");
+}
+
+/* acc (16 x 8) += a (16 x 32) . b (8 x 32)^T, in the fragments of mma.m16n8k32. */
+NITIC_DEVICE void nitic_multiply(int32_t *acc, const uint32_t *a, const uint32_t *b) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+               "{%0, %1, %2, %3};"
+               : "+r"(acc[0]), "+r"(acc[1]), "+r"(acc[2]), "+r"(acc[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
 #endif

@@ -1,0 +1,258 @@
+"""The tensor core template: one matrix product of int8 operands, whatever they are taken from.
+
+result[m, n] = sum over k of a[m, k] * b[n, k]. Convolutions, their gradients and the products of linear layers differ
+in where 16 neighbours along k come from (`Operand`) and in what becomes of a sum (`Sink`). A block computes a tile of
+the result; its operands come through shared memory in steps of 64 along k, copied several steps ahead, and each warp
+multiplies its part of the tile by mma.sync m16n8k32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nitic.codegen import tir
+from nitic.codegen.cuda.function import WARP, CudaFunction, call, pointer, unrolled
+from nitic.codegen.kernel import Launch
+from nitic.codegen.tir import Buffer, Expr
+from nitic.ir.layout import CHUNK, ceildiv
+
+STEP = 64  # of k: what a step copies of each row
+CHUNKS = STEP // CHUNK
+STAGES = 3  # steps that are in shared memory at the same time
+MMA = (16, 8, 32)  # M, N, K of the instruction
+FILL = 264  # blocks that keep a large GPU busy
+
+
+class Operand(Protocol):
+    """A matrix (rows, k) in global memory, of which 16 neighbours along k are copied at once."""
+
+    def fix(self, row: Expr) -> Sequence[Expr]:
+        """What a row is known by; also of a row that does not exist. Computed once for all of its copies."""
+        ...
+
+    def decode(self, k: Expr) -> Sequence[Expr]:
+        """What a position along k, a multiple of 16, is known by; also of one behind the last."""
+        ...
+
+    def copy(self, to: Expr, fixed: Sequence[Expr], decoded: Sequence[Expr]) -> None:
+        """Copies 16 bytes to an offset of shared memory. What does not exist is zero in one of the two operands."""
+        ...
+
+
+class Sink(Protocol):
+    """Takes the sums."""
+
+    def store(self, acc: Expr, row: Expr, column: Expr) -> None: ...
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Sizes in rows of a and of b: of a block, and of a warp within it."""
+
+    block: tuple[int, int]
+    warp: tuple[int, int]
+
+    @property
+    def warps(self) -> tuple[int, int]:
+        return self.block[0] // self.warp[0], self.block[1] // self.warp[1]
+
+    @property
+    def threads(self) -> int:
+        return self.warps[0] * self.warps[1] * WARP
+
+    @property
+    def stage_bytes(self) -> int:
+        return sum(self.block) * STEP
+
+
+TILES = (
+    Tile((128, 128), (64, 32)),
+    Tile((128, 64), (32, 32)),
+    Tile((64, 64), (32, 32)),
+    Tile((64, 32), (32, 16)),
+    Tile((32, 16), (16, 16)),
+)
+
+
+@dataclass(frozen=True)
+class Product:
+    """The extents of the product, its tile, and into how many parts its sums are cut."""
+
+    m: int
+    n: int
+    k: int
+    tile: Tile
+    parts: int = 1
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return ceildiv(self.m, self.tile.block[0]), ceildiv(self.n, self.tile.block[1])
+
+    @property
+    def steps(self) -> int:
+        return ceildiv(self.k, STEP)
+
+    @property
+    def steps_of_part(self) -> int:
+        return ceildiv(self.steps, self.parts)
+
+    @property
+    def launch(self) -> Launch:
+        blocks = self.grid[0] * self.grid[1] * self.parts
+        return Launch(blocks, self.tile.threads, STAGES * self.tile.stage_bytes)
+
+
+def choose_tile(m: int, n: int) -> Tile:
+    """The one with the least work, half of the tile's own loads counted in; smaller ones where blocks would be few."""
+
+    def cost(tile: Tile) -> float:
+        rows, columns = tile.block
+        blocks = ceildiv(m, rows) * ceildiv(n, columns)
+        idle = max(1.0, FILL / blocks / 4)
+        return blocks * (rows * columns + 16 * (rows + columns)) * min(idle, 4.0)
+
+    return min(TILES, key=cost)
+
+
+def product(m: int, n: int, k: int) -> Product:
+    """A product whose sums come whole out of one block."""
+    return Product(m, n, k, choose_tile(m, n))
+
+
+def cut_product(m: int, n: int, k: int, longest: int) -> Product:
+    """A product with few results and long sums: parts of these, of `longest` at most, that fill the GPU."""
+    whole = product(m, n, k)
+    blocks = whole.grid[0] * whole.grid[1]
+    wanted = max(min(FILL // blocks, whole.steps // (2 * STAGES)), ceildiv(whole.steps, longest // STEP), 1)
+    return Product(m, n, k, whole.tile, ceildiv(whole.steps, ceildiv(whole.steps, wanted)))
+
+
+def multiply(f: CudaFunction, p: Product, a: Operand, b: Operand, sink: Sink) -> None:
+    """Emits the whole kernel but its scalars and ranges."""
+    f.launch = p.launch
+    columns, part = p.grid[1], p.grid[0] * p.grid[1]
+    tile = tir.let(f.block % part)
+    origin = tir.let(tile // columns * p.tile.block[0]), tir.let(tile % columns * p.tile.block[1])
+    first = tir.let(f.block // part * p.steps_of_part)
+    last = tir.let(tir.minimum(first + p.steps_of_part, p.steps))
+    _Block(f, p, (_Loader.of(f, p, a, 0, origin[0]), _Loader.of(f, p, b, 1, origin[1])), origin).emit(first, last, sink)
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """A thread's share of the copies of one operand: some rows of the tile, one of the four chunks of each."""
+
+    operand: Operand
+    fixed: Sequence[Buffer]
+    rows: int  # of the tile
+    copies: int  # of a thread
+    offset: int  # of the operand in a stage
+    within: Expr
+    threads: int
+
+    @staticmethod
+    def of(f: CudaFunction, p: Product, operand: Operand, side: int, origin: Expr) -> _Loader:
+        rows, threads = p.tile.block[side], p.tile.threads
+        copies = ceildiv(rows * CHUNKS, threads)
+        within = tir.let(f.within)
+        known = len(operand.fix(tir.constant(0)))
+        loader = _Loader(
+            operand,
+            [tir.local("int32", copies) for _ in range(known)],
+            rows,
+            copies,
+            side * p.tile.block[0] * STEP,
+            within,
+            threads,
+        )
+        with unrolled(copies) as i:
+            for buffer, value in zip(loader.fixed, operand.fix(origin + loader.row(i)), strict=True):
+                buffer.store(i, value)
+        return loader
+
+    def row(self, i: Expr) -> Expr:
+        return (i * self.threads + self.within) // CHUNKS
+
+    def copy(self, step: Expr, stage: Expr) -> None:
+        """Starts the copies of a step."""
+        chunk = self.within % CHUNKS
+        decoded = [tir.let(value) for value in self.operand.decode(tir.let(step * STEP + chunk * CHUNK))]
+        with unrolled(self.copies) as i:
+            to = stage + self.offset + swizzled(self.row(i), chunk)
+            fixed = [buffer.load(i) for buffer in self.fixed]
+            if self.rows * CHUNKS % self.threads:
+                with tir.when(i * self.threads + self.within < self.rows * CHUNKS):
+                    self.operand.copy(to, fixed, decoded)
+            else:
+                self.operand.copy(to, fixed, decoded)
+
+
+def swizzled(row: Expr, chunk: Expr) -> Expr:
+    """Where a chunk of a row lies: the 8 rows that a load of matrices reads are in 8 different groups of banks."""
+    return row * STEP + (chunk ^ ((row >> 1) & (CHUNKS - 1))) * CHUNK
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One block of threads."""
+
+    f: CudaFunction
+    p: Product
+    loaders: tuple[_Loader, _Loader]
+    origin: tuple[Expr, Expr]
+
+    def emit(self, first: Expr, last: Expr, sink: Sink) -> None:
+        tile = self.p.tile
+        m, n = tile.warp[0] // MMA[0], tile.warp[1] // MMA[1]
+        acc = tir.local("int32", m * n * 4)
+        with unrolled(m * n * 4) as i:
+            acc.store(i, 0)
+        for stage in range(STAGES - 1):
+            self._copy(first + stage, last, first + stage)
+        with tir.loop(first, last) as step:
+            call(f"nitic_copy_wait<{STAGES - 2}>")
+            call("nitic_block_barrier")
+            # What this overwrites was read in the step before the barrier.
+            self._copy(step + (STAGES - 1), last, step + (STAGES - 1))
+            self._multiply(acc, step % STAGES * tile.stage_bytes)
+        self._store(acc, sink)
+
+    def _copy(self, step: Expr, last: Expr, turn: Expr) -> None:
+        with tir.when(step < last):
+            stage = tir.let(turn % STAGES * self.p.tile.stage_bytes)
+            for loader in self.loaders:
+                loader.copy(step, stage)
+        call("nitic_copy_commit")
+
+    def _place(self) -> tuple[Expr, Expr, Expr]:
+        """(lane, first row, first column of the warp's part)"""
+        tile, within = self.p.tile, self.f.within
+        warp = within // WARP
+        return within % WARP, warp // tile.warps[1] * tile.warp[0], warp % tile.warps[1] * tile.warp[1]
+
+    def _multiply(self, acc: Buffer, stage: Expr) -> None:
+        """A step: for each 32 of k the fragments of both operands, then all their products."""
+        tile, (lane, row, column) = self.p.tile, self._place()
+        m, n = tile.warp[0] // MMA[0], tile.warp[1] // MMA[1]
+        a, b = tir.local("uint32", m * 4), tir.local("uint32", n * 2)
+        base = tir.let(stage)
+        with unrolled(STEP // MMA[2]) as half:
+            with unrolled(m) as i:
+                place = swizzled(row + i * MMA[0] + lane % 16, half * 2 + lane // 16)
+                call("nitic_load_matrices", pointer(a, i * 4), base + place)
+            with unrolled(n // 2) as j:
+                place = swizzled(column + j * 16 + lane % 8 + lane // 16 * 8, half * 2 + lane // 8 % 2)
+                call("nitic_load_matrices", pointer(b, j * 4), base + tile.block[0] * STEP + place)
+            with unrolled(m) as i, unrolled(n) as j:
+                call("nitic_multiply", pointer(acc, (i * n + j) * 4), pointer(a, i * 4), pointer(b, j * 2))
+
+    def _store(self, acc: Buffer, sink: Sink) -> None:
+        p, (lane, row, column) = self.p, self._place()
+        m, n = p.tile.warp[0] // MMA[0], p.tile.warp[1] // MMA[1]
+        with unrolled(m) as i, unrolled(n) as j, unrolled(4) as e:
+            at_row = tir.let(self.origin[0] + row + i * MMA[0] + lane // 4 + e // 2 * 8)
+            at_column = tir.let(self.origin[1] + column + j * MMA[1] + lane % 4 * 2 + e % 2)
+            with tir.when(tir.every(at_row < p.m, at_column < p.n)):
+                sink.store(tir.let(acc.load((i * n + j) * 4 + e)), at_row, at_column)

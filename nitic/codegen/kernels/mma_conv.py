@@ -1,0 +1,257 @@
+"""nn.conv, nn.gemm and their gradients on tensor cores: where the operands of the template come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.ir import SSAValue
+
+from nitic.codegen import tir
+from nitic.codegen.cuda.function import CudaFunction, call, pointer
+from nitic.codegen.group import Emission, Emit, Point
+from nitic.codegen.kernels import conv, mma
+from nitic.codegen.kernels.portable import images
+from nitic.codegen.tir import Buffer, Expr
+from nitic.ir.layout import CHUNK, BatchLast, ceildiv
+from nitic.ir.op import NnOp
+from nitic.ir.types import dtype_of, shape_of
+from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
+from nitic.ops.layouts import cuda_runs, on_tensor_cores
+
+OUTSIDE = -(2**20)  # a row or column that no window reaches from inside
+LONGEST = 2**17  # products of two int8 that an int32 sums for certain
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A matrix whose rows of `k` bytes, a multiple of 16, lie one behind the other."""
+
+    buffer: Buffer
+    rows: int
+    k: int
+
+    def fix(self, row: Expr) -> Sequence[Expr]:
+        return [tir.select(row < self.rows, row * self.k, -1)]
+
+    def decode(self, k: Expr) -> Sequence[Expr]:
+        return [k]
+
+    def copy(self, to: Expr, fixed: Sequence[Expr], decoded: Sequence[Expr]) -> None:
+        (row,), (k,) = fixed, decoded
+        copy_if(tir.every(row >= 0, k < self.k), to, self.buffer, row + k)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where a window looks along an axis: at (at * step + tap * dilation + origin) / divisor, if that is whole."""
+
+    size: int
+    step: int
+    dilation: int
+    origin: int
+    divisor: int = 1
+
+    def inside(self, position: Expr) -> Expr:
+        within = tir.every(position >= 0, position < self.size * self.divisor)
+        return within if self.divisor == 1 else tir.every(within, position % self.divisor == 0)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The windows of images (N, H, W, C): a row is a window, and k goes through its runs, each filled to whole 16.
+
+    What is copied behind the end of a run, or behind the last of them, meets zeros of the other operand.
+    """
+
+    buffer: Buffer
+    rows: int
+    out: tuple[int, int]  # windows of an image
+    axes: tuple[Axis, Axis]
+    channels: int
+    runs: int  # of a row of the window: 1, or one for each column
+    length: int  # of a run, filled
+
+    @property
+    def image(self) -> int:
+        return self.axes[0].size * self.axes[1].size * self.channels
+
+    def fix(self, row: Expr) -> Sequence[Expr]:
+        (vertical, horizontal), (oh, ow) = self.axes, self.out
+        at = tir.let(tir.minimum(row, self.rows - 1))
+        y = at // ow % oh * vertical.step + vertical.origin
+        x = at % ow * horizontal.step + horizontal.origin
+        return [at // (oh * ow) * self.image, tir.select(row < self.rows, y, OUTSIDE), x]
+
+    def decode(self, k: Expr) -> Sequence[Expr]:
+        run = k // self.length
+        return [
+            run // self.runs * self.axes[0].dilation,
+            run % self.runs * self.axes[1].dilation if self.runs > 1 else tir.constant(0),
+            k % self.length,
+        ]
+
+    def copy(self, to: Expr, fixed: Sequence[Expr], decoded: Sequence[Expr]) -> None:
+        vertical, horizontal = self.axes
+        y, x = tir.let(fixed[1] + decoded[0]), tir.let(fixed[2] + decoded[1])
+        inside = vertical.inside(y)
+        if horizontal.divisor > 1:
+            inside = tir.every(inside, horizontal.inside(x))
+        line = horizontal.size * self.channels
+        column = tir.let(tir.truncated_division(x, horizontal.divisor) * self.channels + decoded[2])
+        row = fixed[0] + tir.truncated_division(y, vertical.divisor) * line
+        if self.channels % CHUNK == 0:
+            copy_if(tir.every(inside, column >= 0, column < line), to, self.buffer, row + column)
+            return
+        low = tir.minimum(tir.maximum(-column, 0), CHUNK)
+        high = tir.select(inside, tir.minimum(tir.maximum(line - column, 0), CHUNK), 0)
+        call("nitic_gather16", to, pointer(self.buffer), tir.select(inside, row + column, 0), low, high)
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Images in the layout `BatchLast`: a row is a tap of the window and a channel, k goes through (OH, OW, N)."""
+
+    buffer: Buffer
+    rows: int
+    taps: int  # columns of the window
+    out: int  # windows of a row of pixels
+    axes: tuple[Axis, Axis]
+    channels: int
+    batch: int  # filled
+
+    def fix(self, row: Expr) -> Sequence[Expr]:
+        vertical, horizontal = self.axes
+        at = tir.let(tir.minimum(row, self.rows - 1))
+        tap, channel = at // self.channels, at % self.channels
+        y = tap // self.taps * vertical.dilation + vertical.origin
+        x = tap % self.taps * horizontal.dilation + horizontal.origin
+        plane = vertical.size * horizontal.size * self.batch
+        return [channel * plane, tir.select(row < self.rows, y, OUTSIDE), x]
+
+    def decode(self, k: Expr) -> Sequence[Expr]:
+        window = k // self.batch
+        return [window // self.out * self.axes[0].step, window % self.out * self.axes[1].step, k % self.batch]
+
+    def copy(self, to: Expr, fixed: Sequence[Expr], decoded: Sequence[Expr]) -> None:
+        vertical, horizontal = self.axes
+        y, x = tir.let(fixed[1] + decoded[0]), tir.let(fixed[2] + decoded[1])
+        inside = tir.every(vertical.inside(y), horizontal.inside(x))
+        index = fixed[0] + (y * horizontal.size + x) * self.batch + decoded[2]
+        copy_if(inside, to, self.buffer, index)
+
+
+def copy_if(condition: Expr, to: Expr, buffer: Buffer, index: Expr) -> None:
+    """Sixteen bytes to shared memory, or zeros."""
+    inside = tir.let(tir.cast(condition, "int32"))
+    call("nitic_copy16", to, pointer(buffer, tir.select(inside != 0, index, 0)), inside)
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The sink of sums that come whole: a group's tail."""
+
+    emission: Emission
+    result: SSAValue
+    columns: int
+
+    def store(self, acc: Expr, row: Expr, column: Expr) -> None:
+        point = Point(row * self.columns + column, self.emission.channel(column))
+        self.emission.finish(self.result, tir.cast(acc, dtype_of(self.result).__name__), point)
+
+
+@dataclass(frozen=True)
+class Merge:
+    """The sink of parts of sums: memory, which is zero at first."""
+
+    out: Buffer
+    columns: int
+
+    def store(self, acc: Expr, row: Expr, column: Expr) -> None:
+        call("nitic_atomic_add", pointer(self.out, row * self.columns + column), acc)
+
+
+def forward(emission: Emission, op: NnOp) -> int:
+    """nn.conv, nn.gemm."""
+    if not on_tensor_cores(op):
+        return conv.by_element(emission, op)
+    window = op.window if isinstance(op, ConvOp) else Window()
+    _, height, width, _ = images(shape_of(op.operands[0]))
+    axes = (
+        Axis(height, window.strides[0], window.dilations[0], -window.pads[0]),
+        Axis(width, window.strides[1], window.dilations[1], -window.pads[1]),
+    )
+    return _slide(emission, op, axes)
+
+
+def dgrad(emission: Emission, op: NnOp) -> int:
+    """nn.conv_dgrad, nn.gemm_dgrad: a pixel sees the windows that saw it, through the filter turned by half."""
+    if not on_tensor_cores(op):
+        return conv.by_element(emission, op)
+    window = op.window if isinstance(op, ConvDgradOp) else Window()
+    _, height, width, _ = images(shape_of(op.operands[0]))
+    _, kh, kw, _ = images(shape_of(op.operands[1]))
+    reach = [(taps - 1) * dilation for taps, dilation in zip((kh, kw), window.dilations, strict=True)]
+    axes = (
+        Axis(height, 1, window.dilations[0], window.pads[0] - reach[0], window.strides[0]),
+        Axis(width, 1, window.dilations[1], window.pads[1] - reach[1], window.strides[1]),
+    )
+    return _slide(emission, op, axes)
+
+
+def _slide(emission: Emission, op: NnOp, axes: tuple[Axis, Axis]) -> int:
+    x, w = op.operands
+    n, oh, ow, outputs = images(shape_of(op.results[0]))
+    (_, runs, bytes_), (_, kh, _, _) = cuda_runs(op).shape(shape_of(w)), images(shape_of(w))
+    length = ceildiv(bytes_, CHUNK) * CHUNK
+    channels = shape_of(x)[-1]
+    emission.open(op, 1)
+    pixels = Pixels(emission.buffer(x), n * oh * ow, (oh, ow), axes, channels, runs // kh, length)
+    rows = Rows(emission.buffer(w), outputs, runs * length)
+    shape = mma.product(n * oh * ow, outputs, runs * length)
+    mma.multiply(_cuda(emission), shape, pixels, rows, Finish(emission, op.results[0], outputs))
+    return shape.launch.blocks
+
+
+def wgrad(emission: Emission, op: NnOp) -> int:
+    """nn.conv_wgrad, nn.gemm_wgrad: sums over the batch and all windows."""
+    x, dy = op.operands
+    (oc, kh, kw, c), (_, oh, ow, _) = images(shape_of(op.results[0])), images(shape_of(dy))
+    batch = BatchLast().shape(shape_of(x))[3]
+    k, f = oh * ow * batch, _cuda(emission)
+    alone = len(emission.group.tensor_ops()) == 1
+    if not on_tensor_cores(op):
+        return conv.by_element(emission, op)
+    assert alone or k <= LONGEST, "fuse{merged_sums=1} leaves a weight gradient alone"
+    window = op.window if isinstance(op, ConvWgradOp) else Window()
+    _, height, width, _ = images(shape_of(x))
+    axes = (
+        Axis(height, window.strides[0], window.dilations[0], -window.pads[0]),
+        Axis(width, window.strides[1], window.dilations[1], -window.pads[1]),
+    )
+    emission.open(op, 1)
+    columns = kh * kw * c
+    shape = mma.cut_product(oc, columns, k, LONGEST) if alone else mma.product(oc, columns, k)
+    errors = Rows(emission.buffer(dy), oc, k)
+    inputs = Taps(emission.buffer(x), columns, kw, ow, axes, c, batch)
+    if shape.parts == 1:
+        mma.multiply(f, shape, errors, inputs, Finish(emission, op.results[0], columns))
+    else:
+        f.zeroed = (emission.group.names()[op.results[0]],)
+        mma.multiply(f, shape, errors, inputs, Merge(emission.buffer(op.results[0]), columns))
+    return shape.launch.blocks
+
+
+def _cuda(emission: Emission) -> CudaFunction:
+    assert isinstance(emission.function, CudaFunction)
+    return emission.function
+
+
+ANCHORS: dict[str, Emit] = {
+    "nn.conv": forward,
+    "nn.gemm": forward,
+    "nn.conv_dgrad": dgrad,
+    "nn.gemm_dgrad": dgrad,
+    "nn.conv_wgrad": wgrad,
+    "nn.gemm_wgrad": wgrad,
+}

@@ -1,0 +1,102 @@
+"""The tensor core template where random shapes do not lead: cut sums, and what barriers and waits are for."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from xdsl.ir import SSAValue
+from xdsl.rewriter import Rewriter
+
+from nitic.codegen.kernels.mma import cut_product
+from nitic.codegen.table import CUDA, emit
+from nitic.ir.op import NnOp
+from nitic.ir.types import i64, shape_of, tensor
+from nitic.numerics import Array
+from nitic.ops.bfp import RangeOp
+from nitic.ops.conv import ConvOp, Window
+from nitic.ops.elementwise import ReluOp
+from nitic.ops.fused import FusedOp
+from nitic.ops.gemm import GemmWgradOp
+from tests.emulator.emulator import EmulatorError, needs_compiler
+from tests.kernels.harness import Build, Change, Data, make_group, one, packed_types, reference, run
+from tests.support import type_of
+
+pytestmark = needs_compiler
+BOTH_ORDERS = (1, 2)
+NAMED = re.compile(r"^ +(nitic_block_barrier\(\)|nitic_copy_wait<\d+>\(\)|nitic_copy_commit\(\));", re.MULTILINE)
+
+
+def group_of(build: Build, operands: Sequence[Array]) -> FusedOp:
+    types = [type_of(operand) for operand in operands]
+    return make_group(build, packed_types(build, types, CUDA, nonnegative=False))
+
+
+def is_right(group: FusedOp, operands: Sequence[Array], threads: int, change: Change = str) -> bool:
+    try:
+        found = run(group, CUDA, operands, threads, change)
+    except EmulatorError:
+        return False
+    return all(np.array_equal(a, b) for a, b in zip(found, reference(group, operands), strict=True))
+
+
+def test_parts_of_sums_merge() -> None:
+    """Long sums with few results are cut; the kernel adds to memory that is zero."""
+    operands = Data(1, "random").i8(3000, 20), Data(2, "random").i8(3000, 9)
+    group = group_of(one(GemmWgradOp), operands)
+    assert emit(group, "kernel", CUDA).zeroed == ("r0",)
+    assert cut_product(9, 20, 3008, 2**17).parts == 7
+    assert all(is_right(group, operands, threads) for threads in BOTH_ORDERS)
+
+
+def wide_product(x: SSAValue, dy: SSAValue) -> list[NnOp]:
+    op = GemmWgradOp.of(x, dy)
+    Rewriter.replace_value_with_new_type(op.results[0], tensor(shape_of(op.results[0]), i64))
+    return [op]
+
+
+def test_sums_beyond_int32_are_cut_to_parts_that_are_not() -> None:
+    operands = Data(1, "largest").i8(140_000, 2), Data(2, "largest").i8(140_000, 1)
+    group = group_of(wide_product, operands)
+    assert reference(group, operands)[0].max() == 140_000 * 127**2 > 2**31
+    assert cut_product(1, 2, 140_000, 2**17).parts >= 2
+    assert is_right(group, operands, 1)
+
+
+def convolution(x: SSAValue, w: SSAValue) -> list[NnOp]:
+    """Two ranges: the second waits for the readers of the first."""
+    conv = ConvOp.over(x, w, Window(pads=(1, 1, 1, 1)))
+    relu = ReluOp.of(conv.acc)
+    return [conv, RangeOp.of(conv.acc), relu, RangeOp.of(relu.y)]
+
+
+def mutants() -> list[int]:
+    """Every named barrier, wait and end of a group in the text of a convolution, by position."""
+    return list(range(7))
+
+
+@pytest.fixture(scope="module")
+def case() -> tuple[FusedOp, Sequence[Array]]:
+    """The first range, not the second, is that of what the last warp of the last block computes."""
+    x, w = Data(3, "random").i8(2, 12, 8, 48) // 8, abs(Data(4, "random").i8(40, 3, 3, 48))
+    x[-1, -2:] = -127
+    return group_of(convolution, (x, w)), (x, w)
+
+
+def test_the_convolution_itself_is_right(case: tuple[FusedOp, Sequence[Array]]) -> None:
+    group, operands = case
+    found: list[str] = []
+    assert is_right(group, operands, 1, lambda text: found.extend(NAMED.findall(text)) or text)
+    assert is_right(group, operands, 2)
+    assert len(found) == len(mutants()), found
+
+
+@pytest.mark.parametrize("mutant", mutants())
+def test_without_a_barrier_or_wait_it_is_wrong(case: tuple[FusedOp, Sequence[Array]], mutant: int) -> None:
+    group, operands = case
+
+    def remove(text: str) -> str:
+        place = list(NAMED.finditer(text))[mutant]
+        return text[: place.start()] + text[place.end() :]
+
+    assert not all(is_right(group, operands, threads, remove) for threads in BOTH_ORDERS)

@@ -1,0 +1,25 @@
+"""The emulator takes fewer examples: each costs a run of a C++ compiler."""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from nitic.codegen.table import CUDA
+
+FEW = 4
+SETTINGS = "_hypothesis_internal_use_settings"  # there is no public way to give one parameter of a test its own
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    test, parameters = getattr(item, "obj", None), getattr(item, "callspec", None)
+    found = getattr(test, SETTINGS, None)
+    if parameters is None or parameters.params.get("variant") != CUDA or not isinstance(found, settings):
+        return (yield)
+    setattr(test, SETTINGS, settings(found, max_examples=min(FEW, found.max_examples)))
+    try:
+        return (yield)
+    finally:
+        setattr(test, SETTINGS, found)
