@@ -108,7 +108,7 @@ def lower(
     if options.init == Init.XAVIER:
         parameters = state.xavier(model.module, parameters, options.seed)
     leading = state.leading_exponents(model.module, parameters)
-    pipeline.run_passes(model.module, passes_of(options, chosen), watch)
+    pipeline.run_passes(model.module, passes_of(options, chosen), watch, "end")
     normalisation = state.Normalisation(options.mean, options.std or (1.0,)) if options.mean else None
     return model.module, state.initial_state(model.module, parameters, leading, normalisation)
 
@@ -124,14 +124,16 @@ def plan(program: Program, watch: Watcher | None = None) -> list[Variant]:
     from nitic.codegen.processes import in_processes
 
     module = program.module.clone()
-    pipeline.run_passes(module, pipeline.shared_passes(), watch)
+    pipeline.run_passes(module, pipeline.shared_passes(), watch, "never")  # but at the end of what comes next
 
     def work(i: int) -> Variant:
         name = program.variants[i]
-        pipeline.run_passes(module, pipeline.variant_passes(name), watch.of(name) if watch else None)
-        return source.describe(name, module)
+        own = module.clone()  # one process may have to do several
+        pipeline.run_passes(own, pipeline.variant_passes(name), watch.of(name) if watch else None, "end")
+        return source.describe(name, own)
 
-    return in_processes(work, len(program.variants), jobs=len(program.variants))
+    prints = watch is not None and (watch.before or watch.after)
+    return in_processes(work, len(program.variants), jobs=1 if prints else None)
 
 
 def parse_recipe(text: str) -> Recipe:

@@ -70,9 +70,10 @@ class Program:
 
     def state_bytes(self) -> bytes:
         """The state as it lies at the start of the arena, without the zeros at its end."""
-        places, size = place_tensors(self.module)
-        blob = bytearray(size)
-        for name, value in self.state.items():
+        places, _ = place_tensors(self.module)
+        set_ = {name: value for name, value in self.state.items() if value.any()}
+        blob = bytearray(max((places[name][1] for name in set_), default=0))
+        for name, value in set_.items():
             begin = places[name][0]
             blob[begin : begin + value.nbytes] = value.tobytes()
         return bytes(blob.rstrip(b"\0")) or b"\0"
@@ -81,7 +82,7 @@ class Program:
         """What `nitic inspect` reads out of a binary: initial exponents and the variants' IR, compressed."""
         parts = [f"// {name} = {value}\n" for name, value in self.state.items() if name.endswith(".exponent")]
         parts += [f"// variant {name}\n{text}" for name, text in variants.items()]
-        packed = zlib.compress("".join(parts).encode(), 9)
+        packed = zlib.compress("".join(parts).encode())
         return DESCRIPTION_MAGIC + len(packed).to_bytes(8, "little") + packed
 
 

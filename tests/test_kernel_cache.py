@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 from xdsl.ir import Attribute
 
-from nitic.codegen import cache
+from nitic.codegen import cache, processes
 from nitic.codegen.cache import KernelCache
 from nitic.codegen.generate import Generated, generate
 from nitic.codegen.kernel import Kernel
+from nitic.driver import build_program, plan
 from nitic.frontend.demo import digits_cnn
 from nitic.ir.op import NnOp
 from nitic.ir.text import meaning
 from nitic.ir.types import i8, i32, tensor
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import ReluOp
+from nitic.options import CompileOptions, Target
 from nitic.progress import QUIET_SECONDS, Progress
 from tests.kernels.harness import make_group, one
 
@@ -149,3 +151,11 @@ def test_progress_is_silent_when_quick_and_short_otherwise(capsys: pytest.Captur
             progress.show(2)
             progress.show(3)
         assert capsys.readouterr().err == expected
+
+
+def test_one_process_plans_as_several_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    digits_cnn().save(tmp_path / "cnn.onnx")
+    program = build_program(CompileOptions(tmp_path / "cnn.onnx", batch_size=2, target=Target.X86_64_AVX512VNNI))
+    several = plan(program)
+    monkeypatch.setattr(processes, "processors", lambda: 1)
+    assert plan(program) == several

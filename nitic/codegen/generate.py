@@ -5,6 +5,7 @@ Only what has to be generated needs tvm.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -78,6 +79,7 @@ def _compile(
     from nitic.codegen import table  # tvm: once, before there are several processes
 
     def work(i: int) -> Kernel:
+        gc.enable()  # kernels leave much behind, and are many
         name = missing[i]
         group = wanted[name]
         kernel = table.emit(parse_group(group.meaning), name, group.variant, group.label)

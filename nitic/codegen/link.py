@@ -48,8 +48,8 @@ def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, cache:
     sources = [path for path in runtime_sources() if emit == Emit.EXE or path.name != "main.c"]
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder, ThreadPoolExecutor() as pool:
         compiled = list(pool.map(lambda each: runtime_object(each, cache, Path(folder)), sources))
-        program = Path(folder) / "program.o"
-        _run([*compiler(), *FLAGS, "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
+        program = Path(folder) / "program.o"  # tables, and calls that lead on: level 2 wins nothing and takes longer
+        _run([*compiler(), *FLAGS, "-O1", "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
         made = Path(folder) / output.name
         inputs = Path(folder) / "inputs"  # there may be more than a command line holds
         inputs.write_text("\n".join(map(_quoted, (*objects, program, *compiled))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -40,6 +41,7 @@ def in_processes(work: Callable[[int], T], pieces: int, jobs: int | None = None,
 
 def _work(work: Callable[[int], T], pieces: int, turn: Any, end: Connection) -> None:
     """One process: an answer for each piece, then None."""
+    gc.freeze()  # what is inherited is no garbage, and stays shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its children
     while True:
         with turn.get_lock():

@@ -71,7 +71,7 @@ def program_source(
     ]
     for variant in variants:
         parts += [*_kernels(variant.name, kernels[variant.name]), variant.tables]
-    parts += [_tensors(program), _variants(variants), _program(program)]
+    parts += [_tensors(program), _variants(variants), _program(program, state.stat().st_size)]
     return "\n".join(parts)
 
 
@@ -142,7 +142,7 @@ def _variants(variants: Sequence[Variant]) -> str:
     return "\n".join(["static const nitic_variant variants[] = {", *lines, "};"])
 
 
-def _program(program: Program) -> str:
+def _program(program: Program, initial_bytes: int) -> str:
     _, state_bytes = place_tensors(program.module)
     fields = {
         "abi_version": "NITIC_ABI_VERSION",
@@ -159,7 +159,7 @@ def _program(program: Program) -> str:
         "variants": "variants",
         "variant_count": "sizeof variants / sizeof *variants",
         "initial_state": "nitic_initial_state",
-        "initial_bytes": len(program.state_bytes()),
+        "initial_bytes": initial_bytes,
         "state_bytes": state_bytes,
         "squared_error": int(program.has_squared_error),
     }

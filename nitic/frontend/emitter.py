@@ -52,7 +52,7 @@ class Emitter:
         self._views: dict[Layout, SSAValue] = {}
         self._return = ReturnOp()
         self.func.body.block.add_op(self._return)
-        self._signature = Signature(self.func)
+        self.signature = Signature(self.func)
 
     def emit(self, op: NnOp) -> SSAValue:
         """Appends an operator; its first result."""
@@ -62,7 +62,7 @@ class Emitter:
         return op.results[0]
 
     def finish(self, logits: SSAValue) -> ModuleOp:
-        self._signature.write()
+        self.signature.write()
         set_results(self.func, [(Label("logits", "output"), logits)])
         module = ModuleOp([self.func])
         module.verify()
@@ -158,7 +158,7 @@ class Emitter:
         if not np.isfinite(array).all():
             raise NodeError(f"parameter {layout.source!r} holds NaN or infinity")
         name = self._unique_name(layout.source, kind)
-        argument = self._signature.add(Label(name, role), tensor(array.shape, f32))
+        argument = self.signature.add(Label(name, role), tensor(array.shape, f32))
         if role == "weight":
             self._arguments[layout.source], self._views[layout] = (layout, argument), argument
         self.parameters[name], self.layouts[name] = array, layout

@@ -5,7 +5,7 @@ from io import StringIO
 from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.dialects.func import Func
-from xdsl.ir import Dialect, Region, SSAValue
+from xdsl.ir import Attribute, Dialect, Region, SSAValue
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 
@@ -29,16 +29,16 @@ def _parser(text: str, dialects: list[Dialect], name: str) -> Parser:
 
 def print_module(module: ModuleOp, locations: bool = False) -> str:
     """The text of a module; with `locations`, each operator says which ONNX node it comes from."""
-    out = StringIO()
-    _ScopedPrinter(stream=out, print_debuginfo=locations).print_op(module)
-    return out.getvalue() + "\n"
+    printer = _ScopedPrinter(print_debuginfo=locations)
+    printer.print_op(module)
+    return printer.out.getvalue() + "\n"
 
 
 def meaning(region: Region) -> str:
     """The text of a region apart from what its values are called and where its operators come from."""
-    out = StringIO()
-    _NamelessPrinter(stream=out).print_region(region)
-    return out.getvalue()
+    printer = _NamelessPrinter()
+    printer.print_region(region)
+    return printer.out.getvalue()
 
 
 class _Names(dict[str, int]):
@@ -58,15 +58,36 @@ class _Names(dict[str, int]):
         return 0
 
 
-class _ScopedPrinter(Printer):
+class _Printer(Printer):
+    """xdsl's printer, which spells each type only once: a network has thousands of values and few types."""
+
+    def __init__(self, print_debuginfo: bool = False) -> None:
+        self.out = StringIO()
+        super().__init__(stream=self.out, print_debuginfo=print_debuginfo)
+        self._spelt: dict[Attribute, str] = {}
+
+    def print_attribute(self, attribute: Attribute) -> None:
+        if attribute not in self._spelt:
+            self._spelt[attribute] = self._spell(attribute)
+        self.print_string(self._spelt[attribute])
+
+    def _spell(self, attribute: Attribute) -> str:
+        """Attributes are made of attributes: what is printed so far is put aside."""
+        aside, self.stream = self.stream, StringIO()
+        super().print_attribute(attribute)
+        text, self.stream = self.stream.getvalue(), aside
+        return text
+
+
+class _ScopedPrinter(_Printer):
     """xdsl's printer copies all names at every region, which for a network of groups is quadratic."""
 
-    def __init__(self, stream: StringIO, print_debuginfo: bool = False) -> None:
-        super().__init__(stream=stream, print_debuginfo=print_debuginfo)
+    def __init__(self, print_debuginfo: bool) -> None:
+        super().__init__(print_debuginfo)
         self._ssa_names = [_Names()]
 
 
-class _NamelessPrinter(Printer):
+class _NamelessPrinter(_Printer):
     """Numbers the values in order of appearance."""
 
     def print_ssa_value(self, value: SSAValue) -> str:

@@ -32,9 +32,9 @@ class NiticPass(ABC):
     ANNOTATES: ClassVar[bool] = False
     """Whether it only writes attributes, which leave a valid module valid."""
 
-    def run(self, module: ModuleOp, verified: bool = False) -> None:
-        """`apply` between its invariants. `verified` says that the module is known to be valid."""
-        self.check(module, self.requires, verified)
+    def run(self, module: ModuleOp, before: bool = True, after: bool = True) -> None:
+        """`apply` between its invariants. Whether the module is valid is checked `before` and `after` it."""
+        self.check(module, self.requires, before)
         try:
             self.apply(module)
         except (ValueError, LookupError, AssertionError) as error:
@@ -42,11 +42,11 @@ class NiticPass(ABC):
             if reason := unlabelled(module):
                 raise CompileError(self.name, reason, exit_code=ExitCode.USAGE) from error
             raise
-        self.check(module, self.ensures, self.ANNOTATES)
+        self.check(module, self.ensures, after and not self.ANNOTATES)
 
-    def check(self, module: ModuleOp, invariants: Sequence[Invariant], verified: bool = False) -> None:
+    def check(self, module: ModuleOp, invariants: Sequence[Invariant], verify: bool = True) -> None:
         try:
-            if not verified:
+            if verify:
                 module.verify()
             for invariant in invariants:
                 invariant(module)

@@ -17,10 +17,10 @@ class InferShapes(NiticPass):
 
     name = "infer-shapes"
 
-    def run(self, module: ModuleOp, verified: bool = False) -> None:
+    def run(self, module: ModuleOp, before: bool = True, after: bool = True) -> None:
         """Nothing is checked beforehand: a module whose shapes are wrong is what this pass mends or refuses."""
         self.apply(module)
-        self.check(module, self.ensures)
+        self.check(module, self.ensures, after)
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):

@@ -167,7 +167,7 @@ def test_what_cannot_be_folded_is_listed(tmp_path: Path) -> None:
 
 def test_float_gradients_past_frozen_statistics_equal_finite_differences(tmp_path: Path) -> None:
     model, rng = import_onnx(small_net(tmp_path), 4), np.random.default_rng(0)
-    passes: list[NiticPass] = [Canonicalise(), InsertLoss("running"), InsertBackward()]
+    passes: list[NiticPass] = [Canonicalise(), InsertLoss(statistics="running"), InsertBackward()]
     run_passes(model.module, passes)
     step = function(model.module, "train_step")
     values = {name: value.astype(np.float64) for name, value in model.parameters.items()}
@@ -182,7 +182,7 @@ def test_float_gradients_past_frozen_statistics_equal_finite_differences(tmp_pat
 
 def test_integer_gradients_past_frozen_statistics(tmp_path: Path) -> None:
     """They point where the float gradients at the same weights do."""
-    pairs = gradient_pairs(import_onnx(small_net(tmp_path), 32), InsertLoss("running"))
+    pairs = gradient_pairs(import_onnx(small_net(tmp_path), 32), InsertLoss(statistics="running"))
     assert len(pairs) == 9
     for name, (exact, found) in pairs.items():
         cosine = (found * exact).sum() / np.linalg.norm(found) / np.linalg.norm(exact)
