@@ -2,7 +2,7 @@
 
     python benchmarks/whole_gradients.py [--models 'resnet18,densenet121']
 
-The networks are torchvision's and timm's by the legacy exporter, as zoo.py has them, with Xavier weights, before any
+The networks are torchvision's and timm's in inference form, which has no dropout, with Xavier weights, before any
 training step. One JSON line per network goes to --log; networks that are already there are not repeated.
 """
 
@@ -93,7 +93,7 @@ class Stages:
 
 def measure(net: str, folder: Path) -> Record:
     """Cosines and norm ratios of the parameters."""
-    path = Export(net, NETS[net], "legacy", SIZE).write(folder)
+    path = Export(net, NETS[net], "dynamo", SIZE).write(folder)
     model = import_onnx(path, BATCH)
     model.parameters.update(state.xavier(model.module, model.parameters, 0))
     stages = Stages(model, *samples((SIZE, SIZE, 3), BATCH))
