@@ -205,7 +205,7 @@ class Emission:
         dtype = np.dtype(dtype_of(out)).name
         valid = point.valid
         if isinstance(valid, int) and valid < point.lanes:
-            # Where LLVM 22 narrows int64 to bytes while storing (vpmovqb) it drops a mask that it knows: it is not told.
+            # Where LLVM 22 narrows int64 to bytes while storing (vpmovqb), it drops a mask that it knows.
             valid = tir.select(self.function.thread < 0, tir.constant(0), tir.constant(valid))
         self.buffer(out).store(point.index, tir.cast(value, dtype), valid)
 
