@@ -6,7 +6,7 @@ from math import frexp, prod
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import BlockArgument, OpResult, SSAValue
+from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
 from nitic import numerics
 from nitic.errors import CompileError, ExitCode
@@ -15,6 +15,7 @@ from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.numerics import Array
 from nitic.ops.elementwise import BiasOp
 from nitic.ops.norm import BatchNormRecallOp, BatchNormScaleOp
+from nitic.ops.product import MulOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 
 MASTER_BITS, HEAD_ROOM, WEIGHT_BITS = 15, 2, 7
@@ -60,15 +61,26 @@ def _listed(values: Sequence[float]) -> str:
 
 def xavier(module: ModuleOp, parameters: Mapping[str, Array], seed: int) -> dict[str, Array]:
     """New initial values: uniform in +-sqrt(6 / (fan in + fan out)) for weights, zero for biases and running means, one
-    for gamma and running variances. What is frozen stays."""
+    for gamma, running variances and factors. What is frozen stays."""
     rng, func = np.random.default_rng(seed), function(module, "predict")
     values = {name: _xavier(value.shape, rng) for name, value in parameters.items()}
     names: dict[SSAValue, str] = {arg: label.name for label, arg in arguments(func)}
-    for op in func.body.block.ops:
-        if isinstance(op, BatchNormScaleOp | BatchNormRecallOp):
-            name = names[op.gamma if isinstance(op, BatchNormScaleOp) else op.variance]
-            values[name] = np.ones_like(values[name])
+    factors = {_viewed(factor) for op in func.body.block.ops for factor in _factors(op)}
+    values |= {name: np.ones_like(values[name]) for arg, name in names.items() if arg in factors and name in values}
     return values | {name: parameters[name] for name in frozen_names(module)}
+
+
+def _factors(op: Operation) -> tuple[SSAValue, ...]:
+    """What scales an activation, where an operator does that."""
+    match op:
+        case BatchNormScaleOp():
+            return (op.gamma,)
+        case BatchNormRecallOp():
+            return (op.variance,)
+        case MulOp():
+            return op.a, op.b
+        case _:
+            return ()
 
 
 def frozen_names(module: ModuleOp) -> list[str]:
