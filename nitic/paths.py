@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+DEVICES = ("cpu", "cuda")
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -11,6 +12,10 @@ def runtime_folder() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "runtime"
 
 
-def runtime_sources() -> list[Path]:
-    """All C files of the runtime, main.c included, in a fixed order."""
-    return sorted(runtime_folder().glob("*.c"))
+def runtime_sources(device: str = "cpu") -> list[Path]:
+    """The C files of a binary for this device, main.c included, in a fixed order.
+
+    What is for one device alone ends in its name.
+    """
+    others = tuple(f"_{each}.c" for each in DEVICES if each != device)
+    return sorted(path for path in runtime_folder().glob("*.c") if not path.name.endswith(others))

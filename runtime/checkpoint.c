@@ -99,7 +99,7 @@ static void seal(const nitic_session *s, const nitic_tensor **tensors, uint32_t 
   uint64_t sum = nitic_checksum(NITIC_CHECKSUM_START, description->data, description->length);
   for (uint32_t i = 0; i < count; i++) {
     sum = nitic_checksum(sum, tensors[i]->name, strlen(tensors[i]->name));
-    sum = nitic_checksum(sum, s->arena + tensors[i]->offset, tensors[i]->bytes);
+    sum = nitic_checksum(sum, s->memory + tensors[i]->offset, tensors[i]->bytes);
   }
   char text[NITIC_CHECKSUM_DIGITS + 1];
   snprintf(text, sizeof text, "%016llx", (unsigned long long)sum);
@@ -198,7 +198,7 @@ static bool write_state(int file, const nitic_session *s, const nitic_text *head
                         uint32_t count) {
   bool good = write_all(file, header->data, header->length);
   for (uint32_t i = 0; i < count && good; i++)
-    good = write_all(file, s->arena + tensors[i]->offset, tensors[i]->bytes);
+    good = write_all(file, s->memory + tensors[i]->offset, tensors[i]->bytes);
   return good && (fsync(file) == 0 || errno == EINVAL || errno == ENOTSUP);
 }
 
@@ -230,13 +230,16 @@ static int replace(const nitic_session *s, const char *path, const nitic_text *h
 }
 
 int nitic_checkpoint_save(nitic_session *s, const char *path) {
+  int status = nitic_state_read(s);
+  if (status != NITIC_OK)
+    return status;
   uint32_t count;
   const nitic_tensor **tensors = nitic_sorted_state(s->program, &count);
   nitic_text header = {0};
   if (tensors)
     write_header(s, tensors, count, &header);
-  int status = !tensors || header.failed ? nitic_fail(NITIC_RUNTIME, "%s: no memory for the header", path)
-                                         : replace(s, path, &header, tensors, count);
+  status = !tensors || header.failed ? nitic_fail(NITIC_RUNTIME, "%s: no memory for the header", path)
+                                     : replace(s, path, &header, tensors, count);
   free(header.data);
   free(tensors);
   return status;

@@ -46,7 +46,7 @@ int nitic_prepare_input(nitic_session *s, const nitic_dataset *data) {
     nitic_data_get(data, i, s->input, NULL);
     nitic_statistics_add(&statistics, s->input, (int64_t)s->sample_bytes / s->channels);
   }
-  return nitic_statistics_finish(&statistics, s->input_multiplier, s->input_offset);
+  return nitic_statistics_set(s, &statistics);
 }
 
 static int32_t batch_at(const nitic_session *s, const nitic_dataset *data, int64_t first) {
@@ -69,14 +69,13 @@ int nitic_evaluate_data(nitic_session *s, const nitic_dataset *data, nitic_metri
   for (int64_t first = 0; first < data->count && status == NITIC_OK; first += s->program->batch) {
     if (nitic_interrupted())
       return nitic_fail(NITIC_INTERRUPTED, "interrupted");
-    nitic_metrics now = {0};
     int32_t count = batch_at(s, data, first);
     nitic_gather(s, data, NULL, first, count);
-    status = nitic_eval(s, NULL, NULL, count, &now);
-    sum->loss += now.loss;
-    sum->correct += now.correct;
-    sum->count += now.count;
+    status = nitic_eval_start(s, count);
   }
+  if (status == NITIC_OK)
+    status = nitic_settle(s);
+  *sum = nitic_take_metrics(s);
   return status;
 }
 

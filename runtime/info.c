@@ -29,15 +29,21 @@ static void print_variants(const nitic_session *s) {
   const nitic_program *program = s->program;
   for (uint32_t i = 0; i < program->variant_count; i++) {
     const nitic_variant *v = &program->variants[i];
-    const char *note = v == s->variant ? " (runs here)" : nitic_variant_supported(v->name) ? "" : " (not on this CPU)";
-    printf("variant    %s%s: arena %llu bytes, %u kernel calls a step\n", v->name, note,
-           (unsigned long long)v->arena_bytes, v->train_step.call_count);
+    printf("variant    %s", v->name);
+    if (v != nitic_device_variant(s->device))
+      printf("%s", nitic_variant_supported(v->name) ? "" : " (not on this CPU)");
+    else if (nitic_device_open(s->device) == NITIC_OK)
+      printf(" (runs here)");
+    else
+      printf(" (does not run here: %s)", nitic_last_error());
+    printf(": arena %llu bytes, %u kernel calls a step\n", (unsigned long long)v->arena_bytes,
+           v->functions[NITIC_TRAIN_STEP].call_count);
   }
 }
 
 /* Exponents, tops (Q8) and the input map are worth seeing; weights are not. */
 static void print_value(const nitic_session *s, const nitic_tensor *tensor) {
-  const int32_t *values = (const void *)(s->arena + tensor->offset);
+  const int32_t *values = (const void *)(s->memory + tensor->offset);
   size_t length = strlen(tensor->name);
   char number[NITIC_NUMBER_LENGTH];
   if (tensor->dtype != NITIC_I32 || nitic_elements(tensor) != 1 || !nitic_is_state(tensor))

@@ -4,48 +4,59 @@
 
 #include <stdbool.h>
 
+#include "device.h"
 #include "hyper.h"
 #include "nitic.h"
-#include "pool.h"
 
 /* Keeps the sentence for nitic_last_error and returns `code`. */
 int nitic_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A function of the chosen variant with the addresses its calls use, all calls' buffers one after another. */
+/* A run that may be unfinished, and how many rows of its batch count. */
 typedef struct {
-  const nitic_call *calls;
-  uint32_t call_count;
-  void **buffers;
-} nitic_bound;
+  nitic_kind kind;
+  int32_t count;
+} nitic_flight;
 
 struct nitic_session {
   const nitic_program *program;
-  const nitic_variant *variant;
-  nitic_pool *pool;
-  uint8_t *arena;
-  size_t arena_bytes;
-  void **addresses; /* storage of all nitic_bound.buffers */
-  nitic_bound train_step, eval_step, predict, calibrate;
-  uint8_t *input;
-  int32_t *label, *step, *correct, *logits_exponent, *input_multiplier, *input_offset;
+  nitic_device *device;
+  uint8_t *memory; /* named tensors at their offsets, but not input and label */
+  uint8_t *input;  /* of the next batch */
+  int32_t *label;
+  int32_t *step, *correct, *logits_exponent, *input_multiplier, *input_offset;
   int64_t *seed, *loss;
   int8_t *logits;
   size_t sample_bytes;
   int32_t channels;
   nitic_hyper hyper;
   nitic_progress progress;
+  nitic_flight flights[NITIC_MAX_DEPTH]; /* oldest first */
+  int flying;
+  nitic_metrics finished; /* sums over the steps that have finished and that nobody has asked for */
 };
 
 /* The tensor of a role and a name (NULL: any): a parameter may be called `seed` or `step` too. NULL if there is none.
  */
 const nitic_tensor *nitic_tensor_of(const nitic_program *program, nitic_role role, const char *name);
 
-/* The variant to run (see nitic_session_create), and whether this CPU runs it. */
-int nitic_variant_choose(const nitic_program *program, const char *name, const nitic_variant **variant);
+/* Whether the machine runs a variant, for all that its name says. */
 bool nitic_variant_supported(const char *name);
 
-/* Runs all calls with every thread of the pool; returns 0 or NITIC_RUNTIME. */
-int nitic_run(nitic_pool *pool, const nitic_bound *function);
+/* nitic_session_create in two: without nitic_session_open there are tensors and checkpoints, but no runs. */
+int nitic_session_make(const nitic_program *program, int threads, const char *variant, nitic_session **session);
+int nitic_session_open(nitic_session *session);
+
+/* Starts a step on the batch in the input tensors; it may be unfinished on return. */
+int nitic_step_start(nitic_session *session);
+int nitic_eval_start(nitic_session *session, int32_t count);
+/* Finishes all steps. */
+int nitic_settle(nitic_session *session);
+/* The sums over steps that have finished since the last call. */
+nitic_metrics nitic_take_metrics(nitic_session *session);
+
+/* Before the state is read, or changed in part: makes the host's memory hold it. And after it is changed. */
+int nitic_state_read(nitic_session *session);
+void nitic_state_written(nitic_session *session);
 
 /* Four words of Philox4x32-10 for a counter and a key (numerics.md). */
 void nitic_philox(const uint32_t counter[4], uint64_t key, uint32_t words[4]);
@@ -60,6 +71,8 @@ typedef struct {
 int nitic_statistics_init(nitic_statistics *statistics, int32_t channels);
 void nitic_statistics_add(nitic_statistics *statistics, const uint8_t *samples, int64_t pixels);
 int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset);
+/* nitic_statistics_finish for the session's input. */
+int nitic_statistics_set(nitic_session *session, nitic_statistics *statistics);
 
 static inline int64_t nitic_elements(const nitic_tensor *tensor) {
   int64_t count = 1;

@@ -30,8 +30,10 @@ static int start(int count, char **arguments) {
     return NITIC_OK;
   }
   nitic_session *session;
-  status = nitic_session_create(&nitic_program_instance, options.threads > 0 ? (int)options.threads : 0,
-                                options.variant, &session);
+  status = nitic_session_make(&nitic_program_instance, options.threads > 0 ? (int)options.threads : 0, options.variant,
+                              &session);
+  if (status == NITIC_OK && options.command != NITIC_INFO)
+    status = nitic_session_open(session);
   if (status == NITIC_OK)
     status = run(session, &options);
   nitic_session_destroy(session);

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NITIC_ABI_VERSION 2
+#define NITIC_ABI_VERSION 3
 #define NITIC_MAX_RANK 6
 #define NITIC_MAX_THREADS 64  /* also the number of per-thread slots (int64) of a range */
 #define NITIC_NEVER INT32_MIN /* value of a `top` statistic that no training step has set */
@@ -60,16 +60,45 @@ typedef struct {
   int32_t starts_phase; /* 1 where every thread must have finished the calls before */
 } nitic_call;
 
+/* How a call starts on a GPU. Its arguments are the addresses of its buffers, and its units. */
+typedef struct {
+  const char *kernel; /* in the machine code */
+  uint32_t blocks, threads;
+  uint32_t shared;        /* bytes of dynamic shared memory */
+  const uint64_t *zeroed; /* what must be zero before it: offset, bytes, offset, ... */
+  uint32_t zeroed_count;  /* pairs */
+} nitic_launch;
+
 typedef struct {
   const nitic_call *calls;
   uint32_t call_count;
+  const nitic_launch *launches; /* of each call; NULL: `kernel` is a function of the CPU */
 } nitic_function;
+
+/* Machine code for an architecture runs on later ones of its generation (8.0 on 8.6) but for that with features of its
+ * own (9.0a). PTX is text, which the driver compiles for any later GPU. */
+typedef enum { NITIC_MACHINE_CODE, NITIC_OWN_MACHINE_CODE, NITIC_PTX } nitic_code_kind;
+typedef struct {
+  nitic_code_kind kind;
+  int32_t capability; /* 86 = compute capability 8.6 */
+  const uint8_t *data;
+} nitic_code;
+
+/* What a variant for GPUs has besides its functions. */
+typedef struct {
+  uint64_t ranges, range_bytes; /* offset and size of what is zero when a function begins */
+  const nitic_code *codes;
+  uint32_t code_count;
+} nitic_gpu;
+
+typedef enum { NITIC_TRAIN_STEP, NITIC_EVAL_STEP, NITIC_LOGITS, NITIC_CALIBRATION, NITIC_KINDS } nitic_kind;
 
 /* One set of kernels. Variants differ in packing and scratch, never in tensors, state or results. */
 typedef struct {
-  const char *name;     /* "avx512vnni" or "portable" */
+  const char *name;     /* "avx512vnni", "portable" or "cuda" */
   uint64_t arena_bytes; /* 64-byte aligned memory the variant needs */
-  nitic_function train_step, eval_step, predict, calibrate;
+  nitic_function functions[NITIC_KINDS];
+  const nitic_gpu *gpu; /* NULL: it runs on a CPU */
 } nitic_variant;
 
 typedef struct {
@@ -140,7 +169,7 @@ int nitic_session_threads(const nitic_session *session);
 nitic_progress *nitic_session_progress(nitic_session *session);
 
 /* The description and the memory of a named tensor, or NULL. The memory is the session's own: writing changes the
- * state. */
+ * state, until the next step, after which to ask again. */
 const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *name);
 void *nitic_session_tensor(nitic_session *session, const char *name);
 
@@ -162,7 +191,7 @@ int nitic_session_normalised(const nitic_session *session);
 /* Sets input.multiplier and input.offset from `count` training samples (uint8, NHWC, contiguous). */
 int nitic_set_statistics(nitic_session *session, const uint8_t *samples, int64_t count);
 /* 1 when no step has set any `top`, so that nitic_calibrate is due before evaluation. */
-int nitic_session_untrained(const nitic_session *session);
+int nitic_session_untrained(nitic_session *session);
 
 /* One training step on exactly `batch` samples. samples and labels may be NULL: the input and label tensors are filled
  * already. */

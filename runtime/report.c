@@ -180,12 +180,16 @@ static void end_interval(nitic_report *r, const nitic_session *s) {
   r->interval_start = now;
 }
 
+bool nitic_report_is_due(const nitic_report *r, const nitic_session *s) {
+  return s->progress.epoch_step % r->every == 0 || s->progress.epoch_step == r->steps;
+}
+
 void nitic_report_step(nitic_report *r, const nitic_session *s, const nitic_metrics *metrics) {
   const nitic_progress *p = &s->progress;
   r->interval.loss += metrics->loss;
   r->interval.correct += metrics->correct;
   r->interval.count += metrics->count;
-  if (p->epoch_step % r->every == 0 || p->epoch_step == r->steps)
+  if (nitic_report_is_due(r, s))
     end_interval(r, s);
   nitic_bar_draw(&r->bar, p, r->steps, nitic_now() - r->epoch_start, p->epoch_step - r->first_step);
 }

@@ -19,6 +19,9 @@ typedef struct {
 int nitic_report_open(nitic_report *report, const nitic_session *session, int64_t samples, int64_t every,
                       const char *log, bool append);
 void nitic_report_begin(nitic_report *report, const nitic_session *session);
+/* Whether an interval ends with the step that was started last: then its metrics must be there. */
+bool nitic_report_is_due(const nitic_report *report, const nitic_session *session);
+/* metrics: of the steps that have finished since the last call. */
 void nitic_report_step(nitic_report *report, const nitic_session *session, const nitic_metrics *metrics);
 void nitic_report_epoch(nitic_report *report, const nitic_session *session, const nitic_metrics *trained,
                         const nitic_metrics *tested);

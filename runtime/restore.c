@@ -277,7 +277,8 @@ static void apply(nitic_session *s, const nitic_reader *r) {
   const char *data = r->data + 8 + r->header_bytes;
   for (uint32_t i = 0; i < r->program->tensor_count; i++)
     if (r->entries[i].seen)
-      memcpy(s->arena + r->program->tensors[i].offset, data + r->entries[i].begin, r->program->tensors[i].bytes);
+      memcpy(s->memory + r->program->tensors[i].offset, data + r->entries[i].begin, r->program->tensors[i].bytes);
+  nitic_state_written(s);
   s->progress = r->progress;
   s->hyper = r->hyper;
 }
@@ -285,6 +286,8 @@ static void apply(nitic_session *s, const nitic_reader *r) {
 int nitic_checkpoint_load(nitic_session *s, const char *path) {
   nitic_reader r = {.path = path, .program = s->program, .hyper = s->hyper, .progress = {.epochs = 1}};
   int status = read_checkpoint(&r);
+  if (status == NITIC_OK)
+    status = nitic_settle(s);
   if (status == NITIC_OK)
     apply(s, &r);
   free(r.entries);

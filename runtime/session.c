@@ -1,12 +1,8 @@
-/* session.c: a program, its memory and its threads. */
-#include <errno.h>
+/* session.c: a program, its tensors and its device. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "internal.h"
-
-enum { ALIGNMENT = 64, SLACK = 64 }; /* kernels may read up to 64 bytes past their last buffer */
 
 const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *name) {
   for (uint32_t i = 0; i < program->tensor_count; i++)
@@ -15,9 +11,16 @@ const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *
   return NULL;
 }
 
+/* The caller may write to it. */
 void *nitic_session_tensor(nitic_session *s, const char *name) {
   const nitic_tensor *tensor = nitic_tensor_find(s->program, name);
-  return tensor ? s->arena + tensor->offset : NULL;
+  if (!tensor || nitic_state_read(s) != NITIC_OK)
+    return NULL;
+  if (tensor->role == NITIC_INPUT || tensor->role == NITIC_LABEL)
+    return tensor->role == NITIC_INPUT ? (void *)s->input : s->label;
+  if (nitic_is_state(tensor))
+    nitic_state_written(s);
+  return s->memory + tensor->offset;
 }
 
 const nitic_tensor *nitic_tensor_of(const nitic_program *program, nitic_role role, const char *name) {
@@ -29,7 +32,7 @@ const nitic_tensor *nitic_tensor_of(const nitic_program *program, nitic_role rol
 
 static void *memory_of(const nitic_session *s, nitic_role role, const char *name) {
   const nitic_tensor *tensor = nitic_tensor_of(s->program, role, name);
-  return tensor ? s->arena + tensor->offset : NULL;
+  return tensor ? s->memory + tensor->offset : NULL;
 }
 
 static int check_program(const nitic_program *program) {
@@ -50,52 +53,9 @@ static int check_program(const nitic_program *program) {
   return NITIC_OK;
 }
 
-static int map_arena(nitic_session *s) {
-  size_t bytes = s->variant->arena_bytes < s->program->state_bytes ? s->program->state_bytes : s->variant->arena_bytes;
-  s->arena_bytes = (bytes + SLACK + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-  void *memory = mmap(NULL, s->arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED)
-    return nitic_fail(NITIC_RUNTIME, "no memory for the arena of %zu bytes: %s", s->arena_bytes, strerror(errno));
-#ifdef MADV_HUGEPAGE
-  madvise(memory, s->arena_bytes, MADV_HUGEPAGE);
-#endif
-  s->arena = memory;
-  return NITIC_OK;
-}
-
-static void **bind(nitic_session *s, const nitic_function *function, nitic_bound *bound, void **next) {
-  *bound = (nitic_bound){function->calls, function->call_count, next};
-  for (uint32_t i = 0; i < function->call_count; i++)
-    for (uint32_t j = 0; j < function->calls[i].buffer_count; j++)
-      *next++ = s->arena + function->calls[i].buffers[j];
-  return next;
-}
-
-static size_t count_buffers(const nitic_function *function) {
-  size_t count = 0;
-  for (uint32_t i = 0; i < function->call_count; i++)
-    count += function->calls[i].buffer_count;
-  return count;
-}
-
-static int bind_functions(nitic_session *s) {
-  const nitic_variant *v = s->variant;
-  size_t count = count_buffers(&v->train_step) + count_buffers(&v->eval_step) + count_buffers(&v->predict) +
-                 count_buffers(&v->calibrate);
-  s->addresses = calloc(count + 1, sizeof *s->addresses);
-  if (!s->addresses)
-    return nitic_fail(NITIC_RUNTIME, "no memory for %zu buffer addresses", count);
-  void **next = bind(s, &v->train_step, &s->train_step, s->addresses);
-  next = bind(s, &v->eval_step, &s->eval_step, next);
-  next = bind(s, &v->predict, &s->predict, next);
-  bind(s, &v->calibrate, &s->calibrate, next);
-  return NITIC_OK;
-}
-
 static void bind_tensors(nitic_session *s) {
   const nitic_tensor *input = nitic_tensor_of(s->program, NITIC_INPUT, NULL);
-  s->input = s->arena + input->offset;
-  s->label = memory_of(s, NITIC_LABEL, NULL);
+  s->memory = nitic_device_memory(s->device);
   s->sample_bytes = (size_t)(nitic_elements(input) / s->program->batch);
   s->channels = input->rank == 4 ? (int32_t)input->shape[3] : 1;
   s->step = memory_of(s, NITIC_HYPER, "step");
@@ -108,28 +68,25 @@ static void bind_tensors(nitic_session *s) {
   s->input_offset = memory_of(s, NITIC_STATISTIC, "input.offset");
 }
 
-/* The arena is zero: it comes fresh from the operating system, and need not be touched to stay so. */
+/* All memory is zero. */
 static void start(nitic_session *s) {
-  memcpy(s->arena, s->program->initial_state, s->program->initial_bytes);
+  memcpy(s->memory, s->program->initial_state, s->program->initial_bytes);
+  nitic_state_written(s);
   s->progress = (nitic_progress){.epochs = 1};
   nitic_begin_epoch(s, 0);
 }
 
 void nitic_session_reset(nitic_session *s) {
-  memset(s->arena, 0, s->arena_bytes);
+  nitic_settle(s);
+  nitic_take_metrics(s);
+  nitic_device_clear(s->device);
   start(s);
 }
 
 static int set_up(nitic_session *s, int threads, const char *variant) {
   int status = check_program(s->program);
   if (status == NITIC_OK)
-    status = nitic_variant_choose(s->program, variant, &s->variant);
-  if (status == NITIC_OK)
-    status = map_arena(s);
-  if (status == NITIC_OK)
-    status = bind_functions(s);
-  if (status == NITIC_OK)
-    status = nitic_pool_create(threads ? threads : nitic_cores(), &s->pool);
+    status = nitic_device_create(s->program, threads, variant, &s->device);
   if (status != NITIC_OK)
     return status;
   bind_tensors(s);
@@ -138,7 +95,7 @@ static int set_up(nitic_session *s, int threads, const char *variant) {
   return NITIC_OK;
 }
 
-int nitic_session_create(const nitic_program *program, int threads, const char *variant, nitic_session **session) {
+int nitic_session_make(const nitic_program *program, int threads, const char *variant, nitic_session **session) {
   *session = NULL;
   nitic_session *s = calloc(1, sizeof *s);
   if (!s)
@@ -152,18 +109,40 @@ int nitic_session_create(const nitic_program *program, int threads, const char *
   return status;
 }
 
+int nitic_session_open(nitic_session *s) {
+  int status = nitic_device_open(s->device);
+  if (status == NITIC_OK)
+    nitic_device_batch(s->device, &s->input, &s->label);
+  return status;
+}
+
+int nitic_session_create(const nitic_program *program, int threads, const char *variant, nitic_session **session) {
+  int status = nitic_session_make(program, threads, variant, session);
+  if (status == NITIC_OK)
+    status = nitic_session_open(*session);
+  if (status != NITIC_OK) {
+    nitic_session_destroy(*session);
+    *session = NULL;
+  }
+  return status;
+}
+
+int nitic_state_read(nitic_session *s) {
+  int status = nitic_settle(s);
+  return status == NITIC_OK ? nitic_device_read(s->device) : status;
+}
+
+void nitic_state_written(nitic_session *s) { nitic_device_written(s->device); }
+
 void nitic_session_destroy(nitic_session *s) {
   if (!s)
     return;
-  nitic_pool_destroy(s->pool);
-  if (s->arena)
-    munmap(s->arena, s->arena_bytes);
-  free(s->addresses);
+  nitic_device_destroy(s->device);
   free(s);
 }
 
-const char *nitic_session_variant(const nitic_session *s) { return s->variant->name; }
-int nitic_session_threads(const nitic_session *s) { return nitic_pool_threads(s->pool); }
+const char *nitic_session_variant(const nitic_session *s) { return nitic_device_variant(s->device)->name; }
+int nitic_session_threads(const nitic_session *s) { return nitic_device_threads(s->device); }
 nitic_progress *nitic_session_progress(nitic_session *s) { return &s->progress; }
 
 /* A multiplier is at least 1, so zeros mean that nobody has set it. */
@@ -179,7 +158,16 @@ int nitic_set_statistics(nitic_session *s, const uint8_t *samples, int64_t count
   if (status != NITIC_OK)
     return status;
   nitic_statistics_add(&statistics, samples, count * (int64_t)s->sample_bytes / s->channels);
-  return nitic_statistics_finish(&statistics, s->input_multiplier, s->input_offset);
+  return nitic_statistics_set(s, &statistics);
+}
+
+int nitic_statistics_set(nitic_session *s, nitic_statistics *statistics) {
+  int status = nitic_state_read(s);
+  if (status == NITIC_OK)
+    status = nitic_statistics_finish(statistics, s->input_multiplier, s->input_offset);
+  if (status == NITIC_OK)
+    nitic_state_written(s);
+  return status;
 }
 
 static bool is_top(const nitic_tensor *tensor) {
@@ -189,24 +177,29 @@ static bool is_top(const nitic_tensor *tensor) {
 }
 
 /* A layer that is zero throughout never sets its top, so one that is set suffices. */
-int nitic_session_untrained(const nitic_session *s) {
+static bool without_tops(const nitic_session *s) {
   int tops = 0;
   for (uint32_t i = 0; i < s->program->tensor_count; i++) {
     const nitic_tensor *tensor = &s->program->tensors[i];
     if (!is_top(tensor))
       continue;
     tops++;
-    if (*(const int32_t *)(const void *)(s->arena + tensor->offset) != NITIC_NEVER)
-      return 0;
+    if (*(const int32_t *)(const void *)(s->memory + tensor->offset) != NITIC_NEVER)
+      return false;
   }
   return tops > 0;
+}
+
+/* Nothing takes a top away again: the state of earlier may do. */
+int nitic_session_untrained(nitic_session *s) {
+  return without_tops(s) && (nitic_state_read(s) != NITIC_OK || without_tops(s));
 }
 
 int nitic_set_hyper(nitic_session *s, const char *name, int64_t value) {
   const nitic_tensor *tensor = nitic_tensor_of(s->program, NITIC_HYPER, name);
   if (!tensor)
     return nitic_fail(NITIC_USAGE, "the program has no hyper-parameter '%s'", name);
-  void *memory = s->arena + tensor->offset;
+  void *memory = s->memory + tensor->offset;
   if (tensor->dtype == NITIC_I64)
     *(int64_t *)memory = value;
   else

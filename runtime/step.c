@@ -1,42 +1,8 @@
-/* step.c: the step loop. Training happens here and in the kernels, and nowhere is there a float: this file compiles
- * with -mgeneral-regs-only. */
-#include <stdatomic.h>
+/* step.c: steps on a device, several of which may be on their way. No float here: this file compiles with
+ * -mgeneral-regs-only. */
 #include <string.h>
 
 #include "internal.h"
-
-typedef struct {
-  nitic_pool *pool;
-  const nitic_bound *function;
-  int threads;
-  _Atomic int32_t failed_call; /* index + 1 of a call that failed, 0 = none */
-} run_state;
-
-/* Every thread makes every call, with its share of the units; a barrier stands between two phases. After a failure the
- * rest still runs: stopping early would leave other threads alone in a barrier. */
-static void run_calls(void *argument, int thread) {
-  run_state *run = argument;
-  void **buffers = run->function->buffers;
-  for (uint32_t i = 0; i < run->function->call_count; i++) {
-    const nitic_call *call = &run->function->calls[i];
-    if (call->starts_phase)
-      nitic_pool_barrier(run->pool);
-    int64_t units = call->units;
-    nitic_ctx ctx = {thread, (int32_t)(units * thread / run->threads), (int32_t)(units * (thread + 1) / run->threads)};
-    if (call->kernel(buffers, &ctx) != 0)
-      atomic_store(&run->failed_call, (int32_t)i + 1);
-    buffers += call->buffer_count;
-  }
-}
-
-int nitic_run(nitic_pool *pool, const nitic_bound *function) {
-  run_state run = {.pool = pool, .function = function, .threads = nitic_pool_threads(pool)};
-  nitic_pool_run(pool, run_calls, &run);
-  int32_t failed = atomic_load(&run.failed_call);
-  if (failed == 0)
-    return NITIC_OK;
-  return nitic_fail(NITIC_RUNTIME, "kernel %s (call %d) failed", function->calls[failed - 1].name, failed - 1);
-}
 
 /* Rows from `count` on repeat the first ones: calibration then sees nothing but samples. */
 static void fill_input(nitic_session *s, const uint8_t *samples, int32_t count) {
@@ -74,26 +40,72 @@ static int check_normalised(const nitic_session *s) {
   return nitic_fail(NITIC_USAGE, "the input has no statistics yet: give the training set to nitic_set_statistics");
 }
 
-static void read_metrics(const nitic_session *s, nitic_metrics *metrics) {
-  int64_t count = 0;
+/* ---- runs on their way */
+
+static int32_t count_labels(const nitic_session *s) {
+  int32_t count = 0;
   for (int32_t row = 0; row < s->program->batch; row++)
     count += s->label[row] >= 0;
-  *metrics = (nitic_metrics){.loss = *s->loss, .correct = *s->correct, .count = count};
+  return count;
 }
 
-static void advance(nitic_progress *progress, const nitic_metrics *metrics) {
-  progress->step++;
-  progress->epoch_step++;
-  progress->running.loss += metrics->loss;
-  progress->running.correct += metrics->correct;
-  progress->running.count += metrics->count;
+static void add(nitic_metrics *sum, const nitic_metrics *metrics) {
+  sum->loss += metrics->loss;
+  sum->correct += metrics->correct;
+  sum->count += metrics->count;
 }
 
-int nitic_step(nitic_session *s, const uint8_t *samples, const int32_t *labels, nitic_metrics *metrics) {
-  int32_t batch = s->program->batch;
-  fill_input(s, samples, batch);
-  fill_label(s, labels, batch);
-  int status = check_labels(s, batch);
+static int finish_oldest(nitic_session *s) {
+  nitic_flight flight = s->flights[0];
+  int status = nitic_device_wait(s->device);
+  memmove(s->flights, s->flights + 1, (size_t)--s->flying * sizeof flight);
+  if (status != NITIC_OK || flight.kind > NITIC_EVAL_STEP)
+    return status;
+  nitic_metrics now = {.loss = *s->loss, .correct = *s->correct, .count = flight.count};
+  add(&s->finished, &now);
+  if (flight.kind == NITIC_TRAIN_STEP)
+    add(&s->progress.running, &now);
+  return NITIC_OK;
+}
+
+/* After this there is room for the next batch. */
+static int start(nitic_session *s, nitic_kind kind) {
+  nitic_flight flight = {kind, count_labels(s)};
+  int status = nitic_device_run(s->device, kind);
+  if (status != NITIC_OK)
+    return status;
+  s->flights[s->flying++] = flight;
+  nitic_device_batch(s->device, &s->input, &s->label);
+  return s->flying == nitic_device_depth(s->device) ? finish_oldest(s) : NITIC_OK;
+}
+
+int nitic_settle(nitic_session *s) {
+  int status = NITIC_OK;
+  while (s->flying > 0) {
+    int now = finish_oldest(s);
+    status = status == NITIC_OK ? now : status;
+  }
+  return status;
+}
+
+nitic_metrics nitic_take_metrics(nitic_session *s) {
+  nitic_metrics sum = s->finished;
+  s->finished = (nitic_metrics){0};
+  return sum;
+}
+
+static int collect(nitic_session *s, nitic_metrics *metrics) {
+  int status = nitic_settle(s);
+  nitic_metrics sum = nitic_take_metrics(s);
+  if (status == NITIC_OK && metrics)
+    *metrics = sum;
+  return status;
+}
+
+/* ---- the functions */
+
+int nitic_step_start(nitic_session *s) {
+  int status = check_labels(s, s->program->batch);
   if (status == NITIC_OK)
     status = check_normalised(s);
   if (status != NITIC_OK)
@@ -102,15 +114,28 @@ int nitic_step(nitic_session *s, const uint8_t *samples, const int32_t *labels, 
     *s->step = (int32_t)s->progress.step;
   if (s->seed)
     *s->seed = s->progress.seed;
-  status = nitic_run(s->pool, &s->train_step);
+  status = start(s, NITIC_TRAIN_STEP);
   if (status != NITIC_OK)
     return status;
-  nitic_metrics now;
-  read_metrics(s, &now);
-  advance(&s->progress, &now);
-  if (metrics)
-    *metrics = now;
+  s->progress.step++;
+  s->progress.epoch_step++;
   return NITIC_OK;
+}
+
+int nitic_step(nitic_session *s, const uint8_t *samples, const int32_t *labels, nitic_metrics *metrics) {
+  fill_input(s, samples, s->program->batch);
+  fill_label(s, labels, s->program->batch);
+  int status = nitic_step_start(s);
+  return status == NITIC_OK ? collect(s, metrics) : status;
+}
+
+int nitic_eval_start(nitic_session *s, int32_t count) {
+  fill_input(s, NULL, count);
+  fill_label(s, NULL, count);
+  int status = check_labels(s, count);
+  if (status == NITIC_OK)
+    status = check_normalised(s);
+  return status == NITIC_OK ? start(s, NITIC_EVAL_STEP) : status;
 }
 
 int nitic_eval(nitic_session *s, const uint8_t *samples, const int32_t *labels, int32_t count, nitic_metrics *metrics) {
@@ -119,24 +144,24 @@ int nitic_eval(nitic_session *s, const uint8_t *samples, const int32_t *labels, 
     return status;
   fill_input(s, samples, count);
   fill_label(s, labels, count);
-  status = check_labels(s, count);
-  if (status == NITIC_OK)
-    status = check_normalised(s);
-  if (status == NITIC_OK)
-    status = nitic_run(s->pool, &s->eval_step);
-  if (status == NITIC_OK && metrics)
-    read_metrics(s, metrics);
-  return status;
+  status = nitic_eval_start(s, count);
+  return status == NITIC_OK ? collect(s, metrics) : status;
 }
 
-int nitic_predict(nitic_session *s, const uint8_t *samples, int32_t count, int8_t *logits, int32_t *exponent) {
+/* A function without labels, from beginning to end. */
+static int run(nitic_session *s, nitic_kind kind, const uint8_t *samples, int32_t count) {
   int status = check_count(s, count);
   if (status == NITIC_OK)
     status = check_normalised(s);
   if (status != NITIC_OK)
     return status;
   fill_input(s, samples, count);
-  status = nitic_run(s->pool, &s->predict);
+  status = start(s, kind);
+  return status == NITIC_OK ? nitic_settle(s) : status;
+}
+
+int nitic_predict(nitic_session *s, const uint8_t *samples, int32_t count, int8_t *logits, int32_t *exponent) {
+  int status = run(s, NITIC_LOGITS, samples, count);
   if (status == NITIC_OK && logits)
     memcpy(logits, s->logits, (size_t)count * (size_t)s->program->classes);
   if (status == NITIC_OK && exponent)
@@ -145,11 +170,5 @@ int nitic_predict(nitic_session *s, const uint8_t *samples, int32_t count, int8_
 }
 
 int nitic_calibrate(nitic_session *s, const uint8_t *samples, int32_t count) {
-  int status = check_count(s, count);
-  if (status == NITIC_OK)
-    status = check_normalised(s);
-  if (status != NITIC_OK)
-    return status;
-  fill_input(s, samples, count);
-  return nitic_run(s->pool, &s->calibrate);
+  return run(s, NITIC_CALIBRATION, samples, count);
 }

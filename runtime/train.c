@@ -100,18 +100,19 @@ static int save(const training *t) {
   return t->options->save ? nitic_checkpoint_save(t->session, t->options->save) : NITIC_OK;
 }
 
+/* The report has the metrics of the steps that have finished; at the end of an interval these are all. */
 static int one_step(training *t) {
   nitic_session *s = t->session;
-  const nitic_progress *p = &s->progress;
-  nitic_metrics metrics;
   nitic_loader_next(t->loader);
-  int status = nitic_step(s, NULL, NULL, &metrics);
+  int status = nitic_step_start(s);
+  if (status == NITIC_OK && nitic_report_is_due(&t->report, s))
+    status = nitic_settle(s);
   if (status != NITIC_OK)
     return status;
+  nitic_metrics metrics = nitic_take_metrics(s);
   nitic_report_step(&t->report, s, &metrics);
-  if (t->options->save_every > 0 && p->step % t->options->save_every == 0)
-    status = save(t);
-  return status;
+  bool saves = t->options->save_every > 0 && s->progress.step % t->options->save_every == 0;
+  return saves ? save(t) : NITIC_OK;
 }
 
 /* Ends early after a signal: then epoch_step says how far it came. */

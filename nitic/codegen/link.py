@@ -19,12 +19,13 @@ from nitic.paths import runtime_folder, runtime_sources
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"]
 # The step loop computes nothing in floating point: the compiler may not even use its registers.
 STEP_FLAGS = ["-mgeneral-regs-only"]
-STEP_SOURCES = ("step.c", "pool.c")
+STEP_SOURCES = ("step.c", "pool.c", "device_cpu.c")
 LINK_FLAGS = {
     Emit.EXE: ["-pthread", "-Wl,--gc-sections", "-s"],
     Emit.LIB: ["-shared", "-pthread", "-Wl,--gc-sections", "-s"],
     Emit.OBJ: ["-r", "-nostdlib"],
 }
+LIBRARIES = {"cpu": [], "cuda": ["-ldl"]}
 
 
 def compiler() -> list[str]:
@@ -40,20 +41,23 @@ def compiler() -> list[str]:
     raise CompileError("", "no C compiler to link the program with", note, ExitCode.RUN_TIME)
 
 
-def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, cache: Path | None) -> None:
+def link(
+    objects: Sequence[Path], source: Path, emit: Emit, output: Path, cache: Path | None, device: str = "cpu"
+) -> None:
     """Writes the program; objects of the runtime are kept in the folder `cache`, if there is one.
 
     The output appears only when it is complete. Raises CompileError.
     """
-    sources = [path for path in runtime_sources() if emit == Emit.EXE or path.name != "main.c"]
+    sources = [path for path in runtime_sources(device) if emit == Emit.EXE or path.name != "main.c"]
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder, ThreadPoolExecutor() as pool:
         compiled = list(pool.map(lambda each: runtime_object(each, cache, Path(folder)), sources))
         program = Path(folder) / "program.o"  # tables, and calls that lead on: level 2 wins nothing and takes longer
         _run([*compiler(), *FLAGS, "-O1", "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
+        libraries = LIBRARIES[device] if emit != Emit.OBJ else []
         made = Path(folder) / output.name
         inputs = Path(folder) / "inputs"  # there may be more than a command line holds
         inputs.write_text("\n".join(map(_quoted, (*objects, program, *compiled))))
-        _run([*compiler(), f"@{inputs}", *LINK_FLAGS[emit], "-o", str(made)])
+        _run([*compiler(), f"@{inputs}", *LINK_FLAGS[emit], *libraries, "-o", str(made)])
         place(made, output)
 
 

@@ -18,6 +18,7 @@ from nitic.program import Program, arena_bytes
 from nitic.version import VERSION
 
 FUNCTIONS = ("train_step", "eval_step", "predict", "calibrate")
+GPU = "cuda"  # the variant whose calls are launches
 MAX_RANK = 6
 DTYPES = {"uint8": "NITIC_U8", "int8": "NITIC_I8", "int16": "NITIC_I16", "int32": "NITIC_I32", "int64": "NITIC_I64"}
 
@@ -27,7 +28,7 @@ class Variant:
     """What the files of a program hold of one variant's module, as text, which processes can send each other.
 
     description: its IR. kernels: the meaning of each group by the name that select-kernels gave. tables: its calls in
-    C; functions: the initialisers of its functions.
+    C; functions: the initialiser of its functions. gpu: the C of what only a variant for GPUs has.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Variant:
     kernels: Mapping[str, str]
     tables: str
     functions: str
+    gpu: str = ""
 
 
 def describe(name: str, module: ModuleOp) -> Variant:
@@ -44,8 +46,9 @@ def describe(name: str, module: ModuleOp) -> Variant:
     meanings = {label: meaning(group.body) for label, group in groups.items()}
     tables = [_function(name, func) for func in functions(module)]
     sizes = {func.sym_name.data: sum(1 for _ in calls(func)) for func in functions(module)}
-    entries = ", ".join(f"{{{name}_{func}, {sizes[func]}}}" for func in FUNCTIONS)
-    return Variant(name, arena_bytes(module), print_module(module), meanings, "\n".join(tables), entries)
+    launches = {func: f"{name}_{func}_launches" if name == GPU else "NULL" for func in FUNCTIONS}
+    entries = ", ".join(f"{{{name}_{func}, {sizes[func]}, {launches[func]}}}" for func in FUNCTIONS)
+    return Variant(name, arena_bytes(module), print_module(module), meanings, "\n".join(tables), f"{{{entries}}}")
 
 
 def calls(func: FuncOp) -> Iterator[FusedOp]:
@@ -58,19 +61,27 @@ def label_of(group: FusedOp) -> str:
     return group.kernel.data
 
 
+def write_program(program: Program, variants: Sequence[Variant], kernels: Kernels, folder: Path) -> Path:
+    """program.c, and beside it what the assembler reads for it: the state and the description."""
+    state, description, source = folder / "state.bin", folder / "description.bin", folder / "program.c"
+    state.write_bytes(program.state_bytes())
+    description.write_bytes(program.description({variant.name: variant.description for variant in variants}))
+    source.write_text(program_source(program, variants, kernels, state, description))
+    return source
+
+
 def program_source(
     program: Program, variants: Sequence[Variant], kernels: Kernels, state: Path, description: Path
 ) -> str:
-    """program.c. The state and the description are read by the assembler from these files."""
+    """The text of program.c."""
     parts = [
         '#include "nitic.h"',
-        _embed("nitic_initial_state", state, ".rodata"),
-        'extern const uint8_t nitic_initial_state[] __attribute__((visibility("hidden")));',
+        embed("nitic_initial_state", state),
         # Not loaded into memory: only `nitic inspect` reads it, from the file.
-        _embed("nitic_description", description, '.nitic,"",@progbits'),
+        _place("nitic_description", description, '.nitic,"",@progbits'),
     ]
     for variant in variants:
-        parts += [*_kernels(variant.name, kernels[variant.name]), variant.tables]
+        parts += [variant.gpu or "\n".join(_kernels(variant.name, kernels[variant.name])), variant.tables]
     parts += [_tensors(program), _variants(variants), _program(program, state.stat().st_size)]
     return "\n".join(parts)
 
@@ -89,7 +100,12 @@ def _c_character(byte: int) -> str:
     return chr(byte) if plain else f"\\{byte:03o}"
 
 
-def _embed(label: str, path: Path, section: str) -> str:
+def embed(label: str, path: Path) -> str:
+    """A file's bytes as a constant array of uint8_t."""
+    return f'{_place(label, path, ".rodata")}\nextern const uint8_t {label}[] __attribute__((visibility("hidden")));'
+
+
+def _place(label: str, path: Path, section: str) -> str:
     """A file's bytes, put in place by the assembler."""
     text = f".section {section}\n.balign 64\n{label}:\n.incbin {c_string(path)}\n.previous\n"
     return f"__asm__({c_string(text)});"
@@ -138,7 +154,10 @@ def _tensor(label: Label, type_: Attribute, offset: int) -> str:
 
 
 def _variants(variants: Sequence[Variant]) -> str:
-    lines = [f"  {{{c_string(each.name)}, {each.arena}, {each.functions}}}," for each in variants]
+    lines = [
+        f"  {{{c_string(each.name)}, {each.arena}, {each.functions}, {f'&{each.name}_gpu' if each.gpu else 'NULL'}}},"
+        for each in variants
+    ]
     return "\n".join(["static const nitic_variant variants[] = {", *lines, "};"])
 
 

@@ -64,9 +64,9 @@ static void damage(content *c) {
 static int load_checkpoint(nitic_session *s, const char *path) {
   size_t bytes = s->program->state_bytes;
   uint8_t *before = malloc(bytes);
-  memcpy(before, s->arena, bytes);
+  memcpy(before, s->memory, bytes);
   int status = nitic_checkpoint_load(s, path);
-  if (status != NITIC_OK && memcmp(before, s->arena, bytes) != 0) {
+  if (status != NITIC_OK && memcmp(before, s->memory, bytes) != 0) {
     fprintf(stderr, "a refused checkpoint changed the state\n");
     exit(2);
   }

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nitic.codegen.link import STEP_SOURCES
 from nitic.data import shuffle
 from nitic.paths import runtime_folder, runtime_sources
 from tests.runtime.conftest import toy_samples
@@ -149,6 +150,6 @@ def test_no_float_in_the_runtime() -> None:
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the flag is for x86-64")
-@pytest.mark.parametrize("name", ["step.c", "pool.c"])
+@pytest.mark.parametrize("name", STEP_SOURCES)
 def test_the_step_loop_needs_no_float_registers(toolchain: Toolchain, tmp_path: Path, name: str) -> None:
     toolchain.cc([*FLAGS, "-mgeneral-regs-only", "-c", str(runtime_folder() / name), "-o", str(tmp_path / "o")])

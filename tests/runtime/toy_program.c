@@ -191,12 +191,13 @@ static const nitic_tensor tensors[] = {
     {"visits", NITIC_OUTPUT, NITIC_I32, 1, {1000}, VISITS, 4000},
 };
 
-#define FUNCTIONS {train_calls, 6}, {eval_calls, 2}, {eval_calls, 1}, {calibrate_calls, 2}
+#define FUNCTIONS \
+  {{train_calls, 6, NULL}, {eval_calls, 2, NULL}, {eval_calls, 1, NULL}, {calibrate_calls, 2, NULL}}
 static const nitic_variant variants[] = {
 #ifndef TOY_ONLY_PORTABLE
-    {"avx512vnni", ARENA, FUNCTIONS},
+    {"avx512vnni", ARENA, FUNCTIONS, NULL},
 #endif
-    {"portable", ARENA + 1000, FUNCTIONS},
+    {"portable", ARENA + 1000, FUNCTIONS, NULL},
 };
 
 static union {

@@ -1,9 +1,10 @@
-/* variant.c: which set of kernels this CPU runs. */
+/* variant_cpu.c: which set of kernels this CPU runs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
+#include "variant.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
