@@ -19,7 +19,7 @@ DATA ?= data/mnist
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-C_SOURCES := $(wildcard runtime/*.c runtime/*.h runtime/cuda/*.cuh runtime/cuda/ptx/*.cuh tests/emulator/*.h tests/emulator/*.cpp \
+C_SOURCES := $(wildcard runtime/*.c runtime/*.h runtime/cuda/*.cuh runtime/cuda/ptx/*.cuh tests/emulator/*.c tests/emulator/*.h tests/emulator/*.cpp \
 	tests/emulator/*.cuh)
 
 # `cross` brings a C compiler where the machine has none that links.

@@ -171,11 +171,11 @@ def compile_model(options: CompileOptions) -> Path:
     _check_output(output, options.model)
     if options.emit == Emit.LIB:
         _check_header(output.parent / HEADER)
-    if options.emit in FOR_GPUS:
-        _check_table(output, options)
+    if options.target == Target.CUDA:
+        _check_for_gpus(output, options)
     watch = watcher(options)
     program = build_program(options, watch)
-    if options.emit in FOR_GPUS:
+    if options.target == Target.CUDA and options.emit != Emit.IR:
         print(f"nitic: {emit_cuda(program, options.emit, output, options.cache, watch)}", file=sys.stderr)
         return output
     variants = plan(program, watch)
@@ -189,47 +189,41 @@ def compile_model(options: CompileOptions) -> Path:
 def emit(program: Program, variants: Sequence[Variant], kind: Emit, output: Path, use_cache: bool = True) -> Generated:
     """Machine code, linked with the runtime."""
     from nitic.codegen import cache, generate, link, source
-    from nitic.paths import runtime_folder
 
     kept = cache.cache_folder() if use_cache else None
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
         meanings = {variant.name: variant.kernels for variant in variants}
         generated = generate.generate(meanings, folder, cache.KernelCache(kept))
-        state, description = folder / "state.bin", folder / "description.bin"
-        state.write_bytes(program.state_bytes())
-        description.write_bytes(program.description({variant.name: variant.description for variant in variants}))
-        text = source.program_source(program, variants, generated.kernels, state, description)
-        (folder / "program.c").write_text(text)
-        link.link(generated.objects, folder / "program.c", kind, output, kept)
+        link.link(
+            generated.objects, source.write_program(program, variants, generated.kernels, folder), kind, output, kept
+        )
+    _place_header(kind, output)
+    return generated
+
+
+def _place_header(kind: Emit, output: Path) -> None:
+    """A library's header goes beside it."""
+    from nitic.codegen import link
+    from nitic.paths import runtime_folder
+
     header = output.parent / HEADER
     if kind == Emit.LIB and not header.exists():
         link.place(runtime_folder() / HEADER, header)
-    return generated
 
 
 def emit_cuda(
     program: Program, kind: Emit, output: Path, use_cache: bool = True, watch: Watcher | None = None
 ) -> Generated:
-    """The kernels in CUDA C++ or compiled, and beside them the launch table in JSON. Raises CompileError."""
-    from nitic.codegen import cache, generate, link, source
-    from nitic.codegen.cuda import launch, nvcc, text
+    """A program for GPUs; or its kernels alone, and beside them the launch table in JSON. Raises CompileError."""
+    from nitic.codegen import cache
+    from nitic.codegen.cuda import artifact
 
     (name,) = program.variants
     module = program.module.clone()
     pipeline.run_passes(module, pipeline.target_passes(name), watch)
-    kept = cache.KernelCache(cache.cache_folder() if use_cache else None)
-    with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
-        generated = generate.generate({name: source.describe(name, module).kernels}, Path(folder), kept)
-        codes = [path.read_text(encoding="utf-8") for path in generated.objects]
-        whole = "".join([text.prologue(f"{program.model}, recipe {program.recipe}"), *codes])
-        if kind == Emit.CUDA:
-            link.place_text(whole, output)
-        else:
-            made = Path(folder) / "kernels"
-            (nvcc.ptx if kind == Emit.PTX else nvcc.fat_binary)(whole, made)
-            link.place(made, output)
-    link.place_text(launch.launch_table(program, module, generated.kernels[name]), output.with_suffix(TABLE_SUFFIX))
+    generated = artifact.write(program, module, kind, output, cache.cache_folder() if use_cache else None)
+    _place_header(kind, output)
     return generated
 
 
@@ -256,16 +250,18 @@ def _check_header(header: Path) -> None:
         raise CompileError(str(header), message, exit_code=ExitCode.USAGE)
 
 
-def _check_table(output: Path, options: CompileOptions) -> None:
-    """The launch table has a name of its own, and there is a compiler where one is needed. Raises CompileError."""
-    from nitic.codegen.cuda import nvcc
+def _check_for_gpus(output: Path, options: CompileOptions) -> None:
+    """There is a compiler where one is needed, and the launch table has a name of its own. Raises CompileError."""
+    from nitic.codegen.cuda import compiler
 
+    if options.emit not in (Emit.CUDA, Emit.IR):
+        compiler.check(options.emit == Emit.CUBIN)
+    if options.emit not in FOR_GPUS:
+        return
     if output.suffix == TABLE_SUFFIX:
         message = f"the kernels would share this name with their launch table: end it in {SUFFIXES[options.emit]}"
         raise CompileError(str(output), message, exit_code=ExitCode.USAGE)
     _check_output(output.with_suffix(TABLE_SUFFIX), options.model)
-    if options.emit != Emit.CUDA:
-        nvcc.nvcc()
 
 
 def run_passes(options: OptOptions) -> None:

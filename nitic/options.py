@@ -106,13 +106,9 @@ class CompileOptions:
             raise _usage("--std", "a standard deviation needs its mean: give --mean too")
 
     def _check_pair(self) -> None:
-        """What is written for a GPU, and only for one. Raises CompileError."""
-        if (self.target == Target.CUDA) == (self.emit in FOR_GPUS) or self.emit == Emit.IR:
-            return
-        if self.emit in FOR_GPUS:
+        """What is written for a GPU alone. Raises CompileError."""
+        if self.emit in FOR_GPUS and self.target != Target.CUDA:
             raise _usage("--emit", f"{self.emit} is for --target=cuda, not {self.target}")
-        choices = f"{', '.join(FOR_GPUS[:-1])} or {FOR_GPUS[-1]}"
-        raise _usage("--target", f"cuda writes kernels and their launch table: --emit is {choices}, not {self.emit}")
 
 
 def _choice(kind: type[Choice], name: str, value: str) -> Choice:

@@ -21,7 +21,7 @@ import numpy as np
 
 from nitic.errors import CompileError, ExitCode
 from nitic.numerics import INT8_LIMIT, INT16_LIMIT, VELOCITY_LIMIT, Array
-from nitic.options import CompileOptions, Emit
+from nitic.options import CompileOptions, Emit, Target
 from nitic.program import Program
 
 DTYPES = (np.uint8, np.int8, np.int16, np.int32, np.int64)  # nitic_dtype
@@ -46,7 +46,10 @@ def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
     asked = replace(CompileOptions(model=Path(model), emit=Emit.LIB), **options)
     watch = driver.watcher(asked)
     program = driver.build_program(asked, watch)
-    driver.emit(program, driver.plan(program, watch), Emit.LIB, library, asked.cache)
+    if asked.target == Target.CUDA:
+        driver.emit_cuda(program, Emit.LIB, library, asked.cache, watch)
+    else:
+        driver.emit(program, driver.plan(program, watch), Emit.LIB, library, asked.cache)
     return CompiledProgram(program, library, folder)
 
 

@@ -166,10 +166,6 @@ def test_python_may_use_the_words_of_the_command_line() -> None:
         ),
         ({"init": "zero"}, "--init: unknown init 'zero'; the choices are keep, xavier"),
         ({"emit": None}, "--emit: unknown emit None; the choices are exe, lib, obj, ir, cuda, ptx, cubin"),
-        (
-            {"target": "cuda"},
-            "--target: cuda writes kernels and their launch table: --emit is cuda, ptx or cubin, not exe",
-        ),
         ({"emit": "ptx"}, "--emit: ptx is for --target=cuda, not native"),
         ({"batch_norm": "drop"}, "--batch-norm: unknown batch-norm 'drop'; the choices are train, freeze, fold"),
         ({"std": (1.0,)}, "--std: a standard deviation needs its mean: give --mean too"),

@@ -19,7 +19,7 @@ from nitic.paths import runtime_folder, runtime_sources
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"]
 # The step loop computes nothing in floating point: the compiler may not even use its registers.
 STEP_FLAGS = ["-mgeneral-regs-only"]
-STEP_SOURCES = ("step.c", "pool.c", "device_cpu.c")
+STEP_SOURCES = ("step.c", "pool.c", "device_cpu.c", "device_cuda.c", "graph_cuda.c")
 LINK_FLAGS = {
     Emit.EXE: ["-pthread", "-Wl,--gc-sections", "-s"],
     Emit.LIB: ["-shared", "-pthread", "-Wl,--gc-sections", "-s"],

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from nitic.numerics import Array
+from nitic.paths import runtime_folder
 
 FOLDER = Path(__file__).parent
 ORDERS = ("forward", "backward")
@@ -49,10 +50,7 @@ class Emulated:
     """A text of kernels, ready to run."""
 
     def __init__(self, text: str, folder: Path) -> None:
-        source, library = folder / "kernels.cpp", folder / "kernels.so"
-        source.write_text(f'#include "nitic_ptx.cuh"\n{text}\n{launchers(text)}')
-        subprocess.run(command(library, *CHECKS, "-I", FOLDER, source, scheduler()), check=True)
-        self.library = ctypes.CDLL(str(library))
+        self.library = ctypes.CDLL(str(kernel_library(text, folder)))
 
     def launch(self, launch: Mapping[str, Any], pointers: Sequence[int], order: str = "forward") -> None:
         """One entry of a launch table, on the memory at these addresses."""
@@ -63,8 +61,28 @@ class Emulated:
             raise EmulatorError(launch["kernel"])
 
 
+def kernel_library(text: str, folder: Path) -> Path:
+    """Kernels as a library of the CPU."""
+    source, library = folder / "kernels.cpp", folder / "kernels.so"
+    source.write_text(f'#include "nitic_ptx.cuh"\n{text}\n{launchers(text)}')
+    subprocess.run(command(library, *CHECKS, "-I", FOLDER, source, scheduler()), check=True)
+    return library
+
+
+@cache
+def driver() -> Path:
+    """The folder of a libcuda.so.1 whose GPU is the emulator (fake_cuda.h); made once for the process."""
+    folder = Path(mkdtemp(prefix="nitic-emulator-"))
+    sources = sorted(FOLDER.glob("fake_*.cpp"))
+    subprocess.run(
+        command(folder / "libcuda.so.1", "-I", runtime_folder(), *sources, "-ldl", "-Wl,-soname,libcuda.so.1"),
+        check=True,
+    )
+    return folder
+
+
 def launchers(text: str) -> str:
-    """A function for each kernel that starts it: launch_NAME(buffers, blocks, threads, shared, units)."""
+    """For each kernel, parameters_NAME and what starts it: launch_NAME(buffers, blocks, threads, shared, units)."""
     return "\n".join(_launcher(name, parameters.split(", ")[:-1]) for name, parameters in SIGNATURE.findall(text))
 
 
@@ -74,6 +92,7 @@ def _launcher(name: str, parameters: Sequence[str]) -> str:
     return f"""
 struct call_{name} {{ void *const *b; int units; }};
 static void body_{name}(void *p) {{ call_{name} *c = (call_{name} *)p; {name}({arguments}c->units); }}
+extern "C" const int parameters_{name} = {len(types)};
 extern "C" int launch_{name}(void *const *b, unsigned blocks, unsigned threads, int shared, int units) {{
   call_{name} call = {{b, units}};
   return emulator::launch(blocks, threads, shared, body_{name}, &call);

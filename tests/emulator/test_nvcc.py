@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.vgg_small import vgg_small
-from nitic.codegen.cuda import nvcc
+from nitic.codegen.cuda import compiler, nvrtc
 from nitic.driver import compile_model
 from nitic.errors import CompileError
 from nitic.options import CompileOptions, Emit, Target
@@ -86,5 +86,8 @@ def test_compiled_kernels(emit: Emit, tmp_path: Path) -> None:
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NVCC", raising=False)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(CompileError, match="--emit: no nvcc to compile the kernels with"):
-        nvcc.nvcc()
+    monkeypatch.setattr(nvrtc, "find", lambda: None)
+    with pytest.raises(CompileError, match="--target: no compiler for GPUs: neither nvcc nor NVRTC"):
+        compiler.check(has_to_be_nvcc=False)
+    with pytest.raises(CompileError, match="--emit: no nvcc, and nothing else makes a fat binary"):
+        compiler.check(has_to_be_nvcc=True)

@@ -21,10 +21,15 @@ from nitic.program import Program, arena_bytes, state_size
 
 def launch_table(program: Program, module: ModuleOp, kernels: Mapping[str, Kernel]) -> str:
     """JSON, of the planned module. Offsets are bytes of one arena; each function begins by making the ranges zero."""
+    return json.dumps(launch_data(program, module, kernels), indent=1) + "\n"
+
+
+def launch_data(program: Program, module: ModuleOp, kernels: Mapping[str, Kernel]) -> dict[str, Any]:
+    """What the table says."""
     places, _ = place_tensors(module)
     tensors = sorted(named_tensors(module).items(), key=lambda item: places[item[0].name])
     offset, size = range_area(module)
-    table: dict[str, Any] = {
+    return {
         "model": program.model,
         "recipe": program.recipe,
         "identity": program.identity,
@@ -35,7 +40,6 @@ def launch_table(program: Program, module: ModuleOp, kernels: Mapping[str, Kerne
         "tensors": [_tensor(label, type_, places[label.name][0]) for label, type_ in tensors],
         "functions": {func.sym_name.data: _launches(func, kernels) for func in functions(module)},
     }
-    return json.dumps(table, indent=1) + "\n"
 
 
 def _tensor(label: Label, type_: Attribute, offset: int) -> dict[str, Any]:

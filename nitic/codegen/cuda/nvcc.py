@@ -6,42 +6,59 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from nitic.errors import CompileError, ExitCode
 
-ARCHITECTURES = ("80", "86", "89", "90a")
-LATER = "80"  # PTX of this level is what the driver compiles for any GPU without machine code of its own
 NOTE = "install the CUDA toolkit, or name its compiler in $NVCC"
+FLAGS = ("-w", "-Xptxas", "-v")
 
 
-def nvcc() -> str:
-    """The compiler: $NVCC, or nvcc. Raises CompileError."""
-    found = os.environ.get("NVCC") or shutil.which("nvcc")
-    if not found:
-        raise CompileError("--emit", "no nvcc to compile the kernels with", NOTE, ExitCode.RUN_TIME)
-    return found
+def find() -> str | None:
+    """$NVCC, or the one on the path."""
+    return os.environ.get("NVCC") or shutil.which("nvcc")
 
 
-def fat_binary(text: str, output: Path) -> None:
-    """Machine code for every architecture, and PTX for later ones. Raises CompileError."""
-    codes = [f"arch=compute_{a},code=sm_{a}" for a in ARCHITECTURES] + [f"arch=compute_{LATER},code=compute_{LATER}"]
-    _run(text, output, ["-fatbin", *(word for code in codes for word in ("-gencode", code))])
+def needed() -> str:
+    """Raises CompileError where there is none."""
+    if found := find():
+        return found
+    raise CompileError("--emit", "no nvcc, and nothing else makes a fat binary", NOTE, ExitCode.RUN_TIME)
 
 
-def ptx(text: str, output: Path) -> None:
+def version(nvcc: str) -> str:
     """Raises CompileError."""
-    _run(text, output, ["-ptx", f"-arch=compute_{LATER}"])
+    return _run([nvcc, "--version"]).stdout
 
 
-def _run(text: str, output: Path, flags: list[str]) -> None:
+def compile_text(nvcc: str, text: str, architecture: str, is_ptx: bool) -> tuple[bytes, str]:
+    """The code, and what ptxas says of each kernel. Raises CompileError."""
+    flags = ["-ptx", f"-arch=compute_{architecture}"] if is_ptx else ["-cubin", f"-arch=sm_{architecture}"]
+    return _compile(nvcc, text, flags)
+
+
+def fat_binary(text: str, architectures: Sequence[str], later: str) -> bytes:
+    """Machine code for every architecture, and PTX for later ones. Raises CompileError."""
+    nvcc = needed()
+    codes = [f"arch=compute_{a},code=sm_{a}" for a in architectures] + [f"arch=compute_{later},code=compute_{later}"]
+    flags = ["-fatbin", "--threads=0", *(word for code in codes for word in ("-gencode", code))]
+    return _compile(nvcc, text, flags)[0]
+
+
+def _compile(nvcc: str, text: str, flags: Sequence[str]) -> tuple[bytes, str]:
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
-        source = Path(folder) / "kernels.cu"
+        source, output = Path(folder) / "kernels.cu", Path(folder) / "kernels"
         source.write_text(text, encoding="utf-8")
-        command = [nvcc(), "-w", "--threads=0", *flags, "-o", str(output), str(source)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        except OSError as error:
-            raise CompileError(command[0], f"cannot run it: {error.strerror}", NOTE, ExitCode.RUN_TIME) from error
+        report = _run([nvcc, *FLAGS, *flags, "-o", str(output), str(source)]).stderr
+        return output.read_bytes(), report
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
+        raise CompileError(command[0], f"cannot run it: {error.strerror}", NOTE, ExitCode.RUN_TIME) from error
     if done.returncode:
         raise CompileError(command[0], "it failed", done.stderr.strip() or done.stdout.strip(), ExitCode.RUN_TIME)
+    return done

@@ -1,0 +1,57 @@
+"""What `--target cuda` writes: a program for GPUs, or its kernels alone."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xdsl.dialects.builtin import ModuleOp
+
+from nitic.codegen import generate, link, source
+from nitic.codegen.cache import KernelCache
+from nitic.codegen.cuda import compiler, launch, nvcc
+from nitic.codegen.cuda.program import gpu_source
+from nitic.options import FOR_GPUS, Emit
+from nitic.program import Program
+
+if TYPE_CHECKING:
+    from nitic.codegen.generate import Generated
+
+
+def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: Path | None) -> Generated:
+    """Of the planned module. Beside kernels alone goes their launch table, in JSON. Raises CompileError."""
+    with tempfile.TemporaryDirectory(prefix="nitic-") as name:
+        folder = Path(name)
+        variant = source.describe(source.GPU, module)
+        generated = generate.generate({source.GPU: variant.kernels}, folder, KernelCache(cache))
+        text = _text(program, generated)
+        kernels = generated.kernels[source.GPU]
+        if kind in FOR_GPUS:
+            _place_kernels(text, kind, output, folder / "kernels")
+            link.place_text(launch.launch_table(program, module, kernels), output.with_suffix(".json"))
+            return generated
+        codes = compiler.compile_codes(text, cache)
+        gpu = gpu_source(launch.launch_data(program, module, kernels), kernels, codes, folder)
+        written = source.write_program(program, [replace(variant, gpu=gpu)], generated.kernels, folder)
+        link.link([], written, kind, output, cache, source.GPU)
+    return generated
+
+
+def _text(program: Program, generated: Generated) -> str:
+    from nitic.codegen.cuda.text import prologue
+
+    codes = [path.read_text(encoding="utf-8") for path in generated.objects]
+    return "".join([prologue(f"{program.model}, recipe {program.recipe}"), *codes])
+
+
+def _place_kernels(text: str, kind: Emit, output: Path, made: Path) -> None:
+    if kind == Emit.CUDA:
+        link.place_text(text, output)
+        return
+    is_ptx = kind == Emit.PTX
+    made.write_bytes(
+        compiler.compile_ptx(text) if is_ptx else nvcc.fat_binary(text, compiler.ARCHITECTURES, compiler.LATER)
+    )
+    link.place(made, output)

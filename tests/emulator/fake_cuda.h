@@ -1,0 +1,76 @@
+/* fake_cuda.h: what the parts of the fake libcuda.so.1 share. Its GPU is the emulator, its memory that of the host, out
+ * of reach but while something runs on it. What is queued is done as late as possible, when somebody waits for it, or
+ * as early as possible, for each stream alone (a bit of $NITIC_FAKE_EARLY, in the order of their making): so a missing
+ * wait shows in the results. It refuses what a driver refuses and more, and ends the process with 70 where something is
+ * left behind. */
+#ifndef NITIC_FAKE_CUDA_H
+#define NITIC_FAKE_CUDA_H
+
+#include <stdint.h>
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+extern "C" {
+#include "driver_cuda.h"
+}
+
+namespace fake {
+
+enum { INVALID_VALUE = 1, INVALID_IMAGE = 200, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
+
+struct Function {
+  int (*launch)(void *const *, unsigned, unsigned, int, int);
+  int parameters; /* besides the units */
+  int most_shared = 48 << 10;
+  std::string name;
+};
+
+struct Stream;
+
+struct Event {
+  Stream *stream = nullptr;
+  uint64_t recorded = 0, done = 0;
+};
+
+/* Something to do, or an event to wait for. */
+struct Operation {
+  std::function<void()> run;
+  Event *event = nullptr;
+  uint64_t generation = 0;
+};
+
+struct Stream {
+  unsigned number;
+  std::deque<Operation> waiting;
+};
+
+struct Node {
+  std::function<void()> run;
+  std::vector<Node *> after;
+};
+
+/* Nodes in the order of their making. */
+using Graph = std::vector<Node *>;
+using Executable = std::vector<std::function<void()>>;
+
+extern int failure; /* once something went wrong on the GPU, everything fails */
+extern int alive;   /* whatever was made and not released */
+
+/* A number of the environment. */
+long setting(const char *name, long otherwise);
+/* Says why on the standard error; gives `error`. */
+int refuse(int error, const char *why);
+/* Whether all of it is memory of the GPU. */
+bool is_memory(cu_address address, size_t bytes);
+/* Memory of the GPU can be reached while one of these lives. */
+struct Reach {
+  Reach();
+  ~Reach();
+};
+
+} // namespace fake
+
+#endif

@@ -1,0 +1,304 @@
+"""Binaries for GPUs, whole, on a driver whose GPU is the emulator: each command ends in the bytes of that of a CPU."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from nitic.codegen import link
+from nitic.codegen.cuda import compiler
+from nitic.codegen.cuda.compiler import Code
+from nitic.driver import compile_model
+from nitic.frontend.writer import NetworkWriter
+from nitic.options import CompileOptions, Emit, Target
+from nitic.paths import runtime_folder, runtime_sources
+from tests.emulator.emulator import driver, kernel_library, needs_compiler
+from tests.mobile import BlockWriter
+from tests.networks import WRITERS, samples
+from tests.runtime.helpers import read_checkpoint, write_npy
+
+pytestmark = needs_compiler
+BATCH, STEPS, TEST = 8, 5, 11
+SETTINGS: list[Mapping[str, str]] = [  # which streams do at once what they are told (computing 1, copying 2)
+    {"NITIC_FAKE_EARLY": "0", "NITIC_EMULATOR_ORDER": "forward"},
+    {"NITIC_FAKE_EARLY": "2", "NITIC_EMULATOR_ORDER": "backward"},
+]
+
+
+def normalised() -> NetworkWriter:
+    net = NetworkWriter("normalised", (1, 8, 8), 0)
+    net.conv_norm("stem", 8, 3)
+    net.relu()
+    net.residual("block", 8, stride=2)
+    net.global_average_pool()
+    net.linear("fc", 10)
+    return net
+
+
+def depthwise() -> NetworkWriter:
+    net = BlockWriter("depthwise", (1, 8, 8), 0)
+    net.conv("stem", 8, 3, pad=1)
+    net.relu()
+    net.depthwise("depthwise")
+    net.relu()
+    net.max_pool()
+    net.linear("fc", 10)
+    return net
+
+
+NETWORKS = {"lenet": WRITERS["lenet"], "normalised": normalised, "depthwise": depthwise}
+SIZES = {"lenet": 28, "normalised": 8, "depthwise": 8}
+
+
+def case(name: str, recipe: str) -> Any:
+    """One process has what is compiled for a network."""
+    return pytest.param(name, recipe, marks=pytest.mark.xdist_group(f"emulated-{name}-{recipe}"))
+
+
+OF_A_RUN = ("milliseconds", "variant", "threads")
+CASES = [case("lenet", "niti16"), case("lenet", "niti"), case("normalised", "niti16"), case("depthwise", "niti")]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One program for each device, and its data."""
+
+    gpu: Path
+    cpu: Path
+    data: Path
+
+
+@cache
+def library_of(text: str) -> Path:
+    return kernel_library(text, Path(mkdtemp(prefix="nitic-emulator-")))
+
+
+def emulated_codes(text: str, _cache: Path | None) -> list[Code]:
+    """In place of machine code the name of a library."""
+    library = library_of(text)
+    return [Code("90a", b"for another GPU\0"), Code("80", f"emulated kernels: {library}\0".encode())]
+
+
+def compile_emulated(options: CompileOptions) -> Path:
+    with patch.object(compiler, "compile_codes", emulated_codes), patch.object(compiler, "check"):
+        return compile_model(replace(options, target=Target.CUDA))
+
+
+@cache
+def compiled(name: str, recipe: str) -> Pair:
+    folder = Path(mkdtemp(prefix="nitic-emulator-"))
+    NETWORKS[name]().save(folder / "model.onnx")
+    options = CompileOptions(folder / "model.onnx", folder / "cpu", recipe, batch_size=BATCH, target=Target.X86_64)
+    shape = (SIZES[name], SIZES[name], 1)
+    for split, count, seed in (("train", BATCH * STEPS + 3, 1), ("test", TEST, 2)):
+        write_npy(folder, split, *samples(shape, count, seed))
+    return Pair(compile_emulated(replace(options, output=folder / "gpu")), compile_model(options), folder)
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return compiled("depthwise", "niti")
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, "LD_LIBRARY_PATH": str(driver()), **settings}
+
+
+def run(program: Path, *arguments: str | Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment(settings))
+
+
+def succeed(program: Path, *arguments: str | Path, **settings: str) -> str:
+    done = run(program, *arguments, **settings)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def training(pair: Pair, checkpoint: Path, *options: str | Path) -> list[str | Path]:
+    return ["train", "--data", pair.data, "--epochs", "2", "--save", checkpoint, *options]
+
+
+@pytest.mark.parametrize(("name", "recipe"), CASES)
+def test_checkpoints_equal_those_of_a_cpu(name: str, recipe: str, tmp_path: Path) -> None:
+    pair = compiled(name, recipe)
+    told = succeed(pair.cpu, *training(pair, tmp_path / "cpu"))
+    for settings in SETTINGS:
+        assert succeed(pair.gpu, *training(pair, tmp_path / "gpu"), **settings) == told
+        assert (tmp_path / "gpu").read_bytes() == (tmp_path / "cpu").read_bytes()
+
+
+@pytest.mark.xdist_group("emulated-depthwise-niti")
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_logs_equal_those_of_a_cpu(pair: Pair, settings: Mapping[str, str], tmp_path: Path) -> None:
+    """With augmentation, and intervals that do not divide an epoch."""
+    options = ("--augment", "crop:1,flip", "--log-every", "2", "--save-every", "3")
+    logs: list[list[dict[str, Any]]] = []
+    for program in (pair.cpu, pair.gpu):
+        log = tmp_path / f"{program.name}.jsonl"
+        succeed(program, *training(pair, tmp_path / program.name, *options, "--log", log), **settings)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        logs.append(
+            [{k: v for k, v in line.items() if k not in ("milliseconds", "variant", "threads")} for line in lines]
+        )
+    assert logs[0] == logs[1]
+    assert (tmp_path / "gpu").read_bytes() == (tmp_path / "cpu").read_bytes()
+
+
+@pytest.mark.xdist_group("emulated-depthwise-niti")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("goes_on", ["gpu", "cpu"])
+def test_killed_and_resumed(pair: Pair, goes_on: str, number: signal.Signals, tmp_path: Path) -> None:
+    """On whichever device."""
+    checkpoint = tmp_path / "ckpt"
+    command = [str(word) for word in (pair.gpu, *training(pair, checkpoint, "--save-every", "1"))]
+    with subprocess.Popen(command, env=environment(SETTINGS[0]), stderr=subprocess.DEVNULL) as process:
+        while not checkpoint.exists():
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(number)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert 0 < read_checkpoint(checkpoint)[0]["step"] < 2 * STEPS
+    succeed(getattr(pair, goes_on), *training(pair, checkpoint, "--resume", checkpoint))
+    succeed(pair.cpu, *training(pair, tmp_path / "unbroken"))
+    assert checkpoint.read_bytes() == (tmp_path / "unbroken").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "recipe"), CASES[2:])
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_eval_and_predict_equal_those_of_a_cpu(name: str, recipe: str, is_trained: bool, tmp_path: Path) -> None:
+    """Also of weights that were never trained, which need calibration."""
+    pair, load = compiled(name, recipe), list[str | Path]()
+    if is_trained:
+        succeed(pair.cpu, *training(pair, tmp_path / "ckpt"))
+        load = ["--load", tmp_path / "ckpt"]
+    told: list[list[str]] = []
+    for program in (pair.cpu, pair.gpu):
+        logits = tmp_path / f"{program.name}.npy"
+        evaluated = succeed(program, "eval", "--data", pair.data, *load)
+        predicted = succeed(program, "predict", "--data", pair.data / "x_test.npy", *load, "--logits", logits)
+        told.append([evaluated, predicted])
+    assert told[0] == told[1]
+    assert (tmp_path / "cpu.npy").read_bytes() == (tmp_path / "gpu.npy").read_bytes()
+
+
+@pytest.mark.xdist_group("emulated-depthwise-niti")
+def test_info_needs_no_gpu(pair: Pair) -> None:
+    assert "variant    cuda (runs here): arena " in succeed(pair.gpu, "info")
+    told = succeed(pair.gpu, "info", NITIC_FAKE_DEVICES="0")
+    assert "; it does not run here: the NVIDIA driver finds no GPU (" in told
+
+
+FAILURES = {
+    "CAPABILITY=75": (3, "the GPU Emulated GPU is too old: its compute capability is 7.5, at least 8.0 is needed"),
+    "DEVICES=0": (3, "the NVIDIA driver finds no GPU (CUDA_VISIBLE_DEVICES may hide them)"),
+    "MEMORY=5000": (1, " bytes of memory on the GPU Emulated GPU, where 5000 of 8589934592 are free"),
+    "FAILURE=nitic_": (1, "the GPU could not finish a step: an error of the fake driver (error 719)"),
+    "CAPABILITY=90": (
+        1,
+        "the GPU could not load its kernels (machine code for compute capability 9.0, driver of CUDA 13.0)",
+    ),
+}
+
+
+@pytest.mark.xdist_group("emulated-depthwise-niti")
+@pytest.mark.parametrize("which", FAILURES)
+def test_what_a_machine_lacks_is_said(pair: Pair, which: str, tmp_path: Path) -> None:
+    code, sentence = FAILURES[which]
+    name, _, value = which.partition("=")
+    done = run(pair.gpu, *training(pair, tmp_path / "ckpt"), **{f"NITIC_FAKE_{name}": value})
+    assert (done.returncode, sentence in done.stderr.splitlines()[-1]) == (code, True), done.stderr
+    assert not (tmp_path / "ckpt").exists()
+
+
+@pytest.mark.xdist_group("emulated-depthwise-niti")
+def test_no_driver(pair: Pair, tmp_path: Path) -> None:
+    (tmp_path / "libcuda.so.1").write_text("no library")
+    done = run(pair.gpu, "eval", "--data", pair.data, LD_LIBRARY_PATH=str(tmp_path))
+    assert done.returncode == 3
+    assert "this program needs an NVIDIA GPU, and the machine has no driver of one: " in done.stderr
+    assert succeed(pair.cpu, "eval", "--data", pair.data, LD_LIBRARY_PATH=str(tmp_path))
+
+
+@pytest.mark.xdist_group("emulated-depthwise-niti")
+def test_code_for_an_older_gpu_of_the_generation_runs(pair: Pair) -> None:
+    told = succeed(pair.cpu, "eval", "--data", pair.data)
+    assert succeed(pair.gpu, "eval", "--data", pair.data, NITIC_FAKE_CAPABILITY="86") == told
+
+
+LIBRARY_SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+from tests.runtime.helpers import Session
+
+x, y = np.load(Path(sys.argv[1]) / "x_train.npy")[:8], np.load(Path(sys.argv[1]) / "y_train.npy")[:8].astype(np.int32)
+for library in map(Path, sys.argv[2:]):
+    session = Session(library)
+    session.set_statistics(x)
+    session.begin_epoch(0)
+    told = [session.metrics("step", x, y) for _ in range(2)]
+    name = "fc.weight"
+    session.tensor(name, np.int8, 10)[:5] = 3  # the next step takes it
+    told += [session.metrics("step", x, y), session.metrics("eval", x, y, 8)]
+    print(told, session.tensor(name, np.int8, 100).tolist())
+    session.c.nitic_session_reset(session.handle)
+    session.set_statistics(x)
+    print(session.metrics("step", x, y) == told[0])
+"""
+
+
+@pytest.mark.xdist_group("emulated-depthwise-niti")
+def test_library(tmp_path: Path) -> None:
+    depthwise().save(tmp_path / "m.onnx")
+    options = CompileOptions(
+        tmp_path / "m.onnx", tmp_path / "cpu.so", "niti", batch_size=BATCH, emit=Emit.LIB, target=Target.X86_64
+    )
+    made = [compile_model(options), compile_emulated(replace(options, output=tmp_path / "gpu.so"))]
+    told = succeed(Path(sys.executable), "-c", LIBRARY_SCRIPT, compiled("depthwise", "niti").data, *made).splitlines()
+    assert told[:2] == told[2:]
+    assert told[1] == "True"
+
+
+# What the runtime has for other reasons than to work in the simplest order of events.
+MUTANTS = {
+    "the copies are not waited for": ("device_cuda.c", "cu->stream_wait(d->computing, s->uploaded, 0)", "0"),
+    "a batch is written before it is read": ("device_cuda.c", "return SLOTS;", "return SLOTS + 1;"),
+    "a run is not waited for": ("device_cuda.c", "d->driver.event_finish(s->done)", "0"),
+    "the state is not brought back": ("device_cuda.c", "d->gpu_is_newer |= ", "d->gpu_is_newer = false && "),
+    "the state is not waited for": ("device_cuda.c", "result = cu->stream_finish(d->computing)", "result = 0"),
+    "memory is left behind": ("device_cuda.c", "cu->release(d->memory)", "(void)0"),
+    "phases begin early": ("graph_cuda.c", "if (b->function->calls[i].starts_phase)", "if (false)"),
+    "ranges keep the last step's": ("graph_cuda.c", "gpu->ranges, gpu->range_bytes)", "gpu->ranges, 1)"),
+    "sums keep the last step's": ("graph_cuda.c", "i < launch->zeroed_count && status", "false && status"),
+}
+
+
+@pytest.mark.xdist_group("emulated-depthwise-niti")
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_mutants_are_found(pair: Pair, mutant: str, tmp_path: Path) -> None:
+    file, old, new = MUTANTS[mutant]
+    shutil.copytree(runtime_folder(), tmp_path / "runtime")
+    changed = tmp_path / "runtime" / file
+    assert old in changed.read_text()
+    changed.write_text(changed.read_text().replace(old, new))
+    options = CompileOptions(pair.data / "model.onnx", tmp_path / "gpu", "niti", batch_size=BATCH)
+    sources = sorted((tmp_path / "runtime" / path.name) for path in runtime_sources("cuda"))
+    with patch.object(link, "runtime_sources", lambda _device: sources):
+        gpu = compile_emulated(options)
+    succeed(pair.cpu, *training(pair, tmp_path / "cpu"))
+    ends = [run(gpu, *training(pair, tmp_path / "ckpt"), **settings).returncode for settings in SETTINGS]
+    found = any(ends) or (tmp_path / "ckpt").read_bytes() != (tmp_path / "cpu").read_bytes()
+    assert found
