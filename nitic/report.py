@@ -20,14 +20,14 @@ def report(description: str) -> str:
     """Parameters, then for every variant its memory, operators and calls. Raises ValueError where there is none."""
     head, *variants = re.split(r"^// variant (\S+)\n", description, flags=re.MULTILINE)
     exponents = dict(re.findall(r"^// (.+) = (-?\d+)$", head, flags=re.MULTILINE))
-    modules = {
-        name: parse_module(text, [Nn, Bfp], name) for name, text in zip(variants[::2], variants[1::2], strict=True)
-    }
+    texts = dict(zip(variants[::2], variants[1::2], strict=True))
+    modules = {name: parse_module(text, [Nn, Bfp], name) for name, text in texts.items()}
     if not modules:
         raise ValueError("no variants")
     lines = list(_state(next(iter(modules.values())), exponents))
     for name, module in modules.items():
         lines += _variant(name, module)
+        lines += _resources(texts[name])
     return "\n".join(lines) + "\n"
 
 
@@ -53,6 +53,18 @@ def _variant(name: str, module: ModuleOp) -> Iterator[str]:
         yield "    " + ", ".join(f"{count} {operator}" for operator, count in sorted(operators.items()))
         for i, group in enumerate(groups):
             yield f"    {i:3} {_call(group)}"
+
+
+def _resources(text: str) -> Iterator[str]:
+    """What each kernel takes of a GPU, from the lines before a variant's IR."""
+    kernels = [line.split() for line in re.findall(r"^// kernel (.*)$", text, flags=re.MULTILINE)]
+    if not kernels:
+        return
+    architectures = [word.partition("=")[0] for word in kernels[0][2:]]
+    yield f"  kernels, shared memory of a block, registers of a thread (+ bytes spilled): {' '.join(architectures)}"
+    for label, shared, *counts in kernels:
+        numbers = " ".join(f"{word.partition('=')[2].removesuffix('+0'):>7}" for word in counts)
+        yield f"    {label:36} {int(shared.partition('=')[2]):7,} {numbers}"
 
 
 def _call(group: FusedOp) -> str:

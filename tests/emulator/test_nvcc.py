@@ -1,4 +1,4 @@
-"""What nvcc makes of the kernels of VGG-small-7 at batch 256, where it is installed: no GPU is needed for that."""
+"""What nvcc and NVRTC make of kernels, such as those of VGG-small-7 at batch 256, where they are: no GPU is needed."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from models.vgg_small import vgg_small
-from nitic.codegen.cuda import compiler, nvrtc
-from nitic.driver import compile_model
+from nitic.codegen.cuda import compiler, nvcc, nvrtc
+from nitic.driver import compile_model, inspect
 from nitic.errors import CompileError
 from nitic.options import CompileOptions, Emit, Target
 
@@ -62,6 +62,29 @@ def test_machine_code(kernels: Path, architecture: str) -> None:
         sass = subprocess.run([NVDISASM, str(cubin)], capture_output=True, text=True, check=True).stdout
         assert "IMMA.16832.S8.S8" in sass
         assert not FLOAT.search(sass)
+
+
+COMPILERS = {"nvcc": NVCC, "NVRTC": nvrtc.find()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMPILERS)
+def test_either_compiler_serves(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole binary, with machine code for each architecture, PTX, and what kernels take of them."""
+    from models.mlp import mlp
+
+    if COMPILERS[name] is None:
+        pytest.skip(f"no {name}")
+    if name == "NVRTC":
+        monkeypatch.setattr(nvcc, "find", lambda: None)
+    mlp().save(tmp_path / "m.onnx")
+    program = compile_model(CompileOptions(model=tmp_path / "m.onnx", output=tmp_path / "m", target=Target.CUDA))
+    made = program.read_bytes()
+    assert made.count(b"\x7fELF") == 1 + len(compiler.ARCHITECTURES)
+    assert all(f"sm_{architecture}".encode() in made for architecture in compiler.ARCHITECTURES)
+    assert b"mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32" in made
+    assert not re.search(rb"\.f(16|32|64)\b", made)
+    assert re.search(r"^    gemm_\w+ +[\d,]+( +\d+){4}$", inspect(program), re.MULTILINE)
 
 
 @needs_nvcc

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,12 +20,12 @@ import pytest
 
 from nitic.codegen import link
 from nitic.codegen.cuda import compiler
-from nitic.codegen.cuda.compiler import Code
-from nitic.driver import compile_model
+from nitic.codegen.cuda.compiler import Code, Resources
+from nitic.driver import compile_model, inspect
 from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions, Emit, Target
 from nitic.paths import runtime_folder, runtime_sources
-from tests.emulator.emulator import driver, kernel_library, needs_compiler
+from tests.emulator.emulator import SIGNATURE, driver, kernel_library, needs_compiler
 from tests.mobile import BlockWriter
 from tests.networks import WRITERS, samples
 from tests.runtime.helpers import read_checkpoint, write_npy
@@ -87,8 +88,9 @@ def library_of(text: str) -> Path:
 
 def emulated_codes(text: str, _cache: Path | None) -> list[Code]:
     """In place of machine code the name of a library."""
-    library = library_of(text)
-    return [Code("90a", b"for another GPU\0"), Code("80", f"emulated kernels: {library}\0".encode())]
+    code = f"emulated kernels: {library_of(text)}\0".encode()
+    resources = {name: Resources(46, 8, 256) for name, _ in SIGNATURE.findall(text)}
+    return [Code("90a", b"for another GPU\0"), Code("80", code, resources=resources)]
 
 
 def compile_emulated(options: CompileOptions) -> Path:
@@ -199,6 +201,14 @@ def test_info_needs_no_gpu(pair: Pair) -> None:
     assert "variant    cuda (runs here): arena " in succeed(pair.gpu, "info")
     told = succeed(pair.gpu, "info", NITIC_FAKE_DEVICES="0")
     assert "; it does not run here: the NVIDIA driver finds no GPU (" in told
+
+
+@pytest.mark.xdist_group("emulated-depthwise-niti")
+def test_inspect_tells_what_kernels_take(pair: Pair) -> None:
+    told = inspect(pair.gpu)
+    assert "kernels, shared memory of a block, registers of a thread (+ bytes spilled): sm_80\n" in told
+    assert re.search(r"^    gemm_bias_range_2 +9,472    46\+8$", told, re.MULTILINE)
+    assert "kernels, " not in inspect(pair.cpu)
 
 
 FAILURES = {

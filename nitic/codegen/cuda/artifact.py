@@ -12,7 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from nitic.codegen import generate, link, source
 from nitic.codegen.cache import KernelCache
 from nitic.codegen.cuda import compiler, launch, nvcc
-from nitic.codegen.cuda.program import gpu_source
+from nitic.codegen.cuda.program import gpu_source, resources_text
 from nitic.options import FOR_GPUS, Emit
 from nitic.program import Program
 
@@ -34,7 +34,9 @@ def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: P
             return generated
         codes = compiler.compile_codes(text, cache)
         gpu = gpu_source(launch.launch_data(program, module, kernels), kernels, codes, folder)
-        written = source.write_program(program, [replace(variant, gpu=gpu)], generated.kernels, folder)
+        described = resources_text(kernels, codes) + variant.description
+        variant = replace(variant, gpu=gpu, description=described)
+        written = source.write_program(program, [variant], generated.kernels, folder)
         link.link([], written, kind, output, cache, source.GPU)
     return generated
 

@@ -24,6 +24,19 @@ def gpu_source(table: Mapping[str, Any], kernels: Mapping[str, Kernel], codes: S
     return "\n".join([*lines, f"static const nitic_gpu {GPU}_gpu = {{{gpu}}};"])
 
 
+def resources_text(kernels: Mapping[str, Kernel], codes: Sequence[Code]) -> str:
+    """A comment of the IR for each kernel, for nitic/report.py: shared memory, and by architecture registers+spills."""
+    return "".join(f"// kernel {label} {_resources(kernel, codes)}\n" for label, kernel in kernels.items())
+
+
+def _resources(kernel: Kernel, codes: Sequence[Code]) -> str:
+    assert kernel.launch is not None
+    found = {f"sm_{code.architecture}": code.resources[kernel.name] for code in codes if kernel.name in code.resources}
+    shared = kernel.launch.shared + max((each.shared for each in found.values()), default=0)
+    counts = [f"{name}={each.registers}+{each.spills}" for name, each in found.items()]
+    return " ".join([f"shared={shared}", *counts])
+
+
 def _launches(name: str, launches: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     entries: list[str] = []
     for i, launch in enumerate(launches):
