@@ -1,5 +1,6 @@
 # make demo      install nitic in .venv, compile a small CNN and train it on handwritten digits
 # make test      everything continuous integration checks
+# make test-gpu  binaries for GPUs against those for CPUs, on this machine's GPU: docs/cuda.md
 # make accuracy  gradients against torch; accuracy, five seeds, each recipe and torch: docs/accuracy.md   DATA=MNIST CIFAR=CIFAR-10
 # make models    whole networks, exact against the interpreter, and what a step costs: docs/models.md; takes hours
 # make imagenet  pack ImageNet, train ResNet-18 and AlexNet on it: days   DATA=folder with train/ and val/
@@ -28,7 +29,7 @@ comma := ,
 CROSS := $(if $(HAS_CC),,$(comma)cross)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format accuracy models imagenet bench clean
+.PHONY: help demo test test-gpu lint format accuracy models imagenet bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -38,6 +39,10 @@ demo: $(VENV)/.demo
 
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+test-gpu: $(VENV)/.gpu
+	$(BIN)/python tests/gpu/build.py build/gpu
+	$(BIN)/python tests/gpu/check.py build/gpu
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -85,6 +90,10 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	$(PIP) --editable '.[dev$(CROSS)]'
+	@touch $@
+
+$(VENV)/.gpu: pyproject.toml $(VENV)/.made
+	$(PIP) --editable '.[dev,cuda$(CROSS)]'
 	@touch $@
 
 $(VENV)/.imagenet: pyproject.toml $(VENV)/.made

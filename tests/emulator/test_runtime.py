@@ -25,7 +25,7 @@ from nitic.driver import compile_model, inspect
 from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions, Emit, Target
 from nitic.paths import runtime_folder, runtime_sources
-from tests.emulator.emulator import SIGNATURE, driver, kernel_library, needs_compiler
+from tests.emulator.emulator import FOLDER, SIGNATURE, driver, kernel_library, needs_compiler
 from tests.mobile import BlockWriter
 from tests.networks import WRITERS, samples
 from tests.runtime.helpers import read_checkpoint, write_npy
@@ -246,6 +246,16 @@ def test_no_driver(pair: Pair, tmp_path: Path) -> None:
 def test_code_for_an_older_gpu_of_the_generation_runs(pair: Pair) -> None:
     told = succeed(pair.cpu, "eval", "--data", pair.data)
     assert succeed(pair.gpu, "eval", "--data", pair.data, NITIC_FAKE_CAPABILITY="86") == told
+
+
+@pytest.mark.xdist_group("emulated-depthwise-niti")
+def test_what_make_test_gpu_does(pair: Pair, tmp_path: Path) -> None:
+    (tmp_path / "case").symlink_to(pair.data)
+    script = FOLDER.parent / "gpu" / "check.py"
+    told = succeed(Path(sys.executable), script, tmp_path).splitlines()
+    assert [line.split()[-1] for line in told[:3]] == ["ok"] * 3
+    (tmp_path / "case").unlink()
+    assert run(Path(sys.executable), script, tmp_path).returncode == 1  # nothing was compared
 
 
 LIBRARY_SCRIPT = """

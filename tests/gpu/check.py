@@ -1,0 +1,83 @@
+"""On a machine with a GPU: do binaries for it end in the bytes of those for CPUs? python tests/gpu/check.py FOLDER
+
+FOLDER is what build.py made, perhaps on another machine. Nothing but Python is needed here: neither nitic nor CUDA's
+tools, though compute-sanitizer is used where it is. Each line is one comparison; the exit code is 1 where one failed.
+"""
+
+import hashlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+SANITIZER = shutil.which("compute-sanitizer")
+TRAIN = ("train", "--data", ".", "--epochs", "2")
+
+
+def run(case: Path, program: str, *arguments: object) -> str:
+    """What a binary prints. Raises CalledProcessError."""
+    command = [str(case / program), *map(str, arguments)]
+    return subprocess.run(command, cwd=case, capture_output=True, text=True, check=True).stdout
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def train(case: Path, program: str, folder: Path) -> tuple[str, str]:
+    checkpoint = folder / program
+    return run(case, program, *TRAIN, "--save", checkpoint), digest(checkpoint)
+
+
+def killed_and_resumed(case: Path, folder: Path) -> str:
+    checkpoint = folder / "killed"
+    command = [str(case / "gpu"), *TRAIN, "--save", str(checkpoint)]
+    with subprocess.Popen([*command, "--save-every", "2"], cwd=case, stderr=subprocess.DEVNULL) as process:
+        while not checkpoint.exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    run(case, "gpu", *TRAIN, "--save", checkpoint, "--resume", checkpoint)
+    return digest(checkpoint)
+
+
+def inferred(case: Path, program: str, folder: Path) -> tuple[str, str, str]:
+    """Of the weights that the CPU has trained."""
+    data, logits = ("--data", ".", "--load", folder / "cpu"), folder / f"{program}.npy"
+    return run(case, program, "eval", *data), run(case, program, "predict", *data, "--logits", logits), digest(logits)
+
+
+def sanitized(case: Path, tool: str) -> bool:
+    command = [str(SANITIZER), "--tool", tool, "--error-exitcode", "9", str(case / "gpu"), *TRAIN[:-1], "1"]
+    return subprocess.run(command, cwd=case, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def comparisons(case: Path, folder: Path) -> Iterator[tuple[str, bool]]:
+    expected = train(case, "cpu", folder)
+    yield "checkpoint", train(case, "gpu", folder) == expected
+    yield "killed and resumed", killed_and_resumed(case, folder) == expected[1]
+    yield "eval and predict", inferred(case, "gpu", folder) == inferred(case, "cpu", folder)
+    for tool in ("memcheck", "racecheck") if SANITIZER else ():
+        yield tool, sanitized(case, tool)
+
+
+def check(case: Path) -> bool:
+    results: list[bool] = []
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            for what, is_same in comparisons(case, Path(folder)):
+                results.append(is_same)
+                print(f"{case.name:24} {what:20} {'ok' if is_same else 'FAILED'}", flush=True)
+        except subprocess.CalledProcessError as error:
+            print(f"{case.name:24} {error.stderr.strip().splitlines()[-1]}", flush=True)
+            return False
+    return all(results)
+
+
+if __name__ == "__main__":
+    cases = sorted(path.parent.resolve() for path in Path(sys.argv[1]).glob("*/gpu"))
+    results = [check(case) for case in cases]
+    sys.exit(0 if results and all(results) else 1)
