@@ -127,7 +127,7 @@ def test_resampling(
 ) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (*stored, channels), dtype=np.uint8)
     y, x = (data.draw(st.integers(-5, side + 5)) for side in stored)
-    box = Box(y, x, *data.draw(sizes), mirrored)
+    box = Box(y, x, *data.draw(sizes | st.just(size)), mirrored)
     expected = resample(image, box, size, PAD[:channels])
     np.testing.assert_array_equal(c_resample(library, image, box, size), expected)
     first = np.ascontiguousarray(image.transpose(2, 0, 1)).transpose(1, 2, 0)
