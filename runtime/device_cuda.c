@@ -108,11 +108,14 @@ static int choose_gpu(nitic_device *d) {
   return nitic_driver_check(cu, result, "tell what it is");
 }
 
-static int enter(nitic_device *d) {
+/* A session may go from thread to thread, a context does not by itself. */
+static int enter(const nitic_device *d) { return d->driver.context_set(d->place.context); }
+
+static int begin(nitic_device *d) {
   const nitic_driver *cu = &d->driver;
   int result = cu->context_retain(&d->place.context, d->ordinal);
   if (result == 0)
-    result = cu->context_set(d->place.context);
+    result = enter(d);
   if (result == 0)
     result = cu->stream_create(&d->computing, CU_NON_BLOCKING);
   if (result == 0)
@@ -175,7 +178,7 @@ int nitic_device_open(nitic_device *d) {
   if (status == NITIC_OK)
     status = choose_gpu(d);
   if (status == NITIC_OK)
-    status = enter(d);
+    status = begin(d);
   if (status == NITIC_OK)
     status = allocate(d);
   if (status == NITIC_OK)
@@ -187,6 +190,7 @@ int nitic_device_open(nitic_device *d) {
 
 static void leave(nitic_device *d) {
   const nitic_driver *cu = &d->driver;
+  enter(d);
   if (d->computing)
     cu->stream_finish(d->computing);
   for (int kind = 0; kind < NITIC_KINDS; kind++)
@@ -286,7 +290,9 @@ static int launch(nitic_device *d, const slot *s, nitic_kind kind) {
 
 int nitic_device_run(nitic_device *d, nitic_kind kind) {
   const slot *s = next_slot(d);
-  int status = give_state(d);
+  int status = nitic_driver_check(&d->driver, enter(d), "be reached");
+  if (status == NITIC_OK)
+    status = give_state(d);
   if (status != NITIC_OK)
     return status;
   take_hyper(d, s);
@@ -300,7 +306,10 @@ int nitic_device_run(nitic_device *d, nitic_kind kind) {
 
 int nitic_device_wait(nitic_device *d) {
   const slot *s = &d->slots[d->finished++ % SLOTS];
-  int status = nitic_driver_check(&d->driver, d->driver.event_finish(s->done), "finish a step");
+  int result = enter(d);
+  if (result == 0)
+    result = d->driver.event_finish(s->done);
+  int status = nitic_driver_check(&d->driver, result, "finish a step");
   if (status == NITIC_OK)
     memcpy(d->host + d->down.begin, s->memory + up_to_64(d->up.bytes), d->down.bytes);
   return status;
@@ -312,7 +321,9 @@ int nitic_device_read(nitic_device *d) {
   const nitic_driver *cu = &d->driver;
   if (!d->gpu_is_newer)
     return NITIC_OK;
-  int result = cu->download(d->host, d->place.arena, d->program->state_bytes, d->computing);
+  int result = enter(d);
+  if (result == 0)
+    result = cu->download(d->host, d->place.arena, d->program->state_bytes, d->computing);
   if (result == 0)
     result = cu->stream_finish(d->computing);
   d->gpu_is_newer = result != 0;
@@ -327,7 +338,7 @@ void nitic_device_written(nitic_device *d) {
 /* Should it fail, so will what comes after. */
 void nitic_device_clear(nitic_device *d) {
   memset(d->host, 0, d->host_bytes);
-  if (d->memory)
+  if (d->memory && enter(d) == 0)
     d->driver.clear(d->memory, 0, d->arena_bytes, d->computing);
   nitic_device_written(d);
 }

@@ -14,6 +14,7 @@ namespace fake {
 constexpr size_t PAGE = 4096;
 
 int failure, alive;
+static thread_local bool entered;           /* whether the thread has a context */
 static std::map<cu_address, size_t> memory; /* of the GPU, by address */
 static std::map<void *, size_t> pinned;
 static std::vector<Stream *> streams;
@@ -96,8 +97,8 @@ static void run_early() {
 }
 
 static int enqueue(cu_handle handle, Operation operation) {
-  if (!handle)
-    return refuse(INVALID_VALUE, "an operation without a stream");
+  if (!handle || !entered)
+    return refuse(INVALID_VALUE, "an operation without a stream or a context");
   ((Stream *)handle)->waiting.push_back(std::move(operation));
   run_early();
   return failure;
@@ -175,7 +176,10 @@ int cuDevicePrimaryCtxRelease_v2(int) {
   return 0;
 }
 
-int cuCtxSetCurrent(cu_handle context) { return context ? 0 : INVALID_VALUE; }
+int cuCtxSetCurrent(cu_handle context) {
+  entered = context != nullptr;
+  return failure;
+}
 
 int cuMemGetInfo_v2(size_t *free, size_t *total) {
   *total = (size_t)1 << 33;
@@ -285,6 +289,8 @@ int cuEventRecord(cu_handle event, cu_handle stream) {
 }
 
 int cuEventSynchronize(cu_handle event) {
+  if (!entered)
+    return refuse(INVALID_VALUE, "an event is waited for without a context");
   finish((Event *)event, ((Event *)event)->recorded);
   return failure;
 }

@@ -260,6 +260,7 @@ def test_what_make_test_gpu_does(pair: Pair, tmp_path: Path) -> None:
 
 LIBRARY_SCRIPT = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
 from tests.runtime.helpers import Session
@@ -272,7 +273,9 @@ for library in map(Path, sys.argv[2:]):
     told = [session.metrics("step", x, y) for _ in range(2)]
     name = "fc.weight"
     session.tensor(name, np.int8, 10)[:5] = 3  # the next step takes it
-    told += [session.metrics("step", x, y), session.metrics("eval", x, y, 8)]
+    with ThreadPoolExecutor() as pool:  # a session may go to another thread
+        told.append(pool.submit(session.metrics, "step", x, y).result())
+    told.append(session.metrics("eval", x, y, 8))
     print(told, session.tensor(name, np.int8, 100).tolist())
     session.c.nitic_session_reset(session.handle)
     session.set_statistics(x)
@@ -299,6 +302,7 @@ MUTANTS = {
     "a run is not waited for": ("device_cuda.c", "d->driver.event_finish(s->done)", "0"),
     "the state is not brought back": ("device_cuda.c", "d->gpu_is_newer |= ", "d->gpu_is_newer = false && "),
     "the state is not waited for": ("device_cuda.c", "result = cu->stream_finish(d->computing)", "result = 0"),
+    "a thread has no context": ("device_cuda.c", "d->driver.context_set(d->place.context)", "0"),
     "memory is left behind": ("device_cuda.c", "cu->release(d->memory)", "(void)0"),
     "phases begin early": ("graph_cuda.c", "if (b->function->calls[i].starts_phase)", "if (false)"),
     "ranges keep the last step's": ("graph_cuda.c", "gpu->ranges, gpu->range_bytes)", "gpu->ranges, 1)"),
