@@ -49,7 +49,7 @@ def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
     if asked.target == Target.CUDA:
         driver.emit_cuda(program, Emit.LIB, library, asked.cache, watch)
     else:
-        driver.emit(program, driver.plan(program, watch), Emit.LIB, library, asked.cache)
+        driver.emit(program, driver.plan(program, watch, asked.cache), Emit.LIB, library, asked.cache)
     return CompiledProgram(program, library, folder)
 
 

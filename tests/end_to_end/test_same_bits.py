@@ -88,7 +88,7 @@ def interpret(net: Interpreted, x: Array, y: Array) -> None:
     ]
     for epoch in range(EPOCHS):
         for rows in shuffle(COUNT, SEED, epoch).reshape(STEPS_PER_EPOCH, BATCH):
-            net.step(x[rows], y[rows], **rates)
+            net.step(x[rows], y[rows], seed=SEED, **rates)
 
 
 def test_every_trainable_tensor_has_changed(setting: Setting) -> None:
