@@ -55,9 +55,9 @@ static int add_kernel(builder *b, const nitic_call *call, const nitic_launch *la
 
 static int add_call(builder *b, const nitic_call *call, const nitic_launch *launch) {
   int status = NITIC_OK;
-  b->after[0] = b->join;
+  b->after[0] = launch->follows && b->phase_count > 0 ? b->phase[b->phase_count - 1] : b->join;
   for (uint32_t i = 0; i < launch->zeroed_count && status == NITIC_OK; i++)
-    status = add_zeros(b, &b->after[i + 1], &b->join, launch->zeroed[2 * i], launch->zeroed[2 * i + 1]);
+    status = add_zeros(b, &b->after[i + 1], &b->after[0], launch->zeroed[2 * i], launch->zeroed[2 * i + 1]);
   return status == NITIC_OK ? add_kernel(b, call, launch, launch->zeroed_count + (size_t)1) : status;
 }
 

@@ -65,6 +65,7 @@ typedef struct {
   const char *kernel; /* in the machine code */
   uint32_t blocks, threads;
   uint32_t shared;        /* bytes of dynamic shared memory */
+  int32_t follows;        /* 1 where it comes after the call before, of whatever phase */
   const uint64_t *zeroed; /* what must be zero before it: offset, bytes, offset, ... */
   uint32_t zeroed_count;  /* pairs */
 } nitic_launch;

@@ -20,7 +20,6 @@ from nitic.program import Program, arena_bytes
 from nitic.version import VERSION
 
 FUNCTIONS = ("train_step", "eval_step", "predict", "calibrate")
-GPU = "cuda"  # the variant whose calls are launches
 MAX_RANK = 6
 DTYPES = {"uint8": "NITIC_U8", "int8": "NITIC_I8", "int16": "NITIC_I16", "int32": "NITIC_I32", "int64": "NITIC_I64"}
 
@@ -30,7 +29,7 @@ class Variant:
     """What the files of a program hold of one variant's module, as text, which processes can send each other.
 
     description: its IR. kernels: the meaning of each group by the name that select-kernels gave. tables: its calls in
-    C; functions: the initialiser of its functions. gpu: the C of what only a variant for GPUs has.
+    C; functions and gpu: initialisers, the latter of what only a variant for GPUs has.
     """
 
     name: str
@@ -39,7 +38,7 @@ class Variant:
     kernels: Mapping[str, str]
     tables: str
     functions: str
-    gpu: str = ""
+    gpu: str = "NULL"
 
 
 def describe(name: str, module: ModuleOp) -> Variant:
@@ -48,8 +47,7 @@ def describe(name: str, module: ModuleOp) -> Variant:
     meanings = {label: meaning(group.body) for label, group in groups.items()}
     tables = [_function(name, func) for func in functions(module)]
     sizes = {func.sym_name.data: sum(1 for _ in calls(func)) for func in functions(module)}
-    launches = {func: f"{name}_{func}_launches" if name == GPU else "NULL" for func in FUNCTIONS}
-    entries = ", ".join(f"{{{name}_{func}, {sizes[func]}, {launches[func]}}}" for func in FUNCTIONS)
+    entries = ", ".join(f"{{{name}_{func}, {sizes[func]}, NULL}}" for func in FUNCTIONS)
     return Variant(name, arena_bytes(module), print_module(module), meanings, "\n".join(tables), f"{{{entries}}}")
 
 
@@ -84,7 +82,7 @@ def write_program(program: Program, variants: Sequence[Variant], kernels: Kernel
 def program_source(
     program: Program, variants: Sequence[Variant], kernels: Kernels, state: Path, description: Path
 ) -> str:
-    """The text of program.c."""
+    """The text of program.c. Kernels for a GPU are in no object that is linked with it."""
     parts = [
         '#include "nitic.h"',
         embed("nitic_initial_state", state),
@@ -92,7 +90,7 @@ def program_source(
         _place("nitic_description", description, '.nitic,"",@progbits'),
     ]
     for variant in variants:
-        parts += [variant.gpu or "\n".join(_kernels(variant.name, kernels[variant.name])), variant.tables]
+        parts += [*_kernels(variant.name, kernels.get(variant.name, {})), variant.tables]
     parts += [_tensors(program), _variants(variants), _program(program, state.stat().st_size)]
     return "\n".join(parts)
 
@@ -165,10 +163,7 @@ def _tensor(label: Label, type_: Attribute, offset: int) -> str:
 
 
 def _variants(variants: Sequence[Variant]) -> str:
-    lines = [
-        f"  {{{c_string(each.name)}, {each.arena}, {each.functions}, {f'&{each.name}_gpu' if each.gpu else 'NULL'}}},"
-        for each in variants
-    ]
+    lines = [f"  {{{c_string(each.name)}, {each.arena}, {each.functions}, {each.gpu}}}," for each in variants]
     return "\n".join(["static const nitic_variant variants[] = {", *lines, "};"])
 
 

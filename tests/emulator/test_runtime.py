@@ -19,6 +19,7 @@ from unittest.mock import patch
 import pytest
 
 from nitic.codegen import link
+from nitic.codegen.cache import Cache
 from nitic.codegen.cuda import compiler
 from nitic.codegen.cuda.compiler import Code, Resources
 from nitic.driver import compile_model, inspect
@@ -86,7 +87,7 @@ def library_of(text: str) -> Path:
     return kernel_library(text, Path(mkdtemp(prefix="nitic-emulator-")))
 
 
-def emulated_codes(text: str, _cache: Path | None) -> list[Code]:
+def emulated_codes(text: str, _cache: Cache) -> list[Code]:
     """In place of machine code the name of a library."""
     code = f"emulated kernels: {library_of(text)}\0".encode()
     resources = {name: Resources(46, 8, 256) for name, _ in SIGNATURE.findall(text)}

@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
 
 from nitic.codegen import generate, link, source
 from nitic.codegen.cache import KernelCache
 from nitic.codegen.cuda import compiler, launch, nvcc
-from nitic.codegen.cuda.program import gpu_source, resources_text
+from nitic.codegen.cuda.program import complete
+from nitic.codegen.generate import Generated
 from nitic.options import FOR_GPUS, Emit
 from nitic.program import Program
 
-if TYPE_CHECKING:
-    from nitic.codegen.generate import Generated
+VARIANT = DEVICE = "cuda"
 
 
 def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: Path | None) -> Generated:
     """Of the planned module. Beside kernels alone goes their launch table, in JSON. Raises CompileError."""
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
-        variant = source.describe(source.GPU, module)
-        generated = generate.generate({source.GPU: variant.kernels}, folder, KernelCache(cache))
+        variant = source.describe(VARIANT, module)
+        generated = generate.generate({VARIANT: variant.kernels}, folder, KernelCache(cache))
         text = _text(program, generated)
-        kernels = generated.kernels[source.GPU]
+        table = launch.launch_table(program, module, generated.kernels[VARIANT])
         if kind in FOR_GPUS:
             _place_kernels(text, kind, output, folder / "kernels")
-            link.place_text(launch.launch_table(program, module, kernels), output.with_suffix(".json"))
+            link.place_text(json.dumps(table, indent=1) + "\n", output.with_suffix(".json"))
             return generated
-        codes = compiler.compile_codes(text, cache)
-        gpu = gpu_source(launch.launch_data(program, module, kernels), kernels, codes, folder)
-        described = resources_text(kernels, codes) + variant.description
-        variant = replace(variant, gpu=gpu, description=described)
-        written = source.write_program(program, [variant], generated.kernels, folder)
-        link.link([], written, kind, output, cache, source.GPU)
+        codes = compiler.compile_codes(text, KernelCache(cache))
+        written = source.write_program(program, [complete(variant, table, codes, folder)], {}, folder)
+        link.link([], written, kind, output, cache, DEVICE)
     return generated
 
 
 def _text(program: Program, generated: Generated) -> str:
-    from nitic.codegen.cuda.text import prologue
+    from nitic.codegen.cuda.text import prologue  # tvm: not where every kernel is in the cache
 
     codes = [path.read_text(encoding="utf-8") for path in generated.objects]
     return "".join([prologue(f"{program.model}, recipe {program.recipe}"), *codes])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 
-from nitic.codegen.cache import write_at_once
+from nitic.codegen.cache import Cache
 from nitic.codegen.cuda import nvcc, nvrtc
 from nitic.errors import CompileError, ExitCode
 
@@ -68,7 +65,7 @@ def check(has_to_be_nvcc: bool) -> None:
     _ = nvcc.needed() if has_to_be_nvcc else compiler()
 
 
-def compile_codes(text: str, cache: Path | None) -> list[Code]:
+def compile_codes(text: str, cache: Cache) -> list[Code]:
     """Code for every GPU from compute capability 8.0 on. Raises CompileError."""
     chosen = compiler()
     wanted = [*((architecture, False) for architecture in ARCHITECTURES), (LATER, True)]
@@ -81,29 +78,15 @@ def compile_ptx(text: str) -> bytes:
     return compiler().compile(text, LATER, True)[0]
 
 
-def _code(chosen: Compiler, text: str, architecture: str, is_ptx: bool, cache: Path | None) -> Code:
-    key = sha256(f"{chosen.version}\n{architecture} {is_ptx}\n{text}".encode()).hexdigest()[:32]
-    path = cache and cache / "kernels" / key[-2:] / f"gpu-{key}"
-    made = (path and _load(path)) or chosen.compile(text, architecture, is_ptx)
-    if path:
-        _store(path, *made)
-    return Code(architecture, made[0], is_ptx, dict(_resources(made[1])))
-
-
-def _load(path: Path) -> tuple[bytes, str] | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        header, code = path.read_bytes().split(b"\n", 1)
-        fields = json.loads(header)
-        if fields["sha256"] == sha256(code).hexdigest():
-            return code, str(fields["report"])
-    return None
-
-
-def _store(path: Path, code: bytes, report: str) -> None:
-    header = json.dumps({"sha256": sha256(code).hexdigest(), "report": report})
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_at_once(path, header.encode() + b"\n" + code)
+def _code(chosen: Compiler, text: str, architecture: str, is_ptx: bool, cache: Cache) -> Code:
+    name = sha256(f"{chosen.version}\n{architecture} {is_ptx}\n{text}".encode()).hexdigest()[:32]
+    if content := cache.read("gpu", name):
+        report, _, code = content.partition(b"\0")
+    else:
+        code, told = chosen.compile(text, architecture, is_ptx)
+        report = told.encode()
+        cache.write("gpu", name, report + b"\0" + code)
+    return Code(architecture, code, is_ptx, dict(_resources(report.decode())))
 
 
 def _resources(report: str) -> Iterator[tuple[str, Resources]]:

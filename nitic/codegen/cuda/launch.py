@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -15,17 +14,12 @@ from nitic.codegen.kernel import Kernel
 from nitic.ir.buffers import named_tensors, place_tensors, range_area, tensor_bytes
 from nitic.ir.function import Label, functions
 from nitic.ir.types import dtype_of, is_tensor, shape_of
-from nitic.ops.fused import FusedOp
+from nitic.ops.fused import FusedOp, phase_of
 from nitic.program import Program, arena_bytes, state_size
 
 
-def launch_table(program: Program, module: ModuleOp, kernels: Mapping[str, Kernel]) -> str:
-    """JSON, of the planned module. Offsets are bytes of one arena; each function begins by making the ranges zero."""
-    return json.dumps(launch_data(program, module, kernels), indent=1) + "\n"
-
-
-def launch_data(program: Program, module: ModuleOp, kernels: Mapping[str, Kernel]) -> dict[str, Any]:
-    """What the table says."""
+def launch_table(program: Program, module: ModuleOp, kernels: Mapping[str, Kernel]) -> dict[str, Any]:
+    """Of the planned module. Offsets are bytes of one arena; each function begins by making the ranges zero."""
     places, _ = place_tensors(module)
     tensors = sorted(named_tensors(module).items(), key=lambda item: places[item[0].name])
     offset, size = range_area(module)
@@ -63,7 +57,8 @@ def _launch(group: FusedOp, kernels: Mapping[str, Kernel]) -> dict[str, Any]:
     kernel, offsets = kernels[group.kernel.data], list(group.buffers.get_values())
     places = {name: (i, value) for i, (name, value) in enumerate(zip(kernel.parameters, group.parameters, strict=True))}
     zeroed = [(offsets[i], tensor_bytes(value.type)) for i, value in map(places.__getitem__, kernel.zeroed)]
-    return {"group": group.kernel.data, **launch_entry(kernel), "buffers": offsets, "zeroed": zeroed}
+    order = {"phase": phase_of(group), "follows": False}
+    return {"group": group.kernel.data, **order, **launch_entry(kernel), "buffers": offsets, "zeroed": zeroed}
 
 
 def launch_entry(kernel: Kernel) -> dict[str, Any]:
