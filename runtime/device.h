@@ -20,7 +20,7 @@ int nitic_device_create(const nitic_program *program, int threads, const char *v
 void nitic_device_destroy(nitic_device *device);
 const nitic_variant *nitic_device_variant(const nitic_device *device);
 int nitic_device_threads(const nitic_device *device);
-/* What it is, for people; after nitic_device_open. */
+/* What it is, for people, once it is open; NULL where that is no news. */
 const char *nitic_device_name(const nitic_device *device);
 /* Once, before the first batch: makes the device ready, or tells why the machine cannot run the program. */
 int nitic_device_open(nitic_device *device);

@@ -149,7 +149,7 @@ void nitic_device_clear(nitic_device *d) { memset(d->arena, 0, d->bytes); }
 
 const char *nitic_device_name(const nitic_device *d) {
   (void)d;
-  return "CPU";
+  return NULL;
 }
 
 void nitic_device_batch(nitic_device *d, uint8_t **input, int32_t **label) {

@@ -70,6 +70,8 @@ static void log_start(nitic_report *r, const nitic_session *s) {
   add_configuration(&text, s);
   add_string(&text, "variant", nitic_session_variant(s));
   add_integer(&text, "threads", nitic_session_threads(s));
+  if (nitic_device_name(s->device))
+    add_string(&text, "device", nitic_device_name(s->device));
   nitic_text_add(&text, "}");
   write_line(r, &text);
 }
@@ -140,9 +142,13 @@ static void say_changes(nitic_report *r, const nitic_session *s) {
 
 static void say_start(nitic_report *r, const nitic_session *s) {
   const nitic_progress *p = &s->progress;
-  fprintf(stderr, "%s, recipe %s: %lld samples in %lld batches of %d, %lld epochs, seed %lld, variant %s, threads %d\n",
+  const char *device = nitic_device_name(s->device);
+  fprintf(stderr, "%s, recipe %s: %lld samples in %lld batches of %d, %lld epochs, seed %lld, variant %s, ",
           s->program->model, s->program->recipe, (long long)p->samples, (long long)r->steps, s->program->batch,
-          (long long)p->epochs, (long long)p->seed, nitic_session_variant(s), nitic_session_threads(s));
+          (long long)p->epochs, (long long)p->seed, nitic_session_variant(s));
+  if (device)
+    fprintf(stderr, "device %s, ", device);
+  fprintf(stderr, "threads %d\n", nitic_session_threads(s));
   if (p->step > 0)
     fprintf(stderr, "going on after step %lld (%lld epochs and %lld steps)\n", (long long)p->step, (long long)p->epoch,
             (long long)p->epoch_step);
