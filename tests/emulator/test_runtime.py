@@ -70,7 +70,6 @@ def case(name: str, recipe: str) -> Any:
 
 
 OF_A_RUN = ("milliseconds", "variant", "threads", "device")
-OF_A_RUN = ("milliseconds", "variant", "threads", "device")
 CASES = [case("lenet", "niti16"), case("lenet", "niti"), case("normalised", "niti16"), case("depthwise", "niti")]
 
 
@@ -122,7 +121,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 def run(program: Path, *arguments: str | Path, **settings: str) -> "subprocess.CompletedProcess[str]":
     command = [str(program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment(settings))
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment(settings))
 
 
 def succeed(program: Path, *arguments: str | Path, **settings: str) -> str:
