@@ -177,9 +177,7 @@ def recorded(log: Path) -> Iterator[Record]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="*", help="names or patterns, separated by commas")
-    parser.add_argument(
-        "--stages", default="bits,train", help="train-warm: with kernels of the cache, and no compile time"
-    )
+    parser.add_argument("--stages", default="bits,train", help="train-warm takes kernels from the cache")
     parser.add_argument("--size", type=int, default=224, help="of the exported models' images")
     parser.add_argument("--folder", type=Path, default=Path("build/models"), help="where the exported models go")
     parser.add_argument("--log", type=Path, default=Path("build/models.jsonl"))
