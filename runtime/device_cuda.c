@@ -125,13 +125,13 @@ static int begin(nitic_device *d) {
 
 static int allocate(nitic_device *d) {
   const nitic_driver *cu = &d->driver;
-  size_t staging = up_to_64(d->up.bytes), needed = d->arena_bytes + SLOTS * staging, free = 0, total = 0;
-  int result = cu->memory_info(&free, &total);
+  size_t staging = up_to_64(d->up.bytes), needed = d->arena_bytes + SLOTS * staging, left = 0, total = 0;
+  int result = cu->memory_info(&left, &total);
   if (result == 0)
-    result = needed > free ? CU_OUT_OF_MEMORY : cu->allocate(&d->memory, needed);
+    result = needed > left ? CU_OUT_OF_MEMORY : cu->allocate(&d->memory, needed);
   if (result == CU_OUT_OF_MEMORY)
     return nitic_fail(NITIC_RUNTIME, "the program needs %zu bytes of memory on the GPU %s, where %zu of %zu are free",
-                      needed, d->name, free, total);
+                      needed, d->name, left, total);
   d->place.arena = d->memory;
   for (int i = 0; i < SLOTS && result == 0; i++) {
     slot *s = &d->slots[i];

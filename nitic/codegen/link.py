@@ -16,7 +16,10 @@ from nitic.errors import CompileError, ExitCode
 from nitic.options import Emit
 from nitic.paths import runtime_folder, runtime_sources
 
-FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"]
+FLAGS = [
+    *("-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"),
+    "-fno-asynchronous-unwind-tables",  # nothing unwinds a stack of C
+]
 # The step loop computes nothing in floating point: the compiler may not even use its registers.
 STEP_FLAGS = ["-mgeneral-regs-only"]
 STEP_SOURCES = ("step.c", "pool.c", "device_cpu.c", "device_cuda.c", "graph_cuda.c")
