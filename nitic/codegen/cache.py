@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from nitic.codegen.kernel import Kernel, Launch
+from nitic.codegen.kernel import Kernel, Launch, Scratch
 from nitic.version import VERSION
 
 LIMIT = 2**30  # bytes; beyond it the kernels that were not used for longest go
@@ -73,15 +73,14 @@ class KernelCache:
             if digest.decode() == sha256(rest).hexdigest():
                 header, code = rest.split(b"\n", 1)
                 os.utime(path)
-                return _described(name, json.loads(header)), code
+                return _described(json.loads(header)), code
         return None
 
     def store(self, kernel: Kernel, code: bytes) -> None:
         """Keeps a kernel, if that is possible."""
         if self.folder is None:
             return
-        fields = asdict(replace(kernel, function=None))
-        header = json.dumps({key: value for key, value in fields.items() if key not in ("name", "function")})
+        header = json.dumps(asdict(kernel.described()))
         rest = header.encode() + b"\n" + code
         with suppress(OSError):
             path = self._path(self.folder, kernel.name)
@@ -106,9 +105,11 @@ class KernelCache:
         return folder / "kernels" / name[-2:] / name
 
 
-def _described(name: str, fields: dict[str, Any]) -> Kernel:
-    launch, zeroed = fields.pop("launch"), fields.pop("zeroed")
-    return Kernel(name, launch=launch and Launch(**launch), zeroed=tuple(zeroed), **fields)
+def _described(fields: dict[str, Any]) -> Kernel:
+    launch = fields["launch"] and Launch(**fields["launch"])
+    scratch = {name: Scratch(**each) for name, each in fields["scratch"].items()}
+    tuples = {"zeroed": tuple(fields["zeroed"]), "before": tuple(map(_described, fields["before"]))}
+    return Kernel(**{**fields, **tuples, "launch": launch, "scratch": scratch})
 
 
 def write_at_once(path: Path, content: bytes) -> None:

@@ -19,10 +19,8 @@ from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
 from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
 from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
-from nitic.ops.conv import ConvWgradOp
 from nitic.ops.elementwise import BiasOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
-from nitic.ops.gemm import GemmWgradOp
 from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
 from nitic.ops.product import AddConstOp, MulOp, NegOp, ScaleConstOp
 from nitic.ops.reshape import ReshapeOp
@@ -40,20 +38,15 @@ SUNK = (ScalarOp, TopOp, AlignOp)
 
 @dataclass(frozen=True)
 class Fuse(NiticPass):
-    """Puts every operator but nn.reshape, which is another view of the same memory, into an nn.fused.
+    """Puts every operator but nn.reshape, which is another view of the same memory, into an nn.fused."""
 
-    `merged_sums`: a kernel of weight gradients gets no operator behind it, because its sums are whole only when all of
-    its blocks are done.
-    """
-
-    merged_sums: int = 0
     name = "fuse"
     requires = (exponents_tracked,)
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
             copy_constants(func)
-            Grouping(func, self.merged_sums).run()
+            Grouping(func).run()
 
 
 def copy_constants(func: FuncOp) -> None:
@@ -68,8 +61,7 @@ def copy_constants(func: FuncOp) -> None:
 class Grouping:
     """Groups of one function, named by the position of their first operator."""
 
-    def __init__(self, func: FuncOp, merged_sums: int) -> None:
-        self.merged_sums = merged_sums
+    def __init__(self, func: FuncOp) -> None:
         self.block = func.body.block
         self.end = return_of(func)
         self.ops = [op for op in self.block.ops if op is not self.end]
@@ -92,7 +84,7 @@ class Grouping:
     def _joins(self, op: Operation) -> Operation | None:
         """The producer whose kernel an operator would end, if any."""
         first = op.operands[0] if op.operands else None
-        if not isinstance(first, OpResult) or self._stays_alone(first.op):
+        if not isinstance(first, OpResult) or isinstance(first.op, ReshapeOp):
             return None
         if isinstance(op, EPILOGUE):
             return first.op
@@ -103,10 +95,6 @@ class Grouping:
         if isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp):
             return first.op if op is self._first_scaling(first) else None
         return None
-
-    def _stays_alone(self, producer: Operation) -> bool:
-        merged = self.merged_sums and isinstance(producer, ConvWgradOp | GemmWgradOp)
-        return bool(merged) or isinstance(producer, ReshapeOp)
 
     def _first_scaling(self, xhat: SSAValue) -> Operation:
         """The scaling behind a normalisation; a copy that is computed again has a place of its own."""

@@ -6,6 +6,10 @@
 
 #define NITIC_DEVICE static inline
 
+#define NITIC_ALIGNED(pointer)                                                                                         \
+  if ((uintptr_t)pointer % 16)                                                                                         \
+  emulator::fail("a buffer at an address that is no multiple of 16")
+
 template <typename T> inline T max(T a, T b) { return a > b ? a : b; }
 template <typename T> inline T min(T a, T b) { return a < b ? a : b; }
 

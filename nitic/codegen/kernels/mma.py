@@ -251,8 +251,9 @@ class _Block:
     def _store(self, acc: Buffer, sink: Sink) -> None:
         p, (lane, row, column) = self.p, self._place()
         m, n = p.tile.warp[0] // MMA[0], p.tile.warp[1] // MMA[1]
-        with unrolled(m) as i, unrolled(n) as j, unrolled(4) as e:
-            at_row = tir.let(self.origin[0] + row + i * MMA[0] + lane // 4 + e // 2 * 8)
-            at_column = tir.let(self.origin[1] + column + j * MMA[1] + lane % 4 * 2 + e % 2)
-            with tir.when(tir.every(at_row < p.m, at_column < p.n)):
-                sink.store(tir.let(acc.load((i * n + j) * 4 + e)), at_row, at_column)
+        pair = 2 - p.n % 2  # columns that exist or do not together: the compiler joins their stores
+        with unrolled(m) as i, unrolled(n) as j, unrolled(2) as half, unrolled(2 // pair) as other:
+            at_row = tir.let(self.origin[0] + row + i * MMA[0] + lane // 4 + half * 8)
+            at_column = tir.let(self.origin[1] + column + j * MMA[1] + lane % 4 * 2 + other)
+            with tir.when(tir.every(at_row < p.m, at_column < p.n)), unrolled(pair) as e:
+                sink.store(tir.let(acc.load((i * n + j) * 4 + half * 2 + other + e)), at_row, at_column + e)

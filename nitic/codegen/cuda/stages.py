@@ -1,0 +1,60 @@
+"""What a GPU runs for a group: one kernel, or several of the same parameters, one behind the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from nitic.codegen.cuda.function import CudaFunction
+from nitic.codegen.group import Emission, Group, Registry, Split
+from nitic.codegen.kernel import Kernel, Scratch
+
+SUMS = "sums"
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The emitters of the kernels, each of which gives its units of work, by what ends the kernel's name."""
+
+    emit: Mapping[str, Callable[[CudaFunction], int]]
+    scratch: Mapping[str, Scratch] = field(default_factory=dict[str, Scratch])
+
+
+def emit(group: Group, name: str, registry: Registry) -> Kernel:
+    """The last kernel of a group, with those before it."""
+    stages = stages_of(group, registry)
+    parameters = {**group.parameters(), **{name: scratch.dtype for name, scratch in stages.scratch.items()}}
+    made: list[Kernel] = []
+    for suffix, each in stages.emit.items():
+        with CudaFunction(name + suffix, parameters) as function:
+            units = each(function)
+        made.append(function.kernel(units))
+    return replace(made[-1], scratch=stages.scratch, before=tuple(made[:-1]))
+
+
+def stages_of(group: Group, registry: Registry) -> Stages:
+    anchor = group.anchor
+    split = registry.splits.get(anchor.name, lambda _: None)(anchor) if anchor else None
+    if split:
+        return _split(group, registry, split)
+    return Stages({"": lambda f: Emission(group, f, registry).emit()})
+
+
+def _split(group: Group, registry: Registry, split: Split) -> Stages:
+    """Without a second kernel where nothing is behind the sums."""
+    anchor = group.anchor
+    assert anchor is not None
+    yielded = split.result is not None and split.result in group.op.yielded
+    memory = group.names()[split.result] if yielded else SUMS
+
+    def add(f: CudaFunction) -> int:
+        f.zeroed = (memory,)
+        return split.add(Emission(group, f, registry), f[memory])
+
+    def finish(f: CudaFunction) -> int:
+        anchors = {**registry.anchors, anchor.name: lambda emission, _: split.finish(emission, f[memory])}
+        return Emission(group, f, replace(registry, anchors=anchors)).emit()
+
+    if yielded and group.op.members == [anchor]:
+        return Stages({"": add})
+    return Stages({"_parts": add, "": finish}, {} if yielded else {SUMS: Scratch(split.dtype, split.size)})
