@@ -131,7 +131,7 @@ def plan(program: Program, watch: Watcher | None = None) -> list[Variant]:
     from nitic.codegen.processes import in_processes
 
     module = program.module.clone()
-    shared = pipeline.shared_passes()
+    shared = pipeline.shared_passes(program.variants)
     pipeline.run_passes(module, shared, watch, "never")  # but at the end of what comes next
 
     def work(i: int) -> Variant:

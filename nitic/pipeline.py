@@ -50,12 +50,13 @@ def training_passes(recipe: Recipe, loss: str = "cross-entropy", statistics: str
 
 def target_passes(variant: str) -> list[NiticPass]:
     """From integers to kernels and memory of one variant."""
-    return [*shared_passes(), *variant_passes(variant)]
+    return [*shared_passes([variant]), *variant_passes(variant)]
 
 
-def shared_passes() -> list[NiticPass]:
-    """Those of the target passes that do the same for every variant."""
-    return [RecomputePointwise(), Fuse()]
+def shared_passes(variants: Sequence[str]) -> list[NiticPass]:
+    """Those of the target passes that do the same for every variant of a program; one for GPUs has no other variant."""
+    speculate = int("cuda" in variants)
+    return [RecomputePointwise(speculate), Fuse(speculate)]
 
 
 def variant_passes(variant: str) -> list[NiticPass]:
