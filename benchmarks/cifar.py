@@ -1,4 +1,4 @@
-"""CIFAR-10 in its binary format, averaged to 16x16: what ResNet-8 is trained on."""
+"""CIFAR-10 in its binary format, whole, and averaged to 16x16: what ResNet-8 is trained on."""
 
 from pathlib import Path
 
@@ -25,8 +25,21 @@ def arrays(folder: Path) -> tuple[Array, Array, Array, Array]:
     return x_train, y_train, x_test, y_test
 
 
+def images(source: Path) -> tuple[Array, Array, Array, Array]:
+    """x_train, y_train, x_test, y_test: samples (n, 32, 32, 3)."""
+    train = [_records(source / f"data_batch_{i}.bin") for i in range(1, 6)]
+    x_test, y_test = _records(source / "test_batch.bin")
+    return np.concatenate([x for x, _ in train]), np.concatenate([y for _, y in train]), x_test, y_test
+
+
 def _averaged(path: Path) -> tuple[Array, Array]:
-    """(n, 16, 16, 3) means of 2x2 pixels, halves up, and labels. A record is a label and 3 planes of 32x32 pixels."""
+    """(n, 16, 16, 3) means of 2x2 pixels, halves up, and labels."""
+    x, y = _records(path)
+    squares = x.reshape(-1, 16, 2, 16, 2, 3).astype(np.int64)
+    return ((squares.sum((2, 4)) + 2) // 4).astype(np.uint8), y
+
+
+def _records(path: Path) -> tuple[Array, Array]:
+    """Samples (n, 32, 32, 3) and labels. A record is a label and 3 planes of 32x32 pixels."""
     records = np.fromfile(path, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
-    squares = records[:, 1:].reshape(-1, 3, 16, 2, 16, 2).astype(np.int64)
-    return ((squares.sum((3, 5)) + 2) // 4).transpose(0, 2, 3, 1).astype(np.uint8), records[:, 0]
+    return records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), records[:, 0]

@@ -55,7 +55,32 @@ def resnet8() -> nn.Module:
     return nn.Sequential(*conv_norm(3, 16, 3), nn.ReLU(), *blocks, *pool, nn.Linear(64, 10))
 
 
-NETS: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, "vgg_small": vgg_small, "resnet8": resnet8}
+def resnet20() -> nn.Module:
+    """ResNet-20 of He et al. (2016), section 4.2, with a projection where the shape changes, for [N, 3, 32, 32]."""
+    layers: list[nn.Module] = [*conv_norm(3, 16, 3), nn.ReLU()]
+    channels = 16
+    for width in (16, 32, 64):
+        for i in range(3):
+            layers.append(Residual(channels, width, 2 if i == 0 and width > 16 else 1))
+            channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+def mobilenet_v2() -> nn.Module:
+    """torchvision's MobileNetV2 of half width for [N, 3, 32, 32]: 16x16 after its first layer, 4x4 at the end."""
+    from export_models import declare_operators
+
+    declare_operators()
+    from torchvision.models import MobileNetV2
+
+    # Expansion, channels, repeats and stride, as in the paper's table 2 but for two strides of 1.
+    blocks = [[1, 16, 1, 1], [6, 24, 2, 1], [6, 32, 3, 2], [6, 64, 4, 2], [6, 96, 3, 1], [6, 160, 3, 1], [6, 320, 1, 1]]
+    return MobileNetV2(10, 0.5, blocks)
+
+
+NETS: dict[str, Callable[..., nn.Module]] = {
+    "lenet": lenet, "vgg_small": vgg_small, "resnet8": resnet8, "resnet20": resnet20, "mobilenet_v2": mobilenet_v2,
+}  # fmt: skip
 
 
 def load_initial_weights(net: nn.Module, model: onnx.ModelProto) -> None:

@@ -67,6 +67,10 @@ class Watcher:
                     message = f"unknown pass '{name}'; the passes are {', '.join(PASSES)}"
                     raise CompileError(option, message, exit_code=ExitCode.USAGE)
 
+    @property
+    def is_on(self) -> bool:
+        return bool(self.before or self.after or self.folder)
+
     def of(self, variant: str) -> Watcher:
         """The same for the passes of one variant, which may run at the same time as others."""
         return replace(self, prefix=f"{variant}-", count=0)
@@ -125,8 +129,22 @@ def passes_of(options: CompileOptions, chosen: Recipe) -> list[NiticPass]:
     return training_passes(chosen, options.loss, statistics)
 
 
-def plan(program: Program, watch: Watcher | None = None) -> list[Variant]:
-    """The calls and the memory of every variant. A process for each: only text comes out of it."""
+def plan(program: Program, watch: Watcher | None = None, use_cache: bool = False) -> list[Variant]:
+    """The calls and the memory of every variant: out of the cache, unless somebody watches how they come about."""
+    from nitic.codegen import cache, source
+
+    watched = watch is not None and watch.is_on
+    kept = cache.Cache(cache.cache_folder() if use_cache and not watched else None)
+    name = cache.plan_name(program.identity, program.variants)
+    if found := kept.read("plans", name):
+        return source.unpack(found)
+    variants = _plan(program, watch)
+    kept.write("plans", name, source.pack(variants))
+    return variants
+
+
+def _plan(program: Program, watch: Watcher | None) -> list[Variant]:
+    """A process for each variant: only text comes out of it."""
     from nitic.codegen import source
     from nitic.codegen.processes import in_processes
 
@@ -178,7 +196,7 @@ def compile_model(options: CompileOptions) -> Path:
     if options.emit in FOR_GPUS:
         print(f"nitic: {emit_cuda(program, options.emit, output, options.cache, watch)}", file=sys.stderr)
         return output
-    variants = plan(program, watch)
+    variants = plan(program, watch, options.cache)
     if options.emit == Emit.IR:
         link.place_text(print_module(program.module, locations=True), output)
     else:

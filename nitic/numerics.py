@@ -19,7 +19,9 @@ INPUT_EXPONENT = -5
 NORMALISED_EXPONENT = -5
 BOUND_BITS, BOUND_SHIFT = 23, 36
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
-PROBABILITY_BITS = 28
+PROBABILITY_BITS = 24
+START_BITS = PROBABILITY_BITS - 7  # what is rounded off
+LOSS_STREAM = 0x6C6F7373  # "loss"; the operators of a program have small stream numbers
 NEVER = -(2**31)  # a `top` that no training step has set
 TERM_BITS = 29  # of each of two accumulators that add up
 
@@ -289,10 +291,10 @@ def dropout(x: Array, p: float, seed: int, stream: int, step: int) -> Array:
 # Loss
 
 
-def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, int]:
-    """Logits (N, C) at exponent e: (error, its exponent, p - onehot in Q28, sum of losses in bits in Q8).
+def cross_entropy(o: Array, e: int, label: Array, start: Array) -> tuple[Array, int, Array, int]:
+    """Logits (N, C) at exponent e: (error, its exponent, p - onehot in Q24, sum of losses in bits in Q8).
 
-    A row whose label is -1 counts for nothing: no error, no loss.
+    `start` (N) in Q17 is what the sums of each row begin with. A row whose label is -1 has no error and no loss.
     """
     o, rows = wide(o), np.arange(len(o))
     t = np.minimum(round_nearest((o.max(1, keepdims=True) - o) * 47274, 7 - e), 2**13)
@@ -302,8 +304,18 @@ def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, in
     p[rows, label] -= 1 << PROBABILITY_BITS
     p[label < 0] = 0
     loss = t[rows, label] + log2_q8(total[:, 0]) - (20 << 8)
-    error = saturate(round_pseudo_stochastic(p, PROBABILITY_BITS - 7))
-    return error, loss_exponent(len(o)), p, int(loss[label >= 0].sum())
+    return saturate(round_sums(p, start)), loss_exponent(len(o)), p, int(loss[label >= 0].sum())
+
+
+def round_sums(p: Array, start: Array) -> Array:
+    """Rows in Q24 rounded to Q7, so that the sum of any neighbours is rounded too (systematic sampling)."""
+    sums = np.concatenate([start[:, None], p], 1).cumsum(1) >> START_BITS
+    return np.diff(sums, axis=1)
+
+
+def loss_start(rows: int, seed: int, step: int) -> Array:
+    """What the sums of each row begin with in a step: random numbers in Q17."""
+    return philox(np.arange(rows), LOSS_STREAM, step, seed)[0] >> (32 - START_BITS)
 
 
 def exp2_q20(t: Array) -> Array:

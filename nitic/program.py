@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp
@@ -39,7 +40,7 @@ class Program:
     def train_step(self) -> FuncOp:
         return function(self.module, "train_step")
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Hexadecimal SHA-256 of what the program means; initial values are no part of it."""
         return sha256(f"{self.recipe}\n{print_module(self.module)}".encode()).hexdigest()

@@ -46,7 +46,7 @@ def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
     asked = replace(CompileOptions(model=Path(model), emit=Emit.LIB), **options)
     watch = driver.watcher(asked)
     program = driver.build_program(asked, watch)
-    driver.emit(program, driver.plan(program, watch), Emit.LIB, library, asked.cache)
+    driver.emit(program, driver.plan(program, watch, asked.cache), Emit.LIB, library, asked.cache)
     return CompiledProgram(program, library, folder)
 
 

@@ -1,4 +1,4 @@
-"""Kernels on disk: the same bytes again, whatever happens to the files, and none of another compiler."""
+"""Kernels and plans on disk: the same bytes again, whatever happens to the files, and none of another compiler."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from nitic.codegen import cache, processes
 from nitic.codegen.cache import KernelCache
 from nitic.codegen.generate import Generated, generate
 from nitic.codegen.kernel import Kernel
-from nitic.driver import build_program, plan
+from nitic.driver import Watcher, build_program, plan
 from nitic.frontend.demo import digits_cnn
 from nitic.ir.op import NnOp
 from nitic.ir.text import meaning
@@ -94,17 +94,21 @@ def test_another_version_has_kernels_of_its_own(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_each_source_that_decides_the_code_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for part in ("codegen", "ir", "ops"):
+    for part in ("codegen", "ir", "ops", "passes"):
         (tmp_path / part / "deep").mkdir(parents=True)
         (tmp_path / part / "deep" / "a.py").write_text("")
-    (tmp_path / "numerics.py").write_text("")
+    for part in ("numerics.py", "pipeline.py"):
+        (tmp_path / part).write_text("")
     monkeypatch.setattr(cache, "_PACKAGE", tmp_path)
-    digests: set[str] = set()
+    monkeypatch.setattr(cache, "code_digest", cache.code_digest.__wrapped__)
+    kernels: set[str] = set()
+    plans: set[str] = set()
     for path in [None, *files(tmp_path)]:
         if path:
             path.write_text("changed")
-        digests.add(cache.code_digest.__wrapped__())
-    assert len(digests) == 5
+        kernels.add(cache.symbol("portable", "{}"))
+        plans.add(cache.plan_name("0", ["portable"]))
+    assert (len(kernels), len(plans)) == (5, 7)
 
 
 def test_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
@@ -159,3 +163,17 @@ def test_one_process_plans_as_several_do(monkeypatch: pytest.MonkeyPatch, tmp_pa
     several = plan(program)
     monkeypatch.setattr(processes, "processors", lambda: 1)
     assert plan(program) == several
+
+
+def test_a_plan_out_of_the_cache_is_that_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NITIC_CACHE", str(tmp_path / "cache"))
+    digits_cnn().save(tmp_path / "cnn.onnx")
+    program = build_program(CompileOptions(tmp_path / "cnn.onnx", batch_size=2, target=Target.X86_64))
+    made = plan(program, use_cache=True)
+    (path,) = files(tmp_path / "cache")
+    monkeypatch.setattr("nitic.driver._plan", lambda program, watch: [])
+    assert plan(program, use_cache=True) == made
+    assert plan(program) == []
+    assert plan(program, Watcher(after=("fuse",)), use_cache=True) == []
+    path.write_bytes(path.read_bytes()[:-1])
+    assert plan(program, use_cache=True) == []

@@ -1,4 +1,4 @@
-"""Kernels on disk, across compilations: one file for each, named by a digest of everything that decides its code.
+"""Kernels and plans on disk, across compilations: files named by a digest of everything that decides their content.
 
 A file is complete or not there, whoever writes beside: it is renamed into place. One that is damaged counts as missing.
 A cache saves time and is no need, so whatever the disk refuses is passed over. To clear it, delete the folder.
@@ -7,6 +7,7 @@ A cache saves time and is no need, so whatever the disk refuses is passed over. 
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -19,9 +20,10 @@ from typing import Any
 from nitic.codegen.kernel import Kernel, Launch, Scratch
 from nitic.version import VERSION
 
-LIMIT = 2**30  # bytes; beyond it the kernels that were not used for longest go
+LIMIT = 2**30  # bytes; beyond it the files that were not used for longest go
 _PACKAGE = Path(__file__).resolve().parent.parent
-_DECIDING = ("codegen", "ir", "ops", "numerics.py")
+_KERNELS = ("codegen", "ir", "ops", "numerics.py")
+_PLANS = (*_KERNELS, "passes", "pipeline.py")
 _TVM = ("apache-tvm", "apache-tvm-ffi")
 
 
@@ -36,13 +38,18 @@ def cache_folder() -> Path | None:
 
 def symbol(variant: str, meaning: str) -> str:
     """The name of the function for a group: equal ones are the same code."""
-    return "nitic_" + sha256(f"{code_digest()}\n{variant}\n{meaning}".encode()).hexdigest()[:32]
+    return "nitic_" + sha256(f"{code_digest(_KERNELS)}\n{variant}\n{meaning}".encode()).hexdigest()[:32]
+
+
+def plan_name(identity: str, variants: Sequence[str]) -> str:
+    """Of how these variants run the program of that identity."""
+    return sha256("\n".join([code_digest(_PLANS), identity, *variants]).encode()).hexdigest()[:32]
 
 
 @cache
-def code_digest() -> str:
-    """Of what makes kernels from groups: this compiler, TVM, and the LLVM within it."""
-    paths = [path for name in _DECIDING for path in sorted((_PACKAGE / name).rglob("*.py")) or [_PACKAGE / name]]
+def code_digest(deciding: Sequence[str]) -> str:
+    """Of these parts of the compiler, TVM, and the LLVM within it."""
+    paths = [path for name in deciding for path in sorted((_PACKAGE / name).rglob("*.py")) or [_PACKAGE / name]]
     digest = sha256("\n".join([VERSION, *map(version, _TVM), *_libraries()]).encode())
     for path in paths:
         digest.update(f"\n{path.relative_to(_PACKAGE)}\n".encode() + path.read_bytes())
@@ -58,41 +65,38 @@ def _libraries() -> list[str]:
 
 
 @dataclass(frozen=True)
-class KernelCache:
-    """A folder of kernels and their object files. Without one nothing is found and nothing kept."""
+class Cache:
+    """A folder of files. Without one nothing is found and nothing kept."""
 
     folder: Path | None
 
-    def load(self, name: str) -> tuple[Kernel, bytes] | None:
-        """The kernel of a symbol and its object file."""
+    def read(self, kind: str, name: str) -> bytes | None:
+        """What was written under the name, which then counts as used."""
         if self.folder is None:
             return None
-        path = self._path(self.folder, name)
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            digest, rest = path.read_bytes().split(b"\n", 1)
-            if digest.decode() == sha256(rest).hexdigest():
-                header, code = rest.split(b"\n", 1)
+        path = self._path(self.folder, kind, name)
+        with suppress(OSError, ValueError):
+            digest, content = path.read_bytes().split(b"\n", 1)
+            if digest == _digest(content):
                 os.utime(path)
-                return _described(json.loads(header)), code
+                return content
         return None
 
-    def store(self, kernel: Kernel, code: bytes) -> None:
-        """Keeps a kernel, if that is possible."""
+    def write(self, kind: str, name: str, content: bytes) -> None:
+        """Keeps it, if that is possible."""
         if self.folder is None:
             return
-        header = json.dumps(asdict(kernel.described()))
-        rest = header.encode() + b"\n" + code
         with suppress(OSError):
-            path = self._path(self.folder, kernel.name)
+            path = self._path(self.folder, kind, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_at_once(path, sha256(rest).hexdigest().encode() + b"\n" + rest)
+            write_at_once(path, _digest(content) + b"\n" + content)
 
     def trim(self, limit: int = LIMIT) -> None:
         """Removes what was not used for longest, until the rest is below the limit."""
         if self.folder is None:
             return
         with suppress(OSError):
-            files = [(path, path.stat()) for path in (self.folder / "kernels").rglob("*") if path.is_file()]
+            files = [(path, path.stat()) for path in self.folder.glob("*/*/*") if path.is_file()]
             left = sum(stat.st_size for _, stat in files)
             for path, stat in sorted(files, key=lambda item: item[1].st_mtime_ns):
                 if left <= limit:
@@ -101,8 +105,29 @@ class KernelCache:
                 left -= stat.st_size
 
     @staticmethod
-    def _path(folder: Path, name: str) -> Path:
-        return folder / "kernels" / name[-2:] / name
+    def _path(folder: Path, kind: str, name: str) -> Path:
+        return folder / kind / name[-2:] / name
+
+
+def _digest(content: bytes) -> bytes:
+    return sha256(content).hexdigest().encode()
+
+
+@dataclass(frozen=True)
+class KernelCache(Cache):
+    """Kernels and their object files by the name of their function."""
+
+    def load(self, name: str) -> tuple[Kernel, bytes] | None:
+        content = self.read("kernels", name)
+        with suppress(ValueError, KeyError, TypeError):
+            header, code = (content or b"").split(b"\n", 1)
+            return _described(json.loads(header)), code
+        return None
+
+    def store(self, kernel: Kernel, code: bytes) -> None:
+        """Keeps a kernel, if that is possible."""
+        header = json.dumps(asdict(kernel.described()))
+        self.write("kernels", kernel.name, header.encode() + b"\n" + code)
 
 
 def _described(fields: dict[str, Any]) -> Kernel:

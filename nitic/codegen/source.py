@@ -1,7 +1,9 @@
 """The C source of a program: constant tables of tensors, buffers and kernel calls (runtime/nitic.h)."""
 
+import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
@@ -46,6 +48,15 @@ def describe(name: str, module: ModuleOp) -> Variant:
     sizes = {func.sym_name.data: sum(1 for _ in calls(func)) for func in functions(module)}
     entries = ", ".join(f"{{{name}_{func}, {sizes[func]}}}" for func in FUNCTIONS)
     return Variant(name, arena_bytes(module), print_module(module), meanings, "\n".join(tables), entries)
+
+
+def pack(variants: Sequence[Variant]) -> bytes:
+    """For the cache."""
+    return zlib.compress(json.dumps([asdict(variant) for variant in variants]).encode())
+
+
+def unpack(packed: bytes) -> list[Variant]:
+    return [Variant(**fields) for fields in json.loads(zlib.decompress(packed))]
 
 
 def calls(func: FuncOp) -> Iterator[FusedOp]:

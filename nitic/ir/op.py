@@ -78,6 +78,8 @@ class NnOp(IRDLOperation, ABC):
     """The operands that are int16 mantissas of 15 bits."""
     MOVES: ClassVar[bool] = False
     """Whether it only moves values: its operand is an accumulator where all who read its result take one."""
+    SCALES: ClassVar[bool] = False
+    """Whether an element of its result is one of operand 0, or the sum of few, times a constant or zero."""
     BOUNDED: ClassVar[bool] = False
     """Whether its own bound holds whatever accumulators it is given."""
     TAKES_INT64: ClassVar[bool] = False

@@ -101,6 +101,7 @@ class ReluDgradOp(NnOp):
     dy = operand_def()
     y = operand_def()
     dx = result_def()
+    SCALES: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.dy) != shape_of(self.y):
@@ -215,6 +216,7 @@ class DropoutOp(NnOp):
     p = prop_def(FloatAttr[Float64Type])
     stream = opt_prop_def(IntegerAttr[I64])
     y = result_def()
+    SCALES: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if not 0 <= self.p.value.data < 1:

@@ -22,6 +22,9 @@ class LossOp(NnOp):
     the learning rate takes. A row with label -1 counts for nothing.
     """
 
+    DRAWS: ClassVar[bool] = False
+    """Whether it takes random numbers in training."""
+
     def metrics_types(self) -> Sequence[Attribute]:
         """The types of loss and correct, for operands that fit each other."""
         real = element_of(self.operands[0]) == f32
@@ -36,34 +39,51 @@ class LossOp(NnOp):
 
 @irdl_op_definition
 class CrossEntropyOp(LossOp):
-    """Softmax and cross-entropy; integer logits come with their exponent.
+    """Softmax and cross-entropy.
 
-    dlogits is (softmax - onehot) * 2^-floor(log2 N); the loss is in bits, in Q8.
+    dlogits is (softmax - onehot) * 2^-floor(log2 N); the loss is in bits, in Q8. Behind logits and labels come the
+    exponent of integer logits, and in training seed and step, which the rounding of dlogits starts from.
     """
 
     name = "nn.cross_entropy"
     logits = operand_def()
     label = operand_def()
-    exponent = var_operand_def()
+    scalars = var_operand_def()
     dlogits = result_def()
     loss = result_def()
     correct = result_def()
+    DRAWS: ClassVar[bool] = True
+
+    @property
+    def exponent(self) -> SSAValue | None:
+        return self.scalars[0] if len(self.scalars) % 2 else None
+
+    @property
+    def random(self) -> Sequence[SSAValue]:
+        """Seed and step, or nothing."""
+        return self.scalars[len(self.scalars) % 2 :]
 
     def infer_types(self) -> Sequence[Attribute]:
         metrics = self.metrics_types()
-        if (element_of(self.logits) == f32) == bool(self.exponent):
-            raise VerifyException("integer logits come with their exponent, and only they")
+        if len(self.scalars) not in ((0, 2) if element_of(self.logits) == f32 else (1, 3)):
+            raise VerifyException(
+                "integer logits, and only they, come with their exponent; then seed and step, or none"
+            )
         return [like(self.logits), *metrics]
 
     def reference(self, *operands: Array) -> tuple[Array, ...]:
-        logits, label, *exponent = operands
+        logits, label, *scalars = operands
         if is_float(logits):
             return *cross_entropy(logits, label), right_answers(logits, label)
-        error, _, _, loss = numerics.cross_entropy(logits, int(exponent[0]), label)
+        exponent, *random = (int(value) for value in scalars)
+        rows = len(logits)
+        start = numerics.loss_start(rows, *random) if random else np.full(rows, 1 << (numerics.START_BITS - 1))
+        error, _, _, loss = numerics.cross_entropy(logits, exponent, label, start)
         return error, np.asarray(loss, np.int64), right_answers(logits, label)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        return CrossEntropyOp.of(*operands, emit(ExponentOfOp.of(operands[0])))
+        logits, label, *random = operands
+        return CrossEntropyOp.of(logits, label, emit(ExponentOfOp.of(logits)), *random)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.const(numerics.loss_exponent(shape_of(self.logits)[0])), None, None]

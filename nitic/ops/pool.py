@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import gcd, prod
+from typing import ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase
@@ -208,6 +209,7 @@ class AveragePoolDgradOp(Mean, PoolDgradOp):
     name = "nn.avg_pool_dgrad"
     dy = operand_def()
     dx = result_def()
+    SCALES: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         return [accumulator(self.dy, self.input_shape(self.dy))]

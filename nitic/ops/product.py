@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase, Float64Type, FloatAttr
@@ -178,6 +179,7 @@ class ScaleConstOp(NnOp):
     x = operand_def()
     factor = prop_def(FloatAttr[Float64Type])
     y = result_def()
+    SCALES: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         return [accumulator(self.x)]

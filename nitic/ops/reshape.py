@@ -25,6 +25,7 @@ class ReshapeOp(NnOp):
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
     MOVES: ClassVar[bool] = True
+    SCALES: ClassVar[bool] = True
     TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
@@ -50,6 +51,7 @@ class TransposeOp(NnOp):
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
     MOVES: ClassVar[bool] = True
+    SCALES: ClassVar[bool] = True
     TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:

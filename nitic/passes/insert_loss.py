@@ -58,7 +58,7 @@ class InsertLoss(NiticPass):
             func = predict.clone()
             func.properties["sym_name"] = StringAttr(name)
             module.body.block.insert_op_before(func, predict)
-            add_loss(func, LOSSES[self.loss])
+            add_loss(func, LOSSES[self.loss], draws=name == "train_step")
         draw_masks(function(module, "train_step"))
         if self.statistics == "batch":
             take_statistics(function(module, "train_step"))
@@ -66,10 +66,12 @@ class InsertLoss(NiticPass):
             remove_dropout(function(module, name))
 
 
-def add_loss(func: FuncOp, kind: type[LossOp]) -> None:
+def add_loss(func: FuncOp, kind: type[LossOp], draws: bool) -> None:
     logits = results(func)[0][1]
     label = add_argument(func, Label("label", "label"), tensor(shape_of(logits)[:1], i32))
-    loss = kind.of(logits, label)
+    signature = Signature(func)
+    loss = kind.of(logits, label, *(random_numbers(signature) if draws and kind.DRAWS else ()))
+    signature.write()
     place(loss, loss.location)
     Rewriter.insert_op(loss, InsertPoint.before(return_of(func)))
     _, total, correct = loss.results

@@ -3,6 +3,10 @@
 This pass alone decides where a rounding is: an accumulator is requantised when an operator needs an int8 operand, which
 is after bias and relu, and before pooling. A training step shifts by the range of the batch, inference by the statistic
 `top`.
+
+The error of a cross-entropy is already rounded, and most of its elements are 0 or 1. Where such an error times a constant is
+rounded again, nearest would round all ones the same way: with 1,000 classes and a mean over 13x13 pixels before the
+loss, the others would together get a third too much. There the rounding is stochastic.
 """
 
 from collections.abc import Iterator
@@ -29,7 +33,7 @@ from nitic.ir.op import NnOp, location, place
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
 from nitic.ops.bfp import STOCHASTIC, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.elementwise import InputMapOp
-from nitic.ops.loss import LossOp
+from nitic.ops.loss import CrossEntropyOp, LossOp
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.insert_loss import random_numbers
 from nitic.passes.invariants import no_float, unrounded
@@ -93,6 +97,7 @@ class Quantiser:
         self.narrow: dict[SSAValue, SSAValue] = {}
         self.narrow16: dict[SSAValue, SSAValue] = {}
         self.forward = set(_forward(old))
+        self.coarse: set[SSAValue] = set()  # the error of a cross-entropy, and what is that times constants
         self.names: set[str] = set()
         self.tops: list[tuple[Label, SSAValue]] = []
         self.streams = count(FIRST_STREAM)
@@ -137,6 +142,8 @@ class Quantiser:
         integer = op.to_integer(operands, self)
         self.emit(integer)
         self.raw.update(zip(op.results, integer.results, strict=True))
+        if isinstance(op, CrossEntropyOp) or (op.SCALES and op.operands[0] in self.coarse):
+            self.coarse.update(op.results)
 
     def _takes_accumulators(self, op: NnOp) -> bool:
         """What only moves values comes after the rounding, unless it moves a gradient that is never to be rounded."""
@@ -176,7 +183,8 @@ class Quantiser:
 
     def _round_here(self, value: SSAValue, raw: SSAValue, format_: Format) -> SSAValue:
         if value not in self.forward:
-            return self._requantise(raw, self._shift(raw, format_), self.options.errors, format_)
+            rounding = STOCHASTIC if value in self.coarse else self.options.errors
+            return self._requantise(raw, self._shift(raw, format_), rounding, format_)
         name = f"{self._activation_name(value)}.top"
         if not self.static:
             return self._requantise(raw, self._shift(raw, format_, name), self.options.activations, format_)

@@ -131,6 +131,8 @@ def test_cross_entropy(variant: str, rows: int, classes: int, of: Data, exponent
     label = np.random.default_rng(of.seed).integers(-1, classes, rows).astype(np.int32)
     operands = (of.i8(rows, classes), label, scalar(exponent))
     check(one(CrossEntropyOp), operands, variant, threads, {2: "exponent"})
+    random = np.asarray(of.seed << 20, np.int64), scalar(exponent + 60)
+    check(one(CrossEntropyOp), (*operands, *random), variant, threads, {2: "exponent"})
 
 
 @variants

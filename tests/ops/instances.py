@@ -158,6 +158,7 @@ INTEGER: list[Spec] = [
     (elementwise.InputMapOp, ((U8, (2, 4, 4, 3)), (I32, (3,)), (I32, (3,))), {}),
     (pack.PackOp, ((I8, (2, 3)),), {"layout": "padded(0, 0, 0, 0, 1, 1, True)"}),
     (loss.CrossEntropyOp, ((I8, (4, 3)), (I32, (4,)), "exponent"), {}),
+    (loss.CrossEntropyOp, ((I8, (4, 3)), (I32, (4,)), "exponent", (I64, ()), (I32, ())), {}),
     (loss.MeanSquaredErrorOp, ((I8, (4, 3)), (I32, (4,)), "exponent", "exponent"), {}),
     *_updates(I16, I8, I32, "exponent", "exponent"),
     (bfp.RangeOp, ((I32, (2, 3)),), {}),

@@ -14,9 +14,12 @@ def labels(*values: int) -> Array:
     return np.array(values, np.int32)
 
 
-def integer(logits: Array, e: int, label: Array) -> tuple[Array, int, int]:
-    """(dlogits, loss, correct) of int8 logits at an exponent."""
-    outputs = make(CrossEntropyOp, logits, label, "exponent").reference(logits, label, np.asarray(e))
+def integer(logits: Array, e: int, label: Array, *random: int) -> tuple[Array, int, int]:
+    """(dlogits, loss, correct) of int8 logits at an exponent, with seed and step or without."""
+    scalars = [np.asarray(value, dtype) for value, dtype in zip(random, (np.int64, np.int32), strict=False)]
+    outputs = make(CrossEntropyOp, logits, label, "exponent", *scalars).reference(
+        logits, label, np.asarray(e), *scalars
+    )
     assert isinstance(outputs, tuple)
     dlogits, loss, correct = outputs
     return dlogits, int(loss), int(correct)
@@ -59,26 +62,47 @@ def test_integers_follow_the_floats(rows: int, classes: int, e: int, seed: int) 
     label = rng.integers(-1, classes, rows).astype(np.int32)
     dlogits, loss, correct = integer(logits, e, label)
     real, expected, right = reference(CrossEntropyOp, logits * 2.0**e, label)
-    # pseudo-stochastic rounding moves a mantissa by less than one, and the tables a little; the loss has steps of 1/256
+    # the rounding moves a mantissa by less than one, and the tables a little; the loss has steps of 1/256
     assert np.abs(dlogits - real * 2.0 ** -loss_exponent(rows)).max() <= 1.1
     assert abs(loss - expected) <= 3 * rows
     assert correct == right
 
 
-@pytest.mark.parametrize("largest", [0.06, 0.25, 1, 2, 4, 8])
+@pytest.mark.parametrize("largest", [0, 0.001, 0.06, 0.25, 1, 2, 4, 8])
 @pytest.mark.parametrize("classes", [2, 10, 100, 1000])
 def test_the_other_classes_keep_their_mass(classes: int, largest: float) -> None:
     """What rounding to int8 leaves of a thousand small errors, over 10,000 rows with logits up to +-largest."""
-    e, found, expected = int(np.ceil(np.log2(largest))) - 7, 0.0, 0.0
+    e, found, expected = int(np.ceil(np.log2(largest or 1))) - 7, 0.0, 0.0
     for seed in range(10):
         rng, rows = np.random.default_rng(seed), np.arange(1000)
         logits = np.rint(rng.uniform(-largest, largest, (1000, classes)) * 2.0**-e).clip(-127, 127).astype(np.int8)
         label = rng.integers(0, classes, 1000).astype(np.int32)
-        error, _, _ = integer(logits, e, label)
+        error, _, _ = integer(logits, e, label, 1, seed)
         real, _ = direct(logits * 2.0**e, label)
         error[rows, label] = real[rows, label] = 0
         found, expected = found + error.sum() * 2.0**-7, expected + real.sum()
     assert found == pytest.approx(expected, rel=0.03)
+
+
+@given(rows=st.integers(1, 9), classes=st.integers(2, 1000), e=st.integers(-20, 0), seed=st.integers(0, 2**32 - 1))
+def test_every_row_sums_to_zero(rows: int, classes: int, e: int, seed: int) -> None:
+    """Up to the ends: an error of -128 is stored as -127, and each probability is itself rounded."""
+    rng = np.random.default_rng(seed)
+    logits = rng.integers(-127, 128, (rows, classes)).astype(np.int8)
+    label = rng.integers(0, classes, rows).astype(np.int32)
+    dlogits, _, _ = integer(logits, e, label, seed, 3)
+    assert np.abs(dlogits.sum(1, dtype=np.int64)).max() <= 2
+
+
+def test_over_the_steps_equal_logits_have_equal_errors() -> None:
+    """A probability of 1/1000 is 0.128 of a mantissa: every class gets its ones, and none more than its share."""
+    total = np.zeros(1000)
+    for step in range(50):
+        dlogits, _, _ = integer(np.zeros((64, 1000), np.int8), 0, labels(*[999] * 64), 7, step)
+        total += dlogits.sum(0)
+    share = total[:-1] / (50 * 64)
+    assert share.mean() == pytest.approx(0.128, rel=0.01)
+    assert share.std() == pytest.approx(np.sqrt(0.128 * 0.872 / (50 * 64)), rel=0.2)
 
 
 def test_the_exponent_holds_the_mean_over_the_batch() -> None:

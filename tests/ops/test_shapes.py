@@ -136,12 +136,17 @@ CASES: list[tuple[type[NnOp], list[Any], dict[str, Any], str]] = [
         {},
         "logits of (2, 3) need (N, C), and labels of (3,) one for each row",
     ),
-    (CrossEntropyOp, [m(2, 3), acc(2)], {}, "integer logits come with their exponent, and only they"),
+    (
+        CrossEntropyOp,
+        [m(2, 3), acc(2)],
+        {},
+        "integer logits, and only they, come with their exponent; then seed and step, or none",
+    ),
     (
         CrossEntropyOp,
         [m(2, 3, dtype=np.float64), acc(2), "exponent"],
         {},
-        "integer logits come with their exponent, and only they",
+        "integer logits, and only they, come with their exponent; then seed and step, or none",
     ),
     (
         MeanSquaredErrorOp,

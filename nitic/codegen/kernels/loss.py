@@ -17,7 +17,6 @@ from nitic.ops.loss import CrossEntropyOp, LossOp, MeanSquaredErrorOp
 
 LOG2_E = 47274  # log2(e) in Q15
 ONE = 1 << numerics.PROBABILITY_BITS
-ROUND_BITS = numerics.PROBABILITY_BITS - 7
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,18 @@ class _Rows:
             total.set(total.value + g)
         return total
 
-    def errors(self, row: Expr, label: Expr, total: Expr) -> None:
-        """p - onehot, rounded to int8; zero where there is no label."""
+    def errors(self, row: Expr, label: Expr, total: Expr, start: Expr) -> None:
+        """p - onehot, rounded to int8 with what the classes before left over; zero where there is no label."""
         if self.dlogits is None:
             return
-        rounding = integer.pseudo_stochastic(tir.constant(ROUND_BITS), "int64")
+        rest = tir.register("int64", start)
         with tir.loop(0, self.classes) as k:
             doubled = tir.let((self.g.load(k) * (2 * ONE)) + total)
             p = tir.let(self.divide(doubled, total << 1))
-            hot = tir.let(p - tir.select(label == k, tir.constant(ONE, "int64"), tir.constant(0, "int64")))
-            error = integer.saturate(rounding(hot), INT8_LIMIT, "int8")
+            hot = p - tir.select(label == k, tir.constant(ONE, "int64"), tir.constant(0, "int64"))
+            sum_ = tir.let(rest.value + hot)
+            error = integer.saturate(sum_ >> numerics.START_BITS, INT8_LIMIT, "int8")
+            rest.set(sum_ & ((1 << numerics.START_BITS) - 1))
             self.dlogits.store(row + k, tir.select(label < 0, tir.constant(0, "int8"), error))
 
     def loss(self, label: Expr, total: Expr) -> Expr:
@@ -81,7 +82,8 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
     emission.open(op, 1)
     rows, classes = shape_of(op.logits)
     f, label_of = emission.function, emission.buffer(op.label)
-    quantise = integer.any_shift("nearest", 7 - emission.scalar(op.exponent[0]))
+    assert op.exponent is not None
+    quantise = integer.any_shift("nearest", 7 - emission.scalar(op.exponent))
     scratch = tir.local("int32", classes), tir.local("int64", classes)
     tables = f.table(numerics.EXP2.tolist()), f.table(numerics.LOG2.tolist())
     share = f.rows_of_unit(rows)
@@ -89,17 +91,31 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
         loss = tir.register("int64", tir.constant(0, "int64"))
         correct = tir.register("int32", 0)
         dlogits = emission.buffer(op.dlogits) if op.dlogits in emission.group.op.yielded else None
+        start = starts(emission, op)
         each = _Rows(emission.buffer(op.logits), dlogits, classes, quantise, *tables, *scratch, f.divide)
         with tir.loop(unit * share, (unit + 1) * share) as i:
             row, label = tir.let(i * classes), tir.let(label_of.load(i))
             top, at = largest(each.logits, classes, row)
             total = each.exponentials(row, tir.let(top.value))
-            each.errors(row, label, tir.let(total.value))
+            each.errors(row, label, tir.let(total.value), start(i))
             with tir.when(label >= 0):
                 loss.set(loss.value + each.loss(label, tir.let(total.value)))
                 correct.set(correct.value + tir.select(at.value == label, tir.constant(1), tir.constant(0)))
         store_metrics(emission, op, loss, correct)
     return rows // share
+
+
+def starts(emission: Emission, op: CrossEntropyOp) -> Callable[[Expr], Expr]:
+    """What the sums of a row begin with: random numbers in training."""
+    if not op.random:
+        return lambda row: tir.constant(1 << (numerics.START_BITS - 1), "int64")
+    seed, step = (emission.scalar(value) for value in op.random)
+
+    def start(row: Expr) -> Expr:
+        word = integer.philox(row, numerics.LOSS_STREAM, step, seed)[0]
+        return tir.cast(word >> (32 - numerics.START_BITS), "int64")
+
+    return start
 
 
 def store_metrics(emission: Emission, op: LossOp, loss: Register, correct: Register) -> None:
