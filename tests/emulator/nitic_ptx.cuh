@@ -18,6 +18,8 @@ inline int __clzll(int64_t value) { return value == 0 ? 64 : __builtin_clzll((ui
 
 NITIC_DEVICE void nitic_block_barrier() { emulator::wait(emulator::AT_BLOCK); }
 
+NITIC_DEVICE void nitic_warp_barrier() { emulator::wait(emulator::AT_WARP); }
+
 NITIC_DEVICE int64_t nitic_shuffle_xor(int64_t value, int distance) {
   using namespace emulator;
   exchange[current][0] = (uint64_t)value;
@@ -37,6 +39,9 @@ NITIC_DEVICE void nitic_copy_commit() { emulator::close_group(); }
 template <int N> NITIC_DEVICE void nitic_copy_wait() { emulator::finish_groups(N); }
 
 NITIC_DEVICE void nitic_store16(int to, const uint32_t *words) { __builtin_memcpy(emulator::place(to, 16), words, 16); }
+
+NITIC_DEVICE void nitic_store8(int to, const int32_t *words) { __builtin_memcpy(emulator::place(to, 8), words, 8); }
+NITIC_DEVICE void nitic_load16(int32_t *words, int from) { __builtin_memcpy(words, emulator::place(from, 16), 16); }
 
 NITIC_DEVICE void nitic_load_matrices(uint32_t *words, int from) {
   using namespace emulator;

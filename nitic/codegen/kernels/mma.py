@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 from typing import Protocol
 
 from nitic.codegen import tir
@@ -22,6 +23,7 @@ STEP = 64  # of k: what a step copies of each row
 CHUNKS = STEP // CHUNK
 STAGES = 3  # steps that are in shared memory at the same time
 MMA = (16, 8, 32)  # M, N, K of the instruction
+FOUR = 4  # neighbours of a row that a thread finishes together
 FILL = 264  # blocks that keep a large GPU busy
 
 
@@ -249,11 +251,56 @@ class _Block:
                 call("nitic_multiply", pointer(acc, (i * n + j) * 4), pointer(a, i * 4), pointer(b, j * 2))
 
     def _store(self, acc: Buffer, sink: Sink) -> None:
-        p, (lane, row, column) = self.p, self._place()
-        m, n = p.tile.warp[0] // MMA[0], p.tile.warp[1] // MMA[1]
-        pair = 2 - p.n % 2  # columns that exist or do not together: the compiler joins their stores
-        with unrolled(m) as i, unrolled(n) as j, unrolled(2) as half, unrolled(2 // pair) as other:
-            at_row = tir.let(self.origin[0] + row + i * MMA[0] + lane // 4 + half * 8)
-            at_column = tir.let(self.origin[1] + column + j * MMA[1] + lane % 4 * 2 + other)
-            with tir.when(tir.every(at_row < p.m, at_column < p.n)), unrolled(pair) as e:
-                sink.store(tir.let(acc.load((i * n + j) * 4 + half * 2 + other + e)), at_row, at_column + e)
+        """Through shared memory, 16 rows of a warp at a time, so that a thread has four neighbours of a row."""
+        tile = self.p.tile
+        lane, row, column = self._place()
+        slab = Slab(tile.warp[1], tir.let(self.f.within // WARP * Slab(tile.warp[1], 0).bytes))
+        call("nitic_block_barrier")  # nobody reads a step any more
+        with unrolled(tile.warp[0] // MMA[0]) as i:
+            with unrolled(tile.warp[1] // MMA[1]) as j, unrolled(2) as half:
+                at = slab.place(lane // 4 + half * 8, j * MMA[1] + lane % 4 * 2)
+                call("nitic_store8", at, pointer(acc, (i * (tile.warp[1] // MMA[1]) + j) * 4 + half * 2))
+            call("nitic_warp_barrier")
+            with unrolled(slab.turns) as turn:
+                within, first = slab.four(lane, turn)
+                self._finish(slab.place(within, first), row + i * MMA[0] + within, column + first, sink)
+            call("nitic_warp_barrier")  # all have read what the next rows overwrite
+
+    def _finish(self, place: Expr, row: Expr, column: Expr, sink: Sink) -> None:
+        """Four sums that exist or do not together, where their number allows it: the compiler joins their stores."""
+        p, four = self.p, tir.local("int32", FOUR)
+        call("nitic_load16", pointer(four), place)
+        at_row, at_column = tir.let(self.origin[0] + row), tir.let(self.origin[1] + column)
+        together = gcd(p.n, FOUR)
+        with unrolled(FOUR // together) as some:
+            first = tir.let(at_column + some * together)
+            with tir.when(tir.every(at_row < p.m, first < p.n)), unrolled(together) as e:
+                sink.store(tir.let(four.load(some * together + e)), at_row, first + e)
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Sixteen rows of a warp's sums in shared memory. Rows are so far apart that no two threads want one bank."""
+
+    columns: int
+    offset: Expr
+
+    @property
+    def stride(self) -> int:
+        return (self.columns + 8) * 4
+
+    @property
+    def bytes(self) -> int:
+        return MMA[0] * self.stride
+
+    @property
+    def turns(self) -> int:
+        return MMA[0] * self.columns // (WARP * FOUR)
+
+    def place(self, row: Expr, column: Expr) -> Expr:
+        return self.offset + row * self.stride + column * 4
+
+    def four(self, lane: Expr, turn: Expr) -> tuple[Expr, Expr]:
+        """(row, column) of the first of four neighbours that a thread takes in a turn."""
+        threads = self.columns // FOUR  # of a row
+        return turn * (WARP // threads) + lane // threads, lane % threads * FOUR

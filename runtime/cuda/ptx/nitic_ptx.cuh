@@ -22,6 +22,9 @@ typedef unsigned long long uint64_t;
 
 NITIC_DEVICE void nitic_block_barrier() { __syncthreads(); }
 
+/* What a thread of the warp has written to shared memory before, the others see behind it. */
+NITIC_DEVICE void nitic_warp_barrier() { __syncwarp(); }
+
 NITIC_DEVICE int64_t nitic_shuffle_xor(int64_t value, int distance) {
   return __shfl_xor_sync(0xffffffffu, (long long)value, distance);
 }
@@ -60,6 +63,17 @@ template <int N> NITIC_DEVICE void nitic_copy_wait() { asm volatile("cp.async.wa
 NITIC_DEVICE void nitic_store16(int to, const uint32_t *words) {
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(nitic_shared(to)), "r"(words[0]), "r"(words[1]),
                "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+
+NITIC_DEVICE void nitic_store8(int to, const int32_t *words) {
+  asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(nitic_shared(to)), "r"(words[0]), "r"(words[1]) : "memory");
+}
+
+NITIC_DEVICE void nitic_load16(int32_t *words, int from) {
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(nitic_shared(from))
                : "memory");
 }
 
