@@ -6,6 +6,10 @@
 
 #define NITIC_DEVICE static inline
 
+#ifndef NITIC_WGMMA
+#define NITIC_WGMMA 0
+#endif
+
 #define NITIC_ALIGNED(pointer)                                                                                         \
   if ((uintptr_t)pointer % 16)                                                                                         \
   emulator::fail("a buffer at an address that is no multiple of 16")
@@ -38,9 +42,9 @@ NITIC_DEVICE void nitic_copy16(int to, const int8_t *from, int inside) { emulato
 NITIC_DEVICE void nitic_copy_commit() { emulator::close_group(); }
 template <int N> NITIC_DEVICE void nitic_copy_wait() { emulator::finish_groups(N); }
 
-NITIC_DEVICE void nitic_store16(int to, const uint32_t *words) { __builtin_memcpy(emulator::place(to, 16), words, 16); }
+NITIC_DEVICE void nitic_store16(int to, const uint32_t *words) { emulator::store(to, words, 16); }
 
-NITIC_DEVICE void nitic_store8(int to, const int32_t *words) { __builtin_memcpy(emulator::place(to, 8), words, 8); }
+NITIC_DEVICE void nitic_store8(int to, const int32_t *words) { emulator::store(to, words, 8); }
 NITIC_DEVICE void nitic_load16(int32_t *words, int from) { __builtin_memcpy(words, emulator::place(from, 16), 16); }
 
 NITIC_DEVICE void nitic_load_matrices(uint32_t *words, int from) {
@@ -63,6 +67,14 @@ NITIC_DEVICE void nitic_multiply(int32_t *acc, const uint32_t *a, const uint32_t
   wait(AT_WARP);
   multiply_fragments(acc);
   wait(AT_WARP);
+}
+
+NITIC_DEVICE void nitic_proxy_fence() { emulator::show_stores(); }
+NITIC_DEVICE void nitic_products_begin() { emulator::begin_products(); }
+NITIC_DEVICE void nitic_products_wait() { emulator::finish_products(); }
+
+template <int N> NITIC_DEVICE void nitic_multiply_later(int32_t *acc, int a, int b) {
+  emulator::multiply_later({acc, a, b, N});
 }
 
 #endif

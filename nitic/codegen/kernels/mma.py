@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from math import gcd
 from typing import Protocol
 
+from tvm.tirx.script import builder as T
+
 from nitic.codegen import tir
 from nitic.codegen.cuda.function import WARP, CudaFunction, call, pointer, unrolled
 from nitic.codegen.kernel import Launch
@@ -22,7 +24,7 @@ from nitic.ir.layout import CHUNK, ceildiv
 STEP = 64  # of k: what a step copies of each row
 CHUNKS = STEP // CHUNK
 STAGES = 3  # steps that are in shared memory at the same time
-MMA = (16, 8, 32)  # M, N, K of the instruction
+MMA = (16, 8)  # M, N of an instruction
 FOUR = 4  # neighbours of a row that a thread finishes together
 FILL = 264  # blocks that keep a large GPU busy
 
@@ -67,6 +69,21 @@ class Tile:
     @property
     def stage_bytes(self) -> int:
         return sum(self.block) * STEP
+
+    @property
+    def sums(self) -> int:
+        """Of a thread."""
+        return self.warp[0] * self.warp[1] // WARP
+
+    @property
+    def together(self) -> bool:
+        """Whether four warps multiply together, where a GPU can."""
+        return self.warp[1] == 32
+
+    @property
+    def name(self) -> str:
+        """The type of the device functions."""
+        return "nitic_tile<{}, {}, {}, {}>".format(*self.block, *self.warp)
 
 
 TILES = (
@@ -206,19 +223,19 @@ class _Block:
     origin: tuple[Expr, Expr]
 
     def emit(self, first: Expr, last: Expr, sink: Sink) -> None:
-        tile = self.p.tile
-        m, n = tile.warp[0] // MMA[0], tile.warp[1] // MMA[1]
-        acc = tir.local("int32", m * n * 4)
-        with unrolled(m * n * 4) as i:
+        acc = tir.local("int32", self.p.tile.sums)
+        with unrolled(self.p.tile.sums) as i:
             acc.store(i, 0)
         for stage in range(STAGES - 1):
             self._copy(first + stage, last, first + stage)
         with tir.loop(first, last) as step:
             call(f"nitic_copy_wait<{STAGES - 2}>")
+            if self.p.tile.together:
+                call("nitic_proxy_fence")
             call("nitic_block_barrier")
             # What this overwrites was read in the step before the barrier.
             self._copy(step + (STAGES - 1), last, step + (STAGES - 1))
-            self._multiply(acc, step % STAGES * tile.stage_bytes)
+            call(f"{self.p.tile.name}::multiply", pointer(acc), step % STAGES * self.p.tile.stage_bytes)
         self._store(acc, sink)
 
     def _copy(self, step: Expr, last: Expr, turn: Expr) -> None:
@@ -228,32 +245,9 @@ class _Block:
                 loader.copy(step, stage)
         call("nitic_copy_commit")
 
-    def _place(self) -> tuple[Expr, Expr, Expr]:
-        """(lane, first row, first column of the warp's part)"""
-        tile, within = self.p.tile, self.f.within
-        warp = within // WARP
-        return within % WARP, warp // tile.warps[1] * tile.warp[0], warp % tile.warps[1] * tile.warp[1]
-
-    def _multiply(self, acc: Buffer, stage: Expr) -> None:
-        """A step: for each 32 of k the fragments of both operands, then all their products."""
-        tile, (lane, row, column) = self.p.tile, self._place()
-        m, n = tile.warp[0] // MMA[0], tile.warp[1] // MMA[1]
-        a, b = tir.local("uint32", m * 4), tir.local("uint32", n * 2)
-        base = tir.let(stage)
-        with unrolled(STEP // MMA[2]) as half:
-            with unrolled(m) as i:
-                place = swizzled(row + i * MMA[0] + lane % 16, half * 2 + lane // 16)
-                call("nitic_load_matrices", pointer(a, i * 4), base + place)
-            with unrolled(n // 2) as j:
-                place = swizzled(column + j * 16 + lane % 8 + lane // 16 * 8, half * 2 + lane // 8 % 2)
-                call("nitic_load_matrices", pointer(b, j * 4), base + tile.block[0] * STEP + place)
-            with unrolled(m) as i, unrolled(n) as j:
-                call("nitic_multiply", pointer(acc, (i * n + j) * 4), pointer(a, i * 4), pointer(b, j * 2))
-
     def _store(self, acc: Buffer, sink: Sink) -> None:
         """Through shared memory, 16 rows of a warp at a time, so that a thread has four neighbours of a row."""
-        tile = self.p.tile
-        lane, row, column = self._place()
+        tile, lane = self.p.tile, self.f.within % WARP
         slab = Slab(tile.warp[1], tir.let(self.f.within // WARP * Slab(tile.warp[1], 0).bytes))
         call("nitic_block_barrier")  # nobody reads a step any more
         with unrolled(tile.warp[0] // MMA[0]) as i:
@@ -261,9 +255,10 @@ class _Block:
                 at = slab.place(lane // 4 + half * 8, j * MMA[1] + lane % 4 * 2)
                 call("nitic_store8", at, pointer(acc, (i * (tile.warp[1] // MMA[1]) + j) * 4 + half * 2))
             call("nitic_warp_barrier")
+            row, column = (tir.let(T.call_extern("int32", f"{tile.name}::{axis}", i)) for axis in ("row", "column"))
             with unrolled(slab.turns) as turn:
                 within, first = slab.four(lane, turn)
-                self._finish(slab.place(within, first), row + i * MMA[0] + within, column + first, sink)
+                self._finish(slab.place(within, first), row + within, column + first, sink)
             call("nitic_warp_barrier")  # all have read what the next rows overwrite
 
     def _finish(self, place: Expr, row: Expr, column: Expr, sink: Sink) -> None:
