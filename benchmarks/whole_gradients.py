@@ -13,18 +13,20 @@ from pathlib import Path
 
 import numpy as np
 from export_models import Export
+from xdsl.ir import SSAValue
 from zoo import Record, recorded, samples
 
 from nitic import numerics, state
 from nitic.frontend.onnx import ImportedModel, import_onnx
-from nitic.interpret import run_function
+from nitic.interpret import Change, run_function
 from nitic.ir.function import argument_labels, function
 from nitic.numerics import Array
+from nitic.ops.bfp import RoundShiftOp
 from nitic.passes.canonicalise import Canonicalise
 from nitic.passes.check_range import CheckRange
 from nitic.passes.insert_backward import InsertBackward
 from nitic.passes.insert_loss import InsertLoss
-from nitic.passes.insert_rounding import InsertRounding
+from nitic.passes.insert_rounding import InsertRounding, Quantiser
 from nitic.passes.track_exponents import TrackExponents
 from nitic.pipeline import run_passes
 
@@ -46,16 +48,20 @@ HEADER = f"""# Gradients of whole networks
 The integer gradient of every parameter against that of the float stage at the same int8 weights, on {BATCH} samples of
 {SIZE}x{SIZE}, with Xavier weights before any training step: the cosine between the two, and the ratio of their norms.
 
-Deep networks with batch norm are chaotic at this point: a small change of the weights turns the gradient. **moved** is
-the cosine of the float gradient with itself after every weight has moved by {NOISE:.0%} at random: a scale for what
-rounding each layer to int8 costs. Quantiles are over the parameters of two axes and more (weights) and of one (1-D),
-but for those whose gradient is zero in exact arithmetic, as that of a beta before another batch norm.
-`python benchmarks/whole_gradients.py` writes this table.
+Deep networks with batch norm are chaotic at this point: a small change of anything turns the gradient. Two columns say
+how much. **rounded** is the cosine of the float gradient with that of the same float network when nothing but its
+activations is rounded, each tensor to the 8 bits that the program stores: what the format costs, however exact the
+arithmetic. **moved** is the same when instead every weight has moved by {NOISE:.0%} at random. The integers stay with
+**rounded**: what is lost is lost by storing activations in 8 bits, not by the backward operators.
+
+Quantiles are over the parameters of two axes and more (weights) and of one (1-D), but for those whose gradient is zero
+in exact arithmetic, as that of a beta before another batch norm. `python benchmarks/whole_gradients.py` writes this
+table.
 
 """
-QUANTILES = ("least", "10 %", "median")
-CLASSES = ("weights", "1-D", "moved")
-COLUMNS = ("network", *(f"{kind}, {q}" for kind in CLASSES for q in QUANTILES), "norm ratio, 10 to 90 %")
+QUANTILES = {"least": 0, "10 %": 0.1, "median": 0.5}
+COLUMNS = [(kind, q) for kind in ("weights", "1-D", "rounded") for q in QUANTILES] + [("moved", "median")]
+TITLES = ("network", *(f"{kind}, {q}" for kind, q in COLUMNS), "norm ratio, 10 to 90 %")
 Gradients = dict[str, Array]
 
 
@@ -79,16 +85,34 @@ class Stages:
         keys = {name: f"{name}.gradient" for name in self.weights}
         return {name: found[key] * 2.0 ** int(found[f"{key}.exponent"]) for name, key in keys.items()}
 
-    def real(self, weights: Mapping[str, Array]) -> Gradients:
+    def real(self, weights: Mapping[str, Array], change: Change | None = None) -> Gradients:
         maps = self._start["input.multiplier"], self._start["input.offset"]
         x = numerics.input_map(self._x, *maps) * 2.0**numerics.INPUT_EXPONENT
-        found = run_function(self._real, {**self._common, **weights, "input": x})
+        found = run_function(self._real, {**self._common, **weights, "input": x}, change)
         return {name: found[f"{name}.gradient"] for name in weights}
+
+    def rounded(self) -> Gradients:
+        """The float gradients when each activation has the bits that integers keep of it."""
+        quantiser = Quantiser(InsertRounding(), self._real, set())
+        quantiser.run()
+        bits = dict.fromkeys(_activations(quantiser, quantiser.narrow16), 15)
+        bits |= dict.fromkeys(_activations(quantiser, quantiser.narrow), 7)
+        return self.real(self.weights, lambda value, x: nearest(x, bits[value]) if value in bits else x)
 
     def moved(self) -> Gradients:
         """The float gradients at weights that have moved by NOISE."""
         rng = np.random.default_rng(0)
         return self.real({name: w * (1 + NOISE * rng.normal(size=w.shape)) for name, w in self.weights.items()})
+
+
+def _activations(quantiser: Quantiser, rounded: Mapping[SSAValue, SSAValue]) -> list[SSAValue]:
+    return [old for old, new in rounded.items() if old in quantiser.forward and isinstance(new.owner, RoundShiftOp)]
+
+
+def nearest(x: Array, bits: int) -> Array:
+    """A float tensor with mantissas of so many bits and one exponent."""
+    e = np.floor(np.log2(np.abs(x).max() or 1)) + 1 - bits
+    return np.rint(x * 2.0**-e) * 2.0**e
 
 
 def measure(net: str, folder: Path) -> Record:
@@ -97,7 +121,8 @@ def measure(net: str, folder: Path) -> Record:
     model = import_onnx(path, BATCH)
     model.parameters.update(state.xavier(model.module, model.parameters, 0))
     stages = Stages(model, *samples((SIZE, SIZE, 3), BATCH))
-    exact, integer, moved = stages.real(stages.weights), stages.integer(), stages.moved()
+    exact, integer = stages.real(stages.weights), stages.integer()
+    rounded, moved = stages.rounded(), stages.moved()
     norms = {name: (float(np.linalg.norm(exact[name])), float(np.linalg.norm(integer[name]))) for name in exact}
     known = [name for name, (real, found) in norms.items() if real > ZERO * found]
     wide = [name for name in known if exact[name].ndim > 1]
@@ -105,6 +130,7 @@ def measure(net: str, folder: Path) -> Record:
         "network": net,
         "weights": [cosine(exact[name], integer[name]) for name in wide],
         "1-D": [cosine(exact[name], integer[name]) for name in known if name not in wide],
+        "rounded": [cosine(exact[name], rounded[name]) for name in wide],
         "moved": [cosine(exact[name], moved[name]) for name in wide],
         "ratios": [norms[name][1] / norms[name][0] for name in known],
     }
@@ -115,12 +141,12 @@ def cosine(a: Array, b: Array) -> float:
 
 
 def write_table(records: list[Record], path: Path) -> None:
-    rows = [_row(COLUMNS), _row(["---"] * len(COLUMNS)), *(_row(_cells(record)) for record in records)]
+    rows = [_row(TITLES), _row(["---"] * len(TITLES)), *(_row(_cells(record)) for record in records)]
     path.write_text(HEADER + "\n".join(rows) + "\n")
 
 
 def _cells(record: Record) -> list[str]:
-    cosines = [f"{value:.2f}" for kind in CLASSES for value in np.quantile(record[kind], (0, 0.1, 0.5))]
+    cosines = [f"{np.quantile(record[kind], QUANTILES[q]):.2f}" for kind, q in COLUMNS]
     low, high = np.quantile(record["ratios"], (0.1, 0.9))
     return [record["network"], *cosines, f"{low:.2f} to {high:.2f}"]
 

@@ -17,7 +17,8 @@ images of 224x224. `make models` writes this table.
 - **loss**: recipe `niti16`, Xavier weights, learning rate 2^-6, momentum 0.9: mean training loss in nats over 64 fixed
   samples (10 classes, patterns under noise), the first time round and the last within 50 steps of 8.
 - **operators** are the ONNX nodes that compute; a step's **calls** share so many **kernels**.
-- **compile** is that of all variants at batch 8 with an empty cache, and **step** the median of 50 steps on 2 threads.
+- **compile** is that of all variants at batch 8 with an empty cache (nothing where kernels came from the cache), and
+  **step** the median of 50 steps on 2 threads.
 
 """
 COLUMNS = (
@@ -53,7 +54,7 @@ def _cells(name: str, latest: Mapping[tuple[str, str], Record]) -> list[str]:
         exact,
         f"{train['first_loss']:.2f} to {train['last_loss']:.2f}",
         f"{train['calls']} ({train['kernels']})",
-        f"{train['compile_seconds']:.0f}",
+        f"{train['compile_seconds']:.0f}" if train["compile_seconds"] else "",
         f"{1000 * train['step_seconds']:.0f}",
         f"{train['arena_bytes'] / 2**20:.0f}",
     ]

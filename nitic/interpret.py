@@ -3,7 +3,7 @@
 Floats are float64. Integers are exact: a result that does not fit its type is an error, not a wrap-around.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from xdsl.dialects.func import FuncOp
@@ -17,13 +17,17 @@ from nitic.ops.bfp import ExponentOfOp
 from nitic.ops.fused import FusedOp
 
 Environment = dict[SSAValue, Array]
+Change = Callable[[OpResult, Array], Array]
+"""What an experiment makes of the result of an operator before others read it."""
 
 
-def run_function(func: FuncOp, inputs: Mapping[str, Array | int | float]) -> dict[str, Array]:
+def run_function(
+    func: FuncOp, inputs: Mapping[str, Array | int | float], change: Change | None = None
+) -> dict[str, Array]:
     """The results of a function by name. Raises KeyError for a missing argument, ValueError for one of
     another shape, OverflowError where a value does not fit its type."""
     env: Environment = {arg: _argument(label.name, inputs[label.name], arg) for label, arg in arguments(func)}
-    _run_block(func.body.block, env)
+    _run_block(func.body.block, env, change)
     values = [env[value] for value in return_of(func).operands]
     return {label.name: value for label, value in zip(result_labels(func), values, strict=True)}
 
@@ -35,12 +39,12 @@ def _argument(name: str, value: Array | int | float, arg: BlockArgument) -> Arra
     return store(array, arg.type)
 
 
-def _run_block(block: Block, env: Environment) -> None:
+def _run_block(block: Block, env: Environment, change: Change | None = None) -> None:
     """Adds the results of the operators to the values, and drops a tensor where its last reader has run."""
     last_readers = {operand: op for op in block.ops for operand in op.operands if is_tensor(operand)}
     for op in block.ops:
         for result, value in zip(op.results, _run_operation(op, env), strict=True):
-            env[result] = value
+            env[result] = change(result, value) if change else value
         if op is not block.last_op:
             for operand in {v for v in op.operands if last_readers.get(v) is op}:
                 del env[operand]

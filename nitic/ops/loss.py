@@ -66,9 +66,7 @@ class CrossEntropyOp(LossOp):
     def infer_types(self) -> Sequence[Attribute]:
         metrics = self.metrics_types()
         if len(self.scalars) not in ((0, 2) if element_of(self.logits) == f32 else (1, 3)):
-            raise VerifyException(
-                "integer logits, and only they, come with their exponent; then seed and step, or none"
-            )
+            raise VerifyException("integer logits, and only they, come with their exponent; seed and step may follow")
         return [like(self.logits), *metrics]
 
     def reference(self, *operands: Array) -> tuple[Array, ...]:

@@ -4,9 +4,9 @@ This pass alone decides where a rounding is: an accumulator is requantised when 
 is after bias and relu, and before pooling. A training step shifts by the range of the batch, inference by the statistic
 `top`.
 
-The error of a cross-entropy is already rounded, and most of its elements are 0 or 1. Where such an error times a constant is
-rounded again, nearest would round all ones the same way: with 1,000 classes and a mean over 13x13 pixels before the
-loss, the others would together get a third too much. There the rounding is stochastic.
+The error of a cross-entropy is already rounded, and most of its elements are 0 or 1. Where such an error times a
+constant is rounded again, nearest would round all ones the same way: with 1,000 classes and a mean over 13x13 pixels
+before the loss, the others would together get a third too much. There the rounding is stochastic.
 """
 
 from collections.abc import Iterator

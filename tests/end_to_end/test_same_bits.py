@@ -88,7 +88,7 @@ def interpret(net: Interpreted, x: Array, y: Array) -> None:
     ]
     for epoch in range(EPOCHS):
         for rows in shuffle(COUNT, SEED, epoch).reshape(STEPS_PER_EPOCH, BATCH):
-            net.step(x[rows], y[rows], **rates)
+            net.step(x[rows], y[rows], seed=SEED, **rates)
 
 
 def test_every_trainable_tensor_has_changed(setting: Setting) -> None:
@@ -113,7 +113,7 @@ def test_executable_equals_interpreter(setting: Setting, variant: str, threads: 
 def test_library_equals_interpreter(setting: Setting, variant: str) -> None:
     needs(variant)
     program = nitic.compile(setting.model, batch_size=BATCH, recipe=setting.recipe, target=Target.X86_64_AVX512VNNI)
-    session = nitic.TrainingSession(program, threads=2, variant=variant)
+    session = nitic.TrainingSession(program, threads=2, variant=variant, seed=SEED)
     session.configure(schedule="constant", **HYPERS[setting.recipe])
     x, y = np.load(setting.data / "x_train.npy"), np.load(setting.data / "y_train.npy")
     session.set_statistics(x)

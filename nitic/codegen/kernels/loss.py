@@ -108,7 +108,8 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
 def starts(emission: Emission, op: CrossEntropyOp) -> Callable[[Expr], Expr]:
     """What the sums of a row begin with: random numbers in training."""
     if not op.random:
-        return lambda row: tir.constant(1 << (numerics.START_BITS - 1), "int64")
+        half = tir.constant(1 << (numerics.START_BITS - 1), "int64")
+        return lambda _: half
     seed, step = (emission.scalar(value) for value in op.random)
 
     def start(row: Expr) -> Expr:
