@@ -19,7 +19,7 @@ from nitic.codegen.kernel import Kernel
 from nitic.ir.buffers import ALIGNMENT, named_tensors, place_tensors, range_area, tensor_bytes
 from nitic.ir.function import Label, functions
 from nitic.ir.types import dtype_of, is_tensor, shape_of
-from nitic.ops.fused import FusedOp
+from nitic.ops.fused import FusedOp, phase_of
 from nitic.program import Program, arena_bytes, state_size
 
 
@@ -93,7 +93,8 @@ def _launch(group: FusedOp, kernel: Kernel, stage: Kernel, scratch: Places) -> d
     areas = [*zip(group.buffers.get_values(), sizes, strict=True), *(scratch[group, name] for name in kernel.scratch)]
     place = dict(zip(kernel.parameters, areas, strict=True))
     offsets, zeroed = [offset for offset, _ in areas], [place[name] for name in stage.zeroed]
-    return {"group": group.kernel.data, **launch_entry(stage), "buffers": offsets, "zeroed": zeroed}
+    order = {"phase": phase_of(group), "follows": stage is not kernel.stages[0]}
+    return {"group": group.kernel.data, **order, **launch_entry(stage), "buffers": offsets, "zeroed": zeroed}
 
 
 def launch_entry(kernel: Kernel) -> dict[str, Any]:
