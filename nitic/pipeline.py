@@ -54,8 +54,9 @@ def target_passes(variant: str) -> list[NiticPass]:
 
 
 def shared_passes(variants: Sequence[str]) -> list[NiticPass]:
-    """Those of the target passes that do the same for every variant of a program; one for GPUs has no other."""
-    return [RecomputePointwise(), Fuse(merged_sums=int("cuda" in variants))]
+    """Those of the target passes that do the same for every variant of a program; one for GPUs has no other variant."""
+    speculate = int("cuda" in variants)
+    return [RecomputePointwise(speculate), Fuse(speculate)]
 
 
 def variant_passes(variant: str) -> list[NiticPass]:

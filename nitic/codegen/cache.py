@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from nitic.codegen.kernel import Kernel, Launch
+from nitic.codegen.kernel import Kernel, Launch, Scratch
 from nitic.version import VERSION
 
 LIMIT = 2**30  # bytes; beyond it the files that were not used for longest go
@@ -121,19 +121,20 @@ class KernelCache(Cache):
         content = self.read("kernels", name)
         with suppress(ValueError, KeyError, TypeError):
             header, code = (content or b"").split(b"\n", 1)
-            return _described(name, json.loads(header)), code
+            return _described(json.loads(header)), code
         return None
 
     def store(self, kernel: Kernel, code: bytes) -> None:
         """Keeps a kernel, if that is possible."""
-        fields = asdict(replace(kernel, function=None))
-        header = json.dumps({key: value for key, value in fields.items() if key not in ("name", "function")})
+        header = json.dumps(asdict(kernel.described()))
         self.write("kernels", kernel.name, header.encode() + b"\n" + code)
 
 
-def _described(name: str, fields: dict[str, Any]) -> Kernel:
-    launch, zeroed = fields.pop("launch"), fields.pop("zeroed")
-    return Kernel(name, launch=launch and Launch(**launch), zeroed=tuple(zeroed), **fields)
+def _described(fields: dict[str, Any]) -> Kernel:
+    launch = fields["launch"] and Launch(**fields["launch"])
+    scratch = {name: Scratch(**each) for name, each in fields["scratch"].items()}
+    tuples = {"zeroed": tuple(fields["zeroed"]), "before": tuple(map(_described, fields["before"]))}
+    return Kernel(**{**fields, **tuples, "launch": launch, "scratch": scratch})
 
 
 def write_at_once(path: Path, content: bytes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from xdsl.ir import Block
@@ -84,7 +84,7 @@ def _compile(
         group = wanted[name]
         kernel = table.emit(parse_group(group.meaning), name, group.variant, group.label)
         table.write_code(kernel, group.variant, _code(folder, name))
-        described = replace(kernel, function=None)
+        described = kernel.described()
         cache.store(described, _code(folder, name).read_bytes())
         return described
 

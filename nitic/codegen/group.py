@@ -92,13 +92,29 @@ Emit = Callable[["Emission", NnOp], int]
 Scalar = Callable[["Emission", NnOp], Expr]
 
 
+@dataclass(frozen=True)
+class Split:
+    """Sums that a GPU computes in parts: one kernel adds these up in memory, a second one has what is behind the sums.
+
+    The sums lie in `result` where the group yields it, else in memory of the kernels. `add` emits the first kernel's
+    loops; `finish` those of the second, as an anchor's emitter does.
+    """
+
+    result: SSAValue | None
+    dtype: str
+    size: int
+    add: Callable[[Emission, Buffer], int]
+    finish: Callable[[Emission, Buffer], int]
+
+
 @dataclass
 class Registry:
-    """The emitters of every operator, by name."""
+    """The emitters of every operator, by name; `splits` gives None where an operator's sums come whole."""
 
     anchors: dict[str, Emit] = field(default_factory=dict)
     pointwise: dict[str, Prepare] = field(default_factory=dict)
     scalars: dict[str, Scalar] = field(default_factory=dict)
+    splits: dict[str, Callable[[NnOp], Split | None]] = field(default_factory=dict)
 
 
 @dataclass
@@ -129,8 +145,12 @@ class Emission:
         return units
 
     def open(self, anchor: NnOp | None, lanes: int) -> None:
-        """Before the loops: every scalar, and what the tail needs of them. Thread 0 writes those that are results."""
-        self.lanes = lanes
+        """Before the loops: every scalar, and what the tail needs of them."""
+        self.write_scalars()
+        self.prepare(anchor, lanes)
+
+    def write_scalars(self) -> None:
+        """Computes them all; thread 0 writes those that are results."""
         members = [op for op in self.group.op.members if isinstance(op, NnOp)]
         for op in members:
             if isinstance(op, ScalarOp):
@@ -141,6 +161,10 @@ class Emission:
         for op in members:
             if isinstance(op, ScalarOp | TopOp) and op.result in self.group.op.yielded:
                 self._write_scalar(op)
+
+    def prepare(self, anchor: NnOp | None, lanes: int) -> None:
+        """What is behind the anchor, for so many lanes."""
+        self.lanes = lanes
         for op in self.group.tensor_ops():
             if op is not anchor:
                 self._prepare(op)

@@ -40,8 +40,10 @@ def nearest(shift: Expr, dtype: str = "int32", lanes: int = 1) -> Rounding:
     bits = int(dtype.removeprefix("int"))
     s = tir.cast(shift, dtype)
     one = tir.constant(1, dtype)
-    half = tir.let(tir.splat((one << s) >> 1, lanes))
-    some = tir.let(tir.splat(tir.select(s > 0, tir.constant(-1, dtype), tir.constant(0, dtype)), lanes))
+    half, below = (one << s) >> 1, ((one << s) - 1) >> 1
+    # -1, but 0 for s = 0: not by a comparison, for which nvcc would write all loops twice.
+    some = tir.let(tir.splat(below - half, lanes))
+    half = tir.let(tir.splat(half, lanes))
     by = tir.let(tir.splat(s, lanes))
     return lambda x: (x + half + ((x >> (bits - 1)) & some)) >> by
 

@@ -1,7 +1,9 @@
 """What a kernel is to the rest of the compiler."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -15,11 +17,24 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class Scratch:
+    """Memory of a kernel for a GPU besides operands and results. What is `kept` lasts from step to step, zero at first.
+
+    No result may depend on what is kept.
+    """
+
+    dtype: str
+    count: int
+    kept: bool = False
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A function: its symbol, its parameters in order with their element types, and how many units of work a call has.
 
     Of a kernel for a GPU, `launch` says how it starts, and `zeroed` names the parameters whose memory must be zero by
-    then. `function` is TVM's; it is None where only the description is left.
+    then. `scratch` are those parameters, the last ones, that are no tensors of the program. `before` are kernels of the
+    same parameters that run first. `function` is TVM's; it is None where only the description is left.
     """
 
     name: str
@@ -27,7 +42,18 @@ class Kernel:
     units: int
     launch: Launch | None = None
     zeroed: tuple[str, ...] = ()
+    scratch: Mapping[str, Scratch] = field(default_factory=dict[str, Scratch])
+    before: tuple[Kernel, ...] = ()
     function: Any = None
+
+    @property
+    def stages(self) -> tuple[Kernel, ...]:
+        """All that runs, in order."""
+        return *self.before, self
+
+    def described(self) -> Kernel:
+        """Without the functions."""
+        return replace(self, before=tuple(kernel.described() for kernel in self.before), function=None)
 
 
 Kernels = Mapping[str, Mapping[str, Kernel]]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nitic.codegen.build import TARGETS, write_object
-from nitic.codegen.cuda.function import CudaFunction
+from nitic.codegen.cuda import stages
 from nitic.codegen.cuda.text import cuda_text
 from nitic.codegen.group import Emission, Group, Registry
 from nitic.codegen.kernel import Kernel
@@ -24,6 +24,7 @@ from nitic.codegen.kernels import (
     product,
     reduce,
     scalars,
+    sums,
     update,
 )
 from nitic.codegen.tir import Function
@@ -54,7 +55,11 @@ REGISTRY = Registry(
     scalars=scalars.SCALARS,
 )
 
-REGISTRIES = {CUDA: replace(REGISTRY, anchors={**REGISTRY.anchors, **mma_conv.ANCHORS})}
+CUDA_REGISTRY = replace(
+    REGISTRY,
+    anchors={**REGISTRY.anchors, **mma_conv.ANCHORS},
+    splits={**sums.SPLITS, **mma_conv.SPLITS},
+)
 
 
 def emit(group: FusedOp, name: str, variant: str = "portable", label: str = "") -> Kernel:
@@ -64,15 +69,16 @@ def emit(group: FusedOp, name: str, variant: str = "portable", label: str = "") 
     """
     view = Group(group)
     view.check_sizes(label or name)
-    kind = CudaFunction if variant == CUDA else Function
-    with kind(name, view.parameters()) as function:
-        units = Emission(view, function, REGISTRIES.get(variant, REGISTRY)).emit()
+    if variant == CUDA:
+        return stages.emit(view, name, CUDA_REGISTRY)
+    with Function(name, view.parameters()) as function:
+        units = Emission(view, function, REGISTRY).emit()
     return function.kernel(units)
 
 
 def write_code(kernel: Kernel, variant: str, path: Path) -> None:
     """An object file, or for a GPU a text in CUDA C++ without a prologue."""
     if variant == CUDA:
-        path.write_text(cuda_text([kernel]), encoding="utf-8")
+        path.write_text(cuda_text(kernel.stages), encoding="utf-8")
     else:
         write_object([kernel], TARGETS[variant], path)

@@ -216,6 +216,20 @@ def branch(condition: Expr, yes: Callable[[], None], no: Callable[[], None]) -> 
             no()
 
 
+@dataclass(frozen=True)
+class Place:
+    """A pixel, all images' rows counted through, and the channels that are to be computed of it."""
+
+    row: Expr
+    column: Expr
+    first: Expr
+    count: int
+
+    def channels(self) -> AbstractContextManager[Expr]:
+        """A loop over them, from 0 on."""
+        return loop(0, self.count)
+
+
 @dataclass
 class Function(AbstractContextManager["Function"]):
     """The function under construction: `with Function(name, {"x": "int8"}) as f: ...`, then `f.kernel(units)`.
@@ -265,6 +279,23 @@ class Function(AbstractContextManager["Function"]):
 
     def __getitem__(self, name: str) -> Buffer:
         return self.buffers[name]
+
+    def units(self) -> AbstractContextManager[Expr]:
+        """A loop over the units of work that are to be done here."""
+        return loop(self.begin, self.end)
+
+    def elements(self, count: int) -> AbstractContextManager[Expr]:
+        """A loop over the elements of such units, of BLOCK each, as far as there are any."""
+        return loop(self.begin * self.BLOCK, minimum(self.end * self.BLOCK, count))
+
+    @contextmanager
+    def places(self, rows: int, width: int, channels: int) -> Generator[Place]:
+        """A loop over the pixels of such units: a unit is a row of pixels with all their channels."""
+        with self.units() as row, loop(0, width) as column:
+            yield Place(row, column, 0, channels)
+
+    def units_of_places(self, rows: int, width: int, channels: int) -> int:
+        return rows
 
     def table(self, values: Sequence[int]) -> Buffer:
         """A constant table of int32, in the thread's memory."""

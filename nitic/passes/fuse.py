@@ -5,6 +5,10 @@ result; what is cheap to compute is computed where it is rounded, and a rounding
 mantissas. Nothing moves across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so
 each is computed in the first kernel that needs it. A group must be convex, which is that the graph of groups has no
 cycle.
+
+A GPU may speculate: it rounds by the shift of the step before while it takes the range, and does so again where the
+shift has become another one. Then a rounding joins the kernel whose range gives its shift, and the accumulator, which
+nobody else reads, is not stored.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,23 +22,26 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
 from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
-from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
-from nitic.ops.conv import ConvWgradOp
-from nitic.ops.elementwise import BiasOp, ReluDgradOp, ReluOp
+from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, ShiftOp, TopOp
+from nitic.ops.conv import ConvDgradOp, ConvOp
+from nitic.ops.elementwise import BiasOp, DropoutOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
-from nitic.ops.gemm import GemmWgradOp
+from nitic.ops.gemm import GemmDgradOp, GemmOp
 from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
+from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp
 from nitic.ops.product import AddConstOp, MulOp, NegOp, ScaleConstOp
 from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
-from nitic.passes.recompute_pointwise import CHEAP
+from nitic.passes.recompute_pointwise import CHEAP, range_to_guess
 
 EPILOGUE = (BiasOp, ReluOp, ClipOp, RangeOp)
+GATES = (ReluDgradOp, ClipDgradOp)  # mantissas of mantissas
 ON_MANTISSAS = (
-    *(ReluDgradOp, ClipDgradOp, LeakyReluOp, LeakyReluDgradOp, ActivationOp, ActivationDgradOp),
+    *(*GATES, LeakyReluOp, LeakyReluDgradOp, ActivationOp, ActivationDgradOp),
     *(MulOp, NegOp, ScaleConstOp, AddConstOp),
 )
+REPEATABLE = (ConvOp, GemmOp, ConvDgradOp, GemmDgradOp, AveragePoolOp, AveragePoolDgradOp, DropoutOp, *CHEAP)
 SUNK = (ScalarOp, TopOp, AlignOp)
 
 
@@ -42,18 +49,17 @@ SUNK = (ScalarOp, TopOp, AlignOp)
 class Fuse(NiticPass):
     """Puts every operator but nn.reshape, which is another view of the same memory, into an nn.fused.
 
-    `merged_sums`: a kernel of weight gradients gets no operator behind it, because its sums are whole only when all of
-    its blocks are done.
+    `speculate`: a rounding is in the group that takes the range for it. To the group's meaning that is nothing special.
     """
 
-    merged_sums: int = 0
+    speculate: int = 0
     name = "fuse"
     requires = (exponents_tracked,)
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
             copy_constants(func)
-            Grouping(func, self.merged_sums).run()
+            Grouping(func, bool(self.speculate)).run()
 
 
 def copy_constants(func: FuncOp) -> None:
@@ -68,8 +74,9 @@ def copy_constants(func: FuncOp) -> None:
 class Grouping:
     """Groups of one function, named by the position of their first operator."""
 
-    def __init__(self, func: FuncOp, merged_sums: int) -> None:
-        self.merged_sums = merged_sums
+    def __init__(self, func: FuncOp, speculate: bool) -> None:
+        self.speculate = speculate
+        self.guessed = set[RangeOp]()  # those whose shift is guessed in their own group
         self.block = func.body.block
         self.end = return_of(func)
         self.ops = [op for op in self.block.ops if op is not self.end]
@@ -84,7 +91,7 @@ class Grouping:
             if (producer := self._joins(op)) is not None:
                 self._merge(self.group[producer], self.group[op])
         for op in reversed(self.ops):
-            if isinstance(op, SUNK):
+            if isinstance(op, SUNK) and self.group[op] not in self.works:
                 self._sink(op)
         for group in self.graph.order():
             self._materialise(sorted(self.members[group], key=self.position.__getitem__))
@@ -92,21 +99,44 @@ class Grouping:
     def _joins(self, op: Operation) -> Operation | None:
         """The producer whose kernel an operator would end, if any."""
         first = op.operands[0] if op.operands else None
-        if not isinstance(first, OpResult) or self._stays_alone(first.op):
+        if not isinstance(first, OpResult) or isinstance(first.op, ReshapeOp):
             return None
-        if isinstance(op, EPILOGUE):
-            return first.op
-        if isinstance(op, RoundShiftOp):
-            return first.op if any(isinstance(each, CHEAP) for each in self.members[self.group[first.op]]) else None
-        if isinstance(op, ON_MANTISSAS):
-            return first.op if isinstance(first.op, (RoundShiftOp, *ON_MANTISSAS)) else None
-        if isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp):
-            return first.op if op is self._first_scaling(first) else None
-        return None
+        return first.op if self._ends(op, first) else None
 
-    def _stays_alone(self, producer: Operation) -> bool:
-        merged = self.merged_sums and isinstance(producer, ConvWgradOp | GemmWgradOp)
-        return bool(merged) or isinstance(producer, ReshapeOp)
+    def _ends(self, op: Operation, first: OpResult) -> bool:
+        if isinstance(op, EPILOGUE):
+            return not (isinstance(op, RangeOp) and self._has_guess(first.op))
+        if isinstance(op, RoundShiftOp):
+            return self._is_rounded(op, first.op)
+        if isinstance(op, ON_MANTISSAS):
+            # Others than gates make accumulators, of which a range is taken, and may have operands that broadcast.
+            fits = isinstance(op, GATES) or not self._has_guess(first.op)
+            return fits and isinstance(first.op, (RoundShiftOp, *ON_MANTISSAS))
+        if isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp):
+            return op is self._first_scaling(first)
+        return False
+
+    def _is_rounded(self, op: RoundShiftOp, producer: Operation) -> bool:
+        """Whether a rounding is in the kernel of what it rounds."""
+        cheap = any(isinstance(each, CHEAP) for each in self.members[self.group[producer]])
+        return (self.speculate and self._guess(op, producer)) or cheap
+
+    def _has_guess(self, op: Operation) -> bool:
+        """Whether what an operator's group computes may have to be computed again: no range is taken of that."""
+        return any(member in self.guessed for member in self.members[self.group[op]])
+
+    def _guess(self, op: RoundShiftOp, producer: Operation) -> bool:
+        """Makes the shift of a rounding part of the group that takes its range, if that group can be done twice."""
+        taken, shift, group = range_to_guess(op), op.s.owner, self.group[producer]
+        if taken is None or not isinstance(shift, ShiftOp) or self.group[taken] != group or self._has_guess(producer):
+            return False
+        if not any(isinstance(member, REPEATABLE) for member in self.members[group]):
+            return False
+        self.guessed.add(taken)
+        if self._merge(group, self.group[shift]) and self._merge(group, self.group[op]):
+            return True
+        self.guessed.discard(taken)
+        return False
 
     def _first_scaling(self, xhat: SSAValue) -> Operation:
         """The scaling behind a normalisation; a copy that is computed again has a place of its own."""
@@ -128,6 +158,7 @@ class Grouping:
 
     def _crosses_range(self, a: int, b: int) -> bool:
         ranges = [op for op in self.members[a] + self.members[b] if isinstance(op, RangeOp)]
+        ranges = [op for op in ranges if op not in self.guessed]
         return any(self.group.get(use.operation) in (a, b) for op in ranges for use in op.r.uses)
 
     def _sink(self, op: Operation) -> None:
@@ -157,7 +188,7 @@ def make_group(ops: list[Operation], yielded: Sequence[OpResult] = ()) -> FusedO
     """An nn.fused of detached operators in program order: it yields what others use, or else `yielded`."""
     inside = set(ops)
     inputs = list(dict.fromkeys(v for op in ops for v in op.operands if v.owner not in inside))
-    outputs = [r for op in ops for r in op.results if any(use.operation not in inside for use in r.uses)] or yielded
+    outputs = [r for op in ops for r in op.results if _is_output(r, inside)] or yielded
     block = Block(arg_types=[value.type for value in inputs])
     types = [value.type for value in outputs]
     group = FusedOp.create(operands=inputs, result_types=types, regions=[Region(block)])
@@ -172,6 +203,11 @@ def make_group(ops: list[Operation], yielded: Sequence[OpResult] = ()) -> FusedO
     block.add_ops([*ops, YieldOp.create(operands=outputs)])
     group.location = next((op.location for op in ops if not isinstance(op, SUNK)), ops[0].location)
     return group
+
+
+def _is_output(value: OpResult, inside: set[Operation]) -> bool:
+    """Whether others use a value; a range is memory that several threads share, whoever reads it."""
+    return isinstance(value.op, RangeOp) or any(use.operation not in inside for use in value.uses)
 
 
 def _definers(op: Operation) -> list[Operation]:

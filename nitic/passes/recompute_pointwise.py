@@ -13,7 +13,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions
 from nitic.ops.activation import ClipOp
-from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp
+from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import AddOp, ReluOp
 from nitic.ops.norm import BatchNormDgradOp, BatchNormScaleOp
 from nitic.passes.base import NiticPass
@@ -24,18 +24,24 @@ CHEAP = (AddOp, BatchNormScaleOp, BatchNormDgradOp)
 
 @dataclass(frozen=True)
 class RecomputePointwise(NiticPass):
-    """Gives every rounding of a cheap accumulator whose range is taken a copy of what computes it."""
+    """Gives every rounding of a cheap accumulator whose range is taken a copy of what computes it.
 
+    `speculate`: not where `fuse` makes one group of both.
+    """
+
+    speculate: int = 0
     name = "recompute-pointwise"
     requires = (exponents_tracked,)
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
-            recompute(func)
+            recompute(func, bool(self.speculate))
 
 
-def recompute(func: FuncOp) -> None:
+def recompute(func: FuncOp, speculate: bool = False) -> None:
     for op in [op for op in func.body.block.ops if isinstance(op, RoundShiftOp)]:
+        if speculate and range_to_guess(op):
+            continue
         chain = producers(op.x)
         if any(isinstance(use.operation, RangeOp) for each in chain for use in each.results[0].uses):
             copies: dict[SSAValue, SSAValue] = {}
@@ -44,6 +50,16 @@ def recompute(func: FuncOp) -> None:
                 Rewriter.insert_op(copy, InsertPoint.before(op))
                 copies[each.results[0]] = copy.results[0]
             op.operands[0] = copies[op.x]
+
+
+def range_to_guess(op: RoundShiftOp) -> RangeOp | None:
+    """The range that gives a rounding its shift, where an accumulator is made for these two alone."""
+    shift = op.s.owner
+    taken = shift.r.owner if isinstance(shift, ShiftOp) else None
+    if not isinstance(taken, RangeOp) or taken.x is not op.x or not isinstance(op.x, OpResult):
+        return None
+    alone = all(use.operation in (op, taken) for use in op.x.uses)
+    return taken if alone else None
 
 
 def producers(value: SSAValue) -> list[Operation]:

@@ -27,6 +27,59 @@ NITIC_DEVICE void nitic_range_max(int64_t *range, int64_t top) {
   nitic_atomic_max(range, top);
 }
 
+/* A tile of sums, and how its warps share it. Where four warps multiply together, a warp has 16 rows and all columns,
+ * else WARP_ROWS x WARP_COLUMNS; both are slabs of 16 rows and WARP_COLUMNS columns, with the same sums of a thread. */
+template <int ROWS, int COLUMNS, int WARP_ROWS, int WARP_COLUMNS> struct nitic_tile {
+  static constexpr bool together = NITIC_WGMMA && WARP_COLUMNS == 32;
+  static constexpr int step_bytes = 64; /* of a row of an operand in shared memory */
+
+  NITIC_DEVICE int warp() { return threadIdx.x / NITIC_WARP; }
+  NITIC_DEVICE int lane() { return threadIdx.x % NITIC_WARP; }
+
+  /* Where a slab of the thread's warp begins. */
+  NITIC_DEVICE int row(int slab) {
+    return together ? warp() * 16 : warp() / (COLUMNS / WARP_COLUMNS) * WARP_ROWS + slab * 16;
+  }
+  NITIC_DEVICE int column(int slab) {
+    return together ? slab * WARP_COLUMNS : warp() % (COLUMNS / WARP_COLUMNS) * WARP_COLUMNS;
+  }
+
+  /* Where a chunk of a row lies: the 8 rows that a load of matrices reads are in 8 different groups of banks. */
+  NITIC_DEVICE int place(int row, int chunk) { return row * step_bytes + (chunk ^ (row >> 1 & 3)) * 16; }
+
+  /* acc += a . b^T for the 64 of k that lie at an offset of shared memory, a before b. */
+  NITIC_DEVICE void multiply(int32_t *acc, int a) {
+    int b = a + ROWS * step_bytes;
+    if constexpr (together) {
+      a += warp() / 4 * 64 * step_bytes;
+      nitic_products_begin();
+      nitic_multiply_later<COLUMNS>(acc, a, b);
+      nitic_multiply_later<COLUMNS>(acc, a + 32, b + 32);
+      nitic_products_wait();
+    } else {
+#pragma unroll
+      for (int half = 0; half < 2; half++)
+        multiply_warp(acc, a, b, half * 2);
+    }
+  }
+
+  /* The fragments of both operands for 32 of k, then all their products. */
+  NITIC_DEVICE void multiply_warp(int32_t *acc, int a, int b, int chunk) {
+    uint32_t of_a[WARP_ROWS / 16][4], of_b[WARP_COLUMNS / 8][2];
+#pragma unroll
+    for (int i = 0; i < WARP_ROWS / 16; i++)
+      nitic_load_matrices(of_a[i], a + place(row(i) + lane() % 16, chunk + lane() / 16));
+#pragma unroll
+    for (int j = 0; j < WARP_COLUMNS / 8; j += 2)
+      nitic_load_matrices(of_b[j], b + place(column(0) + j * 8 + lane() % 8 + lane() / 16 * 8, chunk + lane() / 8 % 2));
+#pragma unroll
+    for (int i = 0; i < WARP_ROWS / 16; i++)
+#pragma unroll
+      for (int j = 0; j < WARP_COLUMNS / 8; j++)
+        nitic_multiply(acc + (i * (WARP_COLUMNS / 8) + j) * 4, of_a[i], of_b[j]);
+  }
+};
+
 /* a / b of numbers that are not negative, b > 0, digit by digit: the compiler's own division goes through floating
  * point. */
 NITIC_DEVICE int64_t nitic_divide(int64_t a, int64_t b) {

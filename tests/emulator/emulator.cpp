@@ -19,6 +19,10 @@ struct Copy {
   uint8_t bytes[16];
 };
 
+struct Span {
+  int offset, size;
+};
+
 struct Thread {
   State state;
   bool started;
@@ -26,6 +30,9 @@ struct Thread {
   jmp_buf resume;
   char *stack;
   std::deque<std::vector<Copy>> groups; /* the last one is open */
+  std::vector<Span> hidden;             /* stores that products do not see yet */
+  std::vector<Product> products;
+  bool begun;
 };
 
 struct Kernel {
@@ -39,6 +46,7 @@ alignas(1024) uint8_t shared[SHARED];
 uint64_t exchange[MOST_THREADS][8];
 
 static Thread threads[MOST_THREADS];
+static uint8_t shown[SHARED]; /* the shared memory as products see it */
 static jmp_buf scheduler;
 static Kernel kernel;
 static const char *failure;
@@ -68,6 +76,7 @@ void copy_later(int to, const int8_t *from, bool inside) {
   if (inside)
     memcpy(copy.bytes, from, 16);
   memset(copy.to, POISON, 16);
+  memset(shown + to, POISON, 16);
   threads[current].groups.back().push_back(copy);
 }
 
@@ -77,7 +86,49 @@ void finish_groups(unsigned left) {
   auto &groups = threads[current].groups;
   for (; groups.size() > left + 1; groups.pop_front())
     for (const Copy &copy : groups.front())
-      memcpy(copy.to, copy.bytes, 16);
+      store((int)(copy.to - shared), copy.bytes, 16);
+}
+
+void store(int to, const void *bytes, int size) {
+  memcpy(place(to, size), bytes, (size_t)size);
+  memset(shown + to, POISON, (size_t)size);
+  threads[current].hidden.push_back({to, size});
+}
+
+void show_stores() {
+  for (const Span &span : threads[current].hidden)
+    memcpy(shown + span.offset, shared + span.offset, (size_t)span.size);
+  threads[current].hidden.clear();
+}
+
+void begin_products() { threads[current].begun = true; }
+
+void multiply_later(const Product &product) {
+  if (!threads[current].begun)
+    fail("a product whose sums may not be in registers yet");
+  threads[current].products.push_back(product);
+}
+
+/* A byte of a row of 64, whose chunks of 16 are swizzled. */
+static int8_t operand(int offset, unsigned row, unsigned k) {
+  unsigned at = (unsigned)offset + row * 64 + k;
+  return (int8_t)shown[at ^ (at >> 7 & 3) << 4];
+}
+
+static void multiply(const Product &product) {
+  unsigned warp = current / WARP % 4;
+  for (int i = 0; i < product.columns / 2; i++) {
+    unsigned row = warp * 16 + lane() / 4 + i / 2 % 2 * 8, column = i / 4 * 8 + lane() % 4 * 2 + i % 2;
+    for (unsigned k = 0; k < 32; k++)
+      product.acc[i] += operand(product.a, row, k) * operand(product.b, column, k);
+  }
+}
+
+void finish_products() {
+  for (const Product &product : threads[current].products)
+    multiply(product);
+  threads[current].products.clear();
+  threads[current].begun = false;
 }
 
 /* Rows i / 4 and i / 4 + 8, columns 2 * (i % 4) and the next. */
@@ -146,9 +197,13 @@ static State run_warp(unsigned first) {
 
 static void run_block(unsigned warps, bool backward) {
   memset(shared, POISON, sizeof shared);
+  memset(shown, POISON, sizeof shown);
   for (unsigned i = 0; i < warps * WARP; i++) {
     threads[i].state = RUNNING;
     threads[i].groups.assign(1, {});
+    threads[i].hidden.clear();
+    threads[i].products.clear();
+    threads[i].begun = false;
   }
   for (unsigned finished = 0; finished < warps && !failure;) {
     finished = 0;

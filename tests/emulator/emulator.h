@@ -45,8 +45,22 @@ void copy_later(int to, const int8_t *from, bool inside);
 void close_group();
 void finish_groups(unsigned left);
 
+/* Some bytes to shared memory. */
+void store(int to, const void *bytes, int size);
+
 /* A thread's four sums, from what the warp has exchanged. */
 void multiply_fragments(int32_t *acc);
+
+/* A product of four warps. It sees of the shared memory what its writers have shown since they wrote it, and is done as
+ * late as can be: when the thread waits. */
+struct Product {
+  int32_t *acc;
+  int a, b, columns;
+};
+void show_stores();
+void begin_products();
+void multiply_later(const Product &product);
+void finish_products();
 
 } // namespace emulator
 

@@ -6,6 +6,14 @@
 
 #define NITIC_DEVICE static inline
 
+#ifndef NITIC_WGMMA
+#define NITIC_WGMMA 0
+#endif
+
+#define NITIC_ALIGNED(pointer)                                                                                         \
+  if ((uintptr_t)pointer % 16)                                                                                         \
+  emulator::fail("a buffer at an address that is no multiple of 16")
+
 template <typename T> inline T max(T a, T b) { return a > b ? a : b; }
 template <typename T> inline T min(T a, T b) { return a < b ? a : b; }
 
@@ -13,6 +21,8 @@ inline int __clz(int value) { return value == 0 ? 32 : __builtin_clz((unsigned)v
 inline int __clzll(int64_t value) { return value == 0 ? 64 : __builtin_clzll((uint64_t)value); }
 
 NITIC_DEVICE void nitic_block_barrier() { emulator::wait(emulator::AT_BLOCK); }
+
+NITIC_DEVICE void nitic_warp_barrier() { emulator::wait(emulator::AT_WARP); }
 
 NITIC_DEVICE int64_t nitic_shuffle_xor(int64_t value, int distance) {
   using namespace emulator;
@@ -32,7 +42,10 @@ NITIC_DEVICE void nitic_copy16(int to, const int8_t *from, int inside) { emulato
 NITIC_DEVICE void nitic_copy_commit() { emulator::close_group(); }
 template <int N> NITIC_DEVICE void nitic_copy_wait() { emulator::finish_groups(N); }
 
-NITIC_DEVICE void nitic_store16(int to, const uint32_t *words) { __builtin_memcpy(emulator::place(to, 16), words, 16); }
+NITIC_DEVICE void nitic_store16(int to, const uint32_t *words) { emulator::store(to, words, 16); }
+
+NITIC_DEVICE void nitic_store8(int to, const int32_t *words) { emulator::store(to, words, 8); }
+NITIC_DEVICE void nitic_load16(int32_t *words, int from) { __builtin_memcpy(words, emulator::place(from, 16), 16); }
 
 NITIC_DEVICE void nitic_load_matrices(uint32_t *words, int from) {
   using namespace emulator;
@@ -54,6 +67,14 @@ NITIC_DEVICE void nitic_multiply(int32_t *acc, const uint32_t *a, const uint32_t
   wait(AT_WARP);
   multiply_fragments(acc);
   wait(AT_WARP);
+}
+
+NITIC_DEVICE void nitic_proxy_fence() { emulator::show_stores(); }
+NITIC_DEVICE void nitic_products_begin() { emulator::begin_products(); }
+NITIC_DEVICE void nitic_products_wait() { emulator::finish_products(); }
+
+template <int N> NITIC_DEVICE void nitic_multiply_later(int32_t *acc, int a, int b) {
+  emulator::multiply_later({acc, a, b, N});
 }
 
 #endif

@@ -1,6 +1,7 @@
 """Whole training steps in the emulator end in the weights of the interpreter, in both orders of warps and blocks."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 
 from nitic.driver import compile_model
+from nitic.numerics import Array
 from nitic.options import CompileOptions, Emit, Target
 from tests.emulator.emulator import ORDERS, Device, Emulated, needs_compiler
 from tests.networks import HYPERS, WRITERS, Interpreted, samples
 
 BATCH, STEPS = 8, 2
+WRONG = -1000
 CASES = [
     ("lenet", "niti16"),
     ("lenet", "niti"),
@@ -54,16 +57,31 @@ def compiled(name: str, recipe: str) -> Compiled:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("name", "recipe"), CASES)
 def test_weights_equal_those_of_the_interpreter(name: str, recipe: str, order: str) -> None:
+    """Whether shifts are guessed for the first time, from the step before, rightly, or all of them wrongly."""
     program, net = compiled(name, recipe), Interpreted(name, BATCH, recipe)
     device = Device(program.table, program.kernels, order)
     shape = tuple(device["input"].shape[1:])
     x, y = samples(shape, BATCH * STEPS)
     net.normalise(x)
-    device.set(net.state)
+    tensors: dict[str, Array | int] = {}
+    after: dict[str, Array] = {}
     for step in range(STEPS):
-        rows = slice(step * BATCH, (step + 1) * BATCH)
-        outputs = net.step(x[rows], y[rows])
-        device.set({**HYPERS, "input": x[rows], "label": y[rows], "step": step})
-        device.run("train_step")
-        for name_, value in {**outputs, **net.state}.items():
-            np.testing.assert_array_equal(device[name_], value, name_)
+        rows, before = slice(step * BATCH, (step + 1) * BATCH), dict(net.state)
+        after = {**net.step(x[rows], y[rows]), **net.state}
+        tensors = {**HYPERS, **before, "input": x[rows], "label": y[rows], "step": step}
+        check_step(device, tensors, after)
+    right = device.guesses.copy()
+    check_step(device, tensors, after)
+    np.testing.assert_array_equal(device.guesses, right)
+    device.guesses[::2] += 1
+    device.guesses[1::2] = WRONG
+    check_step(device, tensors, after)
+    used = right != 0
+    np.testing.assert_array_equal(device.guesses[used], right[used])
+
+
+def check_step(device: Device, tensors: Mapping[str, Array | int], after: Mapping[str, Array]) -> None:
+    device.set(tensors)
+    device.run("train_step")
+    for name, value in after.items():
+        np.testing.assert_array_equal(device[name], value, name)

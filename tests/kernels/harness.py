@@ -190,14 +190,17 @@ def _here(kernel: Kernel, folder: Path, variant: str) -> Launch:
 
 
 def _emulated(kernel: Kernel, folder: Path, change: Change) -> Launch:
-    library = Emulated(change(prologue("test") + cuda_text([kernel])), folder)
-    entry = launch_entry(kernel)
+    library = Emulated(change(prologue("test") + cuda_text(kernel.stages)), folder)
+    sizes = [(each.count * 8 + SLACK, each.kept) for each in kernel.scratch.values()]
+    scratch = [np.full(size, 0 if kept else GARBAGE, np.uint8) for size, kept in sizes]
 
     def launch(memory: Sequence[Array], threads: int) -> None:
-        for name, bytes_ in zip(kernel.parameters, memory, strict=True):
-            if name in kernel.zeroed:
-                bytes_[:-SLACK] = 0
-        library.launch(entry, [m.ctypes.data for m in memory], ORDERS[threads % len(ORDERS)])
+        each = [*memory, *scratch]
+        for stage in kernel.stages:
+            for name, bytes_ in zip(kernel.parameters, each, strict=True):
+                if name in stage.zeroed:
+                    bytes_[:-SLACK] = 0
+            library.launch(launch_entry(stage), [m.ctypes.data for m in each], ORDERS[threads % len(ORDERS)])
 
     return launch
 

@@ -7,16 +7,17 @@ kernel that shares its work out otherwise says with `launch` how it starts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from math import gcd
 from typing import Any, ClassVar
 
 from tvm.tirx.script import builder as T
 
 from nitic.codegen import tir
 from nitic.codegen.kernel import Kernel, Launch
-from nitic.codegen.tir import Buffer, Expr, Function
+from nitic.codegen.tir import Buffer, Expr, Function, Place
 from nitic.ir.layout import ceildiv
 
 THREADS = 256  # of a block, at most
@@ -48,6 +49,34 @@ class CudaFunction(Function):
     def _end(self) -> None:
         pass
 
+    @contextmanager
+    def units(self) -> Generator[Expr]:
+        """One or none: in this form the compiler sees that it is no loop."""
+        with tir.loop(0, tir.select(self.thread < self.end, 1, 0)) as none:
+            yield tir.let(self.thread + none)
+
+    @contextmanager
+    def elements(self, count: int) -> Generator[Expr]:
+        """Where every unit is whole the compiler joins the accesses of a thread to wide ones."""
+        if count % self.BLOCK:
+            with super().elements(count) as element:
+                yield element
+        else:
+            with self.units() as unit, tir.loop(0, self.BLOCK) as i:
+                yield unit * self.BLOCK + i
+
+    @contextmanager
+    def places(self, rows: int, width: int, channels: int) -> Generator[Place]:
+        """A unit is few channels of a pixel; neighbouring threads have neighbouring ones."""
+        some = gcd(channels, self.BLOCK)
+        pieces = channels // some
+        with self.units() as unit:
+            pixel = tir.let(unit // pieces)
+            yield Place(tir.let(pixel // width), tir.let(pixel % width), tir.let(unit % pieces * some), some)
+
+    def units_of_places(self, rows: int, width: int, channels: int) -> int:
+        return rows * width * channels // gcd(channels, self.BLOCK)
+
     def read_range(self, slots: Buffer) -> Expr:
         return tir.let(slots.load(0))
 
@@ -63,6 +92,11 @@ class CudaFunction(Function):
 
     def divide(self, a: Expr, b: Expr) -> Expr:
         return tir.let(T.call_extern("int64", "nitic_divide", a, b))
+
+    def only_if(self, condition: Expr) -> None:
+        """All that follows is done where a condition holds, which is the same for every thread."""
+        self._stack.enter_context(T.If(condition))
+        self._stack.enter_context(T.Then())
 
     def kernel(self, units: int) -> Kernel:
         return replace(super().kernel(units), launch=self.launch or _one_thread_each(units), zeroed=self.zeroed)

@@ -1,17 +1,21 @@
-"""The launch table of a program: all that a host needs, besides the kernels, to run its functions on a GPU."""
+"""The launch table of a program: all that a host needs, besides the kernels, to run its functions on a GPU.
+
+Behind the arena that plan-memory gave lies the scratch memory of the kernels: of each call its own, what is kept last.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
 from nitic.codegen.kernel import Kernel
-from nitic.ir.buffers import named_tensors, place_tensors, range_area, tensor_bytes
+from nitic.ir.buffers import ALIGNMENT, named_tensors, place_tensors, range_area, tensor_bytes
 from nitic.ir.function import Label, functions
 from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.ops.fused import FusedOp, phase_of
@@ -23,16 +27,18 @@ def launch_table(program: Program, module: ModuleOp, kernels: Mapping[str, Kerne
     places, _ = place_tensors(module)
     tensors = sorted(named_tensors(module).items(), key=lambda item: places[item[0].name])
     offset, size = range_area(module)
+    kept, end, scratch = _place_scratch(module, kernels)
     return {
         "model": program.model,
         "recipe": program.recipe,
         "identity": program.identity,
         "batch": program.batch,
-        "arena": arena_bytes(module),
+        "arena": end,
         "state": state_size(module),
         "ranges": {"offset": offset, "bytes": size},
+        "kept": {"offset": kept, "bytes": end - kept},
         "tensors": [_tensor(label, type_, places[label.name][0]) for label, type_ in tensors],
-        "functions": {func.sym_name.data: _launches(func, kernels) for func in functions(module)},
+        "functions": {func.sym_name.data: _launches(func, kernels, scratch) for func in functions(module)},
     }
 
 
@@ -47,18 +53,46 @@ def _tensor(label: Label, type_: Attribute, offset: int) -> dict[str, Any]:
     }
 
 
-def _launches(func: FuncOp, kernels: Mapping[str, Kernel]) -> list[dict[str, Any]]:
-    return [_launch(op, kernels) for op in func.body.block.ops if isinstance(op, FusedOp)]
+def _calls(func: FuncOp, kernels: Mapping[str, Kernel]) -> Iterator[tuple[FusedOp, Kernel]]:
+    for op in func.body.block.ops:
+        if isinstance(op, FusedOp):
+            assert op.kernel is not None
+            yield op, kernels[op.kernel.data]
 
 
-def _launch(group: FusedOp, kernels: Mapping[str, Kernel]) -> dict[str, Any]:
+Places = Mapping[tuple[FusedOp, str], tuple[int, int]]
+"""Offset and bytes of each scratch memory of each call."""
+
+
+def _place_scratch(module: ModuleOp, kernels: Mapping[str, Kernel]) -> tuple[int, int, Places]:
+    """(offset of what is kept, end of all, the places)"""
+    every = [(op, kernel) for func in functions(module) for op, kernel in _calls(func, kernels)]
+    places: dict[tuple[FusedOp, str], tuple[int, int]] = {}
+    top = kept = arena_bytes(module)
+    for is_kept in (False, True):
+        kept = top
+        for op, kernel in every:
+            for name, scratch in kernel.scratch.items():
+                if scratch.kept == is_kept:
+                    places[op, name] = top, scratch.count * np.dtype(scratch.dtype).itemsize
+                    top += -(-places[op, name][1] // ALIGNMENT) * ALIGNMENT
+    return kept, top, places
+
+
+def _launches(func: FuncOp, kernels: Mapping[str, Kernel], scratch: Places) -> list[dict[str, Any]]:
+    calls = _calls(func, kernels)
+    return [_launch(op, kernel, stage, scratch) for op, kernel in calls for stage in kernel.stages]
+
+
+def _launch(group: FusedOp, kernel: Kernel, stage: Kernel, scratch: Places) -> dict[str, Any]:
     assert group.kernel is not None
     assert group.buffers is not None
-    kernel, offsets = kernels[group.kernel.data], list(group.buffers.get_values())
-    places = {name: (i, value) for i, (name, value) in enumerate(zip(kernel.parameters, group.parameters, strict=True))}
-    zeroed = [(offsets[i], tensor_bytes(value.type)) for i, value in map(places.__getitem__, kernel.zeroed)]
-    order = {"phase": phase_of(group), "follows": False}
-    return {"group": group.kernel.data, **order, **launch_entry(kernel), "buffers": offsets, "zeroed": zeroed}
+    sizes = [tensor_bytes(value.type) for value in group.parameters]
+    areas = [*zip(group.buffers.get_values(), sizes, strict=True), *(scratch[group, name] for name in kernel.scratch)]
+    place = dict(zip(kernel.parameters, areas, strict=True))
+    offsets, zeroed = [offset for offset, _ in areas], [place[name] for name in stage.zeroed]
+    order = {"phase": phase_of(group), "follows": stage is not kernel.stages[0]}
+    return {"group": group.kernel.data, **order, **launch_entry(stage), "buffers": offsets, "zeroed": zeroed}
 
 
 def launch_entry(kernel: Kernel) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def concat(emission: Emission, op: NnOp) -> int:
     pieces, together = ceildiv(length, BLOCKS * f.BLOCK), max(1, f.BLOCK // length)
     *each, common = (emission.scalar(e) for e in op.scales)
     roundings = [integer.nearest(integer.clamp(common - e, 0, 8)) for e in each]
-    with tir.loop(f.begin, f.end) as unit:
+    with f.units() as unit:
         first, piece = tir.let(unit // pieces * together), tir.let(unit % pieces)
         last = tir.let(tir.minimum(first + together, rows))
         for (part, offset), rounding in zip(op.offsets(), roundings, strict=True):
@@ -84,7 +84,7 @@ def pad(emission: Emission, op: NnOp) -> int:
     emission.open(op, 1)
     *outer, last = merged(op)
     of_x = strides(tuple(axis.size for axis in (*outer, last)))
-    with tir.loop(emission.function.begin, emission.function.end) as row:
+    with emission.function.units() as row:
         rest, source, inside = row, 0, list[Expr]()
         for axis, stride in reversed(list(zip(outer, of_x[:-1], strict=True))):
             at = tir.let(rest % axis.total - axis.before)

@@ -82,7 +82,7 @@ def slide(emission: Emission, x: Buffer, w: Buffer, s: Slide, result: SSAValue, 
     f, taps = emission.function, s.taps[0] * s.taps[1]
     weights = tir.local("int16", taps * s.lanes)
     sliding = _Rows(emission, x, weights, s, result)
-    with tir.loop(f.begin, f.end) as unit, tir.loop(0, s.vectors) as vector:
+    with f.units() as unit, tir.loop(0, s.vectors) as vector:
         start = s.start(vector)
         with tir.loop(0, s.lanes) as lane, tir.loop(0, taps) as tap:
             value = w.load((start + lane) * taps + (taps - 1 - tap if flipped else tap))
@@ -129,7 +129,7 @@ def wgrad(emission: Emission, x: Buffer, dy: Buffer, s: Slide, result: SSAValue)
     rows, dtype = s.pixels[0] * s.pixels[1], dtype_of(result).__name__
     block = rows if dtype == "int32" else max(1, min(rows, MOST_PRODUCTS // s.pixels[2]))
     sums = tir.local(dtype, kw * lanes)
-    with tir.loop(f.begin, f.end) as unit:
+    with f.units() as unit:
         vector, i = tir.let(unit // kh), tir.let(unit % kh)
         start = s.start(vector)
         with tir.loop(0, kw * lanes) as k:

@@ -39,7 +39,7 @@ def pointwise(emission: Emission, _: NnOp) -> int:
         grid = Grid.over(shape, others, COLUMNS)
         return _by_columns(emission, grid, others) if f.WHOLE_ROWS else _by_element(emission, grid, others)
     count = prod(shape)
-    with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
+    with f.elements(count) as i:
         emission.finish(None, None, Point(i))
     return ceildiv(count, f.BLOCK)
 
@@ -62,7 +62,7 @@ def _by_columns(emission: Emission, grid: Grid, others: Sequence[Shape]) -> int:
 
 def _by_element(emission: Emission, grid: Grid, others: Sequence[Shape]) -> int:
     f, count = emission.function, grid.rows * grid.columns
-    with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
+    with f.elements(count) as i:
         row = tir.let(i // grid.columns)
         _finish(emission, grid, row, i % grid.columns, {other: grid.first(other, row) for other in others})
     return ceildiv(count, f.BLOCK)
@@ -84,7 +84,7 @@ def _by_channels(emission: Emission, shape: Shape) -> int:
         with tir.loop(first, last) as row:
             emission.finish(None, None, Point(row * channels + channel, replace(at, values={}), lanes, valid))
 
-    with tir.loop(f.begin, f.end) as unit:
+    with f.units() as unit:
         first, last = tir.let(unit * block), tir.let(tir.minimum((unit + 1) * block, rows))
         with tir.loop(0, channels // lanes) as vector:
             column(first, last, vector * lanes, None)

@@ -87,7 +87,7 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
     scratch = tir.local("int32", classes), tir.local("int64", classes)
     tables = f.table(numerics.EXP2.tolist()), f.table(numerics.LOG2.tolist())
     share = f.rows_of_unit(rows)
-    with tir.loop(f.begin, f.end) as unit:
+    with f.units() as unit:
         loss = tir.register("int64", tir.constant(0, "int64"))
         correct = tir.register("int32", 0)
         dlogits = emission.buffer(op.dlogits) if op.dlogits in emission.group.op.yielded else None
@@ -136,7 +136,7 @@ def mean_squared_error(emission: Emission, op: NnOp) -> int:
     scale, one = integer.common_factor(exponent, common), integer.common_factor(tir.constant(0), common)
     to_q16 = integer.any_shift("nearest", tir.let(-16 - 2 * common))
     share = f.rows_of_unit(rows)
-    with tir.loop(f.begin, f.end) as unit:
+    with f.units() as unit:
         loss = tir.register("int64", tir.constant(0, "int64"))
         correct = tir.register("int32", 0)
         with tir.loop(unit * share, (unit + 1) * share) as i:

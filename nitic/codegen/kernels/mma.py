@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 from typing import Protocol
+
+from tvm.tirx.script import builder as T
 
 from nitic.codegen import tir
 from nitic.codegen.cuda.function import WARP, CudaFunction, call, pointer, unrolled
@@ -21,7 +24,8 @@ from nitic.ir.layout import CHUNK, ceildiv
 STEP = 64  # of k: what a step copies of each row
 CHUNKS = STEP // CHUNK
 STAGES = 3  # steps that are in shared memory at the same time
-MMA = (16, 8, 32)  # M, N, K of the instruction
+MMA = (16, 8)  # M, N of an instruction
+FOUR = 4  # neighbours of a row that a thread finishes together
 FILL = 264  # blocks that keep a large GPU busy
 
 
@@ -65,6 +69,21 @@ class Tile:
     @property
     def stage_bytes(self) -> int:
         return sum(self.block) * STEP
+
+    @property
+    def sums(self) -> int:
+        """Of a thread."""
+        return self.warp[0] * self.warp[1] // WARP
+
+    @property
+    def together(self) -> bool:
+        """Whether four warps multiply together, where a GPU can."""
+        return self.warp[1] == 32
+
+    @property
+    def name(self) -> str:
+        """The type of the device functions."""
+        return "nitic_tile<{}, {}, {}, {}>".format(*self.block, *self.warp)
 
 
 TILES = (
@@ -204,19 +223,19 @@ class _Block:
     origin: tuple[Expr, Expr]
 
     def emit(self, first: Expr, last: Expr, sink: Sink) -> None:
-        tile = self.p.tile
-        m, n = tile.warp[0] // MMA[0], tile.warp[1] // MMA[1]
-        acc = tir.local("int32", m * n * 4)
-        with unrolled(m * n * 4) as i:
+        acc = tir.local("int32", self.p.tile.sums)
+        with unrolled(self.p.tile.sums) as i:
             acc.store(i, 0)
         for stage in range(STAGES - 1):
             self._copy(first + stage, last, first + stage)
         with tir.loop(first, last) as step:
             call(f"nitic_copy_wait<{STAGES - 2}>")
+            if self.p.tile.together:
+                call("nitic_proxy_fence")
             call("nitic_block_barrier")
             # What this overwrites was read in the step before the barrier.
             self._copy(step + (STAGES - 1), last, step + (STAGES - 1))
-            self._multiply(acc, step % STAGES * tile.stage_bytes)
+            call(f"{self.p.tile.name}::multiply", pointer(acc), step % STAGES * self.p.tile.stage_bytes)
         self._store(acc, sink)
 
     def _copy(self, step: Expr, last: Expr, turn: Expr) -> None:
@@ -226,33 +245,57 @@ class _Block:
                 loader.copy(step, stage)
         call("nitic_copy_commit")
 
-    def _place(self) -> tuple[Expr, Expr, Expr]:
-        """(lane, first row, first column of the warp's part)"""
-        tile, within = self.p.tile, self.f.within
-        warp = within // WARP
-        return within % WARP, warp // tile.warps[1] * tile.warp[0], warp % tile.warps[1] * tile.warp[1]
-
-    def _multiply(self, acc: Buffer, stage: Expr) -> None:
-        """A step: for each 32 of k the fragments of both operands, then all their products."""
-        tile, (lane, row, column) = self.p.tile, self._place()
-        m, n = tile.warp[0] // MMA[0], tile.warp[1] // MMA[1]
-        a, b = tir.local("uint32", m * 4), tir.local("uint32", n * 2)
-        base = tir.let(stage)
-        with unrolled(STEP // MMA[2]) as half:
-            with unrolled(m) as i:
-                place = swizzled(row + i * MMA[0] + lane % 16, half * 2 + lane // 16)
-                call("nitic_load_matrices", pointer(a, i * 4), base + place)
-            with unrolled(n // 2) as j:
-                place = swizzled(column + j * 16 + lane % 8 + lane // 16 * 8, half * 2 + lane // 8 % 2)
-                call("nitic_load_matrices", pointer(b, j * 4), base + tile.block[0] * STEP + place)
-            with unrolled(m) as i, unrolled(n) as j:
-                call("nitic_multiply", pointer(acc, (i * n + j) * 4), pointer(a, i * 4), pointer(b, j * 2))
-
     def _store(self, acc: Buffer, sink: Sink) -> None:
-        p, (lane, row, column) = self.p, self._place()
-        m, n = p.tile.warp[0] // MMA[0], p.tile.warp[1] // MMA[1]
-        with unrolled(m) as i, unrolled(n) as j, unrolled(4) as e:
-            at_row = tir.let(self.origin[0] + row + i * MMA[0] + lane // 4 + e // 2 * 8)
-            at_column = tir.let(self.origin[1] + column + j * MMA[1] + lane % 4 * 2 + e % 2)
-            with tir.when(tir.every(at_row < p.m, at_column < p.n)):
-                sink.store(tir.let(acc.load((i * n + j) * 4 + e)), at_row, at_column)
+        """Through shared memory, 16 rows of a warp at a time, so that a thread has four neighbours of a row."""
+        tile, lane = self.p.tile, self.f.within % WARP
+        slab = Slab(tile.warp[1], tir.let(self.f.within // WARP * Slab(tile.warp[1], 0).bytes))
+        call("nitic_block_barrier")  # nobody reads a step any more
+        with unrolled(tile.warp[0] // MMA[0]) as i:
+            with unrolled(tile.warp[1] // MMA[1]) as j, unrolled(2) as half:
+                at = slab.place(lane // 4 + half * 8, j * MMA[1] + lane % 4 * 2)
+                call("nitic_store8", at, pointer(acc, (i * (tile.warp[1] // MMA[1]) + j) * 4 + half * 2))
+            call("nitic_warp_barrier")
+            row, column = (tir.let(T.call_extern("int32", f"{tile.name}::{axis}", i)) for axis in ("row", "column"))
+            with unrolled(slab.turns) as turn:
+                within, first = slab.four(lane, turn)
+                self._finish(slab.place(within, first), row + within, column + first, sink)
+            call("nitic_warp_barrier")  # all have read what the next rows overwrite
+
+    def _finish(self, place: Expr, row: Expr, column: Expr, sink: Sink) -> None:
+        """Four sums that exist or do not together, where their number allows it: the compiler joins their stores."""
+        p, four = self.p, tir.local("int32", FOUR)
+        call("nitic_load16", pointer(four), place)
+        at_row, at_column = tir.let(self.origin[0] + row), tir.let(self.origin[1] + column)
+        together = gcd(p.n, FOUR)
+        with unrolled(FOUR // together) as some:
+            first = tir.let(at_column + some * together)
+            with tir.when(tir.every(at_row < p.m, first < p.n)), unrolled(together) as e:
+                sink.store(tir.let(four.load(some * together + e)), at_row, first + e)
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Sixteen rows of a warp's sums in shared memory. Rows are so far apart that no two threads want one bank."""
+
+    columns: int
+    offset: Expr
+
+    @property
+    def stride(self) -> int:
+        return (self.columns + 8) * 4
+
+    @property
+    def bytes(self) -> int:
+        return MMA[0] * self.stride
+
+    @property
+    def turns(self) -> int:
+        return MMA[0] * self.columns // (WARP * FOUR)
+
+    def place(self, row: Expr, column: Expr) -> Expr:
+        return self.offset + row * self.stride + column * 4
+
+    def four(self, lane: Expr, turn: Expr) -> tuple[Expr, Expr]:
+        """(row, column) of the first of four neighbours that a thread takes in a turn."""
+        threads = self.columns // FOUR  # of a row
+        return turn * (WARP // threads) + lane // threads, lane % threads * FOUR

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from xdsl.ir import SSAValue
 
 from nitic.codegen import tir
 from nitic.codegen.cuda.function import CudaFunction, call, pointer
-from nitic.codegen.group import Emission, Emit, Point
-from nitic.codegen.kernels import conv, mma
+from nitic.codegen.group import Emission, Emit, Point, Split, elements
+from nitic.codegen.kernels import mma, sums
+from nitic.codegen.kernels.grouped_conv import grouped_wgrad, without
 from nitic.codegen.kernels.portable import images
 from nitic.codegen.tir import Buffer, Expr
 from nitic.ir.layout import CHUNK, BatchLast, ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of, shape_of
+from nitic.ir.types import Shape, dtype_of, shape_of
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.layouts import cuda_runs, on_tensor_cores
 
@@ -174,7 +176,7 @@ class Merge:
 def forward(emission: Emission, op: NnOp) -> int:
     """nn.conv, nn.gemm."""
     if not on_tensor_cores(op):
-        return conv.by_element(emission, op)
+        return without(emission, op)
     window = op.window if isinstance(op, ConvOp) else Window()
     _, height, width, _ = images(shape_of(op.operands[0]))
     axes = (
@@ -187,7 +189,7 @@ def forward(emission: Emission, op: NnOp) -> int:
 def dgrad(emission: Emission, op: NnOp) -> int:
     """nn.conv_dgrad, nn.gemm_dgrad: a pixel sees the windows that saw it, through the filter turned by half."""
     if not on_tensor_cores(op):
-        return conv.by_element(emission, op)
+        return without(emission, op)
     window = op.window if isinstance(op, ConvDgradOp) else Window()
     _, height, width, _ = images(shape_of(op.operands[0]))
     _, kh, kw, _ = images(shape_of(op.operands[1]))
@@ -213,33 +215,60 @@ def _slide(emission: Emission, op: NnOp, axes: tuple[Axis, Axis]) -> int:
     return shape.launch.blocks
 
 
+@dataclass(frozen=True)
+class Gradient:
+    """nn.conv_wgrad, nn.gemm_wgrad on tensor cores: sums over the batch and all windows."""
+
+    op: NnOp
+
+    @property
+    def filters(self) -> Shape:
+        return images(shape_of(self.op.results[0]))
+
+    @property
+    def columns(self) -> int:
+        return prod(self.filters[1:])
+
+    @property
+    def product(self) -> mma.Product:
+        _, oh, ow, _ = images(shape_of(self.op.operands[1]))
+        k = oh * ow * BatchLast().shape(shape_of(self.op.operands[0]))[3]
+        return mma.cut_product(self.filters[0], self.columns, k, LONGEST)
+
+    def emit(self, emission: Emission, sink: mma.Sink) -> int:
+        x, dy = self.op.operands
+        (_, height, width, c), (_, _, ow, _) = images(shape_of(x)), images(shape_of(dy))
+        window = self.op.window if isinstance(self.op, ConvWgradOp) else Window()
+        axes = (
+            Axis(height, window.strides[0], window.dilations[0], -window.pads[0]),
+            Axis(width, window.strides[1], window.dilations[1], -window.pads[1]),
+        )
+        shape, batch = self.product, BatchLast().shape(shape_of(x))[3]
+        errors = Rows(emission.buffer(dy), shape.m, shape.k)
+        inputs = Taps(emission.buffer(x), self.columns, self.filters[2], ow, axes, c, batch)
+        mma.multiply(_cuda(emission), shape, errors, inputs, sink)
+        return shape.launch.blocks
+
+
 def wgrad(emission: Emission, op: NnOp) -> int:
-    """nn.conv_wgrad, nn.gemm_wgrad: sums over the batch and all windows."""
-    x, dy = op.operands
-    (oc, kh, kw, c), (_, oh, ow, _) = images(shape_of(op.results[0])), images(shape_of(dy))
-    batch = BatchLast().shape(shape_of(x))[3]
-    k, f = oh * ow * batch, _cuda(emission)
-    alone = len(emission.group.tensor_ops()) == 1
-    if not on_tensor_cores(op):
-        return conv.by_element(emission, op)
-    assert alone or k <= LONGEST, "fuse{merged_sums=1} leaves a weight gradient alone"
-    window = op.window if isinstance(op, ConvWgradOp) else Window()
-    _, height, width, _ = images(shape_of(x))
-    axes = (
-        Axis(height, window.strides[0], window.dilations[0], -window.pads[0]),
-        Axis(width, window.strides[1], window.dilations[1], -window.pads[1]),
-    )
+    """A weight gradient whose sums come whole."""
+    gradient = Gradient(op)
     emission.open(op, 1)
-    columns = kh * kw * c
-    shape = mma.cut_product(oc, columns, k, LONGEST) if alone else mma.product(oc, columns, k)
-    errors = Rows(emission.buffer(dy), oc, k)
-    inputs = Taps(emission.buffer(x), columns, kw, ow, axes, c, batch)
-    if shape.parts == 1:
-        mma.multiply(f, shape, errors, inputs, Finish(emission, op.results[0], columns))
-    else:
-        f.zeroed = (emission.group.names()[op.results[0]],)
-        mma.multiply(f, shape, errors, inputs, Merge(emission.buffer(op.results[0]), columns))
-    return shape.launch.blocks
+    return gradient.emit(emission, Finish(emission, op.results[0], gradient.columns))
+
+
+def split_wgrad(op: NnOp) -> Split | None:
+    """In parts, unless those of one block are few enough."""
+    if not on_tensor_cores(op):
+        return grouped_wgrad(op)
+    gradient, result = Gradient(op), op.results[0]
+    if gradient.product.parts == 1:
+        return None
+
+    def add(emission: Emission, memory: Buffer) -> int:
+        return gradient.emit(emission, Merge(memory, gradient.columns))
+
+    return sums.split(result, elements(result), add)
 
 
 def _cuda(emission: Emission) -> CudaFunction:
@@ -255,3 +284,4 @@ ANCHORS: dict[str, Emit] = {
     "nn.conv_wgrad": wgrad,
     "nn.gemm_wgrad": wgrad,
 }
+SPLITS: dict[str, Callable[[NnOp], Split | None]] = {"nn.conv_wgrad": split_wgrad, "nn.gemm_wgrad": split_wgrad}

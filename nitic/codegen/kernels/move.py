@@ -68,7 +68,7 @@ def copy(emission: Emission, op: SliceOp | TransposeOp, source_strides: Sequence
     axes = merged(list(map(Axis, shape, source_strides, strides(shape))))
     tiles = tiles_of(axes, emission.function.BLOCK)
     blocks = [ceildiv(axis.size, tile) for axis, tile in zip(axes, tiles, strict=True)]
-    with tir.loop(emission.function.begin, emission.function.end) as unit:
+    with emission.function.units() as unit:
         rest, source, result = unit, first, 0
         walks: list[tuple[Axis, Expr]] = []
         for axis, tile, block in reversed(list(zip(axes, tiles, blocks, strict=True))):
@@ -115,7 +115,7 @@ def reshape(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, ReshapeOp)
     emission.open(op, 1)
     f, count = emission.function, elements(op.x)
-    with tir.loop(f.begin * f.BLOCK, tir.minimum(f.end * f.BLOCK, count)) as i:
+    with f.elements(count) as i:
         emission.finish(op.y, emission.load(op.x, Point(i)), Point(i))
     return ceildiv(count, f.BLOCK)
 

@@ -51,11 +51,11 @@ def statistics(emission: Emission, op: NnOp) -> int:
         off = _wide(((tir.cast(x.load(index, columns.lanes, valid), "int32") << 8) - mean) >> 4)
         return tir.let(off) * off
 
-    with tir.loop(emission.function.begin, emission.function.end) as unit:
+    with emission.function.units() as unit:
         first, count = columns.channels(unit)
         columns.sum(unit, means, element)
         with tir.loop(0, count) as k:
-            means.store(k, _rounded_quotient(means.load(k) << 8, columns.rows))
+            means.store(k, rounded_quotient(means.load(k) << 8, columns.rows))
         columns.sum(unit, squares, off_mean)
         with tir.loop(0, count) as k:
             point = emission.channel(first + k)
@@ -75,7 +75,7 @@ def scale_grad(emission: Emission, op: NnOp) -> int:
     def term(index: Expr, _: Expr, valid: Expr) -> Expr:
         return tir.cast(product(dy.load(index, columns.lanes, valid), x.load(index, columns.lanes, valid)), dtype)
 
-    with tir.loop(emission.function.begin, emission.function.end) as unit:
+    with emission.function.units() as unit:
         first, count = columns.channels(unit)
         columns.sum(unit, sums, term)
         with tir.loop(0, count) as k:
@@ -211,7 +211,7 @@ def channel_product(emission: Emission, op: NnOp) -> Evaluators:
 
 def channel_mean(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ChannelMeanOp)
-    return {op.mean: lambda p: _rounded_quotient(_wide(emission.value(op.total, p)) << 8, op.count.value.data)}
+    return {op.mean: lambda p: rounded_quotient(_wide(emission.value(op.total, p)) << 8, op.count.value.data)}
 
 
 def scale_dgrad(emission: Emission, op: NnOp) -> Evaluators:
@@ -246,7 +246,7 @@ def _clipped(value: Expr, limit: int) -> Expr:
     return integer.clamp(value, tir.constant(-limit, "int64"), tir.constant(limit, "int64"))
 
 
-def _rounded_quotient(a: Expr, n: int) -> Expr:
+def rounded_quotient(a: Expr, n: int) -> Expr:
     return (a * 2 + n) // tir.constant(2 * n, "int64")
 
 

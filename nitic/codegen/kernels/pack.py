@@ -277,14 +277,18 @@ def pack_runs(f: Copy, layout: Runs, shape: Sequence[int]) -> int:
 
 
 def pack_batch_last(f: Copy, layout: BatchLast, shape: Sequence[int]) -> int:
-    """A unit is 16 images of one place; neighbouring units read neighbouring channels."""
+    """A unit is 16 images of one place, stored together; neighbouring units read neighbouring channels."""
     n, (c, height, width, filled) = shape[0], layout.shape(shape)
-    place = height * width * c
-    with tir.loop(f.begin, f.end) as unit, tir.loop(0, CHUNK) as i:
-        image, at = tir.let(unit // place * CHUNK + i), unit % place
-        value = f.x.load(tir.select(image < n, image * place + at, 0))
-        target = (at % c * (height * width) + at // c) * filled + image
-        f.out.store(target, tir.select(image < n, value, _zero(biased=False)))
+    place, run = height * width * c, tir.local("int8", CHUNK)
+    with tir.loop(f.begin, f.end) as unit:
+        first, at = tir.let(unit // place * CHUNK), tir.let(unit % place)
+        with tir.loop(0, CHUNK) as i:
+            inside = first + i < n
+            value = f.x.load(tir.select(inside, (first + i) * place + at, 0) if n % CHUNK else (first + i) * place + at)
+            run.store(i, tir.select(inside, value, _zero(biased=False)) if n % CHUNK else value)
+        target = tir.let((at % c * (height * width) + at // c) * filled + first)
+        with tir.loop(0, CHUNK) as i:
+            f.out.store(target + i, run.load(i))
     return place * filled // CHUNK
 
 

@@ -56,23 +56,21 @@ def product(a: Expr, b: Expr) -> Expr:
 
 
 def forward(emission: Emission, x: Buffer, w: Buffer, g: Geometry, result: SSAValue) -> int:
-    """A unit is a row of output pixels; each accumulator is a dot product along the runs of the window."""
+    """Each accumulator is a dot product along the runs of the window."""
     f, (n, oh, ow, oc) = emission.function, g.out
     dtype = dtype_of(result).__name__
-    with tir.loop(f.begin, f.end) as unit:
-        row = tir.let(unit % oh)
-        rows = g.taps(0, row)
-        with tir.loop(0, ow) as column:
-            columns = g.taps(1, column)
-            with tir.loop(0, oc) as channel:
-                acc = tir.register(dtype, tir.constant(0, dtype))
-                with tir.loop(*rows) as i:
-                    y = (unit // oh) * g.x[1] + g.input(0, row, i)
-                    _dot_row(g, acc, x, w, (y * g.x[2], i, column, channel), columns)
-                emission.finish(
-                    result, acc.value, Point((unit * ow + column) * oc + channel, emission.channel(channel))
-                )
-    return n * oh
+    with f.places(n * oh, ow, oc) as place:
+        row = tir.let(place.row % oh)
+        rows, columns = g.taps(0, row), g.taps(1, place.column)
+        with place.channels() as k:
+            channel = tir.let(place.first + k)
+            acc = tir.register(dtype, tir.constant(0, dtype))
+            with tir.loop(*rows) as i:
+                y = (place.row // oh) * g.x[1] + g.input(0, row, i)
+                _dot_row(g, acc, x, w, (y * g.x[2], i, place.column, channel), columns)
+            index = (place.row * ow + place.column) * oc + channel
+            emission.finish(result, acc.value, Point(index, emission.channel(channel)))
+    return f.units_of_places(n * oh, ow, oc)
 
 
 def _dot_row(
@@ -93,11 +91,12 @@ def _dot_row(
 
 
 def dgrad(emission: Emission, dy: Buffer, w: Buffer, g: Geometry, result: SSAValue) -> int:
-    """A unit is a row of input pixels; the errors of a pixel's channels are sums of rows of the filter."""
+    """The errors of a pixel's channels are sums of rows of the filter."""
     f, (n, height, width, channels), (c, per_group) = emission.function, g.x, g.channels
     dtype = dtype_of(result).__name__
     acc = tir.local(dtype, c)
-    with tir.loop(f.begin, f.end) as unit, tir.loop(0, width) as column, tir.loop(0, g.window.groups) as group:
+    with f.places(n * height, width, g.window.groups) as place, place.channels() as number:
+        unit, column, group = place.row, place.column, tir.let(place.first + number)
         with tir.loop(0, c) as k:
             acc.store(k, tir.constant(0, dtype))
 
@@ -114,7 +113,7 @@ def dgrad(emission: Emission, dy: Buffer, w: Buffer, g: Geometry, result: SSAVal
             channel = group * c + k
             point = Point((unit * width + column) * channels + channel, emission.channel(channel))
             emission.finish(result, acc.load(k), point)
-    return n * height
+    return f.units_of_places(n * height, width, g.window.groups)
 
 
 def each_window(g: Geometry, row: Expr, column: Expr, body: Callable[[Expr, Expr, Expr, Expr], None]) -> None:
@@ -141,7 +140,7 @@ def wgrad(emission: Emission, x: Buffer, dy: Buffer, g: Geometry, result: SSAVal
     wide = dtype_of(result).__name__ == "int64"
     acc = tir.local("int32", kw * c)
     total = tir.local("int64", kw * c) if wide else acc
-    with tir.loop(f.begin, f.end) as unit:
+    with f.units() as unit:
         channel, i = tir.let(unit // kh), tir.let(unit % kh)
         _clear(total, "int64" if wide else "int32", kw * c)
         with tir.loop(0, g.x[0]) as image:

@@ -80,7 +80,7 @@ def _sum(emission: Emission, op: SumOp, term: Callable[[Expr], Expr]) -> int:
     width = min(last, WIDTH)
     blocks = ceildiv(last, width)
     sums = tir.local(dtype, width)
-    with tir.loop(f.begin, f.end) as unit:
+    with f.units() as unit:
         before, first = tir.let(unit // blocks), tir.let(unit % blocks * width)
         count = tir.let(tir.minimum(last - first, width)) if last % width else width
         with tir.loop(0, width) as k:

@@ -24,7 +24,7 @@ def bias_grad(emission: Emission, op: NnOp) -> int:
     together = min(WIDTH // width, rows) if channels == width else 1
     dtype = dtype_of(op.db).__name__
     sums = tir.local(dtype, width * together)
-    with tir.loop(f.begin, f.end) as unit:
+    with f.units() as unit:
         first = tir.let(unit * width)
         count = tir.let(tir.minimum(channels - first, width)) if channels % width else width
         with tir.loop(0, width * together) as k:

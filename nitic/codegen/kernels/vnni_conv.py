@@ -94,7 +94,7 @@ class Sink(Protocol):
 def conv(f: Function, x: Buffer, w: Buffer, c: Contraction, sink: Sink) -> int:
     """Emits the loops over x (Padded) and w (Panels); gives the units of work."""
     chosen = plan(c)
-    with tir.loop(f.begin, f.end) as unit:
+    with f.units() as unit:
         first = tir.let(unit * chosen.tiles_per_unit)
         last = tir.let(tir.minimum(first + chosen.tiles_per_unit, chosen.tiles.count))
         for start, count, width, valid in _panels(c, chosen.vectors):

@@ -117,7 +117,7 @@ def wgrad(f: Function, x: Buffer, dy: Buffer, s: Sum, sink: Sink) -> int:
     chosen, chunks = plan(s), tiles(s.pixels, CHUNK)
     block_channels = chosen.channel_block * chosen.channels.size
     starts = tir.local("int32", ceildiv(block_channels, VECTOR) * VECTOR)
-    with tir.loop(f.begin, f.end) as unit, tir.loop(0, chunks.count) as chunk:
+    with f.units() as unit, tir.loop(0, chunks.count) as chunk:
         pixels, group = _Pixels.of(s, chunks, chunk), tir.let(unit // chosen.units)
         _Block(s, chosen, x, dy, sink, starts, chunk, chunks.count, pixels, group).emit(tir.let(unit % chosen.units))
     return chosen.units * s.groups

@@ -1,4 +1,4 @@
-// RUN: nitic opt --passes=fuse{merged_sums=1},assign-layouts{variant=cuda}
+// RUN: nitic opt --passes=fuse,assign-layouts{variant=cuda}
 // Sixteen neighbours in memory are neighbours of the sum: weights whose runs are 48 bytes are so already, those of the data
 // gradient are not, and a weight gradient sums over the batch.
 // CHECK:       nn.fused %x, %w :
