@@ -51,7 +51,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "update_top(top, r, e)": lambda top, r, e: top_out(n.update_top(top_in(top), r, e)),
     "static_shift(top, e, bits)": lambda top, e, bits: n.static_shift(top_in(top), e, bits),
     "avg_multiplier(n)": n.average_multiplier,
-    "cross_entropy(o, e, label)": lambda *v: n.cross_entropy(*v, np.full(len(v[0]), 1 << (n.START_BITS - 1))),
+    "cross_entropy(o, e, label)": lambda o, e, y: n.cross_entropy(o, e, y, np.full(len(o), 1 << (n.START_BITS - 1))),
     "isqrt": n.isqrt,
     "bn_statistics(x)": n.batch_norm_statistics,
     "bn_normalise(x, e, mu, var, epsilon)": n.batch_norm_normalise,
