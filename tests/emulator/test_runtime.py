@@ -308,6 +308,7 @@ MUTANTS = {
     "the copies are not waited for": ("device_cuda.c", "cu->stream_wait(d->computing, s->uploaded, 0)", "0"),
     "a batch is written before it is read": ("device_cuda.c", "return SLOTS;", "return SLOTS + 1;"),
     "a run is not waited for": ("device_cuda.c", "d->driver.event_finish(s->done)", "0"),
+    "stages begin early": ("graph_cuda.c", "launch->follows && b->phase_count > 0", "false"),
     "the state is not brought back": ("device_cuda.c", "d->gpu_is_newer |= ", "d->gpu_is_newer = false && "),
     "the state is not waited for": ("device_cuda.c", "result = cu->stream_finish(d->computing)", "result = 0"),
     "a thread has no context": ("device_cuda.c", "d->driver.context_set(d->place.context)", "0"),
