@@ -27,7 +27,7 @@ def test_float_gradients_equal_finite_differences(name: str) -> None:
     run_passes(model.module, FLOAT)
     step = function(model.module, "train_step")
     fixed = {key: value.astype(np.float64) for key, value in model.parameters.items()}
-    inputs = {"input": rng.normal(size=(4, *SHAPE)), "label": np.array([0, 3, 9, 1]), **fixed}
+    inputs = {"input": rng.normal(size=(4, *SHAPE)), "label": np.array([0, 3, 9, 1]), "seed": 1, "step": 0, **fixed}
     gradient = run_function(step, inputs)
     for parameter in [key for key in fixed if f"{key}.gradient" in gradient]:
         direction = rng.normal(size=fixed[parameter].shape)

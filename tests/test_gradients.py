@@ -1,5 +1,7 @@
 """The float stage against finite differences, and the integer gradients against the float stage."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from xdsl.dialects.func import FuncOp
@@ -19,7 +21,8 @@ from tests.networks import Interpreted, dequantised, imported, samples
 FLOAT = [Canonicalise(), InsertLoss(), InsertBackward()]
 SAMPLES = {"mlp": (64,), "lenet": (28, 28, 1), "digits_cnn": (8, 8, 1), "mobile": (8, 8, 1), "resnet8": (16, 16, 3)}
 # What int8 mantissas leave of a gradient (docs/numerics.md): least cosine of a network's tensors.
-COSINES = {"mlp": 0.98, "lenet": 0.92, "digits_cnn": 0.92, "mobile": 0.97, "resnet8": 0.82}
+LOSS_SEEDS = range(1, 5)  # the errors of a loss are rounded by chance, which is right on average
+COSINES = {"mlp": 0.98, "lenet": 0.92, "digits_cnn": 0.92, "mobile": 0.96, "resnet8": 0.82}
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -29,13 +32,14 @@ def test_float_gradients_equal_finite_differences(name: str) -> None:
     step, rng = function(model.module, "train_step"), np.random.default_rng(0)
     x, y = rng.normal(size=(4, *sample_shape(name))), np.array([0, 3, 9, 1])
     inputs = {name: value.astype(np.float64) for name, value in model.parameters.items()}
-    outputs = run_function(step, {"input": x, "label": y, **inputs})
+    fixed = {"input": x, "label": y, "seed": np.asarray(1), "step": np.asarray(0)}
+    outputs = run_function(step, {**fixed, **inputs})
     for parameter, value in inputs.items():
         if (gradient := outputs.get(f"{parameter}.gradient")) is None:
             continue  # a running statistic
         direction = rng.normal(size=value.shape)
         found = (gradient * direction).sum()
-        assert found == pytest.approx(slope(step, {"input": x, "label": y, **inputs}, parameter, direction), rel=1e-4)
+        assert found == pytest.approx(slope(step, {**fixed, **inputs}, parameter, direction), rel=1e-4)
 
 
 def slope(step: FuncOp, inputs: dict[str, Array], parameter: str, direction: Array) -> float:
@@ -89,6 +93,11 @@ def gradients(name: str, net: Interpreted, x: Array, y: Array) -> tuple[dict[str
     mantissas = {n: m for n, (m, _) in weights.items()} | {
         f"{n}.exponent": np.asarray(e) for n, (_, e) in weights.items()
     }
-    integer = run_function(function(model.module, "train_step"), {**inputs, **net.state, **mantissas, "input": x})
+    step, state = function(model.module, "train_step"), {**inputs, **net.state, **mantissas, "input": x}
+    runs = [run_function(step, {**state, "seed": seed}) for seed in LOSS_SEEDS]
     names = [key for key in exact if key.endswith(".gradient")]
-    return {n: exact[n] for n in names}, {n: integer[n] * 2.0 ** int(integer[f"{n}.exponent"]) for n in names}
+    return {n: exact[n] for n in names}, {n: np.mean([value_of(run, n) for run in runs], 0) for n in names}
+
+
+def value_of(values: Mapping[str, Array], name: str) -> Array:
+    return values[name] * 2.0 ** int(values[f"{name}.exponent"])

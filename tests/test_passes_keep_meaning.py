@@ -95,11 +95,13 @@ def check(network: str, recipe: str, variants: Sequence[str] = VARIANTS) -> None
     def compare(each: NiticPass, module: ModuleOp, done: bool) -> None:
         for inputs, results in zip(cases, expected, strict=True) if done else ():
             assert_same(results_of(module, inputs), results, each.spec())
-        assert_ranges_end_kernels(module)
 
     run_passes(module, passes[start:], compare)
     for variant in variants:
-        run_passes(module.clone(), target_passes(variant), compare)
+        compiled = module.clone()
+        run_passes(compiled, target_passes(variant), compare)
+        if variant != "cuda":  # where kernels guess, and see afterwards whether they were right
+            assert_ranges_end_kernels(compiled)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -24,10 +24,10 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def colour_net() -> NetworkWriter:
-    """Three channels of 3x3, so that (3, 3, 3) fits both orders. Its weight has the name of a scalar of the runtime."""
+    """Three channels of 3x3, so that (3, 3, 3) fits both orders. Its weight is called as a scalar of recipe niti."""
     net = NetworkWriter("colour", (3, 3, 3), 0)
     net.linear("fc", 4, bias=False)
-    net.initializers[0].name = net.nodes[-1].input[1] = "seed"
+    net.initializers[0].name = net.nodes[-1].input[1] = "gb"
     return net
 
 
@@ -111,7 +111,7 @@ def test_a_parameter_may_have_the_name_of_a_scalar(tmp_path: Path) -> None:
     before = session.state_dict()
     session.train_step(x, [0, 1])
     after = session.state_dict()
-    assert (before["seed"] == after["seed"]).all()
+    assert (before["gb"] == after["gb"]).all()
 
 
 # ---- samples and labels
