@@ -46,6 +46,8 @@ WRITERS = {
     "mobile": mobile,
     **BRANCHES,
 }
+DRAWN = {"seed": np.asarray(1), "step": np.asarray(0)}
+"""What the random numbers of a step come from, for stages in floats, which draw none."""
 HYPERS = {"rate_m": 1, "rate_k": 6, "momentum": 230, "decay": 80, "gb": 4, "seed": 1}
 
 

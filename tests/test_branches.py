@@ -13,7 +13,7 @@ from nitic.pipeline import run_passes, training_passes
 from nitic.recipe import RECIPES
 from tests.branches import BRANCHES
 from tests.end_to_end.test_exports import assert_same_bits
-from tests.networks import Interpreted, imported, samples
+from tests.networks import DRAWN, Interpreted, imported, samples
 from tests.test_gradients import FLOAT, gradients, slope
 
 SHAPE, BATCH = (8, 8, 1), 64
@@ -27,7 +27,7 @@ def test_float_gradients_equal_finite_differences(name: str) -> None:
     run_passes(model.module, FLOAT)
     step = function(model.module, "train_step")
     fixed = {key: value.astype(np.float64) for key, value in model.parameters.items()}
-    inputs = {"input": rng.normal(size=(4, *SHAPE)), "label": np.array([0, 3, 9, 1]), "seed": 1, "step": 0, **fixed}
+    inputs = {"input": rng.normal(size=(4, *SHAPE)), "label": np.array([0, 3, 9, 1]), **DRAWN, **fixed}
     gradient = run_function(step, inputs)
     for parameter in [key for key in fixed if f"{key}.gradient" in gradient]:
         direction = rng.normal(size=fixed[parameter].shape)

@@ -16,7 +16,7 @@ from nitic.passes.insert_loss import InsertLoss
 from nitic.passes.insert_rounding import InsertRounding
 from nitic.passes.track_exponents import TrackExponents
 from nitic.pipeline import run_passes
-from tests.networks import Interpreted, dequantised, imported, samples
+from tests.networks import DRAWN, Interpreted, dequantised, imported, samples
 
 FLOAT = [Canonicalise(), InsertLoss(), InsertBackward()]
 SAMPLES = {"mlp": (64,), "lenet": (28, 28, 1), "digits_cnn": (8, 8, 1), "mobile": (8, 8, 1), "resnet8": (16, 16, 3)}
@@ -32,7 +32,7 @@ def test_float_gradients_equal_finite_differences(name: str) -> None:
     step, rng = function(model.module, "train_step"), np.random.default_rng(0)
     x, y = rng.normal(size=(4, *sample_shape(name))), np.array([0, 3, 9, 1])
     inputs = {name: value.astype(np.float64) for name, value in model.parameters.items()}
-    fixed = {"input": x, "label": y, "seed": np.asarray(1), "step": np.asarray(0)}
+    fixed = {"input": x, "label": y, **DRAWN}
     outputs = run_function(step, {**fixed, **inputs})
     for parameter, value in inputs.items():
         if (gradient := outputs.get(f"{parameter}.gradient")) is None:

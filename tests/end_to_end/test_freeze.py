@@ -24,7 +24,7 @@ from nitic.passes.insert_loss import InsertLoss
 from nitic.pipeline import run_passes
 from nitic.program import Program
 from tests.end_to_end.test_exports import assert_same_bits
-from tests.networks import gradient_pairs
+from tests.networks import DRAWN, gradient_pairs
 from tests.test_gradients import slope
 
 
@@ -171,7 +171,7 @@ def test_float_gradients_past_frozen_statistics_equal_finite_differences(tmp_pat
     run_passes(model.module, passes)
     step = function(model.module, "train_step")
     values = {name: value.astype(np.float64) for name, value in model.parameters.items()}
-    inputs = {"input": rng.normal(size=(4, 8, 8, 3)), "label": np.array([0, 3, 1, 2]), "seed": 1, "step": 0, **values}
+    inputs = {"input": rng.normal(size=(4, 8, 8, 3)), "label": np.array([0, 3, 1, 2]), **DRAWN, **values}
     gradients = {k: v for k, v in run_function(step, inputs).items() if k.endswith(".gradient")}
     assert len(gradients) == 9
     for name, gradient in gradients.items():
