@@ -34,7 +34,8 @@ def nitic_gradients(x: Array, y: Array) -> list[Array]:
         lenet().save(path)
         model = import_onnx(path, len(x))
     run_passes(model.module, [InsertLoss(), InsertBackward()])
-    outputs = run_function(function(model.module, "train_step"), {"input": x, "label": y, **model.parameters})
+    inputs = {"input": x, "label": y, "seed": 1, "step": 0, **model.parameters}
+    outputs = run_function(function(model.module, "train_step"), inputs)
     # The IR's errors are those of the mean but for this factor, which the learning rate takes.
     scale = 2.0 ** -(numerics.loss_exponent(len(x)) + 7) / len(x)
     return [model.layouts[name].to_onnx(outputs[f"{name}.gradient"] * scale) for name in model.parameters]
