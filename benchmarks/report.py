@@ -27,8 +27,8 @@ random, alike for every method, in the same order; batch 128, one seed, torch's 
 niti16 falls from 2^-5 by a cosine; niti keeps 5, 4, then 3 bits of the update. Accuracy on the 10,000 test samples, in
 percent. `python benchmarks/curves.py --cifar folder` reproduces it.
 
-In so few epochs the integers stay behind, most of all with MobileNetV2; why is not known yet. [gradients.md](gradients.md)
-has what 8-bit activations do to the gradients of such networks at the start.
+In so few epochs the integers stay behind, most of all with MobileNetV2; why is not known yet.
+[gradients.md](gradients.md) has what 8-bit activations do to the gradients of such networks at the start.
 """
 CURVE_TITLES = {"resnet20": "ResNet-20", "mobilenet_v2": "MobileNetV2 of half width"}
 SECTIONS = {
