@@ -50,14 +50,14 @@ class Emulated:
     """A text of kernels, ready to run."""
 
     def __init__(self, text: str, folder: Path) -> None:
-        self.library = ctypes.CDLL(str(kernel_library(text, folder)))
+        self.compiled = ctypes.CDLL(str(kernel_library(text, folder)))
 
     def launch(self, launch: Mapping[str, Any], pointers: Sequence[int], order: str = "forward") -> None:
         """One entry of a launch table, on the memory at these addresses."""
         buffers = (ctypes.c_void_p * len(pointers))(*pointers)
         os.environ["NITIC_EMULATOR_ORDER"] = order
         size = launch["blocks"], launch["threads"], launch["shared"], launch["units"]
-        if getattr(self.library, f"launch_{launch['kernel']}")(buffers, *size) != 0:
+        if getattr(self.compiled, f"launch_{launch['kernel']}")(buffers, *size) != 0:
             raise EmulatorError(launch["kernel"])
 
 
