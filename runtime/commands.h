@@ -13,10 +13,6 @@ int nitic_info(nitic_session *session, const nitic_options *options);
 void nitic_catch_signals(void);
 bool nitic_interrupted(void);
 
-/* Puts samples order[0 .. count) (or first, first + 1, ... where order is NULL) and their labels into the input
- * tensors. */
-void nitic_gather(nitic_session *session, const nitic_dataset *data, const int64_t *order, int64_t first,
-                  int32_t count);
 /* Sets the input statistics where they are missing, and every `top` where none is set; says so on standard error. */
 int nitic_prepare_input(nitic_session *session, const nitic_dataset *data);
 int nitic_prepare_tops(nitic_session *session, const nitic_dataset *data);

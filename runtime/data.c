@@ -195,6 +195,10 @@ static int64_t read_label(const nitic_labels *labels, int64_t index) {
   return value > INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
+static int32_t label_in(const nitic_part *part, int64_t index) {
+  return part->labels.at ? (int32_t)read_label(&part->labels, index) : -1;
+}
+
 static int check_labels(const nitic_dataset *data, const nitic_part *part) {
   const nitic_file *file = part->labels_file.bytes ? &part->labels_file : &part->samples_file;
   for (int64_t i = 0; part->labels.at && i < part->count; i++) {
@@ -264,7 +268,12 @@ static void get_box(const nitic_dataset *data, nitic_box box, const uint8_t *pad
   else
     nitic_resample(&image, &box, pad, data->input, sample);
   if (label)
-    *label = part->labels.at ? (int32_t)read_label(&part->labels, index) : -1;
+    *label = label_in(part, index);
+}
+
+int32_t nitic_data_label(const nitic_dataset *data, int64_t index) {
+  const nitic_part *part = part_of(data, &index);
+  return label_in(part, index);
 }
 
 void nitic_data_get(const nitic_dataset *data, int64_t index, uint8_t *sample, int32_t *label) {

@@ -42,6 +42,7 @@ typedef struct {
   bool from_chw;
   uint8_t flip;    /* 0x80 for int8 samples: x ^ 0x80 is x + 128 */
   int32_t classes; /* of the program */
+  int32_t kept;    /* the name of the device's copy, 0: it has none */
 } nitic_dataset;
 
 typedef enum { NITIC_TRAIN_SPLIT, NITIC_TEST_SPLIT } nitic_split;
@@ -53,6 +54,7 @@ int nitic_data_open_samples(nitic_dataset *data, const nitic_program *program, c
 void nitic_data_close(nitic_dataset *data);
 /* label may be NULL; it becomes -1 where the data has none. */
 void nitic_data_get(const nitic_dataset *data, int64_t index, uint8_t *sample, int32_t *label);
+int32_t nitic_data_label(const nitic_dataset *data, int64_t index);
 /* The same as training sees it. */
 void nitic_data_draw(const nitic_dataset *data, const nitic_draw *draw, int64_t index, uint8_t *sample, int32_t *label);
 /* Lets the operating system begin to read a sample. */

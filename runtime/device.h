@@ -32,6 +32,25 @@ void nitic_device_batch(nitic_device *device, uint8_t **input, int32_t **label);
 /* How many runs may be unfinished before the next batch is written: 1 to NITIC_MAX_DEPTH. */
 int nitic_device_depth(const nitic_device *device);
 
+/* A row of a batch: a sample that the device keeps, and where in it the row begins (nitic_box). */
+typedef struct {
+  int32_t sample, y, x, mirrored;
+} nitic_pick;
+
+/* What a device may keep. */
+typedef struct {
+  const void *data;
+  void (*read)(const void *data, int64_t index, uint8_t *sample); /* as the program takes it */
+  int64_t count;
+  const uint8_t *pad; /* the pixel outside of a sample, one for each channel; NULL: no pick reaches there */
+} nitic_samples;
+
+/* Copies samples to the device's memory, if that is not the host's and has room. *kept becomes the name of the copy, 0
+ * where there is none. No run may be unfinished. */
+int nitic_device_keep(nitic_device *device, const nitic_samples *samples, int32_t *kept);
+/* Where the caller writes what the next run picks of a copy, for each row of its batch. Labels come from the host. */
+nitic_pick *nitic_device_pick(nitic_device *device, int32_t kept);
+
 /* Starts a function. It may be unfinished on return, and its failure be told by a later call. */
 int nitic_device_run(nitic_device *device, nitic_kind kind);
 /* Finishes the oldest run: its metrics and outputs are in the host's memory. */

@@ -167,6 +167,19 @@ int nitic_device_open(nitic_device *d) {
   return NITIC_OK;
 }
 
+int nitic_device_keep(nitic_device *d, const nitic_samples *samples, int32_t *kept) {
+  (void)d;
+  (void)samples;
+  *kept = 0;
+  return NITIC_OK;
+}
+
+nitic_pick *nitic_device_pick(nitic_device *d, int32_t kept) {
+  (void)d;
+  (void)kept;
+  return NULL;
+}
+
 int nitic_device_wait(nitic_device *d) {
   (void)d;
   return NITIC_OK;

@@ -2,14 +2,16 @@
  *
  * Batches have slots in the host's pinned memory. While a graph runs, the next batch is made and copied to the GPU on a
  * stream of its own, and only a copy within the GPU stands before its graph. Metrics and outputs come back into the
- * slot, and are looked at when the slot's turn comes again: nobody waits for the step that has just begun. */
+ * slot, and are looked at when the slot's turn comes again: nobody waits for the step that has just begun. Where the
+ * GPU has the data set, which samples a batch has goes up in their place, and they are gathered on that other stream.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "graph_cuda.h"
 #include "internal.h"
+#include "store_cuda.h"
 
 enum { SLOTS = 3, SLACK = 64, LEAST_CAPABILITY = 80, NAME_LENGTH = 128 };
 
@@ -35,8 +37,11 @@ struct nitic_device {
   cu_handle computing, copying;
   cu_handle graphs[NITIC_KINDS];
   slot slots[SLOTS];
+  nitic_store store;
+  int32_t picked;             /* what of the store the next run picks from; 0: its samples come from the host */
   uint64_t started, finished; /* runs */
   region up, down;            /* input, label and hyper; metrics and outputs */
+  size_t picks, received;     /* offsets in a slot, behind what goes up: picks, and what comes down */
   uint8_t *host;
   size_t host_bytes, arena_bytes;
   bool host_is_newer, gpu_is_newer; /* of the state */
@@ -84,6 +89,8 @@ int nitic_device_create(const nitic_program *program, int threads, const char *v
   d->variant = program->variants;
   d->up = region_of(program, NITIC_INPUT, NITIC_HYPER);
   d->down = region_of(program, NITIC_METRIC, NITIC_OUTPUT);
+  d->picks = up_to_64(d->up.bytes);
+  d->received = d->picks + up_to_64((uint64_t)program->batch * sizeof(nitic_pick));
   d->arena_bytes = up_to_64(d->variant->arena_bytes + SLACK);
   strcpy(d->name, "GPU");
   return map_host(d);
@@ -125,7 +132,7 @@ static int begin(nitic_device *d) {
 
 static int allocate(nitic_device *d) {
   const nitic_driver *cu = &d->driver;
-  size_t staging = up_to_64(d->up.bytes), needed = d->arena_bytes + SLOTS * staging, left = 0, total = 0;
+  size_t staging = d->received, needed = d->arena_bytes + SLOTS * staging, left = 0, total = 0;
   int result = cu->memory_info(&left, &total);
   if (result == 0)
     result = needed > left ? CU_OUT_OF_MEMORY : cu->allocate(&d->memory, needed);
@@ -185,7 +192,7 @@ int nitic_device_open(nitic_device *d) {
     status = load_code(d);
   for (int kind = 0; kind < NITIC_KINDS && status == NITIC_OK; kind++)
     status = nitic_graph_build(&d->place, d->variant, (nitic_kind)kind, &d->graphs[kind]);
-  return status;
+  return status == NITIC_OK ? nitic_store_open(&d->store, &d->place, d->program, d->copying) : status;
 }
 
 static void leave(nitic_device *d) {
@@ -204,6 +211,7 @@ static void leave(nitic_device *d) {
     if (d->slots[i].done)
       cu->event_destroy(d->slots[i].done);
   }
+  nitic_store_close(&d->store);
   if (d->place.module)
     cu->module_unload(d->place.module);
   if (d->memory)
@@ -249,6 +257,19 @@ int nitic_device_depth(const nitic_device *d) {
   return SLOTS;
 }
 
+int nitic_device_keep(nitic_device *d, const nitic_samples *samples, int32_t *kept) {
+  uint8_t *input;
+  int32_t *label;
+  nitic_device_batch(d, &input, &label);
+  int status = nitic_driver_check(&d->driver, enter(d), "be reached");
+  return status == NITIC_OK ? nitic_store_keep(&d->store, samples, input, kept) : status;
+}
+
+nitic_pick *nitic_device_pick(nitic_device *d, int32_t kept) {
+  d->picked = kept;
+  return (void *)(next_slot(d)->memory + d->picks);
+}
+
 static void take_hyper(const nitic_device *d, const slot *s) {
   for (uint32_t i = 0; i < d->program->tensor_count; i++) {
     const nitic_tensor *tensor = &d->program->tensors[i];
@@ -269,11 +290,22 @@ static int give_state(nitic_device *d) {
   return nitic_driver_check(cu, result, "take the state");
 }
 
-static int launch(nitic_device *d, const slot *s, nitic_kind kind) {
+/* What the run takes from the host. Samples lie before all else of it. */
+static int send(nitic_device *d, const slot *s) {
   const nitic_driver *cu = &d->driver;
-  int result = cu->upload(s->staging, s->memory, d->up.bytes, d->copying);
-  if (result == 0)
-    result = cu->event_record(s->uploaded, d->copying);
+  if (d->picked == 0)
+    return nitic_driver_check(cu, cu->upload(s->staging, s->memory, d->up.bytes, d->copying), "take a batch");
+  const nitic_tensor *input = nitic_tensor_of(d->program, NITIC_INPUT, NULL);
+  size_t begin = input->offset + input->bytes - d->up.begin;
+  int result = cu->upload(s->staging + begin, s->memory + begin, d->received - begin, d->copying);
+  if (result != 0)
+    return nitic_driver_check(cu, result, "take a batch");
+  return nitic_store_gather(&d->store, d->picked, s->staging + (input->offset - d->up.begin), s->staging + d->picks);
+}
+
+static int launch(const nitic_device *d, const slot *s, nitic_kind kind) {
+  const nitic_driver *cu = &d->driver;
+  int result = cu->event_record(s->uploaded, d->copying);
   if (result == 0)
     result = cu->stream_wait(d->computing, s->uploaded, 0);
   if (result == 0)
@@ -281,8 +313,7 @@ static int launch(nitic_device *d, const slot *s, nitic_kind kind) {
   if (result == 0)
     result = cu->executable_launch(d->graphs[kind], d->computing);
   if (result == 0)
-    result =
-        cu->download(s->memory + up_to_64(d->up.bytes), d->place.arena + d->down.begin, d->down.bytes, d->computing);
+    result = cu->download(s->memory + d->received, d->place.arena + d->down.begin, d->down.bytes, d->computing);
   if (result == 0)
     result = cu->event_record(s->done, d->computing);
   return nitic_driver_check(cu, result, "start a step");
@@ -296,9 +327,12 @@ int nitic_device_run(nitic_device *d, nitic_kind kind) {
   if (status != NITIC_OK)
     return status;
   take_hyper(d, s);
-  status = launch(d, s, kind);
+  status = send(d, s);
+  if (status == NITIC_OK)
+    status = launch(d, s, kind);
   if (status != NITIC_OK)
     return status;
+  d->picked = 0;
   d->gpu_is_newer |= kind == NITIC_TRAIN_STEP || kind == NITIC_CALIBRATION;
   d->started++;
   return NITIC_OK;
@@ -311,7 +345,7 @@ int nitic_device_wait(nitic_device *d) {
     result = d->driver.event_finish(s->done);
   int status = nitic_driver_check(&d->driver, result, "finish a step");
   if (status == NITIC_OK)
-    memcpy(d->host + d->down.begin, s->memory + up_to_64(d->up.bytes), d->down.bytes);
+    memcpy(d->host + d->down.begin, s->memory + d->received, d->down.bytes);
   return status;
 }
 

@@ -65,6 +65,9 @@ enum {
   F(module_load, cuModuleLoadData, (cu_handle * module, const void *image))                                            \
   F(module_unload, cuModuleUnload, (cu_handle module))                                                                 \
   F(module_function, cuModuleGetFunction, (cu_handle * function, cu_handle module, const char *name))                  \
+  F(launch, cuLaunchKernel,                                                                                            \
+    (cu_handle function, unsigned blocks_x, unsigned blocks_y, unsigned blocks_z, unsigned threads_x,                  \
+     unsigned threads_y, unsigned threads_z, unsigned shared, cu_handle stream, void **arguments, void **extra))       \
   F(function_set, cuFuncSetAttribute, (cu_handle function, int attribute, int value))                                  \
   F(graph_create, cuGraphCreate, (cu_handle * graph, unsigned flags))                                                  \
   F(graph_destroy, cuGraphDestroy, (cu_handle graph))                                                                  \

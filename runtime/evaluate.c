@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "checkpoint.h"
 #include "commands.h"
 #include "log.h"
@@ -26,11 +27,6 @@ void nitic_catch_signals(void) {
 }
 
 bool nitic_interrupted(void) { return interrupted != 0; }
-
-void nitic_gather(nitic_session *s, const nitic_dataset *data, const int64_t *order, int64_t first, int32_t count) {
-  for (int32_t row = 0; row < count; row++)
-    nitic_data_get(data, order ? order[row] : first + row, s->input + (size_t)row * s->sample_bytes, &s->label[row]);
-}
 
 int nitic_prepare_input(nitic_session *s, const nitic_dataset *data) {
   if (nitic_session_normalised(s))
@@ -59,7 +55,7 @@ int nitic_prepare_tops(nitic_session *s, const nitic_dataset *data) {
     return NITIC_OK;
   int32_t count = batch_at(s, data, 0);
   fprintf(stderr, "these weights were never trained: calibrating the exponents on the first %d samples\n", count);
-  nitic_gather(s, data, NULL, 0, count);
+  nitic_batch_gather(s, data, 0, count);
   return nitic_calibrate(s, NULL, count);
 }
 
@@ -70,7 +66,7 @@ int nitic_evaluate_data(nitic_session *s, const nitic_dataset *data, nitic_metri
     if (nitic_interrupted())
       return nitic_fail(NITIC_INTERRUPTED, "interrupted");
     int32_t count = batch_at(s, data, first);
-    nitic_gather(s, data, NULL, first, count);
+    nitic_batch_gather(s, data, first, count);
     status = nitic_eval_start(s, count);
   }
   if (status == NITIC_OK)
@@ -130,7 +126,7 @@ static int predict_data(nitic_session *s, const nitic_dataset *data, int8_t *log
     if (nitic_interrupted())
       return nitic_fail(NITIC_INTERRUPTED, "interrupted");
     int32_t count = batch_at(s, data, first);
-    nitic_gather(s, data, NULL, first, count);
+    nitic_batch_gather(s, data, first, count);
     status = nitic_predict(s, NULL, count, logits + first * s->program->classes, exponent);
   }
   return status;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
+
 /* Who may touch the batch: the worker while it is WANTED, the caller otherwise. */
 typedef enum { IDLE, WANTED, READY, STOP } loader_state;
 
@@ -102,16 +104,26 @@ static int set_up(nitic_loader *l) {
     return nitic_fail(NITIC_RUNTIME, "no memory for a batch of %zu samples", batch);
   find_pad(s, l->pad);
   l->draw = (nitic_draw){.augment = s->hyper.augment, .seed = (uint64_t)s->progress.seed, .pad = l->pad};
-  return l->data->packed || augments(&l->draw.augment) ? start_worker(l) : NITIC_OK;
+  return NITIC_OK;
 }
 
-int nitic_loader_create(const nitic_session *session, const nitic_dataset *data, nitic_loader **loader) {
+/* Boxes of one size can be picked by a device. */
+static int choose(nitic_loader *l, nitic_dataset *data) {
+  const nitic_augment *a = &l->draw.augment;
+  int status = a->resized_crop ? NITIC_OK : nitic_batch_keep(l->session, data, l->pad);
+  bool threaded = !data->kept && (data->packed || augments(a));
+  return status == NITIC_OK && threaded ? start_worker(l) : status;
+}
+
+int nitic_loader_create(const nitic_session *session, nitic_dataset *data, nitic_loader **loader) {
   nitic_loader *l = calloc(1, sizeof *l);
   if (!l)
     return nitic_fail(NITIC_RUNTIME, "no memory for the data loader");
   l->session = session;
   l->data = data;
   int status = set_up(l);
+  if (status == NITIC_OK)
+    status = choose(l, data);
   if (status != NITIC_OK)
     nitic_loader_destroy(l);
   else
@@ -150,7 +162,10 @@ void nitic_loader_next(nitic_loader *l) {
   const nitic_session *s = l->session;
   size_t batch = (size_t)s->program->batch;
   if (!l->threaded) {
-    make_batch(l, s->input, s->label);
+    if (l->data->kept)
+      nitic_batch_draw(s, l->data, &l->draw, l->order + l->next * s->program->batch);
+    else
+      make_batch(l, s->input, s->label);
     l->next++;
     return;
   }

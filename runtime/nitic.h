@@ -88,6 +88,7 @@ typedef struct {
 /* What a variant for GPUs has besides its functions. */
 typedef struct {
   uint64_t ranges, range_bytes; /* offset and size of what is zero when a function begins */
+  nitic_launch gather;          /* of a batch from samples that lie in the GPU's memory: store_cuda.h */
   const nitic_code *codes;
   uint32_t code_count;
 } nitic_gpu;

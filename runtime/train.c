@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
 #include "commands.h"
 #include "loader.h"
 #include "report.h"
@@ -91,7 +92,8 @@ static int prepare(training *t) {
   t->order = calloc((size_t)t->data.count, sizeof *t->order);
   if (!t->order)
     return nitic_fail(NITIC_RUNTIME, "no memory for the order of %lld samples", (long long)t->data.count);
-  return nitic_loader_create(t->session, &t->data, &t->loader);
+  status = nitic_loader_create(t->session, &t->data, &t->loader);
+  return status == NITIC_OK ? nitic_batch_keep(t->session, &t->test, NULL) : status;
 }
 
 /* ---- the run */

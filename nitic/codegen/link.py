@@ -22,7 +22,7 @@ FLAGS = [
 ]
 # The step loop computes nothing in floating point: the compiler may not even use its registers.
 STEP_FLAGS = ["-mgeneral-regs-only"]
-STEP_SOURCES = ("step.c", "pool.c", "device_cpu.c", "device_cuda.c", "graph_cuda.c")
+STEP_SOURCES = ("step.c", "pool.c", "device_cpu.c", "device_cuda.c", "graph_cuda.c", "store_cuda.c")
 LINK_FLAGS = {
     Emit.EXE: ["-pthread", "-Wl,--gc-sections", "-s"],
     Emit.LIB: ["-shared", "-pthread", "-Wl,--gc-sections", "-s"],

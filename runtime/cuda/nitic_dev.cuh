@@ -93,6 +93,21 @@ NITIC_DEVICE int64_t nitic_divide(int64_t a, int64_t b) {
   return (int64_t)quotient;
 }
 
+/* A byte of a batch of samples HEIGHT x WIDTH x CHANNELS for each thread. A row's pick is the number of its sample,
+ * then how far down and to the right it begins, and whether it is mirrored; outside of the sample is `pad`. */
+template <int HEIGHT, int WIDTH, int CHANNELS>
+NITIC_DEVICE void nitic_gather_byte(uint8_t *batch, const uint8_t *samples, const uint8_t *pad, const int32_t *picks,
+                                    int32_t units) {
+  int unit = blockIdx.x * blockDim.x + threadIdx.x;
+  if (unit >= units)
+    return;
+  const int32_t *pick = picks + unit / (HEIGHT * WIDTH * CHANNELS) * 4;
+  int channel = unit % CHANNELS, column = unit / CHANNELS % WIDTH;
+  int y = unit / (WIDTH * CHANNELS) % HEIGHT + pick[1], x = (pick[3] ? WIDTH - 1 - column : column) + pick[2];
+  bool inside = y >= 0 && y < HEIGHT && x >= 0 && x < WIDTH;
+  batch[unit] = inside ? samples[(((int64_t)pick[0] * HEIGHT + y) * WIDTH + x) * CHANNELS + channel] : pad[channel];
+}
+
 /* Sixteen bytes to shared memory: base[index + i] for low <= i < high, zeros before and behind. */
 NITIC_DEVICE void nitic_gather16(int to, const int8_t *base, int index, int low, int high) {
   uint32_t words[4] = {0, 0, 0, 0};

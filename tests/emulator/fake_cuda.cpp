@@ -96,7 +96,7 @@ static void run_early() {
       step(stream);
 }
 
-static int enqueue(cu_handle handle, Operation operation) {
+int enqueue(cu_handle handle, Operation operation) {
   if (!handle || !entered)
     return refuse(INVALID_VALUE, "an operation without a stream or a context");
   ((Stream *)handle)->waiting.push_back(std::move(operation));
@@ -184,6 +184,8 @@ int cuCtxSetCurrent(cu_handle context) {
 int cuMemGetInfo_v2(size_t *free, size_t *total) {
   *total = (size_t)1 << 33;
   *free = (size_t)setting("NITIC_FAKE_MEMORY", 1L << 32);
+  for (auto [address, bytes] : memory)
+    *free -= bytes;
   return failure;
 }
 

@@ -56,6 +56,9 @@ struct Node {
 using Graph = std::vector<Node *>;
 using Executable = std::vector<std::function<void()>>;
 
+/* Puts something on a stream. */
+int enqueue(cu_handle stream, Operation operation);
+
 extern int failure; /* once something went wrong on the GPU, everything fails */
 extern int alive;   /* whatever was made and not released */
 

@@ -42,6 +42,15 @@ static void run(const Call &call) {
     failure = LAUNCH_FAILED;
 }
 
+/* Of what a driver is given. */
+static Call call_of(cu_handle function, unsigned blocks, unsigned threads, unsigned shared, void **arguments) {
+  Call call = {(Function *)function, {}, blocks, threads, (int)shared, 0};
+  for (int i = 0; i < call.function->parameters; i++)
+    call.buffers.push_back(*(void **)arguments[i]);
+  call.units = *(int32_t *)arguments[call.function->parameters];
+  return call;
+}
+
 static int add(cu_handle *made, cu_handle graph, const cu_handle *after, size_t count, std::function<void()> run) {
   auto *nodes = (Graph *)graph;
   auto *node = new Node{std::move(run), {}};
@@ -110,6 +119,16 @@ int cuFuncSetAttribute(cu_handle function, int attribute, int value) {
   return failure;
 }
 
+int cuLaunchKernel(cu_handle function, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned, unsigned,
+                   unsigned shared, cu_handle stream, void **arguments, void **) {
+  Call call = call_of(function, blocks, threads, shared, arguments);
+  int error = check(call);
+  return error ? error : enqueue(stream, {[=] {
+                                   Reach reach;
+                                   run(call);
+                                 }});
+}
+
 int cuGraphCreate(cu_handle *graph, unsigned) {
   *graph = new Graph;
   alive++;
@@ -126,10 +145,7 @@ int cuGraphDestroy(cu_handle graph) {
 
 int cuGraphAddKernelNode_v2(cu_handle *node, cu_handle graph, const cu_handle *after, size_t count,
                             const cu_kernel_node *p) {
-  Call call = {(Function *)p->function, {}, p->blocks[0], p->threads[0], (int)p->shared, 0};
-  for (int i = 0; i < call.function->parameters; i++)
-    call.buffers.push_back(*(void **)p->arguments[i]);
-  call.units = *(int32_t *)p->arguments[call.function->parameters];
+  Call call = call_of(p->function, p->blocks[0], p->threads[0], p->shared, p->arguments);
   int error = check(call);
   return error ? error : add(node, graph, after, count, [=] { run(call); });
 }

@@ -1,67 +1,40 @@
 """Binaries for GPUs, whole, on a driver whose GPU is the emulator: each command ends in the bytes of that of a CPU."""
 
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
-from nitic.codegen import link
-from nitic.codegen.cache import Cache
-from nitic.codegen.cuda import compiler
-from nitic.codegen.cuda.compiler import Code, Resources
 from nitic.driver import compile_model, inspect
-from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions, Emit, Target
-from nitic.paths import runtime_folder, runtime_sources
-from tests.emulator.emulator import FOLDER, SIGNATURE, driver, kernel_library, needs_compiler
-from tests.mobile import BlockWriter
-from tests.networks import WRITERS, samples
-from tests.runtime.helpers import read_checkpoint, write_npy
+from tests.emulator.binaries import (
+    BATCH,
+    SETTINGS,
+    STEPS,
+    Pair,
+    compile_emulated,
+    compile_mutant,
+    compiled,
+    depthwise,
+    environment,
+    is_wrong,
+    memory_for,
+    run,
+    succeed,
+    training,
+)
+from tests.emulator.emulator import FOLDER, needs_compiler
+from tests.runtime.helpers import read_checkpoint
 
 pytestmark = needs_compiler
-BATCH, STEPS, TEST = 8, 5, 11
-SETTINGS: list[Mapping[str, str]] = [  # which streams do at once what they are told (computing 1, copying 2)
-    {"NITIC_FAKE_EARLY": "0", "NITIC_EMULATOR_ORDER": "forward"},
-    {"NITIC_FAKE_EARLY": "2", "NITIC_EMULATOR_ORDER": "backward"},
-]
-
-
-def normalised() -> NetworkWriter:
-    net = NetworkWriter("normalised", (1, 8, 8), 0)
-    net.conv_norm("stem", 8, 3)
-    net.relu()
-    net.residual("block", 8, stride=2)
-    net.global_average_pool()
-    net.linear("fc", 10)
-    return net
-
-
-def depthwise() -> NetworkWriter:
-    net = BlockWriter("depthwise", (1, 8, 8), 0)
-    net.conv("stem", 8, 3, pad=1)
-    net.relu()
-    net.depthwise("depthwise")
-    net.relu()
-    net.max_pool()
-    net.linear("fc", 10)
-    return net
-
-
-NETWORKS = {"lenet": WRITERS["lenet"], "normalised": normalised, "depthwise": depthwise}
-SIZES = {"lenet": 28, "normalised": 8, "depthwise": 8}
 
 
 def case(name: str, recipe: str) -> Any:
@@ -73,65 +46,9 @@ OF_A_RUN = ("milliseconds", "variant", "threads", "device")
 CASES = [case("lenet", "niti16"), case("lenet", "niti"), case("normalised", "niti16"), case("depthwise", "niti")]
 
 
-@dataclass(frozen=True)
-class Pair:
-    """One program for each device, and its data."""
-
-    gpu: Path
-    cpu: Path
-    data: Path
-
-
-@cache
-def library_of(text: str) -> Path:
-    return kernel_library(text, Path(mkdtemp(prefix="nitic-emulator-")))
-
-
-def emulated_codes(text: str, _cache: Cache) -> list[Code]:
-    """In place of machine code the name of a library."""
-    code = f"emulated kernels: {library_of(text)}\0".encode()
-    resources = {name: Resources(46, 8, 256) for name, _ in SIGNATURE.findall(text)}
-    return [Code("90a", b"for another GPU\0"), Code("80", code, resources=resources)]
-
-
-def compile_emulated(options: CompileOptions) -> Path:
-    with patch.object(compiler, "compile_codes", emulated_codes), patch.object(compiler, "check"):
-        return compile_model(replace(options, target=Target.CUDA))
-
-
-@cache
-def compiled(name: str, recipe: str) -> Pair:
-    folder = Path(mkdtemp(prefix="nitic-emulator-"))
-    NETWORKS[name]().save(folder / "model.onnx")
-    options = CompileOptions(folder / "model.onnx", folder / "cpu", recipe, batch_size=BATCH, target=Target.X86_64)
-    shape = (SIZES[name], SIZES[name], 1)
-    for split, count, seed in (("train", BATCH * STEPS + 3, 1), ("test", TEST, 2)):
-        write_npy(folder, split, *samples(shape, count, seed))
-    return Pair(compile_emulated(replace(options, output=folder / "gpu")), compile_model(options), folder)
-
-
 @pytest.fixture
 def pair() -> Pair:
     return compiled("depthwise", "niti")
-
-
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    return {**os.environ, "LD_LIBRARY_PATH": str(driver()), **settings}
-
-
-def run(program: Path, *arguments: str | Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-    command = [str(program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment(settings))
-
-
-def succeed(program: Path, *arguments: str | Path, **settings: str) -> str:
-    done = run(program, *arguments, **settings)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def training(pair: Pair, checkpoint: Path, *options: str | Path) -> list[str | Path]:
-    return ["train", "--data", pair.data, "--epochs", "2", "--save", checkpoint, *options]
 
 
 @pytest.mark.parametrize(("name", "recipe"), CASES)
@@ -322,16 +239,7 @@ MUTANTS = {
 @pytest.mark.xdist_group("emulated-depthwise-niti")
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutants_are_found(pair: Pair, mutant: str, tmp_path: Path) -> None:
-    file, old, new = MUTANTS[mutant]
-    shutil.copytree(runtime_folder(), tmp_path / "runtime")
-    changed = tmp_path / "runtime" / file
-    assert old in changed.read_text()
-    changed.write_text(changed.read_text().replace(old, new))
-    options = CompileOptions(pair.data / "model.onnx", tmp_path / "gpu", "niti", batch_size=BATCH)
-    sources = sorted((tmp_path / "runtime" / path.name) for path in runtime_sources("cuda"))
-    with patch.object(link, "runtime_sources", lambda _device: sources):
-        gpu = compile_emulated(options)
-    succeed(pair.cpu, *training(pair, tmp_path / "cpu"))
-    ends = [run(gpu, *training(pair, tmp_path / "ckpt"), **settings).returncode for settings in SETTINGS]
-    found = any(ends) or (tmp_path / "ckpt").read_bytes() != (tmp_path / "cpu").read_bytes()
-    assert found
+    """Whether the GPU has the data or they come from the host."""
+    gpu = compile_mutant(pair, *MUTANTS[mutant], tmp_path)
+    assert is_wrong(pair, gpu, tmp_path)
+    assert is_wrong(pair, gpu, tmp_path, **memory_for(pair, 0))

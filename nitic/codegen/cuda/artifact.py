@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import ModuleOp
 from nitic.codegen import generate, link, source
 from nitic.codegen.cache import KernelCache
 from nitic.codegen.cuda import compiler, launch, nvcc
+from nitic.codegen.cuda.gather import gather_text
 from nitic.codegen.cuda.program import complete
 from nitic.codegen.generate import Generated
 from nitic.options import FOR_GPUS, Emit
@@ -41,7 +42,8 @@ def _text(program: Program, generated: Generated) -> str:
     from nitic.codegen.cuda.text import prologue  # tvm: not where every kernel is in the cache
 
     codes = [path.read_text(encoding="utf-8") for path in generated.objects]
-    return "".join([prologue(f"{program.model}, recipe {program.recipe}"), *codes])
+    title = f"{program.model}, recipe {program.recipe}"
+    return "".join([prologue(title), *codes, gather_text(program.input_shape)])
 
 
 def _place_kernels(text: str, kind: Emit, output: Path, made: Path) -> None:

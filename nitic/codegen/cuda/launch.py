@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
+from nitic.codegen.cuda.gather import gather_launch
 from nitic.codegen.kernel import Kernel
 from nitic.ir.buffers import ALIGNMENT, named_tensors, place_tensors, range_area, tensor_bytes
 from nitic.ir.function import Label, functions
@@ -38,6 +39,7 @@ def launch_table(program: Program, module: ModuleOp, kernels: Mapping[str, Kerne
         "ranges": {"offset": offset, "bytes": size},
         "kept": {"offset": kept, "bytes": end - kept},
         "tensors": [_tensor(label, type_, places[label.name][0]) for label, type_ in tensors],
+        "gather": gather_launch(program.input_shape),
         "functions": {func.sym_name.data: _launches(func, kernels, scratch) for func in functions(module)},
     }
 

@@ -23,8 +23,9 @@ def complete(variant: Variant, table: Table, codes: Sequence[Code], folder: Path
     tables += _list(
         "nitic_code codes", (f"{_kind(c)}, {c.architecture.rstrip('a')}, code_{i}" for i, c in enumerate(codes))
     )
-    ranges = table["ranges"]
-    tables.append(f"static const nitic_gpu gpu = {{{ranges['offset']}, {ranges['bytes']}, codes, {len(codes)}}};")
+    ranges, gather = table["ranges"], _start(table["gather"])
+    of_all = f"{ranges['offset']}, {ranges['bytes']}, {{{gather}}}, codes, {len(codes)}"
+    tables.append(f"static const nitic_gpu gpu = {{{of_all}}};")
     entries = ", ".join(f"{{{name}, {len(functions[name])}, {name}_launches}}" for name in FUNCTIONS)
     return replace(
         variant,
@@ -47,10 +48,14 @@ def _function(name: str, launches: Sequence[Table]) -> Iterator[str]:
         yield _numbers(f"{name}_zeroed_{i}", zeroed or [0])
         buffers = f"{name}_buffers_{i}, {len(launch['buffers'])}"
         calls.append(f"NULL, {c_string(launch['group'])}, {buffers}, {launch['units']}, {begins}")
-        size = f"{launch['blocks']}, {launch['threads']}, {launch['shared']}, {int(launch['follows'])}"
-        starts.append(f"{c_string(launch['kernel'])}, {size}, {name}_zeroed_{i}, {len(zeroed) // 2}")
+        starts.append(f"{_start(launch)}, {int(launch['follows'])}, {name}_zeroed_{i}, {len(zeroed) // 2}")
     yield from _list(f"nitic_call {name}", calls)
     yield from _list(f"nitic_launch {name}_launches", starts)
+
+
+def _start(launch: Table) -> str:
+    """The first members of a nitic_launch."""
+    return f"{c_string(launch['kernel'])}, {launch['blocks']}, {launch['threads']}, {launch['shared']}"
 
 
 def _numbers(name: str, numbers: Sequence[int]) -> str:
