@@ -5,6 +5,7 @@
 # make models    whole networks, exact against the interpreter, and what a step costs: docs/models.md; takes hours
 # make imagenet  pack ImageNet, train ResNet-18 and AlexNet on it: days   DATA=folder with train/ and val/
 # make bench     seconds per training step beside torch; compile times and sizes; kernels
+# make bench-gpu all that is to be measured on a GPU, this machine's: docs/performance.md; needs nvcc   DATA=MNIST CIFAR=CIFAR-10
 # make format    format Python and C
 # make clean     remove .venv and build outputs
 #
@@ -21,7 +22,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 C_SOURCES := $(wildcard runtime/*.c runtime/*.h runtime/cuda/*.cuh runtime/cuda/ptx/*.cuh tests/emulator/*.c tests/emulator/*.h tests/emulator/*.cpp \
-	tests/emulator/*.cuh)
+	tests/emulator/*.cuh benchmarks/*.cuh)
 
 # `cross` brings a C compiler where the machine has none that links.
 HAS_CC := $(shell t=$$(mktemp) && echo 'int main(void) { return 0; }' | cc -x c - -o $$t 2>/dev/null && $$t && echo yes; rm -f $$t)
@@ -29,7 +30,7 @@ comma := ,
 CROSS := $(if $(HAS_CC),,$(comma)cross)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu lint format accuracy models imagenet bench clean
+.PHONY: help demo test test-gpu lint format accuracy models imagenet bench bench-gpu clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -72,6 +73,11 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/step.py --threads $(THREADS)
 	$(BIN)/python benchmarks/compile.py
 	$(BIN)/python benchmarks/kernels.py --batch 16
+
+bench-gpu: $(VENV)/.bench
+	$(BIN)/python benchmarks/gpu.py build build/gpu-bench
+	-$(BIN)/python build/gpu-bench/gpu.py run --work build/gpu-work $(if $(wildcard $(DATA)),--mnist $(DATA)) $(if $(CIFAR),--cifar $(CIFAR))
+	$(BIN)/python benchmarks/gpu.py table build/gpu-work/results.jsonl
 
 clean:
 	rm -rf $(VENV) build dist nitic-demo .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Writes docs/accuracy.md and its plots from the runs of accuracy.py and curves.py."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Protocol
@@ -71,16 +71,17 @@ def write_tables(runs: Sequence[RunLike], path: Path) -> None:
 
 def _curves(net: str, runs: Sequence[RunLike], folder: Path) -> str:
     """A plot beside the page, and a table with a row per method and a column per epoch."""
-    title, plot = CURVE_TITLES[net], folder / f"accuracy-{net}.svg"
-    _plot(runs, plot)
+    title, picture = CURVE_TITLES[net], folder / f"accuracy-{net}.svg"
+    plot({run.method: run.accuracy for run in runs}, picture)
     epochs = range(1, max(len(run.accuracy) for run in runs) + 1)
     columns = ["method", *map(str, epochs), "best"]
     rows = [[run.method, *(f"{value:.1f}" for value in run.accuracy), f"{max(run.accuracy):.2f}"] for run in runs]
     lines = [columns, ["---"] * len(columns), *rows]
-    return f"\n## {title}\n\n![Test accuracy by epoch]({plot.name})\n\n" + "\n".join(map(_row, lines)) + "\n"
+    return f"\n## {title}\n\n![Test accuracy by epoch]({picture.name})\n\n" + "\n".join(map(_row, lines)) + "\n"
 
 
-def _plot(runs: Sequence[RunLike], path: Path) -> None:
+def plot(curves: Mapping[str, Sequence[float]], path: Path) -> None:
+    """Test accuracy by epoch of each name, as SVG."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -88,8 +89,8 @@ def _plot(runs: Sequence[RunLike], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4))
-    for run in runs:
-        axes.plot(range(1, len(run.accuracy) + 1), run.accuracy, label=run.method, marker=".")
+    for name, accuracy in curves.items():
+        axes.plot(range(1, len(accuracy) + 1), accuracy, label=name, marker=".")
     axes.set(xlabel="epoch", ylabel="test accuracy, %")
     axes.grid(alpha=0.3)
     axes.legend()

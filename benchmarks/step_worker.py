@@ -1,4 +1,6 @@
-"""One side of step.py, in a process of its own: `step_worker.py nitic|torch NET BATCH THREADS [LIBRARY]`.
+"""One side of step.py or gpu.py, in a process of its own:
+
+    step_worker.py nitic|torch|torch-graph|torch-compile NET BATCH THREADS [LIBRARY]
 
 First writes how much memory it held once its libraries were loaded. Then answers each line, a number of training steps,
 with the seconds that they took, until its input ends.
@@ -31,10 +33,19 @@ class Task:
     threads: int
 
 
-Step = Callable[[], Any]
+Steps = Callable[[int], None]
+"""Runs so many steps, to their end."""
 
 
-def torch_step(task: Task) -> tuple[float, Step]:
+def each(step: Callable[[], Any]) -> Steps:
+    def steps(count: int) -> None:
+        for _ in range(count):
+            step()
+
+    return steps
+
+
+def torch_steps(task: Task) -> tuple[float, Steps]:
     """fp32; the input is normalised beforehand, so that torch is not charged for it."""
     import torch
     from torch_nets import NETS, Trainer
@@ -52,13 +63,58 @@ def torch_step(task: Task) -> tuple[float, Step]:
     )
     labels = torch.from_numpy(task.labels.astype(np.int64))
 
+    return held, each(lambda: trainer.step(x, labels))
+
+
+def torch_gpu_steps(task: Task, is_graph: bool) -> tuple[float, Steps]:
+    """bf16 by autocast, channels last and compiled; the batch lies on the GPU, normalised and in bf16.
+
+    The whole step, update included, is captured as one CUDA graph and replayed; or graphs are left to torch.compile.
+    """
+    import torch
+    from torch_nets import NETS, Trainer
+
+    held = memory(os.getpid())
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True
+    layout = torch.channels_last
+    net: Any = NETS[task.net]().cuda()  # its `to` has no overload for a memory format alone
+    compiled: Any = torch.compile(net.to(memory_format=layout), mode=None if is_graph else "reduce-overhead")
+    trainer = Trainer(compiled, rate=2.0**-8)
+    floats = torch.from_numpy((task.images.astype(np.float32) - 128) / 64).permute(0, 3, 1, 2)
+    x = floats.to("cuda", torch.bfloat16).contiguous(memory_format=layout)
+    labels = torch.from_numpy(task.labels.astype(np.int64)).cuda()
+
     def step() -> None:
-        trainer.step(x, labels)
+        with torch.autocast("cuda", torch.bfloat16):
+            trainer.step(x, labels)
 
-    return held, step
+    repeated = each(captured(step) if is_graph else step)
+
+    def steps(count: int) -> None:
+        repeated(count)
+        torch.cuda.synchronize()
+
+    return held, steps
 
 
-def nitic_step(task: Task, path: Path) -> tuple[float, Step]:
+def captured(step: Callable[[], None]) -> Callable[[], None]:
+    """The step as one CUDA graph, after some on a stream of their own, as torch's documentation has it."""
+    import torch
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(5):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def nitic_steps(task: Task, path: Path) -> tuple[float, Steps]:
     """The shared library that step.py compiled, through the C interface of nitic.h: no compiler is in the process."""
     library = ctypes.CDLL(str(path))
     held = memory(os.getpid())
@@ -67,10 +123,7 @@ def nitic_step(task: Task, path: Path) -> tuple[float, Step]:
     check(library.nitic_session_create(program, task.threads, None, ctypes.byref(session)))
     check(library.nitic_set_statistics(session, images, ctypes.c_int64(len(task.images))))
 
-    def step() -> None:
-        check(library.nitic_step(session, images, labels, None))
-
-    return held, step
+    return held, each(lambda: check(library.nitic_step(session, images, labels, None)))
 
 
 def check(code: int) -> None:
@@ -89,12 +142,17 @@ def main() -> None:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (batch, *SHAPES[net]), np.uint8)
     task = Task(net, images, random.integers(0, 10, batch, np.int32), threads)
-    held, step = torch_step(task) if side == "torch" else nitic_step(task, Path(sys.argv[5]))
+    sides: dict[str, Callable[[], tuple[float, Steps]]] = {
+        "nitic": lambda: nitic_steps(task, Path(sys.argv[5])),
+        "torch": lambda: torch_steps(task),
+        "torch-graph": lambda: torch_gpu_steps(task, is_graph=True),
+        "torch-compile": lambda: torch_gpu_steps(task, is_graph=False),
+    }
+    held, steps = sides[side]()
     print(held, flush=True)
     for line in sys.stdin:
         start = time.perf_counter()
-        for _ in range(int(line)):
-            step()
+        steps(int(line))
         print(time.perf_counter() - start, flush=True)
 
 

@@ -1,11 +1,15 @@
 """The fp32 twins of the example networks in torch, starting from the weights of the ONNX file."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
-import onnx
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def lenet(*, bias: bool = True) -> nn.Module:
@@ -85,6 +89,8 @@ NETS: dict[str, Callable[..., nn.Module]] = {
 
 def load_initial_weights(net: nn.Module, model: onnx.ModelProto) -> None:
     """Copy the parameters of `model` into `net`; both list them in the order of the layers."""
+    from onnx import numpy_helper
+
     trained = [tensor for tensor in model.graph.initializer if ".running_" not in tensor.name]
     tensors = [numpy_helper.to_array(tensor) for tensor in trained]
     values = [torch.tensor(value) for value in tensors if value.ndim > 0]

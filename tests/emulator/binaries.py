@@ -85,7 +85,7 @@ def library_of(text: str) -> Path:
     return kernel_library(text, Path(mkdtemp(prefix="nitic-emulator-")))
 
 
-def emulated_codes(text: str, _cache: Cache) -> list[Code]:
+def emulated_codes(text: str, _cache: Cache | None = None) -> list[Code]:
     """In place of machine code the name of a library."""
     code = f"emulated kernels: {library_of(text)}\0".encode()
     resources = {name: Resources(46, 8, 256) for name, _ in SIGNATURE.findall(text)}

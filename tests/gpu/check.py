@@ -50,8 +50,10 @@ def inferred(case: Path, program: str, folder: Path) -> tuple[str, str, str]:
     return run(case, program, "eval", *data), run(case, program, "predict", *data, "--logits", logits), digest(logits)
 
 
-def sanitized(case: Path, tool: str) -> bool:
-    command = [str(SANITIZER), "--tool", tool, "--error-exitcode", "9", str(case / "gpu"), *TRAIN[:-1], "1"]
+def sanitized(case: Path, tool: str, data: str = ".") -> bool:
+    """Whether compute-sanitizer finds nothing wrong with an epoch on this data."""
+    train = ("train", "--data", data, "--epochs", "1")
+    command = [str(SANITIZER), "--tool", tool, "--error-exitcode", "9", str(case / "gpu"), *train]
     return subprocess.run(command, cwd=case, stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 

@@ -1,0 +1,95 @@
+"""benchmarks/gpu.py, from build to table, on narrow networks and the emulated GPU: that it runs, not how fast."""
+
+import json
+import stat
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from nitic.codegen.cuda import compiler, nvcc
+from tests.emulator.binaries import emulated_codes, environment
+from tests.emulator.emulator import needs_compiler
+from tests.emulator.test_warpgroups import TOGETHER
+from tests.networks import WRITERS
+
+pytestmark = needs_compiler
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BATCH = 4
+
+
+def emulated_image(text: str, *_: object) -> bytes:
+    return emulated_codes(TOGETHER + text)[-1].content
+
+
+@pytest.fixture
+def carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    builder = import_module("gpu_build")
+    cases = [
+        builder.Case("lenet", WRITERS["lenet"], "niti16", BATCH, has_cpu=True),
+        builder.Case("vgg_small", WRITERS["vgg_narrow"], "niti", BATCH, has_kernels=True),
+    ]
+    with (
+        patch.object(compiler, "compile_codes", emulated_codes),
+        patch.object(compiler, "check"),
+        patch.object(nvcc, "fat_binary", emulated_image),
+    ):
+        builder.build(tmp_path / "carried", cases)
+    return tmp_path / "carried"
+
+
+def write_data(mnist: Path, cifar: Path) -> None:
+    """Two batches and a half in the forms of MNIST and CIFAR-10."""
+    random = np.random.default_rng(0)
+    mnist.mkdir()
+    cifar.mkdir()
+    for name in ("train", "t10k"):
+        for kind, shape in (("images-idx3", (10, 28, 28)), ("labels-idx1", (10,))):
+            header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+            values = random.integers(0, 10, shape, np.uint8)
+            (mnist / f"{name}-{kind}-ubyte").write_bytes(header + values.tobytes())
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        (cifar / f"{name}.bin").write_bytes(random.integers(0, 10, (2, 3073), np.uint8).tobytes())
+
+
+def write_sanitizer(folder: Path) -> None:
+    tool = folder / "compute-sanitizer"
+    tool.write_text('#!/bin/sh\nshift 4\nexec "$@"\n')
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+
+
+def gpu(folder: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """The script as it was carried, where nothing of nitic can be imported."""
+    settings = environment({"PYTHONPATH": "", "PATH": f"{folder.parent}:/usr/bin:/bin"})
+    command = [sys.executable, str(folder / "gpu.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.parent, env=settings)
+
+
+@pytest.mark.slow
+def test_every_part_runs(carried: Path, tmp_path: Path) -> None:
+    write_data(tmp_path / "mnist", tmp_path / "cifar")
+    write_sanitizer(tmp_path)
+    options = ["--mnist", "mnist", "--cifar", "cifar", "--rounds", "1", "--epochs", "2", "--units", "1"]
+    done = gpu(carried, "run", *options)
+    lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (tmp_path / "gpu-work" / "results.jsonl").read_text() == done.stdout
+    of = {part: [line for line in lines if line["part"] == part] for part in ("lenet", "peak", "step", "kernels")}
+    assert of["lenet"][-1]["equal"] is True
+    assert [line["kernel"] for line in of["peak"] if "tops" in line] == ["nitic_peak_mma", "nitic_peak_wgmma"]
+    assert {line["side"] for line in of["step"] if "error" not in line} == {"nitic"}  # no torch on this GPU
+    assert {line["side"] for line in of["step"] if "error" in line} == {"torch-graph", "torch-compile"}
+    assert done.returncode == 1
+    table = json.loads((carried / "vgg_small" / "kernels.json").read_text())
+    assert of["kernels"][-1]["kernels"] == len(table["functions"]["train_step"])
+    assert sum("tops" in line for line in of["kernels"]) == 7 + 6 + 7  # forward, and the gradients of data and weights
+    assert [line["clean"] for line in lines if line["part"] == "sanitizer"] == [True] * 4
+    assert len(lines[-1]["accuracy"]) == 2
+    told = gpu(carried, "table", tmp_path / "gpu-work" / "results.jsonl").stdout
+    assert told.count("\n## ") == 5
+    assert "torch-graph failed: " in told
