@@ -41,7 +41,7 @@ demo: $(VENV)/.demo
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
-test-gpu: $(VENV)/.gpu
+test-gpu: $(VENV)/.dev
 	$(BIN)/python tests/gpu/build.py build/gpu
 	$(BIN)/python tests/gpu/check.py build/gpu
 
@@ -96,10 +96,6 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	$(PIP) --editable '.[dev$(CROSS)]'
-	@touch $@
-
-$(VENV)/.gpu: pyproject.toml $(VENV)/.made
-	$(PIP) --editable '.[dev,cuda$(CROSS)]'
 	@touch $@
 
 $(VENV)/.imagenet: pyproject.toml $(VENV)/.made
