@@ -28,9 +28,9 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def train(case: Path, program: str, folder: Path) -> tuple[str, str]:
-    checkpoint = folder / program
-    return run(case, program, *TRAIN, "--save", checkpoint), digest(checkpoint)
+def train(case: Path, program: str, folder: Path, augment: str = "none") -> tuple[str, str]:
+    checkpoint = folder / (program if augment == "none" else "augmented")
+    return run(case, program, *TRAIN, "--augment", augment, "--save", checkpoint), digest(checkpoint)
 
 
 def killed_and_resumed(case: Path, folder: Path) -> str:
@@ -60,6 +60,8 @@ def sanitized(case: Path, tool: str, data: str = ".") -> bool:
 def comparisons(case: Path, folder: Path) -> Iterator[tuple[str, bool]]:
     expected = train(case, "cpu", folder)
     yield "checkpoint", train(case, "gpu", folder) == expected
+    for augment in ("crop:2,flip", "resized-crop"):  # batches are made on the GPU, and on the host
+        yield augment, train(case, "gpu", folder, augment) == train(case, "cpu", folder, augment)
     yield "killed and resumed", killed_and_resumed(case, folder) == expected[1]
     yield "eval and predict", inferred(case, "gpu", folder) == inferred(case, "cpu", folder)
     for tool in ("memcheck", "racecheck") if SANITIZER else ():
