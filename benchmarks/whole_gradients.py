@@ -22,6 +22,7 @@ from nitic.interpret import Change, run_function
 from nitic.ir.function import argument_labels, function
 from nitic.numerics import Array
 from nitic.ops.bfp import RoundShiftOp
+from nitic.ops.norm import NormaliseOp
 from nitic.passes.canonicalise import Canonicalise
 from nitic.passes.check_range import CheckRange
 from nitic.passes.insert_backward import InsertBackward
@@ -106,7 +107,8 @@ class Stages:
 
 
 def _activations(quantiser: Quantiser, rounded: Mapping[SSAValue, SSAValue]) -> list[SSAValue]:
-    return [old for old, new in rounded.items() if old in quantiser.forward and isinstance(new.owner, RoundShiftOp)]
+    activations = (old for old, new in rounded.items() if isinstance(new.owner, RoundShiftOp))
+    return [old for old in activations if old in quantiser.forward and not isinstance(old.owner, NormaliseOp)]
 
 
 def nearest(x: Array, bits: int) -> Array:

@@ -16,7 +16,8 @@ Array = npt.NDArray[Any]
 INT8_LIMIT, INT16_LIMIT, VELOCITY_LIMIT = 127, 32767, 2**30
 WIDE = 2**62
 INPUT_EXPONENT = -5
-NORMALISED_EXPONENT = -5
+NORMALISED_EXPONENT = -9  # of int16 mantissas: +-64 deviations
+NARROWING = 4  # of these to int8, +-3.97 deviations
 BOUND_BITS, BOUND_SHIFT = 23, 36
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
 PROBABILITY_BITS = 24
@@ -384,8 +385,9 @@ def batch_norm_inverse(variance: Array, e: int, epsilon: int) -> Array:
 
 
 def normalise(x: Array, e: int, mean: Array, inverse: Array, e_inverse: int) -> Array:
-    """xhat at NORMALISED_EXPONENT."""
-    return saturate(round_nearest(((wide(x) << 8) - mean) * inverse, NORMALISED_EXPONENT - (e - 8 + e_inverse)))
+    """xhat at NORMALISED_EXPONENT, int16."""
+    shift = NORMALISED_EXPONENT - (e - 8 + e_inverse)
+    return saturate(round_nearest(((wide(x) << 8) - mean) * inverse, shift), INT16_LIMIT)
 
 
 def batch_norm_normalise(x: Array, e: int, mean: Array, variance: Array, epsilon: int) -> tuple[Array, Array, int]:

@@ -22,7 +22,7 @@ FLOAT = [Canonicalise(), InsertLoss(), InsertBackward()]
 SAMPLES = {"mlp": (64,), "lenet": (28, 28, 1), "digits_cnn": (8, 8, 1), "mobile": (8, 8, 1), "resnet8": (16, 16, 3)}
 # What int8 mantissas leave of a gradient (docs/numerics.md): least cosine of a network's tensors.
 LOSS_SEEDS = range(1, 5)  # the errors of a loss are rounded by chance, which is right on average
-COSINES = {"mlp": 0.98, "lenet": 0.92, "digits_cnn": 0.92, "mobile": 0.96, "resnet8": 0.82}
+COSINES = {"mlp": 0.98, "lenet": 0.92, "digits_cnn": 0.92, "mobile": 0.96, "resnet8": 0.8}
 
 
 @pytest.mark.parametrize("name", SAMPLES)

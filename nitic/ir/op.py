@@ -28,7 +28,7 @@ from xdsl.rewriter import Rewriter
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.ir.types import Shape, Tensor, element_of, f32, i8, i32, is_tensor, shape_of, tensor, with_element
+from nitic.ir.types import Shape, Tensor, element_of, f32, i8, i16, i32, is_tensor, shape_of, tensor, with_element
 from nitic.ir.types import i64 as wide_accumulator
 from nitic.numerics import Array
 
@@ -263,9 +263,9 @@ def like(value: SSAValue, shape: Shape | None = None) -> Tensor:
 
 
 def accumulator(value: SSAValue, shape: Shape | None = None) -> Tensor:
-    """What an accumulating operator makes of a value: f32 of f32, int32 of int8."""
+    """What an accumulating operator makes of a value: f32 of f32, int32 of int8 and int16."""
     element = element_of(value)
-    return with_element(like(value, shape), i32 if element == i8 else element)
+    return with_element(like(value, shape), i32 if element in (i8, i16) else element)
 
 
 def is_float(array: Array) -> bool:

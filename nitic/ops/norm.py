@@ -17,7 +17,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic import numerics
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
-from nitic.ir.types import element_of, exponent, f32, i8, i32, i64, shape_of, tensor, with_element
+from nitic.ir.types import element_of, exponent, f32, i16, i32, i64, shape_of, tensor, with_element
 from nitic.numerics import Array
 from nitic.ops.bfp import AlignOp, ExpAddOp, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import BiasGradOp
@@ -185,9 +185,9 @@ class BatchNormInverseOp(ChannelOp):
 
 @irdl_op_definition
 class NormaliseOp(ChannelOp):
-    """xhat = (x - mean) * inverse; in integers an int8 mantissa at exponent -5, which holds +-3.97.
+    """xhat = (x - mean) * inverse; in integers an int16 mantissa at exponent -9, which holds +-64.
 
-    The shift to it is never to the left: that of nn.batch_norm_inverse and its 24 bits makes it 22 to 35.
+    The shift to it is never to the left: that of nn.batch_norm_inverse and its 24 bits makes it 18 to 31.
     """
 
     name = "nn.normalise"
@@ -201,7 +201,7 @@ class NormaliseOp(ChannelOp):
 
     def infer_types(self) -> Sequence[Attribute]:
         check_channels(self.x, self.mean, self.inverse)
-        return [with_element(like(self.x), f32 if is_real(self.x) else i8)]
+        return [with_element(like(self.x), f32 if is_real(self.x) else i16)]
 
     def reference(self, *operands: Array) -> Array:
         x, mean, inverse, *scales = operands
@@ -226,6 +226,7 @@ class BatchNormScaleOp(NnOp):
     gamma = operand_def()
     beta = operand_def()
     y = result_def()
+    MANTISSAS16: ClassVar[Sequence[int]] = (0,)
 
     def infer_types(self) -> Sequence[Attribute]:
         check_channels(self.xhat, self.gamma, self.beta)
@@ -244,7 +245,7 @@ class BatchNormScaleOp(NnOp):
         return [e.add(e.of(self.xhat), e.of(self.gamma))]
 
     def accumulator_bound(self) -> int:
-        return 127 * 127 + (127 << 20)
+        return numerics.INT16_LIMIT * 127 + (127 << 20)
 
     def backward(self, grad: Gradients) -> None:
         """The errors of gamma and beta, and past the statistics that of the x they were taken of."""

@@ -112,9 +112,7 @@ class Grouping:
             # Others than gates make accumulators, of which a range is taken, and may have operands that broadcast.
             fits = isinstance(op, GATES) or not self._has_guess(first.op)
             return fits and isinstance(first.op, (RoundShiftOp, *ON_MANTISSAS))
-        if isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp):
-            return op is self._first_scaling(first)
-        return False
+        return isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp)
 
     def _is_rounded(self, op: RoundShiftOp, producer: Operation) -> bool:
         """Whether a rounding is in the kernel of what it rounds."""
@@ -137,11 +135,6 @@ class Grouping:
             return True
         self.guessed.discard(taken)
         return False
-
-    def _first_scaling(self, xhat: SSAValue) -> Operation:
-        """The scaling behind a normalisation; a copy that is computed again has a place of its own."""
-        scalings = [use.operation for use in xhat.uses if isinstance(use.operation, BatchNormScaleOp)]
-        return min(scalings, key=self.position.__getitem__)
 
     def _merge(self, into: int, other: int) -> bool:
         """Whether they are one group now: not where another group or a range lies between them."""

@@ -31,7 +31,7 @@ from nitic.ir.function import (
 )
 from nitic.ir.op import NnOp, location, place
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
-from nitic.ops.bfp import STOCHASTIC, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
+from nitic.ops.bfp import STOCHASTIC, ExpConstOp, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.elementwise import InputMapOp
 from nitic.ops.loss import CrossEntropyOp, LossOp
 from nitic.passes.base import NiticPass, option_error
@@ -171,8 +171,8 @@ class Quantiser:
 
     def _as_mantissa(self, value: SSAValue, format_: Format) -> SSAValue:
         raw = self.raw[value]
-        accumulates = element_of(value) == f32 and element_of(raw) in (i32, i64)
-        return self._round(value, raw, format_) if accumulates else raw
+        narrower = element_of(raw) in (i32, i64) or (element_of(raw), format_.to) == (i16, "i8")
+        return self._round(value, raw, format_) if element_of(value) == f32 and narrower else raw
 
     def _round(self, value: SSAValue, raw: SSAValue, format_: Format) -> SSAValue:
         """Requantises an accumulator; the operators belong to the node that computed it, not to the one that asks."""
@@ -182,6 +182,8 @@ class Quantiser:
         return rounded
 
     def _round_here(self, value: SSAValue, raw: SSAValue, format_: Format) -> SSAValue:
+        if element_of(raw) == i16:  # what is normalised has no range to be taken
+            return self._requantise(raw, self.emit(ExpConstOp.of(value=numerics.NARROWING)), "nearest", format_)
         if value not in self.forward:
             rounding = STOCHASTIC if value in self.coarse else self.options.errors
             return self._requantise(raw, self._shift(raw, format_), rounding, format_)

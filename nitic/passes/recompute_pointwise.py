@@ -15,7 +15,7 @@ from nitic.ir.function import functions
 from nitic.ops.activation import ClipOp
 from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import AddOp, ReluOp
-from nitic.ops.norm import BatchNormDgradOp, BatchNormScaleOp
+from nitic.ops.norm import BatchNormDgradOp, BatchNormScaleOp, NormaliseOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
 
@@ -69,5 +69,7 @@ def producers(value: SSAValue) -> list[Operation]:
     if isinstance(value.op, ReluOp | ClipOp):
         before = producers(value.op.x)
         return [*before, value.op] if before else []
-    aligned = [operand.op for operand in value.op.operands if isinstance(operand, OpResult)]
-    return [*(op for op in aligned if isinstance(op, AlignOp)), value.op] if isinstance(value.op, CHEAP) else []
+    if not isinstance(value.op, CHEAP):
+        return []
+    before = (operand.op for operand in value.op.operands if isinstance(operand, OpResult))
+    return [*(op for op in before if isinstance(op, (AlignOp, NormaliseOp))), value.op]

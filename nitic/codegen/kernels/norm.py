@@ -189,7 +189,7 @@ def normalise(emission: Emission, op: NnOp) -> Evaluators:
         # |mean| <= 2^30 and |inverse| <= 2^24: the product of two int32 is one instruction.
         off = (emission.value(op.x, point) << 8) - emission.value(op.mean, _channel(point))
         scaled = tir.let(_wide(off) * _wide(emission.value(op.inverse, _channel(point))))
-        return integer.saturate(rounding(scaled), numerics.INT8_LIMIT, "int32")
+        return integer.saturate(rounding(scaled), numerics.INT16_LIMIT, "int32")
 
     return {op.xhat: evaluate}
 
