@@ -14,8 +14,9 @@ images of 224x224. `make models` writes this table.
 
 - **exact**: after each of 3 training steps of 2 samples, every variant that the machine runs has the interpreter's
   state, bit for bit, and at the end every trainable tensor has changed.
-- **loss**: recipe `niti16`, Xavier weights, learning rate 2^-6, momentum 0.9: mean training loss in nats over 64 fixed
-  samples (10 classes, patterns under noise), the first time round and the last within 50 steps of 8.
+- **loss**: recipe `niti16`, Xavier weights, learning rate 2^-6 (AlexNet, which diverges there: 2^-8), momentum 0.9: mean
+  training loss in nats over 64 fixed samples (10 classes, patterns under noise), the first time round and the last
+  within 50 steps of 8.
 - **operators** are the ONNX nodes that compute; a step's **calls** share so many **kernels**.
 - **compile** is that of all variants at batch 8 with an empty cache (nothing where kernels came from the cache), and
   **step** the median of 50 steps on 2 threads.
