@@ -48,12 +48,13 @@ def lines_of(part: str, options: Any) -> Iterator[Line]:
     """The results of a part, and at the end what went wrong."""
     import gpu_kernels
     import gpu_parts
+    from check import reason
     from gpu_driver import DriverError
 
     try:
         yield from getattr(gpu_kernels if part in ("peak", "kernels") else gpu_parts, part)(options)
     except subprocess.CalledProcessError as error:
-        yield {"error": (error.stderr or str(error)).strip().splitlines()[-1]}
+        yield {"error": reason(error)}
     except (OSError, RuntimeError, LookupError, ValueError, ArithmeticError, DriverError) as error:
         yield {"error": f"{type(error).__name__}: {error}"}
 

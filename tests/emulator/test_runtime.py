@@ -183,6 +183,19 @@ def test_what_make_test_gpu_does(pair: Pair, tmp_path: Path) -> None:
     assert run(Path(sys.executable), script, tmp_path).returncode == 1  # nothing was compared
 
 
+def test_make_test_gpu_goes_on_behind_a_program_that_dies_without_a_word(tmp_path: Path) -> None:
+    for case in ("a", "b"):
+        (tmp_path / case).mkdir()
+        for program in ("cpu", "gpu"):
+            (tmp_path / case / program).write_text("#!/bin/sh\nkill -SEGV $$\n")
+            (tmp_path / case / program).chmod(0o755)
+    done = run(Path(sys.executable), FOLDER.parent / "gpu" / "check.py", tmp_path)
+    assert done.returncode == 1
+    assert [line.split(maxsplit=1) for line in done.stdout.splitlines()] == [
+        [case, "cpu train ended with -11"] for case in ("a", "b")
+    ]
+
+
 LIBRARY_SCRIPT = """
 import sys
 from concurrent.futures import ThreadPoolExecutor

@@ -24,6 +24,12 @@ def run(case: Path, program: str, *arguments: object) -> str:
     return subprocess.run(command, cwd=case, capture_output=True, text=True, check=True).stdout
 
 
+def reason(error: subprocess.CalledProcessError) -> str:
+    """One line: how the program ended, and the last that it said."""
+    said = (error.stderr or "").strip().splitlines()
+    return ": ".join([f"{Path(error.cmd[0]).name} {error.cmd[1]} ended with {error.returncode}", *said[-1:]])
+
+
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -76,7 +82,7 @@ def check(case: Path) -> bool:
                 results.append(is_same)
                 print(f"{case.name:24} {what:20} {'ok' if is_same else 'FAILED'}", flush=True)
         except subprocess.CalledProcessError as error:
-            print(f"{case.name:24} {error.stderr.strip().splitlines()[-1]}", flush=True)
+            print(f"{case.name:24} {reason(error)}", flush=True)
             return False
     return all(results)
 
