@@ -26,7 +26,7 @@ PARTS = ("lenet", "peak", "step", "kernels", "sanitizer", "curve")
 
 
 def measure(given: argparse.Namespace) -> bool:
-    """Whether every part came to its end."""
+    """Whether every part came to its end, with the CPU's checkpoint and without a find of compute-sanitizer."""
     from gpu_parts import Options
 
     work, here = given.work.resolve(), Path(__file__).resolve().parent
@@ -34,13 +34,13 @@ def measure(given: argparse.Namespace) -> bool:
     numbers = given.seconds, given.epochs, given.rounds, given.units
     options = Options(here, work, given.mnist, given.cifar, sys.executable, *numbers)
     started, is_whole = round(time.time()), True
-    for part in given.parts.split(","):
+    for part in given.parts:
         for line in lines_of(part, options):
             text = json.dumps({"part": part, "run": started, **line})
             print(text, flush=True)
             with (work / "results.jsonl").open("a") as file:
                 file.write(text + "\n")
-            is_whole &= "error" not in line
+            is_whole &= "error" not in line and line.get("equal", True) and line.get("clean", True)
     return is_whole
 
 
@@ -59,6 +59,14 @@ def lines_of(part: str, options: Any) -> Iterator[Line]:
         yield {"error": f"{type(error).__name__}: {error}"}
 
 
+def parts(text: str) -> list[str]:
+    """The names between commas. Raises ValueError, which argparse tells, where one is no part."""
+    names = text.split(",")
+    if not set(names) <= set(PARTS):
+        raise ValueError(text)
+    return names
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -67,7 +75,7 @@ def arguments() -> argparse.Namespace:
     table.add_argument("results", type=Path)
     table.add_argument("--plot", type=Path, help="the accuracy by epoch, as SVG")
     run = commands.add_parser("run")
-    run.add_argument("--parts", default=",".join(PARTS))
+    run.add_argument("--parts", type=parts, default=list(PARTS))
     run.add_argument("--mnist", type=Path, help="folder with the four IDX files of MNIST, unpacked")
     run.add_argument("--cifar", type=Path, help="folder with the six binary files of CIFAR-10")
     run.add_argument("--work", type=Path, default=Path("gpu-work"), help="for checkpoints, logs and results")

@@ -71,6 +71,23 @@ def gpu(folder: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.parent, env=settings)
 
 
+def test_a_part_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    done = gpu(BENCHMARKS, "run", "--parts", "step,kernel", "--work", tmp_path)
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert "invalid parts value: 'step,kernel'" in done.stderr
+
+
+@pytest.mark.parametrize(("line", "code"), [({"equal": False}, 1), ({"clean": False}, 1), ({"equal": True}, 0)])
+def test_the_exit_code_tells_wrong_results(line: dict[str, Any], code: int, tmp_path: Path) -> None:
+    script = (
+        f"import gpu, sys; gpu.lines_of = lambda *_: [{line}]; sys.argv[1:] = ['run', '--parts', 'lenet']; gpu.main()"
+    )
+    paths = f"{BENCHMARKS}:{BENCHMARKS.parent / 'tests' / 'gpu'}"
+    settings = environment({"PYTHONPATH": paths})
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=settings, check=False)
+    assert done.returncode == code
+
+
 @pytest.mark.slow
 def test_every_part_runs(carried: Path, tmp_path: Path) -> None:
     write_data(tmp_path / "mnist", tmp_path / "cifar")
