@@ -198,6 +198,8 @@ int nitic_device_open(nitic_device *d) {
 static void leave(nitic_device *d) {
   const nitic_driver *cu = &d->driver;
   enter(d);
+  if (d->copying) /* after an error it may still read what is released here */
+    cu->stream_finish(d->copying);
   if (d->computing)
     cu->stream_finish(d->computing);
   for (int kind = 0; kind < NITIC_KINDS; kind++)
