@@ -32,7 +32,13 @@ from nitic.numerics import Array
 
 BATCH, SEED, RATE_SHIFT = 128, 0, 5
 AUGMENT = data.Augment(crop=4, flip=True)
-METHODS = (FP32, "niti16", "niti")
+STOCHASTIC = "niti16 stochastic"
+RECIPES = {
+    "niti16": ("--recipe", "niti16"),
+    STOCHASTIC: ("--recipe", "niti16", "--option", "errors=stochastic"),
+    "niti": ("--recipe", "niti"),
+}
+METHODS = (FP32, *RECIPES)
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,12 @@ TASKS = (Task("resnet20", 20, "5@0,4@10,3@15"), Task("mobilenet_v2", 8, "5@0,4@4
 
 def run_nitic(task: Task, method: str, folder: Path, work: Path, threads: int) -> Run:
     """Export the network, compile it, train its binary, and read its log."""
-    model, binary = work / f"{task.net}.onnx", work / f"{task.net}-{method}"
+    model, binary = work / f"{task.net}.onnx", work / f"{task.net}-{method.replace(' ', '-')}"
     checkpoint, log = binary.with_suffix(".ckpt"), binary.with_suffix(".jsonl")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         legacy(task.module(), torch.randn(2, 3, 32, 32), model)
-    compile_options = ["--recipe", method, "--batch-size", str(BATCH), "--init", "keep"]
+    compile_options = [*RECIPES[method], "--batch-size", str(BATCH), "--init", "keep"]
     subprocess.run(
         [sys.executable, "-m", "nitic", "compile", str(model), "-o", str(binary), *compile_options], check=True
     )
