@@ -63,7 +63,10 @@ def torch_steps(task: Task) -> tuple[float, Steps]:
     )
     labels = torch.from_numpy(task.labels.astype(np.int64))
 
-    return held, each(lambda: trainer.step(x, labels))
+    def step() -> None:
+        trainer.step(x, labels)
+
+    return held, each(step)
 
 
 def torch_gpu_steps(task: Task, is_graph: bool) -> tuple[float, Steps]:
