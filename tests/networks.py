@@ -115,13 +115,15 @@ class Interpreted:
         return {n: numerics.requantise(m, e) if m.dtype == np.int16 else (m, e) for n, (m, e) in pairs.items()}
 
 
-def gradient_pairs(model: ImportedModel, loss: InsertLoss | None = None) -> dict[str, tuple[Array, Array]]:
+def gradient_pairs(
+    model: ImportedModel, loss: InsertLoss | None = None, seed: int = 0
+) -> dict[str, tuple[Array, Array]]:
     """(float, integer) gradients by parameter, at the same int8 weights and samples of a batch."""
     leading = state.leading_exponents(model.module, model.parameters)
     run_passes(model.module, [Canonicalise(), loss or InsertLoss(), InsertBackward()])
     exact = function(model.module, "train_step").clone()
     run_passes(model.module, [InsertRounding(), TrackExponents(), CheckRange()])
-    step, rng = function(model.module, "train_step"), np.random.default_rng(0)
+    step, rng = function(model.module, "train_step"), np.random.default_rng(seed)
     initial = state.initial_state(model.module, model.parameters, leading)
     weights = {n: (m, int(initial[f"{n}.exponent"])) for n, m in initial.items() if f"{n}.exponent" in initial}
     shape, classes = shape_of(argument(step, "input")), shape_of(results(function(model.module, "predict"))[0][1])[1]
