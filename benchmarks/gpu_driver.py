@@ -25,7 +25,7 @@ class Gpu:
     """The first GPU, its primary context and one stream. What is made here is released at the end."""
 
     def __init__(self) -> None:
-        self.library = ctypes.CDLL("libcuda.so.1")
+        self.functions = ctypes.CDLL("libcuda.so.1")
         self.device, self.stream, self.made = ctypes.c_int(), Handle(), ExitStack()
 
     def __enter__(self) -> Self:
@@ -45,7 +45,7 @@ class Gpu:
         self.made.close()
 
     def call(self, function: str, *arguments: Any) -> None:
-        if number := getattr(self.library, function)(*arguments):
+        if number := getattr(self.functions, function)(*arguments):
             raise DriverError(function, number)
 
     def attribute(self, which: int) -> int:

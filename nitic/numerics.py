@@ -390,36 +390,9 @@ def normalise(x: Array, e: int, mean: Array, inverse: Array, e_inverse: int) -> 
     return saturate(round_nearest(((wide(x) << 8) - mean) * inverse, shift), INT16_LIMIT)
 
 
-def batch_norm_normalise(x: Array, e: int, mean: Array, variance: Array, epsilon: int) -> tuple[Array, Array, int]:
-    """(xhat, 1/sigma in 24 bits, its exponent)."""
-    inverse = batch_norm_inverse(variance, 2 * (e - 4), epsilon)
-    s = shift_for(max_abs(inverse), 24)
-    inverse, e_inverse = round_nearest(inverse, s), -32 - e + s
-    return normalise(x, e, mean, inverse, e_inverse), inverse, e_inverse
-
-
-def batch_norm_forward(xhat: Array, gamma: Array, e_gamma: int, beta: Array, e_beta: int) -> tuple[Array, int]:
-    """gamma * xhat + beta, to be requantised, and its exponent."""
-    e = e_gamma + NORMALISED_EXPONENT
-    return wide(gamma) * xhat + align(beta, e_beta, e), e
-
-
 def batch_norm_dgrad(dy: Array, xhat: Array, slope: Array, mean: Array) -> Array:
     """The error less its projections on 1 and xhat, in 256ths: what gamma / sigma is multiplied with."""
     return (wide(dy) << 8) - mean - round_nearest(wide(xhat) * slope, 10)
-
-
-def batch_norm_backward(
-    dy: Array, e: int, xhat: Array, inverse: Array, e_inverse: int, gamma: Array, e_gamma: int
-) -> tuple[Array, int, Array, Array]:
-    """(dx, its exponent, dgamma at exponent e - 5, dbeta at exponent e)."""
-    dbeta, dgamma = wide(dy).sum(0), (wide(dy) * xhat).sum(0)
-    factor = wide(gamma) * inverse
-    q = shift_for(max_abs(factor), 15)
-    mean, slope = div(dbeta << 8, len(dy)), div(dgamma << 8, len(dy))
-    acc = batch_norm_dgrad(dy, xhat, slope, mean) * round_nearest(factor, q)
-    dx, e_dx = requantise(acc, e - 8 + e_gamma + e_inverse + q)
-    return dx, e_dx, dgamma, dbeta
 
 
 # Updates. The learning rate is m * 2^-k, m odd and below 256.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nitic import numerics as n
+from nitic.numerics import Array
 from nitic.ops.pool import MaxPoolDgradOp, MaxPoolOp
 from tests.support import reference
 
@@ -37,6 +38,33 @@ def max_pool_dgrad(dy: Any, e: int, index: Any, shape: Any, k: int, stride: int,
     return n.requantise(dx, e) if stride < k else (dx, e)
 
 
+def batch_norm_normalise(x: Array, e: int, mean: Array, variance: Array, epsilon: int) -> tuple[Array, Array, int]:
+    """(xhat, 1/sigma in 24 bits, its exponent)."""
+    inverse = n.batch_norm_inverse(variance, 2 * (e - 4), epsilon)
+    s = n.shift_for(n.max_abs(inverse), 24)
+    inverse, e_inverse = n.round_nearest(inverse, s), -32 - e + s
+    return n.normalise(x, e, mean, inverse, e_inverse), inverse, e_inverse
+
+
+def batch_norm_forward(xhat: Array, gamma: Array, e_gamma: int, beta: Array, e_beta: int) -> tuple[Array, int]:
+    """gamma * xhat + beta, to be requantised, and its exponent."""
+    e = e_gamma + n.NORMALISED_EXPONENT
+    return n.wide(gamma) * xhat + n.align(beta, e_beta, e), e
+
+
+def batch_norm_backward(
+    dy: Array, e: int, xhat: Array, inverse: Array, e_inverse: int, gamma: Array, e_gamma: int
+) -> tuple[Array, int, Array, Array]:
+    """(dx, its exponent, dgamma at exponent e - 5, dbeta at exponent e)."""
+    dbeta, dgamma = n.wide(dy).sum(0), (n.wide(dy) * xhat).sum(0)
+    factor = n.wide(gamma) * inverse
+    q = n.shift_for(n.max_abs(factor), 15)
+    mean, slope = n.div(dbeta << 8, len(dy)), n.div(dgamma << 8, len(dy))
+    acc = n.batch_norm_dgrad(dy, xhat, slope, mean) * n.round_nearest(factor, q)
+    dx, e_dx = n.requantise(acc, e - 8 + e_gamma + e_inverse + q)
+    return dx, e_dx, dgamma, dbeta
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "R": n.round_nearest,
     "P": n.round_pseudo_stochastic,
@@ -54,9 +82,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "cross_entropy(o, e, label)": lambda o, e, y: n.cross_entropy(o, e, y, np.full(len(o), 1 << (n.START_BITS - 1))),
     "isqrt": n.isqrt,
     "bn_statistics(x)": n.batch_norm_statistics,
-    "bn_normalise(x, e, mu, var, epsilon)": n.batch_norm_normalise,
-    "bn_forward(xhat, gamma, eg, beta, eb)": n.batch_norm_forward,
-    "bn_backward(dy, e, xhat, rv, e_rv, gamma, eg)": n.batch_norm_backward,
+    "bn_normalise(x, e, mu, var, epsilon)": batch_norm_normalise,
+    "bn_forward(xhat, gamma, eg, beta, eb)": batch_norm_forward,
+    "bn_backward(dy, e, xhat, rv, e_rv, gamma, eg)": batch_norm_backward,
     "bn_running(r, new, e_new, q)": n.batch_norm_running,
     "max_pool(x, k, stride, pad)": max_pool,
     "max_pool_dgrad(dy, e, index, shape, k, stride, pad)": max_pool_dgrad,
