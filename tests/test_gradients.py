@@ -1,6 +1,7 @@
 """The float stage against finite differences, and the integer gradients against the float stage."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ from tests.networks import DRAWN, Interpreted, dequantised, imported, samples
 FLOAT = [Canonicalise(), InsertLoss(), InsertBackward()]
 SAMPLES = {"mlp": (64,), "lenet": (28, 28, 1), "digits_cnn": (8, 8, 1), "mobile": (8, 8, 1), "resnet8": (16, 16, 3)}
 # What int8 mantissas leave of a gradient (docs/numerics.md): least cosine of a network's tensors.
+BATCH_SEEDS = range(1, 4)
 LOSS_SEEDS = range(1, 5)  # the errors of a loss are rounded by chance, which is right on average
-COSINES = {"mlp": 0.98, "lenet": 0.92, "digits_cnn": 0.92, "mobile": 0.96, "resnet8": 0.8}
+COSINES = {"mlp": 0.98, "lenet": 0.92, "digits_cnn": 0.92, "mobile": 0.97, "resnet8": 0.82}
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -68,16 +70,26 @@ def test_integer_gradients_point_where_float_gradients_do(name: str, recipe: str
     net.normalise(x)
     for i in range(trained_steps):
         net.step(x[i * batch : (i + 1) * batch], y[i * batch : (i + 1) * batch])
-    exact, integer = gradients(name, net, x[-batch:], y[-batch:])
-    for parameter, expected in exact.items():
-        found = integer[parameter]
-        cosine = (found * expected).sum() / (np.linalg.norm(found) * np.linalg.norm(expected))
-        ratio = np.linalg.norm(found) / np.linalg.norm(expected)
-        if expected.ndim == 1 and name == "resnet8":
+    for parameter, (axes, cosine, ratio) in agreement(name, net, sample_shape(name), batch).items():
+        if axes == 1 and name == "resnet8":
             continue  # sums of errors that nearly cancel: on digits, without texture, int8 leaves little of them
-        tolerance = 0.25 if expected.ndim == 1 else 0.15
         assert cosine >= COSINES[name], parameter
-        assert abs(ratio - 1) <= tolerance, parameter
+        assert abs(ratio - 1) <= (0.25 if axes == 1 else 0.15), parameter
+
+
+def agreement(name: str, net: Interpreted, shape: tuple[int, ...], batch: int) -> dict[str, tuple[int, float, float]]:
+    """(axes, cosine, norm ratio) of the integer gradients with the float ones: medians over some batches."""
+    pairs = [gradients(name, net, *samples(shape, batch, seed)) for seed in BATCH_SEEDS]
+    return {parameter: (value.ndim, *compared(parameter, pairs)) for parameter, value in pairs[0][0].items()}
+
+
+def compared(parameter: str, pairs: Sequence[tuple[Mapping[str, Array], Mapping[str, Array]]]) -> tuple[float, float]:
+    cosines, ratios = list[float](), list[float]()
+    for exact, found in ((exact[parameter], integer[parameter]) for exact, integer in pairs):
+        lengths = float(np.linalg.norm(exact)), float(np.linalg.norm(found))
+        cosines.append(float((exact * found).sum()) / (lengths[0] * lengths[1]))
+        ratios.append(lengths[1] / lengths[0])
+    return median(cosines), median(ratios)
 
 
 def gradients(name: str, net: Interpreted, x: Array, y: Array) -> tuple[dict[str, Array], dict[str, Array]]:
