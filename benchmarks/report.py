@@ -30,11 +30,9 @@ percent. `python benchmarks/curves.py --cifar folder` reproduces it.
 **niti16 stochastic** is niti16 with `--option errors=stochastic`, which networks with batch norm should have for now.
 The error of a convolution before a batch norm sums to zero over each channel; rounded to nearest, it no longer does.
 So the filters move along the mean of their input, which the batch norm takes out again in training, but which the
-running statistics, and so every evaluation, follow late. From one state of ResNet-20, 100 more steps left an accuracy
-of 49 to 74 % of 1,280 test samples, looked at every 10 steps; stochastic rounding left 78 to 81 %, and torch in
-floats 76 to 81 %. Over 12 epochs ResNet-20 by niti16 alone came to 73.5 % where it came to 82.4 % by stochastic
-rounding (then it was stopped; niti has not been run). A step of ResNet-8 gets twice as long: a random number for each
-error is dear.
+running statistics, and so every evaluation, follow late. After 12 epochs of the same 20 ResNet-20 by niti16 alone was
+at 73.5 % (then it was stopped), by stochastic rounding at 82.4 %. A random number for each error makes steps longer.
+niti has not been run.
 """
 CURVE_TITLES = {"resnet20": "ResNet-20", "mobilenet_v2": "MobileNetV2 of half width"}
 SECTIONS = {
