@@ -23,6 +23,7 @@ from nitic.ir.op import NnOp
 from nitic.ir.types import Shape, dtype_of, is_tensor, range_, shape_of, tensor_type
 from nitic.ops.bfp import RangeOp, ScalarOp, TopOp
 from nitic.ops.fused import FusedOp
+from nitic.ops.pack import PackOp
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class Emission:
         """What is behind the anchor, for so many lanes."""
         self.lanes = lanes
         for op in self.group.tensor_ops():
-            if op is not anchor:
+            if op is not anchor and not isinstance(op, PackOp):  # the anchor's own emitter writes a second layout
                 self._prepare(op)
 
     def _write_scalar(self, op: NnOp) -> None:
@@ -222,7 +223,7 @@ class Emission:
 
     def _is_stored(self, out: SSAValue) -> bool:
         owner = out.owner
-        return is_tensor(out) and isinstance(owner, Operation) and not isinstance(owner, TopOp)
+        return is_tensor(out) and isinstance(owner, Operation) and not isinstance(owner, TopOp | PackOp)
 
     def store(self, out: SSAValue, value: Expr, point: Point) -> None:
         """Writes elements of a yielded tensor."""

@@ -58,6 +58,13 @@ def _cuda_layouts(op: NnOp) -> Layouts:
     return None, None if whole else runs
 
 
+def writes_too(op: NnOp, layout: Layout) -> bool:
+    """Whether the kernel of an operator can write what becomes of its result in a second layout too."""
+    if not isinstance(layout, BatchLast) or isinstance(op, ConvWgradOp | GemmWgradOp):
+        return False
+    return on_tensor_cores(op) and shape_of(op.results[0])[0] % CHUNK == 0
+
+
 def cuda_runs(op: NnOp) -> Runs:
     """How the weights of a contraction lie for the tensor cores; row-major weights may already."""
     flipped = isinstance(op, ConvDgradOp | GemmDgradOp)

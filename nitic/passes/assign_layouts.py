@@ -1,13 +1,15 @@
 """assign-layouts: the physical form of every operand that a variant's kernels want otherwise than row-major.
 
-Packing is explicit: an nn.pack before its first reader, a kernel of its own, whose result plan-memory sees.
+Packing is explicit: an nn.pack, whose result plan-memory sees. It is a kernel of its own before the first reader, or
+the end of the kernel that makes the tensor, where that can write both forms.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
+from xdsl.ir import Block, BlockArgument, Operation, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions
@@ -18,7 +20,7 @@ from nitic.ops.bfp import RoundShiftOp
 from nitic.ops.concat import ConcatOp, PadOp, SliceOp
 from nitic.ops.elementwise import DropoutOp, ReluOp
 from nitic.ops.fused import FusedOp
-from nitic.ops.layouts import operand_layouts
+from nitic.ops.layouts import operand_layouts, writes_too
 from nitic.ops.lrn import LrnOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
@@ -35,7 +37,7 @@ ROW_MAJOR = Padded(biased=False)  # the same bytes as no layout at all
 
 @dataclass(frozen=True)
 class AssignLayouts(NiticPass):
-    """Adds the packed copies that the kernels of `variant` read."""
+    """Adds the packed copies that the kernels of `variant` read; what then nobody reads is not written."""
 
     variant: str = "portable"
     name = "assign-layouts"
@@ -51,10 +53,44 @@ class AssignLayouts(NiticPass):
 
 def assign(func: FuncOp, variant: str) -> None:
     packed: Packed = {}
-    for group in [op for op in func.body.block.ops if isinstance(op, FusedOp)]:
+    groups = [op for op in func.body.block.ops if isinstance(op, FusedOp)]
+    for group in groups:
         for op in [op for op in group.members if isinstance(op, NnOp)]:
             for operand, layout in _wanted(op, variant):
                 _use_packed(group, op, operand, layout, packed)
+    copies = [(source.owner, copy.owner) for (source, layout), copy in packed.items() if _writes(source.owner, layout)]
+    for group in groups:
+        if own := [pack for writer, pack in copies if writer is group]:
+            _merge([group, *own])
+
+
+def _writes(group: Operation | Block, layout: Layout) -> bool:
+    """Whether a group's kernel can write a packed copy too."""
+    members = group.members if isinstance(group, FusedOp) else ()
+    return any(isinstance(op, NnOp) and writes_too(op, layout) for op in members)
+
+
+def _merge(groups: Sequence[Operation | Block]) -> None:
+    """Makes one group of several, where the first of them was."""
+    fused = [group for group in groups if isinstance(group, FusedOp)]
+    ops = [op for group in fused for op in _take_members(group)]
+    Rewriter.insert_op(make_group(ops), InsertPoint.before(fused[0]))
+    for group in fused:
+        Rewriter.erase_op(group)
+
+
+def _take_members(group: FusedOp) -> list[Operation]:
+    """Leaves a group empty and unused; its members, detached, work on what is outside of it."""
+    for arg, operand in zip(group.block.args, group.operands, strict=True):
+        arg.replace_all_uses_with(operand)
+    for result, value in zip(group.results, group.yielded, strict=True):
+        result.replace_all_uses_with(value)
+    group.operands = ()
+    *members, end = list(group.block.ops)
+    Rewriter.erase_op(end)
+    for op in members:
+        op.detach()
+    return members
 
 
 def _wanted(op: NnOp, variant: str) -> list[tuple[SSAValue, Layout]]:

@@ -108,6 +108,24 @@ NITIC_DEVICE void nitic_gather_byte(uint8_t *batch, const uint8_t *samples, cons
   batch[unit] = inside ? samples[(((int64_t)pick[0] * HEIGHT + y) * WIDTH + x) * CHANNELS + channel] : pad[channel];
 }
 
+/* The low bytes of four words to shared memory, side by side. */
+NITIC_DEVICE void nitic_store_bytes(int to, const int32_t *words) {
+  uint32_t bytes = 0;
+#pragma unroll
+  for (int i = 0; i < 4; i++)
+    bytes |= (uint32_t)(uint8_t)words[i] << (i * 8);
+  nitic_store4(to, bytes);
+}
+
+/* Sixteen bytes that lie `stride` apart in shared memory, each one the same of four, to 16 side by side. */
+NITIC_DEVICE void nitic_store_column(int8_t *to, int from, int stride, int byte) {
+  uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+  for (int i = 0; i < 16; i++)
+    words[i / 4] |= (nitic_load4(from + i * stride) >> (byte * 8) & 255) << (i % 4 * 8);
+  nitic_write16(to, words);
+}
+
 /* Sixteen bytes to shared memory: base[index + i] for low <= i < high, zeros before and behind. */
 NITIC_DEVICE void nitic_gather16(int to, const int8_t *base, int index, int low, int high) {
   uint32_t words[4] = {0, 0, 0, 0};

@@ -45,6 +45,17 @@ template <int N> NITIC_DEVICE void nitic_copy_wait() { emulator::finish_groups(N
 NITIC_DEVICE void nitic_store16(int to, const uint32_t *words) { emulator::store(to, words, 16); }
 
 NITIC_DEVICE void nitic_store8(int to, const int32_t *words) { emulator::store(to, words, 8); }
+NITIC_DEVICE void nitic_store4(int to, uint32_t word) { emulator::store(to, &word, 4); }
+NITIC_DEVICE uint32_t nitic_load4(int from) {
+  uint32_t word;
+  __builtin_memcpy(&word, emulator::place(from, 4), 4);
+  return word;
+}
+NITIC_DEVICE void nitic_write16(int8_t *to, const uint32_t *words) {
+  if ((uintptr_t)to % 16)
+    emulator::fail("16 bytes written to an address that is no multiple of 16");
+  __builtin_memcpy(to, words, 16);
+}
 NITIC_DEVICE void nitic_load16(int32_t *words, int from) { __builtin_memcpy(words, emulator::place(from, 16), 16); }
 
 NITIC_DEVICE void nitic_load_matrices(uint32_t *words, int from) {

@@ -8,6 +8,7 @@ import pytest
 from xdsl.ir import SSAValue
 
 from nitic.codegen.table import CUDA, emit
+from nitic.ir.layout import BatchLast
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.numerics import Array
@@ -15,8 +16,9 @@ from nitic.ops.bfp import RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.conv import ConvOp, Window
 from nitic.ops.elementwise import ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp
+from nitic.ops.pack import PackOp
 from tests.emulator.emulator import needs_compiler
-from tests.kernels.harness import Data, compiled, make_group, packed_types, reference
+from tests.kernels.harness import Build, Data, compiled, make_group, packed_types, reference
 from tests.support import type_of
 
 pytestmark = needs_compiler
@@ -40,9 +42,9 @@ def operands(scale: int, channels: int) -> list[Array]:
     return [x // scale, w, dy]
 
 
-def group_of(arrays: Sequence[Array]) -> FusedOp:
+def group_of(arrays: Sequence[Array], build: Build = layer, keep: Sequence[tuple[int, int]] = ((RANGE, 0),)) -> FusedOp:
     types = [type_of(array) for array in arrays]
-    return make_group(layer, packed_types(layer, types, CUDA, nonnegative=False), keep=[(RANGE, 0)])
+    return make_group(build, packed_types(build, types, CUDA, nonnegative=False), keep)
 
 
 def is_right(found: Sequence[Array], expected: Sequence[Array]) -> bool:
@@ -74,6 +76,20 @@ def test_the_second_kernel_does_its_work_only_where_the_guess_was_wrong() -> Non
     assert changed == [1]
     assert not is_right(call(arrays, 1), expected)
     assert is_right(call(arrays, 1), expected)
+
+
+def packed_layer(x: SSAValue, w: SSAValue, dy: SSAValue) -> list[NnOp]:
+    *ops, gate = layer(x, w, dy)
+    return [*ops, gate, PackOp.of(gate.result, layout=str(BatchLast()))]
+
+
+def test_both_layouts_are_written_again() -> None:
+    data = Data(7, "random")
+    arrays = [data.i8(16, 3, 2, 8), data.other(1).i8(8, 3, 3, 8), data.other(2).i8(16, 3, 2, 8)]
+    group = group_of(arrays, packed_layer, [(RANGE, 0), (5, 0)])
+    call = compiled(group, CUDA)
+    for order in range(2):
+        assert is_right(call(arrays, order), reference(group, arrays)), order
 
 
 def test_what_is_kept() -> None:

@@ -10,16 +10,18 @@ from xdsl.rewriter import Rewriter
 
 from nitic.codegen.kernels.mma import cut_product
 from nitic.codegen.table import CUDA, emit
+from nitic.ir.layout import BatchLast
 from nitic.ir.op import NnOp
 from nitic.ir.types import i64, shape_of, tensor
 from nitic.numerics import Array
-from nitic.ops.bfp import RangeOp
-from nitic.ops.conv import ConvOp, Window
+from nitic.ops.bfp import RangeOp, RoundShiftOp
+from nitic.ops.conv import ConvDgradOp, ConvOp, Window
 from nitic.ops.elementwise import ReluOp
 from nitic.ops.fused import FusedOp
-from nitic.ops.gemm import GemmWgradOp
+from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
+from nitic.ops.pack import PackOp
 from tests.emulator.emulator import EmulatorError, needs_compiler
-from tests.kernels.harness import Build, Change, Data, make_group, one, packed_types, reference, run
+from tests.kernels.harness import Build, Change, Data, make_group, one, packed_types, reference, run, scalar
 from tests.support import type_of
 
 pytestmark = needs_compiler
@@ -63,24 +65,58 @@ def test_sums_beyond_int32_are_cut_to_parts_that_are_not() -> None:
     assert is_right(group, operands, 1)
 
 
-def convolution(x: SSAValue, w: SSAValue) -> list[NnOp]:
-    """Two ranges: the second waits for the readers of the first."""
+def in_both_layouts(first: Build) -> Build:
+    """What a contraction makes, rounded, row-major and with the batch innermost."""
+
+    def build(a: SSAValue, b: SSAValue, shift: SSAValue) -> list[NnOp]:
+        (contraction,) = first(a, b)
+        rounded = RoundShiftOp.of(contraction.result, shift, round="nearest", to="i8")
+        return [contraction, rounded, PackOp.of(rounded.y, layout=str(BatchLast()))]
+
+    return build
+
+
+WINDOW = Window((2, 1), (1, 0, 1, 2))
+CONTRACTIONS = {
+    "conv": (one(ConvOp, **WINDOW.properties()), (7, 5, 12), (9, 3, 3, 12)),
+    "wide conv": (one(ConvOp, **WINDOW.properties()), (12, 9, 32), (120, 3, 3, 32)),
+    "conv_dgrad": (one(ConvDgradOp, size=(7, 5), **WINDOW.properties()), (4, 5, 20), (20, 3, 3, 34)),
+    "gemm": (one(GemmOp), (40,), (130, 40)),
+    "gemm_dgrad": (one(GemmDgradOp), (11,), (11, 64)),
+}
+
+
+@pytest.mark.parametrize("images", [16, 96])
+@pytest.mark.parametrize("name", CONTRACTIONS)
+def test_both_layouts_at_once(name: str, images: int) -> None:
+    """Sixteen or 32 images lie side by side; rows and columns end within a tile and a warp's part of it."""
+    build, x, w = CONTRACTIONS[name]
+    operands = Data(5, "random").i8(images, *x), Data(6, "random").i8(*w), scalar(9)
+    group = group_of(in_both_layouts(build), operands, keep=[(1, 0)])
+    assert all(is_right(group, operands, threads) for threads in BOTH_ORDERS)
+
+
+def convolution(x: SSAValue, w: SSAValue, shift: SSAValue) -> list[NnOp]:
+    """Two ranges: the second waits for the readers of the first. Two layouts."""
     conv = ConvOp.over(x, w, Window(pads=(1, 1, 1, 1)))
     relu = ReluOp.of(conv.acc)
-    return [conv, RangeOp.of(conv.acc), relu, RangeOp.of(relu.y)]
+    rounded = RoundShiftOp.of(relu.y, shift, round="nearest", to="i8")
+    pack = PackOp.of(rounded.y, layout=str(BatchLast()))
+    return [conv, RangeOp.of(conv.acc), relu, RangeOp.of(relu.y), rounded, pack]
 
 
 def mutants() -> list[int]:
     """Every named barrier, wait and end of a group in the text of a convolution, by position."""
-    return list(range(10))
+    return list(range(11))
 
 
 @pytest.fixture(scope="module")
 def case() -> tuple[FusedOp, Sequence[Array]]:
     """The first range, not the second, is that of what the last warp of the last block computes."""
-    x, w = Data(3, "random").i8(2, 12, 8, 48) // 8, abs(Data(4, "random").i8(40, 3, 3, 48))
+    x, w = Data(3, "random").i8(16, 4, 3, 48) // 8, abs(Data(4, "random").i8(40, 3, 3, 48))
     x[-1, -2:] = -127
-    return group_of(convolution, (x, w), keep=[(2, 0)]), (x, w)
+    operands = x, w, scalar(14)
+    return group_of(convolution, operands, keep=[(2, 0), (4, 0)]), operands
 
 
 def test_the_convolution_itself_is_right(case: tuple[FusedOp, Sequence[Array]]) -> None:

@@ -13,8 +13,8 @@ from nitic.ops.bfp import RangeOp
 from nitic.ops.conv import ConvOp, Window
 from nitic.ops.fused import FusedOp
 from tests.emulator.emulator import needs_compiler
-from tests.emulator.test_tensor_cores import BOTH_ORDERS, group_of, is_right
-from tests.kernels.harness import Data
+from tests.emulator.test_tensor_cores import BOTH_ORDERS, CONTRACTIONS, group_of, in_both_layouts, is_right
+from tests.kernels.harness import Data, scalar
 
 pytestmark = needs_compiler
 TOGETHER = "#undef NITIC_WGMMA\n#define NITIC_WGMMA 1\n"
@@ -42,6 +42,14 @@ def test_a_convolution(images: int, channels: int, outputs: int, tile: tuple[int
     """Whole tiles of each size; a tile that is not full, and channels that threads gather."""
     assert choose_tile(images * 64, outputs).block == tile
     group, operands = case(images, channels, outputs)
+    assert all(is_right(group, operands, order, lambda text: TOGETHER + text) for order in BOTH_ORDERS)
+
+
+def test_both_layouts_at_once() -> None:
+    build, x, w = CONTRACTIONS["wide conv"]
+    operands = Data(5, "random").i8(64, *x), Data(6, "random").i8(*w), scalar(9)
+    assert choose_tile(64 * 6 * 9, 120).together
+    group = group_of(in_both_layouts(build), operands, keep=[(1, 0)])
     assert all(is_right(group, operands, order, lambda text: TOGETHER + text) for order in BOTH_ORDERS)
 
 

@@ -17,7 +17,7 @@ from nitic.options import CompileOptions, Emit, Target
 from tests.emulator.emulator import ORDERS, Device, Emulated, needs_compiler
 from tests.networks import HYPERS, WRITERS, Interpreted, samples
 
-BATCH, STEPS = 8, 2
+BATCH, STEPS = 16, 2  # as many images as a contraction needs to write both layouts
 WRONG = -1000
 CASES = [
     ("lenet", "niti16"),

@@ -46,9 +46,20 @@ class Operand(Protocol):
 
 
 class Sink(Protocol):
-    """Takes the sums."""
+    """Takes the sums. What becomes of them may be wanted in a second layout, where 16 rows of a column are a run."""
 
-    def store(self, acc: Expr, row: Expr, column: Expr) -> None: ...
+    @property
+    def turns(self) -> bool:
+        """Whether it is."""
+        ...
+
+    def store(self, acc: Expr, row: Expr, column: Expr) -> Expr:
+        """Gives what became of a sum; if the sink `turns`, a byte."""
+        ...
+
+    def run(self, row: Expr, column: Expr) -> Expr:
+        """The address of 16 rows of a column, from one on, in the second layout."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -259,18 +270,34 @@ class _Block:
             with unrolled(slab.turns) as turn:
                 within, first = slab.four(lane, turn)
                 self._finish(slab.place(within, first), row + within, column + first, sink)
+            if sink.turns:
+                self._turn(slab, row, column, sink)
             call("nitic_warp_barrier")  # all have read what the next rows overwrite
 
     def _finish(self, place: Expr, row: Expr, column: Expr, sink: Sink) -> None:
         """Four sums that exist or do not together, where their number allows it: the compiler joins their stores."""
         p, four = self.p, tir.local("int32", FOUR)
+        made = tir.local("int32", FOUR) if sink.turns else None
         call("nitic_load16", pointer(four), place)
         at_row, at_column = tir.let(self.origin[0] + row), tir.let(self.origin[1] + column)
         together = gcd(p.n, FOUR)
         with unrolled(FOUR // together) as some:
             first = tir.let(at_column + some * together)
             with tir.when(tir.every(at_row < p.m, first < p.n)), unrolled(together) as e:
-                sink.store(tir.let(four.load(some * together + e)), at_row, first + e)
+                became = sink.store(tir.let(four.load(some * together + e)), at_row, first + e)
+                if made:
+                    made.store(some * together + e, became)
+        if made:
+            call("nitic_store_bytes", place, pointer(made))
+
+    def _turn(self, slab: Slab, row: Expr, column: Expr, sink: Sink) -> None:
+        """The bytes, each four of which are where their sums were, go to the second layout: a thread has a column."""
+        call("nitic_warp_barrier")
+        lane = self.f.within % WARP
+        at_row, at_column = tir.let(self.origin[0] + row), tir.let(self.origin[1] + column + lane)
+        with tir.when(tir.every(lane < slab.columns, at_row < self.p.m, at_column < self.p.n)):
+            first = lane - lane % FOUR
+            call("nitic_store_column", sink.run(at_row, at_column), slab.place(0, first), slab.stride, lane % FOUR)
 
 
 @dataclass(frozen=True)

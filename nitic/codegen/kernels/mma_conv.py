@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 
 from xdsl.ir import SSAValue
 
@@ -20,9 +20,36 @@ from nitic.ir.op import NnOp
 from nitic.ir.types import Shape, dtype_of, shape_of
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.layouts import cuda_runs, on_tensor_cores
+from nitic.ops.pack import PackOp
 
+SECTOR = 32  # bytes that a GPU's cache reads and writes together
 OUTSIDE = -(2**20)  # a row or column that no window reaches from inside
 LONGEST = 2**17  # products of two int8 that an int32 sums for certain
+
+
+@dataclass(frozen=True)
+class Order:
+    """How windows are numbered: image by image, or `together` images side by side."""
+
+    images: int
+    windows: int  # of an image
+    together: int = 1
+
+    @property
+    def rows(self) -> int:
+        return self.images * self.windows
+
+    def of(self, row: Expr) -> tuple[Expr, Expr]:
+        """(image, window of it)"""
+        some = row // self.together
+        return some // self.windows * self.together + row % self.together, some % self.windows
+
+    def flat(self, row: Expr) -> Expr:
+        """The number that a row has when they are numbered image by image."""
+        if self.together == 1:
+            return row
+        image, window = self.of(row)
+        return image * self.windows + window
 
 
 @dataclass(frozen=True)
@@ -67,8 +94,8 @@ class Pixels:
     """
 
     buffer: Buffer
-    rows: int
-    out: tuple[int, int]  # windows of an image
+    order: Order
+    width: int  # windows side by side
     axes: tuple[Axis, Axis]
     channels: int
     runs: int  # of a row of the window: 1, or one for each column
@@ -79,11 +106,11 @@ class Pixels:
         return self.axes[0].size * self.axes[1].size * self.channels
 
     def fix(self, row: Expr) -> Sequence[Expr]:
-        (vertical, horizontal), (oh, ow) = self.axes, self.out
-        at = tir.let(tir.minimum(row, self.rows - 1))
-        y = at // ow % oh * vertical.step + vertical.origin
-        x = at % ow * horizontal.step + horizontal.origin
-        return [at // (oh * ow) * self.image, tir.select(row < self.rows, y, OUTSIDE), x]
+        vertical, horizontal = self.axes
+        image, window = self.order.of(tir.let(tir.minimum(row, self.order.rows - 1)))
+        y = window // self.width * vertical.step + vertical.origin
+        x = window % self.width * horizontal.step + horizontal.origin
+        return [image * self.image, tir.select(row < self.order.rows, y, OUTSIDE), x]
 
     def decode(self, k: Expr) -> Sequence[Expr]:
         run = k // self.length
@@ -151,15 +178,28 @@ def copy_if(condition: Expr, to: Expr, buffer: Buffer, index: Expr) -> None:
 
 @dataclass(frozen=True)
 class Finish:
-    """The sink of sums that come whole: a group's tail."""
+    """The sink of sums that come whole: a group's tail, and perhaps an nn.pack of what it makes."""
 
     emission: Emission
     result: SSAValue
     columns: int
+    order: Order
+    pack: PackOp | None = None
 
-    def store(self, acc: Expr, row: Expr, column: Expr) -> None:
-        point = Point(row * self.columns + column, self.emission.channel(column))
+    @property
+    def turns(self) -> bool:
+        return self.pack is not None
+
+    def store(self, acc: Expr, row: Expr, column: Expr) -> Expr:
+        point = Point(self.order.flat(row) * self.columns + column, self.emission.channel(column))
         self.emission.finish(self.result, tir.cast(acc, dtype_of(self.result).__name__), point)
+        return self.emission.value(self.pack.x, point) if self.pack else acc
+
+    def run(self, row: Expr, column: Expr) -> Expr:
+        assert self.pack is not None
+        image, window = self.order.of(row)
+        index = (column * self.order.windows + window) * self.order.images + image
+        return pointer(self.emission.buffer(self.pack.y), index)
 
 
 @dataclass(frozen=True)
@@ -168,9 +208,14 @@ class Merge:
 
     out: Buffer
     columns: int
+    turns: bool = False
 
-    def store(self, acc: Expr, row: Expr, column: Expr) -> None:
+    def store(self, acc: Expr, row: Expr, column: Expr) -> Expr:
         call("nitic_atomic_add", pointer(self.out, row * self.columns + column), acc)
+        return acc
+
+    def run(self, row: Expr, column: Expr) -> Expr:
+        raise NotImplementedError
 
 
 def forward(emission: Emission, op: NnOp) -> int:
@@ -208,10 +253,12 @@ def _slide(emission: Emission, op: NnOp, axes: tuple[Axis, Axis]) -> int:
     length = ceildiv(bytes_, CHUNK) * CHUNK
     channels = shape_of(x)[-1]
     emission.open(op, 1)
-    pixels = Pixels(emission.buffer(x), n * oh * ow, (oh, ow), axes, channels, runs // kh, length)
+    pack = next((each for each in emission.group.op.members if isinstance(each, PackOp)), None)
+    order = Order(n, oh * ow, gcd(n, SECTOR) if pack else 1)
+    pixels = Pixels(emission.buffer(x), order, ow, axes, channels, runs // kh, length)
     rows = Rows(emission.buffer(w), outputs, runs * length)
-    shape = mma.product(n * oh * ow, outputs, runs * length)
-    mma.multiply(_cuda(emission), shape, pixels, rows, Finish(emission, op.results[0], outputs))
+    shape = mma.product(order.rows, outputs, runs * length)
+    mma.multiply(_cuda(emission), shape, pixels, rows, Finish(emission, op.results[0], outputs, order, pack))
     return shape.launch.blocks
 
 
@@ -254,7 +301,8 @@ def wgrad(emission: Emission, op: NnOp) -> int:
     """A weight gradient whose sums come whole."""
     gradient = Gradient(op)
     emission.open(op, 1)
-    return gradient.emit(emission, Finish(emission, op.results[0], gradient.columns))
+    filters = Order(gradient.filters[0], 1)
+    return gradient.emit(emission, Finish(emission, op.results[0], gradient.columns, filters))
 
 
 def split_wgrad(op: NnOp) -> Split | None:

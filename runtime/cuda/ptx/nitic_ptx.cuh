@@ -77,11 +77,26 @@ NITIC_DEVICE void nitic_store8(int to, const int32_t *words) {
   asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(nitic_shared(to)), "r"(words[0]), "r"(words[1]) : "memory");
 }
 
+NITIC_DEVICE void nitic_store4(int to, uint32_t word) {
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(nitic_shared(to)), "r"(word) : "memory");
+}
+
+NITIC_DEVICE uint32_t nitic_load4(int from) {
+  uint32_t word;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(nitic_shared(from)) : "memory");
+  return word;
+}
+
 NITIC_DEVICE void nitic_load16(int32_t *words, int from) {
   asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
                : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
                : "r"(nitic_shared(from))
                : "memory");
+}
+
+/* To global memory, at a multiple of 16. */
+NITIC_DEVICE void nitic_write16(int8_t *to, const uint32_t *words) {
+  *(uint4 *)to = make_uint4(words[0], words[1], words[2], words[3]);
 }
 
 /* Four 8 x 16 byte matrices: thread i gives the place of row i % 8 of matrix i / 8, and gets bytes 4 * (i % 4) and
