@@ -231,16 +231,24 @@ class Runs(Layout):
     """Weights (OC, KH, KW, C) or (N, K) as [outputs][runs][length]: an output's row for the tensor cores of a GPU.
 
     A run is what is contiguous in the other operand, as in `Panels`; its end is filled with zeros to whole 16 bytes.
-    `flipped` is the data gradient's, as there.
+    `flipped` is the data gradient's, as there. With `groups`, runs are taps, and one has the inputs of `joined`
+    neighbouring groups; those that are not the output's own meet zeros.
     """
 
     taps: bool = False
     flipped: bool = False
+    groups: int = 1
+    joined: int = 1
+
+    def filters(self, shape: Shape) -> tuple[int, int, int, int]:
+        """(outputs, KH, KW, inputs of a group)"""
+        oc, kh, kw, c = _images(shape)
+        return (c * self.groups, kh, kw, oc // self.groups) if self.flipped else (oc, kh, kw, c)
 
     def shape(self, shape: Shape) -> tuple[int, int, int]:
         """(outputs, runs, bytes of a run before it is filled)."""
-        oc, kh, kw, c = _images(shape)
-        outputs, inputs = (c, oc) if self.flipped else (oc, c)
+        outputs, kh, kw, inputs = self.filters(shape)
+        inputs *= self.joined
         return (outputs, kh * kw, inputs) if self.taps else (outputs, kh, kw * inputs)
 
     def size(self, shape: Shape) -> int:
@@ -248,10 +256,14 @@ class Runs(Layout):
         return outputs * runs * ceildiv(length, CHUNK) * CHUNK + SLACK
 
     def pack(self, x: Array) -> Array:
-        w = x.reshape(_images(x.shape)).astype(np.int8)
+        oc, kh, kw, c = _images(x.shape)
+        w = x.reshape(self.groups, oc // self.groups, kh, kw, c).astype(np.int8)
         if self.flipped:
-            w = w[:, ::-1, ::-1].transpose(3, 1, 2, 0)
-        rows = w.reshape(self.shape(x.shape))
+            w = w[:, :, ::-1, ::-1].transpose(0, 4, 2, 3, 1)
+        rows = np.zeros((*w.shape[:-1], self.joined, w.shape[-1]), np.int8)
+        for group in range(self.groups):
+            rows[group, ..., group % self.joined, :] = w[group]
+        rows = rows.reshape(self.shape(x.shape))
         filled = np.pad(rows, ((0, 0), (0, 0), (0, -rows.shape[2] % CHUNK)))
         return np.concatenate([filled.view(np.uint8).ravel(), np.zeros(SLACK, np.uint8)])
 
@@ -292,6 +304,6 @@ _LAYOUTS: dict[str, Callable[[list[int]], Layout]] = {
     "pixelpanels": lambda v: PixelPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3], v[4]),
     "grouppanels": lambda v: GroupPanels(bool(v[0]), bool(v[1]), bool(v[2]), v[3]),
     "quads": lambda v: Quads((v[0], v[1], v[2], v[3]), bool(v[4])),
-    "runs": lambda v: Runs(bool(v[0]), bool(v[1])),
+    "runs": lambda v: Runs(bool(v[0]), bool(v[1]), v[2], v[3]),
     "batchlast": lambda _: BatchLast(),
 }

@@ -25,6 +25,7 @@ Layouts = tuple[Layout | None, ...]
 MANY_PIXELS = 1024  # from here on the packing of the weights does not matter
 LARGE_FILTER = 4096  # bytes of a lane's weights: sixteen of them are packed on the stack
 NO_PADS = (0, 0, 0, 0)
+MOST_JOINED = 64  # inputs
 
 
 def operand_layouts(op: NnOp, variant: str, nonnegative: bool) -> Layouts:
@@ -43,8 +44,8 @@ def operand_layouts(op: NnOp, variant: str, nonnegative: bool) -> Layouts:
 
 
 def on_tensor_cores(op: NnOp) -> bool:
-    """Whether the GPU's template for contractions serves an operator: no groups, and sums in int32 or merged."""
-    if not isinstance(op, ConvolutionOp | ProductOp) or (isinstance(op, ConvolutionOp) and op.window.groups > 1):
+    """Whether the GPU's template for contractions serves an operator: not depthwise, and sums in int32 or merged."""
+    if not isinstance(op, ConvolutionOp | ProductOp) or (isinstance(op, ConvolutionOp) and is_depthwise(op)):
         return False
     return isinstance(op, ConvWgradOp | GemmWgradOp) or element_of(op.results[0]) != i64
 
@@ -54,7 +55,7 @@ def _cuda_layouts(op: NnOp) -> Layouts:
     if isinstance(op, ConvWgradOp | GemmWgradOp):
         return BatchLast(), BatchLast()
     runs = cuda_runs(op)
-    whole = runs.shape(shape_of(op.operands[1]))[2] % CHUNK == 0 and not runs.flipped
+    whole = runs.shape(shape_of(op.operands[1]))[2] % CHUNK == 0 and not runs.flipped and runs.joined == 1
     return None, None if whole else runs
 
 
@@ -68,8 +69,17 @@ def writes_too(op: NnOp, layout: Layout) -> bool:
 def cuda_runs(op: NnOp) -> Runs:
     """How the weights of a contraction lie for the tensor cores; row-major weights may already."""
     flipped = isinstance(op, ConvDgradOp | GemmDgradOp)
+    if isinstance(op, ConvolutionOp) and op.window.groups > 1:
+        groups = op.window.groups
+        return Runs(True, flipped, groups, joined_groups(groups, shape_of(op.operands[0])[3] // groups))
     spread = isinstance(op, ConvDgradOp) and op.window.strides[1] > 1 and kernel_size(op)[1] > 1
     return Runs(spread or (isinstance(op, ConvolutionOp) and has_taps(op)), flipped)
+
+
+def joined_groups(groups: int, inputs: int) -> int:
+    """How many groups a tensor core takes as one, so that their inputs of a pixel are whole chunks, but few of them."""
+    fitting = [n for n in range(1, groups + 1) if groups % n == 0 and n * inputs % CHUNK == 0]
+    return fitting[0] if fitting and fitting[0] * inputs <= MOST_JOINED else 1
 
 
 def _vnni_layouts(op: NnOp, biased: bool) -> Layouts | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,13 @@ CONTRACTIONS = {
     "conv": (one(ConvOp, **WINDOW.properties()), (7, 5, 12), (9, 3, 3, 12)),
     "wide conv": (one(ConvOp, **WINDOW.properties()), (12, 9, 32), (120, 3, 3, 32)),
     "conv_dgrad": (one(ConvDgradOp, size=(7, 5), **WINDOW.properties()), (4, 5, 20), (20, 3, 3, 34)),
+    "groups of 6": (one(ConvOp, **replace(WINDOW, groups=3).properties()), (7, 5, 18), (15, 3, 3, 6)),
+    "groups of 8": (one(ConvOp, **replace(WINDOW, groups=6).properties()), (4, 5, 48), (24, 3, 3, 8)),
+    "groups of 16": (
+        one(ConvDgradOp, size=(7, 5), **replace(WINDOW, groups=2).properties()),
+        (4, 5, 32),
+        (32, 3, 3, 5),
+    ),
     "gemm": (one(GemmOp), (40,), (130, 40)),
     "gemm_dgrad": (one(GemmDgradOp), (11,), (11, 64)),
 }

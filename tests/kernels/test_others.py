@@ -175,7 +175,12 @@ layouts = st.one_of(
     st.builds(PixelPanels, st.just(False), st.booleans(), st.booleans(), st.integers(2, 5), st.integers(1, 3)),
 )
 spatial = st.tuples(st.integers(1, 70), st.integers(3, 6), st.integers(3, 6), st.one_of(st.integers(1, 9), st.just(35)))
-tensor_core_layouts = st.one_of(st.builds(Runs, st.booleans(), st.booleans()), st.just(BatchLast()))
+grouped_runs = st.builds(
+    lambda flipped, groups: Runs(True, flipped, *groups),
+    st.booleans(),
+    st.sampled_from(((2, 1), (2, 2), (3, 3), (4, 2), (5, 1))),
+)
+tensor_core_layouts = st.one_of(st.builds(Runs, st.booleans(), st.booleans()), grouped_runs, st.just(BatchLast()))
 tensors = st.one_of(spatial, st.tuples(st.integers(1, 70), st.integers(1, 70)))
 
 
@@ -204,6 +209,8 @@ def test_pack(layout: Layout, shape: tuple[int, ...], of: Data, threads: int) ->
 @given(layout=tensor_core_layouts, shape=tensors, of=data, threads=threads)
 def test_pack_for_tensor_cores(variant: str, layout: Layout, shape: tuple[int, ...], of: Data, threads: int) -> None:
     assert parse_layout(str(layout)) == layout
+    if isinstance(layout, Runs):
+        shape = (layout.groups * shape[0], *shape[1:])
     x = of.i8(*shape)
     (found,) = run(make_group(one(PackOp, layout=str(layout)), [type_of(x)]), variant, (x,), threads)
     np.testing.assert_array_equal(found, layout.pack(x)[: len(found)])

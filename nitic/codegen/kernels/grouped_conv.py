@@ -1,5 +1,5 @@
-"""Convolutions with groups, and others that tensor cores do not serve, on a GPU: neighbouring threads have neighbouring
-channels. Depthwise ones are sums over windows of every channel by itself."""
+"""Depthwise convolutions, and sums that tensor cores do not serve, on a GPU: neighbouring threads have neighbouring
+channels. Depthwise convolutions are sums over windows of every channel by itself."""
 
 from __future__ import annotations
 

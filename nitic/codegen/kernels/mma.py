@@ -108,13 +108,14 @@ TILES = (
 
 @dataclass(frozen=True)
 class Product:
-    """The extents of the product, its tile, and into how many parts its sums are cut."""
+    """The extents of a product, its tile, the parts that its sums are cut to, and how many such products there are."""
 
     m: int
     n: int
     k: int
     tile: Tile
     parts: int = 1
+    groups: int = 1
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -128,35 +129,39 @@ class Product:
     def steps_of_part(self) -> int:
         return ceildiv(self.steps, self.parts)
 
+    def group(self, block: Expr) -> Expr:
+        """Of which product a block is."""
+        return block // (self.grid[0] * self.grid[1] * self.parts) if self.groups > 1 else tir.constant(0)
+
     @property
     def launch(self) -> Launch:
-        blocks = self.grid[0] * self.grid[1] * self.parts
+        blocks = self.grid[0] * self.grid[1] * self.parts * self.groups
         return Launch(blocks, self.tile.threads, STAGES * self.tile.stage_bytes)
 
 
-def choose_tile(m: int, n: int) -> Tile:
+def choose_tile(m: int, n: int, groups: int = 1) -> Tile:
     """The one with the least work, half of the tile's own loads counted in; smaller ones where blocks would be few."""
 
     def cost(tile: Tile) -> float:
         rows, columns = tile.block
-        blocks = ceildiv(m, rows) * ceildiv(n, columns)
+        blocks = ceildiv(m, rows) * ceildiv(n, columns) * groups
         idle = max(1.0, FILL / blocks / 4)
         return blocks * (rows * columns + 16 * (rows + columns)) * min(idle, 4.0)
 
     return min(TILES, key=cost)
 
 
-def product(m: int, n: int, k: int) -> Product:
+def product(m: int, n: int, k: int, groups: int = 1) -> Product:
     """A product whose sums come whole out of one block."""
-    return Product(m, n, k, choose_tile(m, n))
+    return Product(m, n, k, choose_tile(m, n, groups), 1, groups)
 
 
-def cut_product(m: int, n: int, k: int, longest: int) -> Product:
+def cut_product(m: int, n: int, k: int, longest: int, groups: int = 1) -> Product:
     """A product with few results and long sums: parts of these, of `longest` at most, that fill the GPU."""
-    whole = product(m, n, k)
-    blocks = whole.grid[0] * whole.grid[1]
+    whole = product(m, n, k, groups)
+    blocks = whole.launch.blocks
     wanted = max(min(FILL // blocks, whole.steps // (2 * STAGES)), ceildiv(whole.steps, longest // STEP), 1)
-    return Product(m, n, k, whole.tile, ceildiv(whole.steps, ceildiv(whole.steps, wanted)))
+    return Product(m, n, k, whole.tile, ceildiv(whole.steps, ceildiv(whole.steps, wanted)), groups)
 
 
 def multiply(f: CudaFunction, p: Product, a: Operand, b: Operand, sink: Sink) -> None:
@@ -165,7 +170,7 @@ def multiply(f: CudaFunction, p: Product, a: Operand, b: Operand, sink: Sink) ->
     columns, part = p.grid[1], p.grid[0] * p.grid[1]
     tile = tir.let(f.block % part)
     origin = tir.let(tile // columns * p.tile.block[0]), tir.let(tile % columns * p.tile.block[1])
-    first = tir.let(f.block // part * p.steps_of_part)
+    first = tir.let(f.block // part % p.parts * p.steps_of_part)
     last = tir.let(tir.minimum(first + p.steps_of_part, p.steps))
     _Block(f, p, (_Loader.of(f, p, a, 0, origin[0]), _Loader.of(f, p, b, 1, origin[1])), origin).emit(first, last, sink)
 

@@ -1,4 +1,7 @@
-"""nn.conv, nn.gemm and their gradients on tensor cores: where the operands of the template come from."""
+"""nn.conv, nn.gemm and their gradients on tensor cores: where the operands of the template come from.
+
+A convolution with groups is so many products, one behind the other in the launch.
+"""
 
 from __future__ import annotations
 
@@ -54,14 +57,15 @@ class Order:
 
 @dataclass(frozen=True)
 class Rows:
-    """A matrix whose rows of `k` bytes, a multiple of 16, lie one behind the other."""
+    """A matrix whose rows of `k` bytes, a multiple of 16, lie one behind the other, from one on."""
 
     buffer: Buffer
     rows: int
     k: int
+    first: Expr
 
     def fix(self, row: Expr) -> Sequence[Expr]:
-        return [tir.select(row < self.rows, row * self.k, -1)]
+        return [tir.select(row < self.rows, (self.first + row) * self.k, -1)]
 
     def decode(self, k: Expr) -> Sequence[Expr]:
         return [k]
@@ -90,7 +94,8 @@ class Axis:
 class Pixels:
     """The windows of images (N, H, W, C): a row is a window, and k goes through its runs, each filled to whole 16.
 
-    What is copied behind the end of a run, or behind the last of them, meets zeros of the other operand.
+    What is copied behind the end of a run, or behind the last of them, meets zeros of the other operand. Of each pixel
+    they see `share` channels, from one on.
     """
 
     buffer: Buffer
@@ -100,6 +105,8 @@ class Pixels:
     channels: int
     runs: int  # of a row of the window: 1, or one for each column
     length: int  # of a run, filled
+    first: Expr
+    share: int
 
     @property
     def image(self) -> int:
@@ -127,9 +134,9 @@ class Pixels:
         if horizontal.divisor > 1:
             inside = tir.every(inside, horizontal.inside(x))
         line = horizontal.size * self.channels
-        column = tir.let(tir.truncated_division(x, horizontal.divisor) * self.channels + decoded[2])
+        column = tir.let(tir.truncated_division(x, horizontal.divisor) * self.channels + self.first + decoded[2])
         row = fixed[0] + tir.truncated_division(y, vertical.divisor) * line
-        if self.channels % CHUNK == 0:
+        if self.share % CHUNK == 0 and self.channels % CHUNK == 0:
             copy_if(tir.every(inside, column >= 0, column < line), to, self.buffer, row + column)
             return
         low = tir.minimum(tir.maximum(-column, 0), CHUNK)
@@ -139,7 +146,10 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Taps:
-    """Images in the layout `BatchLast`: a row is a tap of the window and a channel, k goes through (OH, OW, N)."""
+    """Images in the layout `BatchLast`: a row is a tap of the window and a channel, k goes through (OH, OW, N).
+
+    The channels are some of the images', from one on.
+    """
 
     buffer: Buffer
     rows: int
@@ -148,6 +158,7 @@ class Taps:
     axes: tuple[Axis, Axis]
     channels: int
     batch: int  # filled
+    first: Expr
 
     def fix(self, row: Expr) -> Sequence[Expr]:
         vertical, horizontal = self.axes
@@ -156,7 +167,7 @@ class Taps:
         y = tap // self.taps * vertical.dilation + vertical.origin
         x = tap % self.taps * horizontal.dilation + horizontal.origin
         plane = vertical.size * horizontal.size * self.batch
-        return [channel * plane, tir.select(row < self.rows, y, OUTSIDE), x]
+        return [(self.first + channel) * plane, tir.select(row < self.rows, y, OUTSIDE), x]
 
     def decode(self, k: Expr) -> Sequence[Expr]:
         window = k // self.batch
@@ -178,12 +189,13 @@ def copy_if(condition: Expr, to: Expr, buffer: Buffer, index: Expr) -> None:
 
 @dataclass(frozen=True)
 class Finish:
-    """The sink of sums that come whole: a group's tail, and perhaps an nn.pack of what it makes."""
+    """The sink of sums that come whole, in columns from one on: a group's tail, perhaps an nn.pack of what it makes."""
 
     emission: Emission
     result: SSAValue
     columns: int
     order: Order
+    first: Expr
     pack: PackOp | None = None
 
     @property
@@ -191,14 +203,15 @@ class Finish:
         return self.pack is not None
 
     def store(self, acc: Expr, row: Expr, column: Expr) -> Expr:
-        point = Point(self.order.flat(row) * self.columns + column, self.emission.channel(column))
+        channel = tir.let(self.first + column)
+        point = Point(self.order.flat(row) * self.columns + channel, self.emission.channel(channel))
         self.emission.finish(self.result, tir.cast(acc, dtype_of(self.result).__name__), point)
         return self.emission.value(self.pack.x, point) if self.pack else acc
 
     def run(self, row: Expr, column: Expr) -> Expr:
         assert self.pack is not None
         image, window = self.order.of(row)
-        index = (column * self.order.windows + window) * self.order.images + image
+        index = ((self.first + column) * self.order.windows + window) * self.order.images + image
         return pointer(self.emission.buffer(self.pack.y), index)
 
 
@@ -208,10 +221,11 @@ class Merge:
 
     out: Buffer
     columns: int
+    first: Expr  # result
     turns: bool = False
 
     def store(self, acc: Expr, row: Expr, column: Expr) -> Expr:
-        call("nitic_atomic_add", pointer(self.out, row * self.columns + column), acc)
+        call("nitic_atomic_add", pointer(self.out, self.first + row * self.columns + column), acc)
         return acc
 
     def run(self, row: Expr, column: Expr) -> Expr:
@@ -249,16 +263,19 @@ def dgrad(emission: Emission, op: NnOp) -> int:
 def _slide(emission: Emission, op: NnOp, axes: tuple[Axis, Axis]) -> int:
     x, w = op.operands
     n, oh, ow, outputs = images(shape_of(op.results[0]))
-    (_, runs, bytes_), (_, kh, _, _) = cuda_runs(op).shape(shape_of(w)), images(shape_of(w))
-    length = ceildiv(bytes_, CHUNK) * CHUNK
-    channels = shape_of(x)[-1]
-    emission.open(op, 1)
+    layout, (_, kh, _, _) = cuda_runs(op), images(shape_of(w))
+    _, runs, bytes_ = layout.shape(shape_of(w))
+    length, channels, groups = ceildiv(bytes_, CHUNK) * CHUNK, shape_of(x)[-1], layout.groups // layout.joined
     pack = next((each for each in emission.group.op.members if isinstance(each, PackOp)), None)
     order = Order(n, oh * ow, gcd(n, SECTOR) if pack else 1)
-    pixels = Pixels(emission.buffer(x), order, ow, axes, channels, runs // kh, length)
-    rows = Rows(emission.buffer(w), outputs, runs * length)
-    shape = mma.product(order.rows, outputs, runs * length)
-    mma.multiply(_cuda(emission), shape, pixels, rows, Finish(emission, op.results[0], outputs, order, pack))
+    shape = mma.product(order.rows, outputs // groups, runs * length, groups)
+    emission.open(op, 1)
+    f = _cuda(emission)
+    group = tir.let(shape.group(f.block))
+    share, first = channels // groups, tir.let(group * shape.n)
+    pixels = Pixels(emission.buffer(x), order, ow, axes, channels, runs // kh, length, tir.let(group * share), share)
+    rows = Rows(emission.buffer(w), shape.n, shape.k, first)
+    mma.multiply(f, shape, pixels, rows, Finish(emission, op.results[0], outputs, order, first, pack))
     return shape.launch.blocks
 
 
@@ -273,6 +290,10 @@ class Gradient:
         return images(shape_of(self.op.results[0]))
 
     @property
+    def window(self) -> Window:
+        return self.op.window if isinstance(self.op, ConvWgradOp) else Window()
+
+    @property
     def columns(self) -> int:
         return prod(self.filters[1:])
 
@@ -280,19 +301,26 @@ class Gradient:
     def product(self) -> mma.Product:
         _, oh, ow, _ = images(shape_of(self.op.operands[1]))
         k = oh * ow * BatchLast().shape(shape_of(self.op.operands[0]))[3]
-        return mma.cut_product(self.filters[0], self.columns, k, LONGEST)
+        groups = self.window.groups
+        return mma.cut_product(self.filters[0] // groups, self.columns, k, LONGEST, groups)
 
-    def emit(self, emission: Emission, sink: mma.Sink) -> int:
+    def first(self, emission: Emission) -> Expr:
+        """The first filter of a block's group."""
+        shape = self.product
+        return tir.let(shape.group(_cuda(emission).block) * shape.m)
+
+    def emit(self, emission: Emission, first: Expr, sink: mma.Sink) -> int:
         x, dy = self.op.operands
-        (_, height, width, c), (_, _, ow, _) = images(shape_of(x)), images(shape_of(dy))
-        window = self.op.window if isinstance(self.op, ConvWgradOp) else Window()
+        (_, height, width, _), (_, _, ow, _) = images(shape_of(x)), images(shape_of(dy))
+        window, c = self.window, self.filters[3]
         axes = (
             Axis(height, window.strides[0], window.dilations[0], -window.pads[0]),
             Axis(width, window.strides[1], window.dilations[1], -window.pads[1]),
         )
         shape, batch = self.product, BatchLast().shape(shape_of(x))[3]
-        errors = Rows(emission.buffer(dy), shape.m, shape.k)
-        inputs = Taps(emission.buffer(x), self.columns, self.filters[2], ow, axes, c, batch)
+        errors = Rows(emission.buffer(dy), shape.m, shape.k, first)
+        channel = tir.let(shape.group(_cuda(emission).block) * c)
+        inputs = Taps(emission.buffer(x), self.columns, self.filters[2], ow, axes, c, batch, channel)
         mma.multiply(_cuda(emission), shape, errors, inputs, sink)
         return shape.launch.blocks
 
@@ -301,8 +329,9 @@ def wgrad(emission: Emission, op: NnOp) -> int:
     """A weight gradient whose sums come whole."""
     gradient = Gradient(op)
     emission.open(op, 1)
-    filters = Order(gradient.filters[0], 1)
-    return gradient.emit(emission, Finish(emission, op.results[0], gradient.columns, filters))
+    first, filters = gradient.first(emission), Order(gradient.product.m, 1)
+    sink = Finish(emission, op.results[0], gradient.columns, filters, tir.let(first * gradient.columns))
+    return gradient.emit(emission, first, sink)
 
 
 def split_wgrad(op: NnOp) -> Split | None:
@@ -314,7 +343,8 @@ def split_wgrad(op: NnOp) -> Split | None:
         return None
 
     def add(emission: Emission, memory: Buffer) -> int:
-        return gradient.emit(emission, Merge(memory, gradient.columns))
+        first = gradient.first(emission)
+        return gradient.emit(emission, first, Merge(memory, gradient.columns, tir.let(first * gradient.columns)))
 
     return sums.split(result, elements(result), add)
 

@@ -259,18 +259,19 @@ def pack_pixel_panels(f: Copy, layout: PixelPanels, shape: Sequence[int]) -> int
 
 def pack_runs(f: Copy, layout: Runs, shape: Sequence[int]) -> int:
     """A unit is 16 bytes of a run."""
-    _, kh, kw, c = shape if len(shape) == 4 else (shape[0], 1, 1, shape[1])
-    (outputs, runs, length), inputs = layout.shape(shape), shape[0] if layout.flipped else c
+    (outputs, kh, kw, inputs), (_, runs, length) = layout.filters(shape), layout.shape(shape)
     columns = kh * kw // runs  # of a run
+    size = outputs // layout.groups  # outputs of a group
     chunks = ceildiv(length, CHUNK)
     with tir.loop(f.begin, f.end) as unit, tir.loop(0, CHUNK) as byte:
         output, run = unit // (chunks * runs), unit // chunks % runs
         at = tir.let(unit % chunks * CHUNK + byte)
-        row, column = run * columns // kw, run * columns % kw + at // inputs
-        flipped = ((at % inputs * kh + (kh - 1 - row)) * kw + (kw - 1 - column)) * c + output
-        straight = ((output * kh + row) * kw + column) * c + at % inputs
+        group, part, channel = tir.let(output // size), at // inputs, at % inputs
+        row, column = run * columns // kw, run * columns % kw + (part if layout.groups == 1 else 0)
+        flipped = (((group * inputs + channel) * kh + (kh - 1 - row)) * kw + (kw - 1 - column)) * size + output % size
+        straight = ((output * kh + row) * kw + column) * inputs + channel
         source = flipped if layout.flipped else straight
-        inside = at < length
+        inside = at < length if layout.groups == 1 else tir.every(at < length, part == group % layout.joined)
         value = f.x.load(tir.select(inside, source, 0))
         f.out.store(unit * CHUNK + byte, tir.select(inside, value, _zero(biased=False)))
     return outputs * runs * chunks

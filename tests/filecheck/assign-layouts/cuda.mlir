@@ -4,7 +4,7 @@
 // CHECK:       nn.fused %x, %w :
 // CHECK-NEXT:  ^bb0
 // CHECK-NEXT:  nn.conv {{.*}} -> tensor<3x4x4x2xi32>
-// CHECK:       %[[W:.*]] = nn.fused %w : (tensor<2x3x3x16xi8>) -> tensor<2x3x3x16xi8, "runs(False, True)">
+// CHECK:       %[[W:.*]] = nn.fused %w : (tensor<2x3x3x16xi8>) -> tensor<2x3x3x16xi8, "runs(False, True, 1, 1)">
 // CHECK:       nn.fused %dy, %[[W]] :
 // CHECK-NEXT:  ^bb0
 // CHECK-NEXT:  nn.conv_dgrad
