@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Block, BlockArgument, Operation, OpResult, SSAValue
+from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions
@@ -53,29 +53,29 @@ class AssignLayouts(NiticPass):
 
 def assign(func: FuncOp, variant: str) -> None:
     packed: Packed = {}
-    groups = [op for op in func.body.block.ops if isinstance(op, FusedOp)]
-    for group in groups:
+    for group in [op for op in func.body.block.ops if isinstance(op, FusedOp)]:
         for op in [op for op in group.members if isinstance(op, NnOp)]:
             for operand, layout in _wanted(op, variant):
                 _use_packed(group, op, operand, layout, packed)
-    copies = [(source.owner, copy.owner) for (source, layout), copy in packed.items() if _writes(source.owner, layout)]
-    for group in groups:
-        if own := [pack for writer, pack in copies if writer is group]:
-            _merge([group, *own])
+    written: dict[FusedOp, FusedOp] = {}  # a kernel writes one such copy
+    for (source, layout), copy in packed.items():
+        writer, pack = source.owner, copy.owner
+        if isinstance(writer, FusedOp) and isinstance(pack, FusedOp) and _writes(writer, layout):
+            written.setdefault(writer, pack)
+    for groups in written.items():
+        _merge(groups)
 
 
-def _writes(group: Operation | Block, layout: Layout) -> bool:
+def _writes(group: FusedOp, layout: Layout) -> bool:
     """Whether a group's kernel can write a packed copy too."""
-    members = group.members if isinstance(group, FusedOp) else ()
-    return any(isinstance(op, NnOp) and writes_too(op, layout) for op in members)
+    return any(isinstance(op, NnOp) and writes_too(op, layout) for op in group.members)
 
 
-def _merge(groups: Sequence[Operation | Block]) -> None:
+def _merge(groups: Sequence[FusedOp]) -> None:
     """Makes one group of several, where the first of them was."""
-    fused = [group for group in groups if isinstance(group, FusedOp)]
-    ops = [op for group in fused for op in _take_members(group)]
-    Rewriter.insert_op(make_group(ops), InsertPoint.before(fused[0]))
-    for group in fused:
+    ops = [op for group in groups for op in _take_members(group)]
+    Rewriter.insert_op(make_group(ops), InsertPoint.before(groups[0]))
+    for group in groups:
         Rewriter.erase_op(group)
 
 
