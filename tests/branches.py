@@ -40,11 +40,13 @@ class BranchWriter(NetworkWriter):
         self.shape = (channels, *self.shape[1:])
         return self.value
 
-    def grouped(self, name: str, channels: int, groups: int) -> str:
-        """A 1x1 convolution in groups."""
-        weight = self._random.normal(0, np.sqrt(groups / self.shape[0]), (channels, self.shape[0] // groups, 1, 1))
+    def grouped(self, name: str, channels: int, groups: int, kernel: int = 1) -> str:
+        """A convolution in groups."""
+        inputs = self.shape[0] // groups
+        weight = self._random.normal(0, 1 / (kernel * np.sqrt(inputs)), (channels, inputs, kernel, kernel))
         self.initializers.append(numpy_helper.from_array(weight.astype(np.float32), f"{name}.weight"))
-        self.node("Conv", name, [self.value, f"{name}.weight"], [f"{name}.out"], group=groups)
+        pads = [kernel // 2] * 4
+        self.node("Conv", name, [self.value, f"{name}.weight"], [f"{name}.out"], group=groups, pads=pads)
         self.shape = (channels, *self.shape[1:])
         return self.value
 
@@ -131,6 +133,19 @@ def shufflenet() -> BranchWriter:
     return net.classify()
 
 
+def resnext() -> BranchWriter:
+    """A convolution in groups, and a residual connection right behind convolutions: there is no normalisation."""
+    net = BranchWriter("resnext", IMAGE)
+    stem = net.layer("stem", 16, 3, norm=False)
+    net.grouped("group", 16, 4, 3)
+    net.relu()
+    net.layer("widen", 16, 1, norm=False, relu=False)
+    net.node("Add", "join", [stem, net.value], ["join.out"])
+    net.relu()
+    net.layer("last", 16, 3, norm=False)
+    return net.classify()
+
+
 def alexnet() -> BranchWriter:
     """Two layers with local response normalisation, a Pad, and a space-to-depth."""
     net = BranchWriter("alexnet", IMAGE)
@@ -148,4 +163,10 @@ def alexnet() -> BranchWriter:
     return net
 
 
-BRANCHES = {"densenet": densenet, "inception": inception, "shufflenet": shufflenet, "alexnet": alexnet}
+BRANCHES = {
+    "densenet": densenet,
+    "inception": inception,
+    "shufflenet": shufflenet,
+    "resnext": resnext,
+    "alexnet": alexnet,
+}

@@ -309,6 +309,16 @@ def range_of(value: SSAValue, emit: Emit) -> SSAValue:
     return next((op.r for op in known if isinstance(op, RangeOp)), None) or emit(RangeOp.of(value))
 
 
+def range_if_zero(value: SSAValue, emit: Emit) -> SSAValue:
+    """A range that is zero where a tensor is: its own, or that of the accumulator that was rounded by it."""
+    rounded = value.owner
+    shift = rounded.s.owner if isinstance(rounded, RoundShiftOp) else None
+    taken = shift.r.owner if isinstance(shift, ShiftOp) else None
+    if isinstance(rounded, RoundShiftOp) and isinstance(taken, RangeOp) and taken.x is rounded.x:
+        return taken.r
+    return range_of(value, emit)
+
+
 def follows(value: SSAValue) -> bool:
     """Whether a value is a scalar of block floating point, which costs nothing to compute."""
     return value.type in (exponent, range_)

@@ -13,7 +13,7 @@ from nitic import numerics
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.types import element_of, exponent, f32, i8, i32, shape_of, with_element
 from nitic.numerics import Array
-from nitic.ops.bfp import AlignOp, ExpCommonOp, ExponentOfOp, ExpSumOp, RangeOp
+from nitic.ops.bfp import AlignOp, ExpCommonOp, ExponentOfOp, ExpSumOp, RangeOp, range_if_zero
 
 
 @irdl_op_definition
@@ -146,7 +146,7 @@ class AddOp(NnOp):
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         a, b = operands
         exponents = emit(ExponentOfOp.of(a)), emit(ExponentOfOp.of(b))
-        ranges = () if emit.static else (emit(RangeOp.of(a)), emit(RangeOp.of(b)))
+        ranges = () if emit.static else (range_if_zero(a, emit), range_if_zero(b, emit))
         return AddOp.of(a, b, *exponents, emit(ExpCommonOp.of(*exponents, *ranges)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:

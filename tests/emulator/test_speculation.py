@@ -12,13 +12,13 @@ from nitic.ir.layout import BatchLast
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 from nitic.numerics import Array
-from nitic.ops.bfp import RangeOp, RoundShiftOp, ShiftOp
+from nitic.ops.bfp import ExpAddOp, ExpCommonOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.conv import ConvOp, Window
-from nitic.ops.elementwise import ReluDgradOp, ReluOp
+from nitic.ops.elementwise import AddOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp
 from nitic.ops.pack import PackOp
 from tests.emulator.emulator import needs_compiler
-from tests.kernels.harness import Build, Data, compiled, make_group, packed_types, reference
+from tests.kernels.harness import Build, Data, compiled, make_group, packed_types, reference, scalar
 from tests.support import type_of
 
 pytestmark = needs_compiler
@@ -90,6 +90,56 @@ def test_both_layouts_are_written_again() -> None:
     call = compiled(group, CUDA)
     for order in range(2):
         assert is_right(call(arrays, order), reference(group, arrays)), order
+
+
+def residual(x: SSAValue, w: SSAValue, skip: SSAValue, e: SSAValue, e_skip: SSAValue, r_skip: SSAValue) -> list[NnOp]:
+    """A convolution, a sum with something else, and both roundings: the second range follows the first shift."""
+    conv = ConvOp.over(x, w, Window(pads=(1, 1, 1, 1)))
+    first = RangeOp.of(conv.acc)
+    shift = ShiftOp.of(first.r, bits=7)
+    rounded = RoundShiftOp.of(conv.acc, shift.s, round="nearest", to="i8")
+    here = ExpAddOp.of(e, shift.s)
+    common = ExpCommonOp.of(here.e, e_skip, first.r, r_skip)
+    total = AddOp.of(rounded.y, skip, here.e, e_skip, common.e)
+    second = RangeOp.of(total.y)
+    last = ShiftOp.of(second.r, bits=7)
+    out = RoundShiftOp.of(total.y, last.s, round="nearest", to="i8")
+    pack = PackOp.of(out.y, layout=str(BatchLast()))
+    return [conv, first, shift, rounded, here, common, total, second, last, out, pack]
+
+
+SCALES = [(1, 1), (1, 1), (30, 1), (30, 1), (30, 100), (0, 1), (0, 1), (1, 0), (0, 0), (5, 5)]
+"""What convolution and other operand are divided by; 0 makes them zero, and the exponent of the sum another one."""
+
+
+def residual_operands(scales: tuple[int, int], exponents: tuple[int, int]) -> list[Array]:
+    data = Data(9, "random")
+    x, skip = (
+        array // scale if scale else array * 0
+        for array, scale in zip((data.i8(16, 3, 2, 8), data.other(2).i8(16, 3, 2, 8)), scales, strict=True)
+    )
+    return [
+        x,
+        data.other(1).i8(8, 3, 3, 8),
+        skip,
+        *map(scalar, exponents),
+        scalar(abs(skip.astype(int)).max(), np.int64),
+    ]
+
+
+@pytest.mark.parametrize("exponents", [(-12, -3), (0, -1), (-30, 0)])
+def test_a_sum_of_what_was_guessed(exponents: tuple[int, int]) -> None:
+    """Either shift changes, both, or none; a range of what was guessed is taken again where the guess was wrong."""
+    first = residual_operands(SCALES[0], exponents)
+    named = {3: "exponent", 4: "exponent", 5: "range"}
+    types = [type_of(named.get(i, array)) for i, array in enumerate(first)]
+    keep = [(1, 0), (3, 0), (7, 0), (9, 0), (5, 0)]
+    group = make_group(residual, packed_types(residual, types, CUDA, nonnegative=False), keep)
+    assert [stage.name for stage in emit(group, "kernel", CUDA).stages] == ["kernel_guess", "kernel_1", "kernel"]
+    call = compiled(group, CUDA)
+    for order, scales in enumerate(SCALES):
+        arrays = residual_operands(scales, exponents)
+        assert is_right(call(arrays, order), reference(group, arrays)), (order, scales)
 
 
 def test_what_is_kept() -> None:

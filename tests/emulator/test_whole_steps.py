@@ -25,6 +25,7 @@ CASES = [
     ("vgg_narrow", "niti"),
     ("resnet8", "niti16"),
     ("mobile", "niti16"),
+    ("resnext", "niti16"),
 ]
 
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from xdsl.ir import SSAValue
-
-from nitic.codegen import integer, tir
 from nitic.codegen.cuda.function import CudaFunction
+from nitic.codegen.cuda.speculation import Speculation, guessed_shifts
 from nitic.codegen.group import Emission, Group, Registry, Split
 from nitic.codegen.kernel import Kernel, Scratch
-from nitic.codegen.tir import Expr
-from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of
-from nitic.ops.bfp import RangeOp, ShiftOp
+from nitic.ops.bfp import ShiftOp
 
-SUMS, GUESS, USED = "sums", "guess", "used"
+SUMS = "sums"
 
 
 @dataclass(frozen=True)
@@ -45,8 +39,8 @@ def stages_of(group: Group, registry: Registry) -> Stages:
     split = registry.splits.get(anchor.name, lambda _: None)(anchor) if anchor else None
     if split:
         return _split(group, registry, split)
-    if shift := guessed_shift(group):
-        return _speculation(group, registry, shift)
+    if shifts := guessed_shifts(group):
+        return _speculation(group, registry, shifts)
     return Stages({"": lambda f: Emission(group, f, registry).emit()})
 
 
@@ -70,69 +64,8 @@ def _split(group: Group, registry: Registry, split: Split) -> Stages:
     return Stages({"_parts": add, "": finish}, {} if yielded else {SUMS: Scratch(split.dtype, split.size)})
 
 
-def _speculation(group: Group, registry: Registry, shift: ShiftOp) -> Stages:
-    """The first kernel takes the range and rounds by the shift of the step before; the second one does all again where
-    that is not the shift. Each reads of the two numbers the one that the other writes."""
-    one = Scratch("int32", 1)
-    return Stages(
-        {
-            "_guess": lambda f: Guess(group, f, registry, shift=shift).emit(),
-            "": lambda f: Redo(group, f, registry, shift=shift).emit(),
-        },
-        {GUESS: replace(one, kept=True), USED: one},
-    )
-
-
-def guessed_shift(group: Group) -> ShiftOp | None:
-    """The shift of a range that the group itself takes."""
-    own = (op for op in group.op.members if isinstance(op, ShiftOp) and isinstance(op.r.owner, RangeOp))
-    return next(own, None)
-
-
-@dataclass
-class _Speculation(Emission):
-    shift: ShiftOp = field(kw_only=True)
-
-    def remember(self, name: str, value: Expr) -> None:
-        with tir.when(self.function.thread == 0):
-            self.function[name].store(0, value)
-
-
-@dataclass
-class Guess(_Speculation):
-    """The kernel that may be wrong. It writes no scalar: none would be needed before the second kernel has run."""
-
-    def open(self, anchor: NnOp | None, lanes: int) -> None:
-        self.remember(USED, self.scalar(self.shift.s))
-        self.prepare(anchor, lanes)
-
-    def _compute(self, value: SSAValue) -> Expr:
-        if value is not self.shift.s:
-            return super()._compute(value)
-        taken = self.shift.r.owner
-        assert isinstance(taken, RangeOp)
-        most = 62 if dtype_of(taken.x) is np.int64 else 30
-        return integer.clamp(self.function[GUESS].load(0), 0, most)
-
-
-@dataclass
-class Redo(_Speculation):
-    """The kernel that ends at once, as a rule."""
-
-    def open(self, anchor: NnOp | None, lanes: int) -> None:
-        assert isinstance(self.function, CudaFunction)
-        self.write_scalars()
-        self.remember(GUESS, self.scalar(self.shift.s))
-        self.function.only_if(self.scalar(self.shift.s) != self.function[USED].load(0))
-        self.prepare(anchor, lanes)
-
-    def _compute(self, value: SSAValue) -> Expr:
-        taken = isinstance(value.owner, RangeOp)
-        return self.function.read_range(self.buffer(value)) if taken else super()._compute(value)
-
-    def _prepare(self, op: NnOp) -> None:
-        if not isinstance(op, RangeOp):
-            super()._prepare(op)
-
-    def observe(self, op: RangeOp, value: Expr) -> None:
-        pass
+def _speculation(group: Group, registry: Registry, shifts: Sequence[ShiftOp]) -> Stages:
+    kernels = [Speculation(group, registry, shifts, known) for known in range(len(shifts) + 1)]
+    suffixes = ("_guess", *(f"_{known}" for known in range(1, len(shifts))), "")
+    scratch = {name: each for kernel in kernels for name, each in kernel.scratch().items()}
+    return Stages({suffix: kernel.emit for suffix, kernel in zip(suffixes, kernels, strict=True)}, scratch)
