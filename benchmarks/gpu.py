@@ -1,6 +1,6 @@
 """Everything that is to be measured on a GPU, in one command, on a machine that need not have nitic or TVM:
 
-    python benchmarks/gpu.py build build/gpu-bench                              anywhere with nvcc
+    python benchmarks/gpu.py build build/gpu-bench                              where nitic is
     python gpu-bench/gpu.py run --mnist mnist/ --cifar cifar-10-batches-bin/    on the machine with the GPU
     python gpu-bench/gpu.py table gpu-work/results.jsonl                        the results as Markdown
 

@@ -15,7 +15,7 @@ from models.mlp import mlp
 from nitic.codegen import link
 from nitic.codegen.cache import Cache
 from nitic.codegen.cuda import compiler
-from nitic.codegen.cuda.compiler import Code, Resources
+from nitic.codegen.cuda.compiler import Image, Resources
 from nitic.driver import compile_model
 from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions, Target
@@ -85,15 +85,14 @@ def library_of(text: str) -> Path:
     return kernel_library(text, Path(mkdtemp(prefix="nitic-emulator-")))
 
 
-def emulated_codes(text: str, _cache: Cache | None = None) -> list[Code]:
-    """In place of machine code the name of a library."""
-    code = f"emulated kernels: {library_of(text)}\0".encode()
+def emulated_image(text: str, _cache: Cache | None = None) -> Image:
+    """In place of a fat binary the name of a library."""
     resources = {name: Resources(46, 8, 256) for name, _ in SIGNATURE.findall(text)}
-    return [Code("90a", b"for another GPU\0"), Code("80", code, resources=resources)]
+    return Image(f"emulated kernels: {library_of(text)}\0".encode(), {"sm_80": resources})
 
 
 def compile_emulated(options: CompileOptions) -> Path:
-    with patch.object(compiler, "compile_codes", emulated_codes), patch.object(compiler, "check"):
+    with patch.object(compiler, "compile_image", emulated_image), patch.object(compiler, "compiler"):
         return compile_model(replace(options, target=Target.CUDA))
 
 

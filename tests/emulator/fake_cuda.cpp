@@ -134,7 +134,7 @@ extern "C" {
 int cuInit(unsigned) { return setting("NITIC_FAKE_DEVICES", 1) == 0 ? CU_NO_DEVICE : 0; }
 
 int cuDriverGetVersion(int *version) {
-  *version = 13000;
+  *version = (int)setting("NITIC_FAKE_VERSION", 13000);
   return 0;
 }
 

@@ -12,8 +12,9 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from nitic.codegen.cuda import compiler, nvcc
-from tests.emulator.binaries import emulated_codes, environment
+from nitic.codegen.cuda import compiler
+from nitic.codegen.cuda.compiler import Image
+from tests.emulator.binaries import emulated_image, environment
 from tests.emulator.emulator import needs_compiler
 from tests.emulator.test_warpgroups import TOGETHER
 from tests.networks import WRITERS
@@ -23,8 +24,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 BATCH = 4
 
 
-def emulated_image(text: str, *_: object) -> bytes:
-    return emulated_codes(TOGETHER + text)[-1].content
+def image_of_sm_90a(text: str, _cache: object) -> Image:
+    return emulated_image(TOGETHER + text)
 
 
 @pytest.fixture
@@ -35,11 +36,7 @@ def carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         builder.Case("lenet", WRITERS["lenet"], "niti16", BATCH, has_cpu=True),
         builder.Case("vgg_small", WRITERS["vgg_narrow"], "niti", BATCH, has_kernels=True),
     ]
-    with (
-        patch.object(compiler, "compile_codes", emulated_codes),
-        patch.object(compiler, "check"),
-        patch.object(nvcc, "fat_binary", emulated_image),
-    ):
+    with patch.object(compiler, "compile_image", image_of_sm_90a), patch.object(compiler, "compiler"):
         builder.build(tmp_path / "carried", cases)
     return tmp_path / "carried"
 

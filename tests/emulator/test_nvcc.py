@@ -5,17 +5,21 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from models.mlp import mlp
 from models.vgg_small import vgg_small
-from nitic.codegen.cuda import compiler, nvcc, nvrtc
+from nitic.codegen.cache import Cache
+from nitic.codegen.cuda import compiler, nvcc, nvfatbin, nvrtc
 from nitic.driver import compile_model, inspect
 from nitic.errors import CompileError
 from nitic.options import CompileOptions, Emit, Target
 
 NVCC = os.environ.get("NVCC") or shutil.which("nvcc")
+CUOBJDUMP = os.environ.get("CUOBJDUMP") or shutil.which("cuobjdump")
 NVDISASM = os.environ.get("NVDISASM") or shutil.which("nvdisasm")
 needs_nvcc = pytest.mark.skipif(NVCC is None, reason="no nvcc")
 # Arithmetic, comparisons and conversions. HFMA2 R1, -RZ, RZ, with two zeros, is how a constant is loaded.
@@ -65,46 +69,65 @@ def test_machine_code(kernels: Path, architecture: str) -> None:
         assert not FLOAT.search(sass)
 
 
-COMPILERS = {"nvcc": NVCC, "NVRTC": nvrtc.find()}
+COMPILERS = {"nvcc": NVCC, "NVRTC": nvrtc.find() and nvfatbin.find()}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMPILERS)
 def test_either_compiler_serves(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A whole binary, with machine code for each architecture, PTX, and what kernels take of them."""
-    from models.mlp import mlp
-
+    """The program has the fat binary that is written alone too, and tells what kernels take by each architecture."""
     if COMPILERS[name] is None:
         pytest.skip(f"no {name}")
     if name == "NVRTC":
         monkeypatch.setattr(nvcc, "find", lambda: None)
     mlp().save(tmp_path / "m.onnx")
-    program = compile_model(CompileOptions(model=tmp_path / "m.onnx", output=tmp_path / "m", target=Target.CUDA))
-    made = program.read_bytes()
-    assert made.count(b"\x7fELF") == 1 + len(compiler.ARCHITECTURES)
-    assert all(f"sm_{architecture}".encode() in made for architecture in compiler.ARCHITECTURES)
-    assert b"mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32" in made
-    assert not re.search(rb"\.f(16|32|64)\b", made)
+    options = CompileOptions(model=tmp_path / "m.onnx", output=tmp_path / "m", target=Target.CUDA)
+    program, image = compile_model(options), tmp_path / "m.cubin"
+    compile_model(replace(options, output=image, emit=Emit.CUBIN))
+    assert image.read_bytes() in program.read_bytes()
     assert re.search(r"^    gemm_\w+ +[\d,]+( +\d+){4}$", inspect(program), re.MULTILINE)
+    check_image(image)
+
+
+def check_image(image: Path) -> None:
+    """A fat binary of machine code for each architecture and PTX."""
+    content, names = image.read_bytes(), [f"sm_{architecture}" for architecture in compiler.ARCHITECTURES]
+    assert content[:4] == (0xBA55ED50).to_bytes(4, "little")
+    assert content.count(b"\x7fELF") == len(names)
+    if CUOBJDUMP is not None:
+        listed = [[CUOBJDUMP, f"-l{kind}", str(image)] for kind in ("elf", "ptx")]
+        told = [subprocess.run(each, capture_output=True, text=True, check=True).stdout for each in listed]
+        assert sorted(re.findall(r"(sm_\w+)\.cubin", told[0])) == sorted(names)
+        assert re.findall(r"(sm_\w+)\.ptx", told[1]) == [f"sm_{compiler.LATER}"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(COMPILERS["NVRTC"] is None, reason="no NVRTC or no nvFatbin")
+def test_fat_binary_without_nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What NVRTC made is in it, byte for byte."""
+    monkeypatch.setattr(nvcc, "find", lambda: None)
+    text = 'extern "C" __global__ void kernel(int *x) { x[threadIdx.x] += x[32]; }'
+    image, library = tmp_path / "image", nvrtc.find()
+    assert library is not None
+    image.write_bytes(compiler.compile_image(text, Cache(None)).content)
+    check_image(image)
+    for architecture in compiler.ARCHITECTURES:
+        assert nvrtc.compile_text(library, text, f"sm_{architecture}")[0] in image.read_bytes()
 
 
 @needs_nvcc
 @pytest.mark.slow
-@pytest.mark.parametrize("emit", [Emit.PTX, Emit.CUBIN])
-def test_compiled_kernels(emit: Emit, tmp_path: Path) -> None:
-    from models.mlp import mlp
-
+def test_ptx(tmp_path: Path) -> None:
     mlp().save(tmp_path / "m.onnx")
-    output = tmp_path / f"m.{emit}"
-    compile_model(CompileOptions(model=tmp_path / "m.onnx", output=output, target=Target.CUDA, emit=emit))
+    output = tmp_path / "m.ptx"
+    compile_model(CompileOptions(model=tmp_path / "m.onnx", output=output, target=Target.CUDA, emit=Emit.PTX))
     table = json.loads((tmp_path / "m.json").read_text())
     names = {launch["kernel"] for launches in table["functions"].values() for launch in launches}
-    made = output.read_bytes()
+    made = output.read_text()
     assert names
-    if emit == Emit.PTX:
-        assert all(f".entry {name}(".encode() in made for name in names)
-        assert b"mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32" in made
-        assert not re.search(rb"\.f(16|32|64)\b", made)
+    assert all(f".entry {name}(" in made for name in names)
+    assert "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32" in made
+    assert not re.search(r"\.f(16|32|64)\b", made)
 
 
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +135,12 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(nvrtc, "find", lambda: None)
     with pytest.raises(CompileError, match="--target: no compiler for GPUs: neither nvcc nor NVRTC"):
-        compiler.check(has_to_be_nvcc=False)
-    with pytest.raises(CompileError, match="--emit: no nvcc, and nothing else makes a fat binary"):
-        compiler.check(has_to_be_nvcc=True)
+        compiler.compiler()
+
+
+def test_no_packer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvcc, "find", lambda: None)
+    monkeypatch.setattr(nvrtc, "find", lambda: Path("libnvrtc.so.13"))
+    monkeypatch.setattr(nvfatbin, "find", lambda: None)
+    with pytest.raises(CompileError, match=r"--target: NVRTC compiles for GPUs, but .*: neither nvcc nor nvFatbin"):
+        compiler.compiler()
