@@ -1,4 +1,4 @@
-"""What nvcc and NVRTC make of kernels, such as those of VGG-small-7 at batch 256, where they are: no GPU is needed."""
+"""What nvcc and NVRTC make of kernels, such as those of VGG-small-7 at batch 256: no GPU is needed."""
 
 import json
 import os
@@ -13,33 +13,31 @@ import pytest
 from models.mlp import mlp
 from models.vgg_small import vgg_small
 from nitic.codegen.cache import Cache
-from nitic.codegen.cuda import compiler, nvcc, nvfatbin, nvrtc
+from nitic.codegen.cuda import compiler, library, nvcc, nvfatbin, nvrtc
 from nitic.driver import compile_model, inspect
 from nitic.errors import CompileError
 from nitic.options import CompileOptions, Emit, Target
+from tests.networks import WRITERS
 
-NVCC = os.environ.get("NVCC") or shutil.which("nvcc")
+COMPILERS = {"nvcc": nvcc.find(), "NVRTC": nvrtc.find() and nvfatbin.find()}
 CUOBJDUMP = os.environ.get("CUOBJDUMP") or shutil.which("cuobjdump")
-NVDISASM = os.environ.get("NVDISASM") or shutil.which("nvdisasm")
-needs_nvcc = pytest.mark.skipif(NVCC is None, reason="no nvcc")
+NVDISASM = os.environ.get("NVDISASM") or shutil.which("nvdisasm") or library.find("bin/nvdisasm")
+needs_compiler = pytest.mark.skipif(not any(COMPILERS.values()), reason="neither nvcc nor NVRTC")
+needs_disassembler = pytest.mark.skipif(NVDISASM is None, reason="no nvdisasm")
 # Arithmetic, comparisons and conversions. HFMA2 R1, -RZ, RZ, with two zeros, is how a constant is loaded.
-FLOAT = re.compile(r"\b(([FDH](ADD|MUL|FMA|SET|SETP|MNMX|CHK)|MUFU|I2F|F2I|F2F|I2FP)\w*[.\w]*) (?!\w+, -RZ, RZ,)[^;]*;")
-SPILLS = re.compile(r"Compiling entry function '(\w+)' for .*\n.*\n.* (\d+) bytes spill stores")
+FLOAT = re.compile(
+    r"\b(([FDH](ADD|MUL|FMA|SET|SETP|MNMX|CHK)|[DHQ]G?MMA|MUFU|FRND|I2F|F2I|F2F|I2FP)\w*[.\w]*) "
+    r"(?!\w+, -RZ, RZ,)[^;]*;"
+)
+VGG = ("vgg_small", "niti", 256)
+NETWORKS = [("lenet", "niti16", 64), ("lenet", "niti", 64), ("resnet8", "niti16", 64), ("mobile", "niti16", 64)]
 
 
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("vgg")
-    vgg_small().save(folder / "vgg.onnx")
-    options = CompileOptions(
-        model=folder / "vgg.onnx",
-        output=folder / "vgg.cu",
-        recipe="niti",
-        batch_size=256,
-        target=Target.CUDA,
-        emit=Emit.CUDA,
-    )
-    return compile_model(options)
+def write_kernels(name: str, recipe: str, batch: int, folder: Path) -> Path:
+    """In CUDA C++, beside their launch table."""
+    (vgg_small if name == "vgg_small" else WRITERS[name])().save(folder / "m.onnx")
+    paths = folder / "m.onnx", folder / "m.cu"
+    return compile_model(CompileOptions(*paths, recipe, batch_size=batch, target=Target.CUDA, emit=Emit.CUDA))
 
 
 def contractions(kernels: Path) -> set[str]:
@@ -49,27 +47,49 @@ def contractions(kernels: Path) -> set[str]:
     return {launch["kernel"] for launch in launches if launch["group"].startswith(("conv", "gemm"))}
 
 
-@needs_nvcc
+def disassemble(code: bytes, folder: Path) -> str:
+    (folder / "code.cubin").write_bytes(code)
+    command = [str(NVDISASM), str(folder / "code.cubin")]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@needs_compiler
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["80", "90a"])
-def test_machine_code(kernels: Path, architecture: str) -> None:
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90a"])
+def test_machine_code(architecture: str, tmp_path: Path) -> None:
     """Contractions spill no register and are integer tensor core instructions; nothing computes in floating point."""
-    assert NVCC is not None
-    cubin = kernels.with_suffix(f".{architecture}.cubin")
-    code = f"arch=compute_{architecture},code=sm_{architecture}"
-    command = [NVCC, "-w", "-cubin", "-gencode", code, "-Xptxas", "-v", "-o", str(cubin), str(kernels)]
-    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    spills, main = dict(SPILLS.findall(report)), contractions(kernels)
+    kernels = write_kernels(*VGG, tmp_path)
+    code, report = compiler.compiler().compile(kernels.read_text(), architecture)
+    resources, main = compiler.resources(report)[architecture], contractions(kernels)
     assert len(main) > 20
     assert "wgmma.mma_async instructions are serialized" not in report
-    assert {spills[name] for name in main} == {"0"}
+    assert {resources[name].spills for name in main} == {0}
     if NVDISASM is not None:
-        sass = subprocess.run([NVDISASM, str(cubin)], capture_output=True, text=True, check=True).stdout
-        assert ("IGMMA.64x128x32.S8.S8" if architecture == "90a" else "IMMA.16832.S8.S8") in sass
+        sass = disassemble(code, tmp_path)
+        assert ("IGMMA.64x128x32.S8.S8" if architecture == "sm_90a" else "IMMA.16832.S8.S8") in sass
         assert not FLOAT.search(sass)
 
 
-COMPILERS = {"nvcc": NVCC, "NVRTC": nvrtc.find() and nvfatbin.find()}
+@needs_compiler
+@needs_disassembler
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "recipe", "batch"), NETWORKS)
+def test_nothing_computes_in_floating_point(name: str, recipe: str, batch: int, tmp_path: Path) -> None:
+    """In no kernel. None spills a register either."""
+    kernels = write_kernels(name, recipe, batch, tmp_path)
+    code, report = compiler.compiler().compile(kernels.read_text(), "sm_80")
+    resources = compiler.resources(report)["sm_80"]
+    assert contractions(kernels) < resources.keys()
+    assert {each.spills for each in resources.values()} == {0}
+    assert not FLOAT.search(disassemble(code, tmp_path))
+
+
+@needs_compiler
+@needs_disassembler
+@pytest.mark.parametrize("sum_", ["x[0] + x[1]", "x[0] / 3", "(int)x[0]", "x[0] > x[1]", "__dadd_rn(x[0], i)"])
+def test_floating_point_is_found(sum_: str, tmp_path: Path) -> None:
+    text = f'extern "C" __global__ void kernel(float *x, int i) {{ x[i] = {sum_}; }}'
+    assert FLOAT.search(disassemble(compiler.compiler().compile(text, "sm_80")[0], tmp_path))
 
 
 @pytest.mark.slow
@@ -107,15 +127,15 @@ def test_fat_binary_without_nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """What NVRTC made is in it, byte for byte."""
     monkeypatch.setattr(nvcc, "find", lambda: None)
     text = 'extern "C" __global__ void kernel(int *x) { x[threadIdx.x] += x[32]; }'
-    image, library = tmp_path / "image", nvrtc.find()
-    assert library is not None
+    image, path = tmp_path / "image", nvrtc.find()
+    assert path is not None
     image.write_bytes(compiler.compile_image(text, Cache(None)).content)
     check_image(image)
     for architecture in compiler.ARCHITECTURES:
-        assert nvrtc.compile_text(library, text, f"sm_{architecture}")[0] in image.read_bytes()
+        assert nvrtc.compile_text(path, text, f"sm_{architecture}")[0] in image.read_bytes()
 
 
-@needs_nvcc
+@needs_compiler
 @pytest.mark.slow
 def test_ptx(tmp_path: Path) -> None:
     mlp().save(tmp_path / "m.onnx")

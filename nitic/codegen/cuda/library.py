@@ -1,4 +1,4 @@
-"""Libraries of CUDA that PyPI has (extra `cuda`)."""
+"""Parts of CUDA that PyPI has (extra `cuda`)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from nitic.errors import CompileError, ExitCode
 
-FOLDER = "cu13/lib"  # in the package `nvidia`
+FOLDER = "cu13"  # in the package `nvidia`
 
 
 def find(name: str) -> Path | None:
-    """The library, if it is installed."""
+    """A file of the packages, such as `lib/libnvrtc.so.13`, if it is installed."""
     with suppress(ModuleNotFoundError):
         spec = find_spec("nvidia")
         for folder in (spec and spec.submodule_search_locations) or ():

@@ -10,7 +10,7 @@ from typing import Any
 from nitic.codegen.cuda import library
 from nitic.errors import CompileError, ExitCode
 
-LIBRARY = "libnvfatbin.so.13"
+LIBRARY = "lib/libnvfatbin.so.13"
 
 
 def find() -> Path | None:

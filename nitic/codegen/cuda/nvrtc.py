@@ -12,7 +12,7 @@ from typing import Any
 from nitic.codegen.cuda import library, nvfatbin
 from nitic.errors import CompileError, ExitCode
 
-LIBRARY = "libnvrtc.so.13"
+LIBRARY = "lib/libnvrtc.so.13"
 FLAGS = ("-w", "--ptxas-options=-v")
 
 
