@@ -25,6 +25,7 @@ from tests.emulator.binaries import (
     compiled,
     depthwise,
     environment,
+    guessing_wrong,
     is_wrong,
     memory_for,
     run,
@@ -57,6 +58,16 @@ def test_checkpoints_equal_those_of_a_cpu(name: str, recipe: str, tmp_path: Path
     told = succeed(pair.cpu, *training(pair, tmp_path / "cpu"))
     for settings in SETTINGS:
         assert succeed(pair.gpu, *training(pair, tmp_path / "gpu"), **settings) == told
+        assert (tmp_path / "gpu").read_bytes() == (tmp_path / "cpu").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "recipe"), [*CASES, case("vgg_narrow", "niti"), case("resnet8", "niti16")])
+def test_no_guess_changes_a_checkpoint(name: str, recipe: str, tmp_path: Path) -> None:
+    """Whether shifts are guessed from the step before, or every guess is forced to be wrong."""
+    pair = compiled(name, recipe)
+    told = succeed(pair.cpu, *training(pair, tmp_path / "cpu", "--epochs", "1"))
+    for settings in (SETTINGS[0], {**SETTINGS[1], **guessing_wrong(pair)}):
+        assert succeed(pair.gpu, *training(pair, tmp_path / "gpu", "--epochs", "1"), **settings) == told
         assert (tmp_path / "gpu").read_bytes() == (tmp_path / "cpu").read_bytes()
 
 
