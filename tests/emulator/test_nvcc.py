@@ -29,6 +29,7 @@ FLOAT = re.compile(
     r"\b(([FDH](ADD|MUL|FMA|SET|SETP|MNMX|CHK)|[DHQ]G?MMA|MUFU|FRND|I2F|F2I|F2F|I2FP)\w*[.\w]*) "
     r"(?!\w+, -RZ, RZ,)[^;]*;"
 )
+MOST_LOCAL_MEMORY = 1024
 VGG = ("vgg_small", "niti", 256)
 NETWORKS = [("lenet", "niti16", 64), ("lenet", "niti", 64), ("resnet8", "niti16", 64), ("mobile", "niti16", 64)]
 
@@ -45,6 +46,11 @@ def contractions(kernels: Path) -> set[str]:
     table = json.loads(kernels.with_suffix(".json").read_text())
     launches = [launch for function in table["functions"].values() for launch in function]
     return {launch["kernel"] for launch in launches if launch["group"].startswith(("conv", "gemm"))}
+
+
+def most_local_memory(report: str) -> int:
+    """Of a thread of any kernel, in bytes."""
+    return max(map(int, re.findall(r"(\d+) bytes stack frame", report)))
 
 
 def disassemble(code: bytes, folder: Path) -> str:
@@ -75,12 +81,13 @@ def test_machine_code(architecture: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "recipe", "batch"), NETWORKS)
 def test_nothing_computes_in_floating_point(name: str, recipe: str, batch: int, tmp_path: Path) -> None:
-    """In no kernel. None spills a register either."""
+    """In no kernel. None spills a register either, or has a table for each thread."""
     kernels = write_kernels(name, recipe, batch, tmp_path)
     code, report = compiler.compiler().compile(kernels.read_text(), "sm_80")
     resources = compiler.resources(report)["sm_80"]
     assert contractions(kernels) < resources.keys()
     assert {each.spills for each in resources.values()} == {0}
+    assert most_local_memory(report) <= MOST_LOCAL_MEMORY
     assert not FLOAT.search(disassemble(code, tmp_path))
 
 
