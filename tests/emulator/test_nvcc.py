@@ -29,7 +29,7 @@ FLOAT = re.compile(
     r"\b(([FDH](ADD|MUL|FMA|SET|SETP|MNMX|CHK)|[DHQ]G?MMA|MUFU|FRND|I2F|F2I|F2F|I2FP)\w*[.\w]*) "
     r"(?!\w+, -RZ, RZ,)[^;]*;"
 )
-MOST_LOCAL_MEMORY = 1024
+MOST_LOCAL_MEMORY = 40  # of a loss, which looks a class up
 VGG = ("vgg_small", "niti", 256)
 NETWORKS = [("lenet", "niti16", 64), ("lenet", "niti", 64), ("resnet8", "niti16", 64), ("mobile", "niti16", 64)]
 
