@@ -18,6 +18,7 @@ from tests.emulator.binaries import emulated_image, environment
 from tests.emulator.emulator import needs_compiler
 from tests.emulator.test_warpgroups import TOGETHER
 from tests.networks import WRITERS
+from tests.runtime.helpers import write_idx
 
 pytestmark = needs_compiler
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -44,13 +45,9 @@ def carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_data(mnist: Path, cifar: Path) -> None:
     """Two batches and a half in the forms of MNIST and CIFAR-10."""
     random = np.random.default_rng(0)
-    mnist.mkdir()
+    for split in ("train", "test"):
+        write_idx(mnist, split, random.integers(0, 10, (10, 28, 28), np.uint8), random.integers(0, 10, 10, np.uint8))
     cifar.mkdir()
-    for name in ("train", "t10k"):
-        for kind, shape in (("images-idx3", (10, 28, 28)), ("labels-idx1", (10,))):
-            header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
-            values = random.integers(0, 10, shape, np.uint8)
-            (mnist / f"{name}-{kind}-ubyte").write_bytes(header + values.tobytes())
     for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
         (cifar / f"{name}.bin").write_bytes(random.integers(0, 10, (2, 3073), np.uint8).tobytes())
 
