@@ -82,6 +82,40 @@ def test_the_exit_code_tells_wrong_results(line: dict[str, Any], code: int, tmp_
     assert done.returncode == code
 
 
+HANGS = """
+import gpu_parts, pathlib, sys, turns
+gpu_parts.LIMIT = 0.5
+try:
+    gpu_parts.until(0.1, [sys.executable, "-c", "import signal; signal.signal(2, signal.SIG_IGN); signal.pause()"])
+except gpu_parts.subprocess.TimeoutExpired:
+    print("until")
+try:
+    turns.HERE = pathlib.Path(sys.argv[1])
+    turns.Worker(sys.executable, "torch-graph", "vgg_small", 1, limit=0.5)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_what_hangs_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "step_worker.py").write_text("import signal; signal.pause()")
+    settings = environment({"PYTHONPATH": f"{BENCHMARKS}:{BENCHMARKS.parent / 'tests' / 'gpu'}"})
+    command = [sys.executable, "-c", HANGS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=settings)
+    assert done.stdout == "until\ntorch-graph gave no answer within 0.5 seconds\n"
+
+
+def curve_of(monkeypatch: pytest.MonkeyPatch, accuracy: list[float | None], epochs: int) -> str:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    line = {"accuracy": accuracy, "best": 90.5, "epochs": epochs}
+    return next(iter(import_module("gpu_table").curve([line], {})))
+
+
+def test_the_last_epoch_is_called_last_where_it_was_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert curve_of(monkeypatch, [90.5, None, 89.0], 3) == "3 of 3 epochs: best 90.5 %, last 89.0 %\n"
+    assert curve_of(monkeypatch, [90.5, 89.0], 3) == "2 of 3 epochs: best 90.5 %\n"
+
+
 @pytest.mark.slow
 def test_every_part_runs(carried: Path, tmp_path: Path) -> None:
     write_data(tmp_path / "mnist", tmp_path / "cifar")

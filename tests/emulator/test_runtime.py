@@ -198,6 +198,18 @@ def test_make_test_gpu_goes_on_behind_a_program_that_dies_without_a_word(tmp_pat
     ]
 
 
+def test_make_test_gpu_ends_a_program_that_hangs(tmp_path: Path) -> None:
+    """And what that has started."""
+    (tmp_path / "case").mkdir()
+    for program in ("cpu", "gpu"):
+        (tmp_path / "case" / program).write_text("#!/bin/sh\nsleep 60\n")
+        (tmp_path / "case" / program).chmod(0o755)
+    script = f"import check, sys; check.LIMIT = 0.5; sys.argv[1:] = ['{tmp_path}']; check.main()"
+    done = run(Path(sys.executable), "-c", script, PYTHONPATH=str(FOLDER.parent / "gpu"))
+    assert done.returncode == 1
+    assert done.stdout.split(maxsplit=1) == ["case", "cpu train did not end within 0.5 seconds\n"]
+
+
 LIBRARY_SCRIPT = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
