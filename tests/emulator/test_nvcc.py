@@ -107,7 +107,7 @@ def test_either_compiler_serves(name: str, tmp_path: Path, monkeypatch: pytest.M
         pytest.skip(f"no {name}")
     if name == "NVRTC":
         monkeypatch.setattr(nvcc, "find", lambda: None)
-    mlp().save(tmp_path / "m.onnx")
+    mlp((64, 16, 10)).save(tmp_path / "m.onnx")
     options = CompileOptions(model=tmp_path / "m.onnx", output=tmp_path / "m", target=Target.CUDA)
     program, image = compile_model(options), tmp_path / "m.cubin"
     compile_model(replace(options, output=image, emit=Emit.CUBIN))
