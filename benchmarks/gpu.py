@@ -1,6 +1,6 @@
 """Everything that is to be measured on a GPU, in one command, on a machine that need not have nitic or TVM:
 
-    python benchmarks/gpu.py build build/gpu-bench                              anywhere with nvcc
+    python benchmarks/gpu.py build build/gpu-bench                              where nitic is
     python gpu-bench/gpu.py run --mnist mnist/ --cifar cifar-10-batches-bin/    on the machine with the GPU
     python gpu-bench/gpu.py table gpu-work/results.jsonl                        the results as Markdown
 
@@ -8,13 +8,12 @@ Parts (--parts): `lenet` (an epoch on the GPU and on the CPU: one checkpoint?), 
 loop of products), `step` (VGG-small-7, batch 256: seconds per step beside torch in bf16, compiled, as CUDA graphs, by
 turns), `kernels` (each kernel of a step), `sanitizer` (compute-sanitizer on one step) and `curve` (NITI's 200 epochs;
 what --seconds does not suffice for goes on when it is called again). Without data folders all but `curve` take random
-data. Each line of results is written as soon as it is known, and a part that fails leaves the others alone. `step`
-alone needs torch and NumPy, the others nothing but Python.
+data. Results are written as they come, and a part that fails or hangs leaves the others alone. `step` alone needs torch
+and NumPy, the others nothing but Python.
 """
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -46,16 +45,14 @@ def measure(given: argparse.Namespace) -> bool:
 
 def lines_of(part: str, options: Any) -> Iterator[Line]:
     """The results of a part, and at the end what went wrong."""
-    import gpu_kernels
     import gpu_parts
-    from check import reason
-    from gpu_driver import DriverError
+    from check import FAILURES, reason
 
     try:
-        yield from getattr(gpu_kernels if part in ("peak", "kernels") else gpu_parts, part)(options)
-    except subprocess.CalledProcessError as error:
+        yield from getattr(gpu_parts, part)(options)
+    except FAILURES as error:
         yield {"error": reason(error)}
-    except (OSError, RuntimeError, LookupError, ValueError, ArithmeticError, DriverError) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, ArithmeticError) as error:
         yield {"error": f"{type(error).__name__}: {error}"}
 
 

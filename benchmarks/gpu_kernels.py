@@ -1,8 +1,12 @@
-"""The parts of gpu.py that run kernels by themselves: the peak of the multipliers, and each kernel of a step."""
+"""Kernels by themselves: the peak of the multipliers, and each kernel of a step.
+
+gpu_kernels.py PART FOLDER CHECKPOINT UNITS writes a line of JSON for each result; gpu_parts.py starts it.
+"""
 
 import json
 import random
 import struct
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +15,9 @@ from typing import Any
 
 import gpu_driver
 from gpu_driver import DriverError, Gpu, Timer
-from gpu_parts import NET, Line, Options, epoch_time, trained
 
+Line = dict[str, Any]
+NET = "vgg_small"
 SLACK = 64
 THREADS = 256
 PEAKS = {  # bytes of shared memory, and operations of a block in one unit: peak.cuh
@@ -20,6 +25,15 @@ PEAKS = {  # bytes of shared memory, and operations of a block in one unit: peak
     "nitic_peak_wgmma": (4096 + 8192, 2 * 8 * 2 * 64 * 128 * 32),
 }
 HYPER = {"rate_m": 1, "rate_k": 6, "momentum": 230, "decay": 80, "gb": 5, "seed": 1}
+
+
+@dataclass(frozen=True)
+class Options:
+    """folder: what gpu_build.py made; checkpoint: a state of NET; units: how long the loops of peak.cuh are."""
+
+    folder: Path
+    checkpoint: Path
+    units: int
 
 
 # ---- what the GPU can do
@@ -80,12 +94,10 @@ class Step:
 
 
 def kernels(o: Options, repeats: int = 20) -> Iterator[Line]:
-    """Medians over steps that follow one another, of a network after some epochs."""
+    """Medians over steps that follow one another, from the checkpoint on."""
     folder = o.folder / NET
-    if not trained(o).exists():
-        epoch_time(o)
     with Gpu() as gpu:
-        step = prepare(gpu, folder, trained(o))
+        step = prepare(gpu, folder, o.checkpoint)
         timer = Timer(gpu, len(step.pieces), Products(gpu, o).launcher("nitic_peak_mma"))
         runs = [timer.run(step.pieces) for _ in range(repeats + 3)][3:]
     times = [median(each) for each in zip(*runs, strict=True)][1:]  # the first piece makes the ranges zero
@@ -162,3 +174,14 @@ def read_checkpoint(path: Path) -> dict[str, bytes]:
     header.pop("__metadata__")
     places = {name: entry["data_offsets"] for name, entry in header.items()}
     return {name: content[begin + first : begin + end] for name, (first, end) in places.items()}
+
+
+def main() -> None:
+    part, folder, checkpoint, units = sys.argv[1:]
+    parts = {"peak": peak, "kernels": kernels}
+    for line in parts[part](Options(Path(folder), Path(checkpoint), int(units))):
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,7 @@
-"""The parts of gpu.py that run whole programs. Each gives lines of results, and needs what gpu_build.py made."""
+"""The parts of gpu.py. Each gives lines of results, and needs what gpu_build.py made.
+
+Whatever touches the GPU is a process of its own, which ends after LIMIT seconds even if the GPU does not.
+"""
 
 import json
 import signal
@@ -10,14 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import gpu_data
-from check import SANITIZER, digest, run, sanitized
+from check import LIMIT, SANITIZER, digest, ended, run, sanitized
+from gpu_kernels import NET, Line
 from turns import Worker, ratio, take_turns
 
-Line = dict[str, Any]
-NET = "vgg_small"
 TORCH = ("torch-graph", "torch-compile")
 STEPS = 100  # of torch in a round
 GRADIENT_BITS = "5@0,4@100,3@150"
@@ -64,7 +65,7 @@ def step(o: Options) -> Iterator[Line]:
         workers: dict[str, Worker] = {}
         for side in TORCH:
             try:
-                worker = processes.enter_context(Worker(o.python, side, NET, batch))
+                worker = processes.enter_context(Worker(o.python, side, NET, batch, limit=LIMIT))
                 worker.run(3)
                 workers[side] = worker
             except RuntimeError as error:
@@ -101,6 +102,27 @@ def worker_time(worker: Worker) -> float:
     return worker.run(STEPS)
 
 
+# ---- kernels by themselves
+
+
+def peak(o: Options) -> Iterator[Line]:
+    yield from by_itself("peak", o)
+
+
+def kernels(o: Options) -> Iterator[Line]:
+    """Of a network after some epochs."""
+    if not trained(o).exists():
+        epoch_time(o)
+    yield from by_itself("kernels", o)
+
+
+def by_itself(part: str, o: Options) -> Iterator[Line]:
+    """A part of gpu_kernels.py. Raises CalledProcessError behind what it found, TimeoutExpired."""
+    done = ended([o.python, "-m", "gpu_kernels", part, o.folder, trained(o), o.units], o.folder)
+    yield from map(json.loads, done.stdout.splitlines())
+    done.check_returncode()
+
+
 # ---- the long run
 
 
@@ -112,18 +134,26 @@ def curve(o: Options) -> Iterator[Line]:
     begins = ["--gb", GRADIENT_BITS, *AUGMENT, "--seed", 1]
     options = ["--data", o.cifar.resolve(), "--epochs", o.epochs, "--save", checkpoint, "--log", log]
     options += ["--resume", checkpoint] if checkpoint.exists() else begins
-    with subprocess.Popen([str(o.folder / NET / "gpu"), "train", *map(str, options)], stdout=subprocess.DEVNULL) as it:
-        try:
-            it.wait(o.seconds)
-        except subprocess.TimeoutExpired:
-            it.send_signal(signal.SIGINT)
-    if it.returncode not in (0, 130):
-        raise RuntimeError(f"train ended with exit code {it.returncode}")
+    code = until(o.seconds, [str(o.folder / NET / "gpu"), "train", *map(str, options)])
+    if code not in (0, 130):
+        raise RuntimeError(f"train ended with exit code {code}")
     events = [json.loads(line) for line in log.read_text().splitlines()]
     found = {event["epoch"]: round(100 * event["test_accuracy"], 2) for event in events if event["event"] == "epoch"}
     # The test of an epoch is missing where the signal came in the middle of it.
     accuracy = [found.get(epoch) for epoch in range(1, max(found, default=0) + 1)]
     yield {"accuracy": accuracy, "best": max(found.values(), default=None), "epochs": o.epochs}
+
+
+def until(seconds: float, command: list[str]) -> int:
+    """The exit code of a program that is interrupted after so many seconds. Raises TimeoutExpired where it goes on."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            return process.wait(LIMIT)
+        finally:
+            process.kill()
 
 
 # ---- compute-sanitizer

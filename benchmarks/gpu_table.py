@@ -86,8 +86,9 @@ def share(tops: float, most: float) -> str:
 
 def curve(lines: Sequence[Line], _: Parts) -> Iterator[str]:
     for each in lines:
-        accuracy = each["accuracy"] or [None]
-        yield f"{len(each['accuracy'])} of {each['epochs']} epochs: best {each['best']} %, last {accuracy[-1]} %\n"
+        accuracy = each["accuracy"]
+        last = f", last {accuracy[-1]} %" if len(accuracy) == each["epochs"] else ""
+        yield f"{len(accuracy)} of {each['epochs']} epochs: best {each['best']} %{last}\n"
         tens = [[f"{i + 1} to {i + 10}", *accuracy[i : i + 10]] for i in range(0, len(accuracy), 10)]
         yield from table(("epochs", *[""] * 10), tens)
 

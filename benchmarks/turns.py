@@ -1,6 +1,7 @@
 """Sides that take turns in one run: processes of step_worker.py, and the rounds. No more than Python is needed here."""
 
 import os
+import select
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +13,26 @@ HERE = Path(__file__).resolve().parent
 
 
 class Worker:
-    """A step_worker.py process: `side`, a network, its batch size and threads, and what else the side takes."""
+    """A step_worker.py process: `side`, a network, its batch size and threads, and what else the side takes.
 
-    def __init__(self, python: str, side: str, net: str, batch: int, threads: int = 1, *more: "str | Path") -> None:
+    limit: seconds that any answer may take; the process ends where one takes longer.
+    """
+
+    def __init__(
+        self,
+        python: str,
+        side: str,
+        net: str,
+        batch: int,
+        threads: int = 1,
+        *more: "str | Path",
+        limit: float | None = None,
+    ) -> None:
         command = [python, str(HERE / "step_worker.py"), side, net, *map(str, (batch, threads, *more))]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1, env=environment)
+        self.side, self.limit = side, limit
         self.held = self._answer()
 
     def __enter__(self) -> Self:
@@ -38,9 +52,12 @@ class Worker:
 
     def _answer(self) -> float:
         assert self.process.stdout
+        if not select.select([self.process.stdout], [], [], self.limit)[0]:
+            self.process.kill()
+            raise RuntimeError(f"{self.side} gave no answer within {self.limit:g} seconds")
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the worker ended with exit code {self.process.wait()}")
+            raise RuntimeError(f"{self.side} ended with exit code {self.process.wait()}")
         return float(line)
 
 

@@ -273,7 +273,7 @@ def _check_for_gpus(output: Path, options: CompileOptions) -> None:
     from nitic.codegen.cuda import compiler
 
     if options.emit not in (Emit.CUDA, Emit.IR):
-        compiler.check(options.emit == Emit.CUBIN)
+        _ = compiler.compiler()
     if options.emit not in FOR_GPUS:
         return
     if output.suffix == TABLE_SUFFIX:

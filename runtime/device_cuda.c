@@ -154,29 +154,14 @@ static int allocate(nitic_device *d) {
   return nitic_driver_check(cu, result, "set up its memory");
 }
 
-/* Machine code of the GPU's own architecture before that of an older one of its generation, and PTX last. */
-static int fitness(const nitic_code *code, int capability) {
-  if (code->kind != NITIC_PTX && code->capability == capability)
-    return 1000;
-  bool older = code->capability < capability && code->capability / 10 == capability / 10;
-  if (code->kind == NITIC_MACHINE_CODE && older)
-    return 500 + code->capability;
-  return code->kind == NITIC_PTX && code->capability <= capability ? code->capability : 0;
-}
-
-static int load_code(nitic_device *d) {
-  const nitic_gpu *gpu = d->variant->gpu;
-  const nitic_code *best = gpu->codes;
-  for (uint32_t i = 1; i < gpu->code_count; i++)
-    if (fitness(&gpu->codes[i], d->capability) > fitness(best, d->capability))
-      best = &gpu->codes[i];
+/* The driver takes what fits the GPU of the image, or compiles its PTX. */
+static int load_image(nitic_device *d) {
   int version = 0;
   d->driver.version(&version);
   char what[128];
-  snprintf(what, sizeof what, "load its kernels (%s for compute capability %d.%d, driver of CUDA %d.%d)",
-           best->kind == NITIC_PTX ? "PTX" : "machine code", best->capability / 10, best->capability % 10,
-           version / 1000, version % 1000 / 10);
-  return nitic_driver_check(&d->driver, d->driver.module_load(&d->place.module, best->data), what);
+  snprintf(what, sizeof what, "load its kernels (compute capability %d.%d, driver of CUDA %d.%d)", d->capability / 10,
+           d->capability % 10, version / 1000, version % 1000 / 10);
+  return nitic_driver_check(&d->driver, d->driver.module_load(&d->place.module, d->variant->gpu->image), what);
 }
 
 int nitic_device_open(nitic_device *d) {
@@ -189,7 +174,7 @@ int nitic_device_open(nitic_device *d) {
   if (status == NITIC_OK)
     status = allocate(d);
   if (status == NITIC_OK)
-    status = load_code(d);
+    status = load_image(d);
   for (int kind = 0; kind < NITIC_KINDS && status == NITIC_OK; kind++)
     status = nitic_graph_build(&d->place, d->variant, (nitic_kind)kind, &d->graphs[kind]);
   return status == NITIC_OK ? nitic_store_open(&d->store, &d->place, d->program, d->copying) : status;

@@ -76,21 +76,11 @@ typedef struct {
   const nitic_launch *launches; /* of each call; NULL: `kernel` is a function of the CPU */
 } nitic_function;
 
-/* Machine code for an architecture runs on later ones of its generation (8.0 on 8.6) but for that with features of its
- * own (9.0a). PTX is text, which the driver compiles for any later GPU. */
-typedef enum { NITIC_MACHINE_CODE, NITIC_OWN_MACHINE_CODE, NITIC_PTX } nitic_code_kind;
-typedef struct {
-  nitic_code_kind kind;
-  int32_t capability; /* 86 = compute capability 8.6 */
-  const uint8_t *data;
-} nitic_code;
-
 /* What a variant for GPUs has besides its functions. */
 typedef struct {
   uint64_t ranges, range_bytes; /* offset and size of what is zero when a function begins */
   nitic_launch gather;          /* of a batch from samples that lie in the GPU's memory: store_cuda.h */
-  const nitic_code *codes;
-  uint32_t code_count;
+  const uint8_t *image;         /* of the kernels: a fat binary */
 } nitic_gpu;
 
 typedef enum { NITIC_TRAIN_STEP, NITIC_EVAL_STEP, NITIC_LOGITS, NITIC_CALIBRATION, NITIC_KINDS } nitic_kind;

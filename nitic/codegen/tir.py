@@ -305,6 +305,13 @@ class Function(AbstractContextManager["Function"]):
             made.store(i, shuffle(some, range(len(some))) if len(some) > 1 else some[0])
         return made
 
+    def once_for_all(self, count: int, value: Callable[[Expr], Expr]) -> Callable[[Expr], Expr]:
+        """value, an int32 of 0 <= i < count, but evaluated once for each i: a thread asks for many."""
+        made = local("int32", count)
+        with loop(0, count) as i:
+            made.store(i, value(i))
+        return made.load
+
     def read_range(self, slots: Buffer) -> Expr:
         """The maximum over the slots of all threads; an int64."""
         top = register("int64", constant(0, "int64"))

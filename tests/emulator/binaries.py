@@ -1,5 +1,6 @@
 """Binaries for GPUs and their twins for CPUs, made and run on a driver whose GPU is the emulator."""
 
+import json
 import os
 import re
 import shutil
@@ -15,10 +16,10 @@ from models.mlp import mlp
 from nitic.codegen import link
 from nitic.codegen.cache import Cache
 from nitic.codegen.cuda import compiler
-from nitic.codegen.cuda.compiler import Code, Resources
+from nitic.codegen.cuda.compiler import Image, Resources
 from nitic.driver import compile_model
 from nitic.frontend.writer import NetworkWriter
-from nitic.options import CompileOptions, Target
+from nitic.options import CompileOptions, Emit, Target
 from nitic.paths import runtime_folder, runtime_sources
 from tests.emulator.emulator import SIGNATURE, driver, kernel_library
 from tests.mobile import BlockWriter
@@ -68,6 +69,8 @@ NETWORKS = {
     "depthwise": depthwise,
     "coloured": coloured,
     "vectors": lambda: mlp((64, 16, 10)),
+    "vgg_narrow": WRITERS["vgg_narrow"],
+    "resnet8": WRITERS["resnet8"],
 }
 
 
@@ -78,6 +81,7 @@ class Pair:
     gpu: Path
     cpu: Path
     data: Path
+    options: CompileOptions
 
 
 @cache
@@ -85,15 +89,14 @@ def library_of(text: str) -> Path:
     return kernel_library(text, Path(mkdtemp(prefix="nitic-emulator-")))
 
 
-def emulated_codes(text: str, _cache: Cache | None = None) -> list[Code]:
-    """In place of machine code the name of a library."""
-    code = f"emulated kernels: {library_of(text)}\0".encode()
+def emulated_image(text: str, _cache: Cache | None = None) -> Image:
+    """In place of a fat binary the name of a library."""
     resources = {name: Resources(46, 8, 256) for name, _ in SIGNATURE.findall(text)}
-    return [Code("90a", b"for another GPU\0"), Code("80", code, resources=resources)]
+    return Image(f"emulated kernels: {library_of(text)}\0".encode(), {"sm_80": resources})
 
 
 def compile_emulated(options: CompileOptions) -> Path:
-    with patch.object(compiler, "compile_codes", emulated_codes), patch.object(compiler, "check"):
+    with patch.object(compiler, "compile_image", emulated_image), patch.object(compiler, "compiler"):
         return compile_model(replace(options, target=Target.CUDA))
 
 
@@ -106,7 +109,7 @@ def compiled(name: str, recipe: str) -> Pair:
     shape = (*net.input_shape[1:], net.input_shape[0])
     for split, count, seed in (("train", SAMPLES, 1), ("test", TEST, 2)):
         write_npy(folder, split, *samples(shape, count, seed))
-    return Pair(compile_emulated(replace(options, output=folder / "gpu")), compile_model(options), folder)
+    return Pair(compile_emulated(replace(options, output=folder / "gpu")), compile_model(options), folder, options)
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -137,6 +140,13 @@ def memory_for(pair: Pair, count: int) -> Mapping[str, str]:
     return {"NITIC_FAKE_MEMORY": str(int(needed[1]) + room)}
 
 
+def guessing_wrong(pair: Pair) -> Mapping[str, str]:
+    """Of a GPU that loses every shift that kernels keep for the next step to guess from."""
+    text = compile_model(replace(pair.options, output=pair.data / "kernels.cu", target=Target.CUDA, emit=Emit.CUDA))
+    kept = json.loads(text.with_suffix(".json").read_text())["kept"]
+    return {"NITIC_FAKE_KEPT": str(kept["offset"]), "NITIC_FAKE_SPOILT": str(kept["bytes"])}
+
+
 def compile_mutant(pair: Pair, file: str, old: str, new: str, folder: Path) -> Path:
     """The program for GPUs with another text in one file of the runtime."""
     shutil.copytree(runtime_folder(), folder / "runtime")
@@ -145,7 +155,7 @@ def compile_mutant(pair: Pair, file: str, old: str, new: str, folder: Path) -> P
     changed.write_text(changed.read_text().replace(old, new))
     sources = sorted((folder / "runtime" / path.name) for path in runtime_sources("cuda"))
     with patch.object(link, "runtime_sources", lambda _device: sources):
-        return compile_emulated(CompileOptions(pair.data / "model.onnx", folder / "gpu", "niti", batch_size=BATCH))
+        return compile_emulated(replace(pair.options, output=folder / "gpu"))
 
 
 def is_wrong(pair: Pair, gpu: Path, folder: Path, **settings: str) -> bool:

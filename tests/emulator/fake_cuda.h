@@ -19,7 +19,7 @@ extern "C" {
 
 namespace fake {
 
-enum { INVALID_VALUE = 1, INVALID_IMAGE = 200, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
+enum { INVALID_VALUE = 1, INVALID_IMAGE = 200, NO_BINARY = 209, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
 
 struct Function {
   int (*launch)(void *const *, unsigned, unsigned, int, int);

@@ -86,6 +86,8 @@ extern "C" {
 
 int cuModuleLoadData(cu_handle *module, const void *image) {
   const auto *text = (const char *)image;
+  if (setting("NITIC_FAKE_VERSION", 13000) < 13000)
+    return refuse(NO_BINARY, "a driver older than the code");
   if (strncmp(text, MAGIC, sizeof MAGIC - 1) != 0)
     return refuse(INVALID_IMAGE, "this is not the code for the emulated GPU");
   *module = dlopen(text + sizeof MAGIC - 1, RTLD_NOW | RTLD_LOCAL);

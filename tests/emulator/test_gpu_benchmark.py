@@ -12,19 +12,21 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from nitic.codegen.cuda import compiler, nvcc
-from tests.emulator.binaries import emulated_codes, environment
+from nitic.codegen.cuda import compiler
+from nitic.codegen.cuda.compiler import Image
+from tests.emulator.binaries import emulated_image, environment
 from tests.emulator.emulator import needs_compiler
 from tests.emulator.test_warpgroups import TOGETHER
 from tests.networks import WRITERS
+from tests.runtime.helpers import write_idx
 
 pytestmark = needs_compiler
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 BATCH = 4
 
 
-def emulated_image(text: str, *_: object) -> bytes:
-    return emulated_codes(TOGETHER + text)[-1].content
+def image_of_sm_90a(text: str, _cache: object) -> Image:
+    return emulated_image(TOGETHER + text)
 
 
 @pytest.fixture
@@ -35,11 +37,7 @@ def carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         builder.Case("lenet", WRITERS["lenet"], "niti16", BATCH, has_cpu=True),
         builder.Case("vgg_small", WRITERS["vgg_narrow"], "niti", BATCH, has_kernels=True),
     ]
-    with (
-        patch.object(compiler, "compile_codes", emulated_codes),
-        patch.object(compiler, "check"),
-        patch.object(nvcc, "fat_binary", emulated_image),
-    ):
+    with patch.object(compiler, "compile_image", image_of_sm_90a), patch.object(compiler, "compiler"):
         builder.build(tmp_path / "carried", cases)
     return tmp_path / "carried"
 
@@ -47,13 +45,9 @@ def carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_data(mnist: Path, cifar: Path) -> None:
     """Two batches and a half in the forms of MNIST and CIFAR-10."""
     random = np.random.default_rng(0)
-    mnist.mkdir()
+    for split in ("train", "test"):
+        write_idx(mnist, split, random.integers(0, 10, (10, 28, 28), np.uint8), random.integers(0, 10, 10, np.uint8))
     cifar.mkdir()
-    for name in ("train", "t10k"):
-        for kind, shape in (("images-idx3", (10, 28, 28)), ("labels-idx1", (10,))):
-            header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
-            values = random.integers(0, 10, shape, np.uint8)
-            (mnist / f"{name}-{kind}-ubyte").write_bytes(header + values.tobytes())
     for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
         (cifar / f"{name}.bin").write_bytes(random.integers(0, 10, (2, 3073), np.uint8).tobytes())
 
@@ -86,6 +80,40 @@ def test_the_exit_code_tells_wrong_results(line: dict[str, Any], code: int, tmp_
     settings = environment({"PYTHONPATH": paths})
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=settings, check=False)
     assert done.returncode == code
+
+
+HANGS = """
+import gpu_parts, pathlib, sys, turns
+gpu_parts.LIMIT = 0.5
+try:
+    gpu_parts.until(0.1, [sys.executable, "-c", "import signal; signal.signal(2, signal.SIG_IGN); signal.pause()"])
+except gpu_parts.subprocess.TimeoutExpired:
+    print("until")
+try:
+    turns.HERE = pathlib.Path(sys.argv[1])
+    turns.Worker(sys.executable, "torch-graph", "vgg_small", 1, limit=0.5)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_what_hangs_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "step_worker.py").write_text("import signal; signal.pause()")
+    settings = environment({"PYTHONPATH": f"{BENCHMARKS}:{BENCHMARKS.parent / 'tests' / 'gpu'}"})
+    command = [sys.executable, "-c", HANGS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=settings)
+    assert done.stdout == "until\ntorch-graph gave no answer within 0.5 seconds\n"
+
+
+def curve_of(monkeypatch: pytest.MonkeyPatch, accuracy: list[float | None], epochs: int) -> str:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    line = {"accuracy": accuracy, "best": 90.5, "epochs": epochs}
+    return next(iter(import_module("gpu_table").curve([line], {})))
+
+
+def test_the_last_epoch_is_called_last_where_it_was_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert curve_of(monkeypatch, [90.5, None, 89.0], 3) == "3 of 3 epochs: best 90.5 %, last 89.0 %\n"
+    assert curve_of(monkeypatch, [90.5, 89.0], 3) == "2 of 3 epochs: best 90.5 %\n"
 
 
 @pytest.mark.slow

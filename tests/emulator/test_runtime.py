@@ -25,6 +25,7 @@ from tests.emulator.binaries import (
     compiled,
     depthwise,
     environment,
+    guessing_wrong,
     is_wrong,
     memory_for,
     run,
@@ -57,6 +58,16 @@ def test_checkpoints_equal_those_of_a_cpu(name: str, recipe: str, tmp_path: Path
     told = succeed(pair.cpu, *training(pair, tmp_path / "cpu"))
     for settings in SETTINGS:
         assert succeed(pair.gpu, *training(pair, tmp_path / "gpu"), **settings) == told
+        assert (tmp_path / "gpu").read_bytes() == (tmp_path / "cpu").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "recipe"), [*CASES, case("vgg_narrow", "niti"), case("resnet8", "niti16")])
+def test_no_guess_changes_a_checkpoint(name: str, recipe: str, tmp_path: Path) -> None:
+    """Whether shifts are guessed from the step before, or every guess is forced to be wrong."""
+    pair = compiled(name, recipe)
+    told = succeed(pair.cpu, *training(pair, tmp_path / "cpu", "--epochs", "1"))
+    for settings in (SETTINGS[0], {**SETTINGS[1], **guessing_wrong(pair)}):
+        assert succeed(pair.gpu, *training(pair, tmp_path / "gpu", "--epochs", "1"), **settings) == told
         assert (tmp_path / "gpu").read_bytes() == (tmp_path / "cpu").read_bytes()
 
 
@@ -133,10 +144,7 @@ FAILURES = {
     "DEVICES=0": (3, "the NVIDIA driver finds no GPU (CUDA_VISIBLE_DEVICES may hide them)"),
     "MEMORY=5000": (1, " bytes of memory on the GPU Emulated GPU, where 5000 of 8589934592 are free"),
     "FAILURE=nitic_": (1, "the GPU could not finish a step: an error of the fake driver (error 719)"),
-    "CAPABILITY=90": (
-        1,
-        "the GPU could not load its kernels (machine code for compute capability 9.0, driver of CUDA 13.0)",
-    ),
+    "VERSION=12080": (1, "the GPU could not load its kernels (compute capability 8.0, driver of CUDA 12.8)"),
 }
 
 
@@ -168,12 +176,6 @@ def test_no_driver(pair: Pair, tmp_path: Path) -> None:
 
 
 @pytest.mark.xdist_group("emulated-depthwise-niti")
-def test_code_for_an_older_gpu_of_the_generation_runs(pair: Pair) -> None:
-    told = succeed(pair.cpu, "eval", "--data", pair.data)
-    assert succeed(pair.gpu, "eval", "--data", pair.data, NITIC_FAKE_CAPABILITY="86") == told
-
-
-@pytest.mark.xdist_group("emulated-depthwise-niti")
 def test_what_make_test_gpu_does(pair: Pair, tmp_path: Path) -> None:
     (tmp_path / "case").symlink_to(pair.data)
     script = FOLDER.parent / "gpu" / "check.py"
@@ -194,6 +196,18 @@ def test_make_test_gpu_goes_on_behind_a_program_that_dies_without_a_word(tmp_pat
     assert [line.split(maxsplit=1) for line in done.stdout.splitlines()] == [
         [case, "cpu train ended with -11"] for case in ("a", "b")
     ]
+
+
+def test_make_test_gpu_ends_a_program_that_hangs(tmp_path: Path) -> None:
+    """And what that has started."""
+    (tmp_path / "case").mkdir()
+    for program in ("cpu", "gpu"):
+        (tmp_path / "case" / program).write_text("#!/bin/sh\nsleep 60\n")
+        (tmp_path / "case" / program).chmod(0o755)
+    script = f"import check, sys; check.LIMIT = 0.5; sys.argv[1:] = ['{tmp_path}']; check.main()"
+    done = run(Path(sys.executable), "-c", script, PYTHONPATH=str(FOLDER.parent / "gpu"))
+    assert done.returncode == 1
+    assert done.stdout.split(maxsplit=1) == ["case", "cpu train did not end within 0.5 seconds\n"]
 
 
 LIBRARY_SCRIPT = """

@@ -10,6 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
+IDX = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+IDX_TYPES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13}
 
 
 def run(program: Path, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -37,6 +42,17 @@ def fail(code: int, program: Path, *arguments: str | Path, **options: Any) -> st
 def write_npy(folder: Path, split: str, x: NDArray[Any], y: NDArray[Any]) -> None:
     np.save(folder / f"x_{split}.npy", x)
     np.save(folder / f"y_{split}.npy", y)
+
+
+def idx(array: NDArray[Any]) -> bytes:
+    head = bytes([0, 0, IDX_TYPES[array.dtype.name], array.ndim])
+    return head + np.array(array.shape, ">u4").tobytes() + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def write_idx(folder: Path, split: str, x: NDArray[Any], y: NDArray[Any]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, array in zip(IDX[split], (x, y), strict=True):
+        (folder / name).write_bytes(idx(array))
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

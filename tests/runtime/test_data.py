@@ -5,32 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from tests.runtime.conftest import toy_samples
-from tests.runtime.helpers import fail, read_checkpoint, succeed, write_npy
+from tests.runtime.helpers import IDX, fail, idx, read_checkpoint, succeed, write_idx, write_npy
 from tests.runtime.toolchain import Toolchain
-
-IDX = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-IDX_TYPES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13}
-
-
-def idx(array: NDArray[Any]) -> bytes:
-    head = bytes([0, 0, IDX_TYPES[array.dtype.name], array.ndim])
-    return head + np.array(array.shape, ">u4").tobytes() + array.astype(array.dtype.newbyteorder(">")).tobytes()
-
-
-def write_idx(folder: Path, split: str, x: NDArray[Any], y: NDArray[Any]) -> None:
-    folder.mkdir(exist_ok=True)
-    for name, array in zip(IDX[split], (x, y), strict=True):
-        (folder / name).write_bytes(idx(array))
 
 
 def weights(toy: Path, folder: Path, save: Path) -> bytes:

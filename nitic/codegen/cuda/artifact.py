@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from nitic.codegen import generate, link, source
 from nitic.codegen.cache import KernelCache
-from nitic.codegen.cuda import compiler, launch, nvcc
+from nitic.codegen.cuda import compiler, launch
 from nitic.codegen.cuda.gather import gather_text
 from nitic.codegen.cuda.program import complete
 from nitic.codegen.generate import Generated
@@ -29,11 +29,12 @@ def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: P
         text = _text(program, generated)
         table = launch.launch_table(program, module, generated.kernels[VARIANT])
         if kind in FOR_GPUS:
-            _place_kernels(text, kind, output, folder / "kernels")
+            (folder / "kernels").write_bytes(_kernels(text, kind, KernelCache(cache)))
+            link.place(folder / "kernels", output)
             link.place_text(json.dumps(table, indent=1) + "\n", output.with_suffix(".json"))
             return generated
-        codes = compiler.compile_codes(text, KernelCache(cache))
-        written = source.write_program(program, [complete(variant, table, codes, folder)], {}, folder)
+        image = compiler.compile_image(text, KernelCache(cache))
+        written = source.write_program(program, [complete(variant, table, image, folder)], {}, folder)
         link.link([], written, kind, output, cache, DEVICE)
     return generated
 
@@ -46,12 +47,7 @@ def _text(program: Program, generated: Generated) -> str:
     return "".join([prologue(title), *codes, gather_text(program.input_shape)])
 
 
-def _place_kernels(text: str, kind: Emit, output: Path, made: Path) -> None:
+def _kernels(text: str, kind: Emit, cache: KernelCache) -> bytes:
     if kind == Emit.CUDA:
-        link.place_text(text, output)
-        return
-    is_ptx = kind == Emit.PTX
-    made.write_bytes(
-        compiler.compile_ptx(text) if is_ptx else nvcc.fat_binary(text, compiler.ARCHITECTURES, compiler.LATER)
-    )
-    link.place(made, output)
+        return text.encode()
+    return compiler.compile_ptx(text) if kind == Emit.PTX else compiler.compile_image(text, cache).content

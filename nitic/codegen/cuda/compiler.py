@@ -1,22 +1,22 @@
-"""CUDA C++ to the machine code of every architecture and PTX, by nvcc where it is, else by NVRTC. No GPU is needed."""
+"""CUDA C++ to one fat binary for every GPU, by nvcc where it is, else by NVRTC and nvFatbin. No GPU is needed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from nitic.codegen.cache import Cache
-from nitic.codegen.cuda import nvcc, nvrtc
+from nitic.codegen.cuda import nvcc, nvfatbin, nvrtc
 from nitic.errors import CompileError, ExitCode
 
 ARCHITECTURES = ("80", "86", "89", "90a")
 LATER = "80"  # PTX of this level is what the driver compiles for any GPU without machine code of its own
 NOTE = "install the CUDA toolkit or name its compiler in $NVCC, or: pip install 'nitic[cuda]'"
 _REPORT = re.compile(
-    r"Compiling entry function '(\w+)' for .*\n.*\n.* (\d+) bytes spill stores, (\d+) bytes spill loads\n"
+    r"Compiling entry function '(\w+)' for '(\w+)'\n.*\n.* (\d+) bytes spill stores, (\d+) bytes spill loads\n"
     r".*Used (\d+) registers(?:.*?, (\d+) bytes smem)?"
 )
 
@@ -31,64 +31,65 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Code:
-    """All kernels as machine code of an architecture ("80", or "90a" with features that no other has), or as PTX.
+class Image:
+    """All kernels as a fat binary: machine code for ARCHITECTURES, PTX for later ones. The driver takes what fits.
 
-    resources: of each kernel, where it is machine code.
+    resources: by architecture ("sm_80") and kernel.
     """
 
-    architecture: str
     content: bytes
-    is_ptx: bool = False
-    resources: Mapping[str, Resources] = field(default_factory=dict[str, Resources])
+    resources: Mapping[str, Mapping[str, Resources]]
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """compile: (text, architecture, whether to PTX) to (code, report of ptxas). version: its name and version."""
+    """What makes of a text a fat binary or the code for one architecture, and the report of ptxas.
+
+    version: its name and version.
+    """
 
     version: str
-    compile: Callable[[str, str, bool], tuple[bytes, str]]
+    fat_binary: Callable[[str], tuple[bytes, str]]
+    compile: Callable[[str, str], tuple[bytes, str]]
 
 
 def compiler() -> Compiler:
     """Raises CompileError where there is none."""
     if path := nvcc.find():
-        return Compiler(nvcc.version(path), lambda *what: nvcc.compile_text(path, *what))
-    if library := nvrtc.find():
-        return Compiler(nvrtc.version(library), lambda *what: nvrtc.compile_text(library, *what))
-    raise CompileError("--target", "no compiler for GPUs: neither nvcc nor NVRTC", NOTE, ExitCode.RUN_TIME)
+        packed = partial(nvcc.fat_binary, path, architectures=ARCHITECTURES, later=LATER)
+        return Compiler(nvcc.version(path), packed, partial(nvcc.compile_text, path))
+    library, packer = nvrtc.find(), nvfatbin.find()
+    if not library:
+        raise CompileError("--target", "no compiler for GPUs: neither nvcc nor NVRTC", NOTE, ExitCode.RUN_TIME)
+    if not packer:
+        message = "NVRTC compiles for GPUs, but nothing makes one fat binary of it: neither nvcc nor nvFatbin"
+        raise CompileError("--target", message, NOTE, ExitCode.RUN_TIME)
+    packed = partial(nvrtc.fat_binary, library, packer, architectures=ARCHITECTURES, later=LATER)
+    version = f"{nvrtc.version(library)} {nvfatbin.version(packer)}"
+    return Compiler(version, packed, partial(nvrtc.compile_text, library))
 
 
-def check(has_to_be_nvcc: bool) -> None:
-    """Raises CompileError where there is no compiler."""
-    _ = nvcc.needed() if has_to_be_nvcc else compiler()
-
-
-def compile_codes(text: str, cache: Cache) -> list[Code]:
+def compile_image(text: str, cache: Cache) -> Image:
     """Code for every GPU from compute capability 8.0 on. Raises CompileError."""
     chosen = compiler()
-    wanted = [*((architecture, False) for architecture in ARCHITECTURES), (LATER, True)]
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda each: _code(chosen, text, *each, cache), wanted))
+    name = sha256(f"{chosen.version}\n{ARCHITECTURES} {LATER}\n{text}".encode()).hexdigest()[:32]
+    if content := cache.read("gpu", name):
+        report, _, code = content.partition(b"\0")
+    else:
+        code, told = chosen.fat_binary(text)
+        report = told.encode()
+        cache.write("gpu", name, report + b"\0" + code)
+    return Image(code, resources(report.decode()))
 
 
 def compile_ptx(text: str) -> bytes:
     """Raises CompileError."""
-    return compiler().compile(text, LATER, True)[0]
+    return compiler().compile(text, f"compute_{LATER}")[0]
 
 
-def _code(chosen: Compiler, text: str, architecture: str, is_ptx: bool, cache: Cache) -> Code:
-    name = sha256(f"{chosen.version}\n{architecture} {is_ptx}\n{text}".encode()).hexdigest()[:32]
-    if content := cache.read("gpu", name):
-        report, _, code = content.partition(b"\0")
-    else:
-        code, told = chosen.compile(text, architecture, is_ptx)
-        report = told.encode()
-        cache.write("gpu", name, report + b"\0" + code)
-    return Code(architecture, code, is_ptx, dict(_resources(report.decode())))
-
-
-def _resources(report: str) -> Iterator[tuple[str, Resources]]:
-    for name, stores, loads, registers, shared in _REPORT.findall(report):
-        yield name, Resources(int(registers), int(stores) + int(loads), int(shared or 0))
+def resources(report: str) -> dict[str, dict[str, Resources]]:
+    """By architecture and kernel, of what ptxas says."""
+    found: dict[str, dict[str, Resources]] = {f"sm_{architecture}": {} for architecture in ARCHITECTURES}
+    for name, architecture, stores, loads, registers, shared in _REPORT.findall(report):
+        found[architecture][name] = Resources(int(registers), int(stores) + int(loads), int(shared or 0))
+    return found

@@ -7,7 +7,7 @@ kernel that shares its work out otherwise says with `launch` how it starts.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from math import gcd
@@ -76,6 +76,10 @@ class CudaFunction(Function):
 
     def units_of_places(self, rows: int, width: int, channels: int) -> int:
         return rows * width * channels // gcd(channels, self.BLOCK)
+
+    def once_for_all(self, count: int, value: Callable[[Expr], Expr]) -> Callable[[Expr], Expr]:
+        """Evaluated when it is asked for: a thread does so for a few elements."""
+        return value
 
     def read_range(self, slots: Buffer) -> Expr:
         return tir.let(slots.load(0))

@@ -20,30 +20,25 @@ def find() -> str | None:
     return os.environ.get("NVCC") or shutil.which("nvcc")
 
 
-def needed() -> str:
-    """Raises CompileError where there is none."""
-    if found := find():
-        return found
-    raise CompileError("--emit", "no nvcc, and nothing else makes a fat binary", NOTE, ExitCode.RUN_TIME)
-
-
 def version(nvcc: str) -> str:
     """Raises CompileError."""
     return _run([nvcc, "--version"]).stdout
 
 
-def compile_text(nvcc: str, text: str, architecture: str, is_ptx: bool) -> tuple[bytes, str]:
-    """The code, and what ptxas says of each kernel. Raises CompileError."""
-    flags = ["-ptx", f"-arch=compute_{architecture}"] if is_ptx else ["-cubin", f"-arch=sm_{architecture}"]
-    return _compile(nvcc, text, flags)
+def compile_text(nvcc: str, text: str, architecture: str) -> tuple[bytes, str]:
+    """The code for an architecture ("sm_80", or "compute_80" for PTX), and what ptxas says of each kernel.
+
+    Raises CompileError.
+    """
+    return _compile(nvcc, text, ["-ptx" if architecture.startswith("compute") else "-cubin", f"-arch={architecture}"])
 
 
-def fat_binary(text: str, architectures: Sequence[str], later: str) -> bytes:
-    """Machine code for every architecture, and PTX for later ones. Raises CompileError."""
-    nvcc = needed()
+def fat_binary(nvcc: str, text: str, architectures: Sequence[str], later: str) -> tuple[bytes, str]:
+    """Machine code for every architecture, PTX for later ones; what ptxas says of each kernel. Raises CompileError."""
     codes = [f"arch=compute_{a},code=sm_{a}" for a in architectures] + [f"arch=compute_{later},code=compute_{later}"]
+    # In parallel, but ptxas is heard out: nvcc writes the report of each architecture in one piece.
     flags = ["-fatbin", "--threads=0", *(word for code in codes for word in ("-gencode", code))]
-    return _compile(nvcc, text, flags)[0]
+    return _compile(nvcc, text, flags)
 
 
 def _compile(nvcc: str, text: str, flags: Sequence[str]) -> tuple[bytes, str]:

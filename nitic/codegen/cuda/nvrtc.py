@@ -1,62 +1,64 @@
-"""CUDA C++ to machine code by NVRTC, the compiler that PyPI has as a library (extra `cuda`)."""
+"""CUDA C++ to machine code by NVRTC, the compiler as a library on PyPI (extra `cuda`), which nvFatbin then packs."""
 
 from __future__ import annotations
 
 import ctypes
-from contextlib import suppress
-from functools import cache
-from importlib.util import find_spec
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nitic.codegen.cuda import library, nvfatbin
 from nitic.errors import CompileError, ExitCode
 
-LIBRARY = "cu13/lib/libnvrtc.so.13"  # in the package `nvidia`
+LIBRARY = "lib/libnvrtc.so.13"
 FLAGS = ("-w", "--ptxas-options=-v")
 
 
 def find() -> Path | None:
     """The library, if it is installed."""
-    with suppress(ModuleNotFoundError):
-        spec = find_spec("nvidia")
-        for folder in (spec and spec.submodule_search_locations) or ():
-            if (path := Path(folder) / LIBRARY).is_file():
-                return path
-    return None
+    return library.find(LIBRARY)
 
 
-def version(library: Path) -> str:
+def version(path: Path) -> str:
     """Raises CompileError."""
     major, minor = ctypes.c_int(), ctypes.c_int()
-    _load(library).nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
-    return f"NVRTC {major.value}.{minor.value} {library.stat().st_size}"
+    _load(path).nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return f"NVRTC {major.value}.{minor.value} {path.stat().st_size}"
 
 
-def compile_text(library: Path, text: str, architecture: str, is_ptx: bool) -> tuple[bytes, str]:
-    """The code, and what ptxas says of each kernel. Raises CompileError."""
-    nvrtc, program = _load(library), ctypes.c_void_p()
+def compile_text(path: Path, text: str, architecture: str) -> tuple[bytes, str]:
+    """The code for an architecture ("sm_80", or "compute_80" for PTX), and what ptxas says of each kernel.
+
+    Raises CompileError.
+    """
+    nvrtc, program = _load(path), ctypes.c_void_p()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernels.cu", 0, None, None)
     try:
-        kind = "compute" if is_ptx else "sm"
-        flags = [flag.encode() for flag in (f"--gpu-architecture={kind}_{architecture}", *FLAGS)]
+        flags = [flag.encode() for flag in (f"--gpu-architecture={architecture}", *FLAGS)]
         failed = nvrtc.nvrtcCompileProgram(program, len(flags), (ctypes.c_char_p * len(flags))(*flags))
         log = _take(nvrtc, "ProgramLog", program).rstrip(b"\0").decode(errors="replace")
         if failed:
             raise CompileError("NVRTC", "it failed", log.strip(), ExitCode.RUN_TIME)
+        is_ptx = architecture.startswith("compute")
         code = _take(nvrtc, "PTX", program).rstrip(b"\0") if is_ptx else _take(nvrtc, "CUBIN", program)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
     return code, log
 
 
-@cache
-def _load(library: Path) -> Any:
-    try:
-        for part in library.parent.glob("libnvrtc-builtins.so.*"):  # which it looks for along the system's path alone
-            ctypes.CDLL(str(part))
-        return ctypes.CDLL(str(library))
-    except OSError as error:
-        raise CompileError(str(library), f"cannot load it: {error}", exit_code=ExitCode.RUN_TIME) from error
+def fat_binary(path: Path, packer: Path, text: str, architectures: Sequence[str], later: str) -> tuple[bytes, str]:
+    """Machine code for every architecture, PTX for later ones; what ptxas says of each kernel. Raises CompileError."""
+    names = [*(f"sm_{architecture}" for architecture in architectures), f"compute_{later}"]
+    with ThreadPoolExecutor() as pool:
+        *made, (ptx, _) = pool.map(partial(compile_text, path, text), names)
+    cubins = {architecture: code for architecture, (code, _) in zip(architectures, made, strict=True)}
+    return nvfatbin.pack(packer, cubins, {later: ptx}), "".join(report for _, report in made)
+
+
+def _load(path: Path) -> Any:
+    return library.load(path, "libnvrtc-builtins.so.*")
 
 
 def _take(nvrtc: Any, what: str, program: ctypes.c_void_p) -> bytes:

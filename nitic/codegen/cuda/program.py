@@ -1,4 +1,4 @@
-"""The part of program.c that only a program for GPUs has: its launches, and its machine code."""
+"""The part of program.c that only a program for GPUs has: its launches, and the image of its kernels."""
 
 from __future__ import annotations
 
@@ -8,29 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nitic.codegen.cuda.compiler import Code
+from nitic.codegen.cuda.compiler import Image
 from nitic.codegen.source import FUNCTIONS, Variant, c_string, embed
 
 Table = Mapping[str, Any]
 """A launch table, or a part of one: nitic/codegen/cuda/launch.py."""
 
 
-def complete(variant: Variant, table: Table, codes: Sequence[Code], folder: Path) -> Variant:
-    """The variant with what the launch table says, in C, and with the codes, which are written into the folder."""
+def complete(variant: Variant, table: Table, image: Image, folder: Path) -> Variant:
+    """The variant with what the launch table says, in C, and with the image, which is written into the folder."""
     functions: Mapping[str, Sequence[Table]] = table["functions"]
     tables = [line for name, launches in functions.items() for line in _function(name, launches)]
-    tables += [_code(f"code_{i}", code, folder / f"code-{i}.bin") for i, code in enumerate(codes)]
-    tables += _list(
-        "nitic_code codes", (f"{_kind(c)}, {c.architecture.rstrip('a')}, code_{i}" for i, c in enumerate(codes))
-    )
+    (folder / "image.fatbin").write_bytes(image.content)
     ranges, gather = table["ranges"], _start(table["gather"])
-    of_all = f"{ranges['offset']}, {ranges['bytes']}, {{{gather}}}, codes, {len(codes)}"
-    tables.append(f"static const nitic_gpu gpu = {{{of_all}}};")
+    tables.append(embed("image", folder / "image.fatbin"))
+    tables.append(f"static const nitic_gpu gpu = {{{ranges['offset']}, {ranges['bytes']}, {{{gather}}}, image}};")
     entries = ", ".join(f"{{{name}, {len(functions[name])}, {name}_launches}}" for name in FUNCTIONS)
     return replace(
         variant,
         arena=table["arena"],
-        description=_resources(functions, codes) + variant.description,
+        description=_resources(functions, image) + variant.description,
         tables="\n".join(tables),
         functions=f"{{{entries}}}",
         gpu="&gpu",
@@ -68,21 +65,10 @@ def _list(declaration: str, entries: Iterable[str]) -> Iterator[str]:
     yield "};"
 
 
-def _kind(code: Code) -> str:
-    """Of nitic_code_kind."""
-    own = code.architecture.endswith("a")
-    return "NITIC_PTX" if code.is_ptx else "NITIC_OWN_MACHINE_CODE" if own else "NITIC_MACHINE_CODE"
-
-
-def _code(label: str, code: Code, path: Path) -> str:
-    path.write_bytes(code.content + (b"\0" if code.is_ptx else b""))
-    return embed(label, path)
-
-
-def _resources(functions: Mapping[str, Sequence[Table]], codes: Sequence[Code]) -> str:
+def _resources(functions: Mapping[str, Sequence[Table]], image: Image) -> str:
     """A comment of the IR for each kernel, for nitic/report.py: shared memory, and by architecture registers+spills."""
     launches = {_label(launch): launch for each in functions.values() for launch in each}
-    return "".join(f"// kernel {label} {_taken(each, codes)}\n" for label, each in launches.items())
+    return "".join(f"// kernel {label} {_taken(each, image)}\n" for label, each in launches.items())
 
 
 def _label(launch: Table) -> str:
@@ -90,8 +76,8 @@ def _label(launch: Table) -> str:
     return launch["group"] + re.sub(r"^nitic_[0-9a-f]+", "", launch["kernel"])
 
 
-def _taken(launch: Table, codes: Sequence[Code]) -> str:
-    found = {f"sm_{c.architecture}": c.resources[launch["kernel"]] for c in codes if launch["kernel"] in c.resources}
+def _taken(launch: Table, image: Image) -> str:
+    found = {name: of[launch["kernel"]] for name, of in image.resources.items() if launch["kernel"] in of}
     shared = launch["shared"] + max((each.shared for each in found.values()), default=0)
     counts = [f"{name}={each.registers}+{each.spills}" for name, each in found.items()]
     return " ".join([f"shared={shared}", *counts])

@@ -18,6 +18,8 @@ _DECLARATION = re.compile(r'^extern "C" __global__ [^{\n]*;\n', re.MULTILINE)
 _HEAD = re.compile(r'^extern "C" __global__ .*\{\n', re.MULTILINE)
 _POINTER = re.compile(r"\* __restrict__ (\w+)")
 
+# A thread's array that is filled with constants: Function.table. What is stored to later does not compile as one.
+_TABLE = re.compile(r"\bint (\w+)\[(\d+)\];\n((?: *\1\[\d+\] = -?\d+;\n){64,})")
 _LEAST = re.compile(r"-2147483648\b")  # which C reads as a long with a sign before it
 
 
@@ -30,9 +32,15 @@ def cuda_text(kernels: Sequence[Kernel]) -> str:
     tvm.register_global_func("tvm_callback_cuda_compile", lambda _code, *_: b"\0", override=True)
     made = tvm.get_global_func("target.build.cuda")(tirx.transform.LowerIntrin()(module), device)
     text: str = made.inspect_source()
-    body = _DECLARATION.sub("", text[text.index(_FIRST) :])
+    body = _TABLE.sub(_constant, _DECLARATION.sub("", text[text.index(_FIRST) :]))
     aligned = _HEAD.sub(lambda head: head[0] + _alignments(head[0]), body.replace("alignas(64) ", ""))
     return _LEAST.sub("(-2147483647 - 1)", aligned)
+
+
+def _constant(table: re.Match[str]) -> str:
+    """One in the GPU's memory for all threads, rather than one that each of them writes to its own."""
+    values = re.findall(r"= (.*);", table[3])
+    return f"static const int {table[1]}[{table[2]}] = {{{', '.join(values)}}};\n"
 
 
 def _alignments(head: str) -> str:

@@ -92,7 +92,7 @@ def activation(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ActivationOp)
     f, e = op.table(), _exponent(emission, op.scale[0])
     values = _of_all_mantissas(emission, f.tables, e, lambda m, t, v: _result(f, m, e, t, v))
-    return {op.y: lambda point: values.load(emission.value(op.x, point) + MANTISSAS // 2)}
+    return {op.y: lambda point: values(tir.let(emission.value(op.x, point) + MANTISSAS // 2))}
 
 
 def activation_dgrad(emission: Emission, op: NnOp) -> Evaluators:
@@ -100,7 +100,7 @@ def activation_dgrad(emission: Emission, op: NnOp) -> Evaluators:
     slopes = _of_all_mantissas(emission, op.table().slopes, _exponent(emission, op.scale[0]), lambda _m, _t, v: v)
 
     def evaluate(point: Point) -> Expr:
-        return emission.value(op.dy, point) * slopes.load(emission.value(op.x, point) + MANTISSAS // 2)
+        return emission.value(op.dy, point) * slopes(tir.let(emission.value(op.x, point) + MANTISSAS // 2))
 
     return {op.dx: evaluate}
 
@@ -111,17 +111,17 @@ def _exponent(emission: Emission, value: SSAValue) -> Expr:
 
 def _of_all_mantissas(
     emission: Emission, tables: tuple[Array, Array], e: Expr, result: Callable[[Expr, Expr, Expr], Expr]
-) -> Buffer:
-    """result(m, position, interpolated entry) of every int8 m, in int64, as a table of int32 by m + 128."""
+) -> Callable[[Expr], Expr]:
+    """result(m, position, interpolated entry) of any int8 m, in int64, as an int32 by m + 128."""
     entries = emission.function.table([int(v) for table in tables for v in table])
     right = integer.any_shift("nearest", tir.let(tir.maximum(-POSITION_BITS - e, -15)))
-    made = tir.local("int32", MANTISSAS)
-    with tir.loop(0, MANTISSAS) as i:
+
+    def value(i: Expr) -> Expr:
         m = tir.let(tir.cast(i - MANTISSAS // 2, "int64"))
         t = tir.let(tir.minimum(right(tir.absolute(m)), tir.constant(REACH << POSITION_BITS, "int64")))
-        value = result(m, t, tir.let(_interpolate(entries, m, t)))
-        made.store(i, tir.cast(value, "int32"))
-    return made
+        return tir.cast(result(m, t, tir.let(_interpolate(entries, m, t))), "int32")
+
+    return emission.function.once_for_all(MANTISSAS, value)
 
 
 def _interpolate(entries: Buffer, m: Expr, t: Expr) -> Expr:
