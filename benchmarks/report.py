@@ -27,12 +27,10 @@ random, alike for every method, in the same order; batch 128, one seed, torch's 
 niti16 falls from 2^-5 by a cosine; niti keeps 5, 4, then 3 bits of the update. Accuracy on the 10,000 test samples, in
 percent. `python benchmarks/curves.py --cifar folder` reproduces it.
 
-**niti16 stochastic** is niti16 with `--option errors=stochastic`, which networks with batch norm should have for now.
-The error of a convolution before a batch norm sums to zero over each channel; rounded to nearest, it no longer does.
-So the filters move along the mean of their input, which the batch norm takes out again in training, but which the
-running statistics, and so every evaluation, follow late. After 12 epochs of the same 20 ResNet-20 by niti16 alone was
-at 73.5 % (then it was stopped), by stochastic rounding at 82.4 %. A random number for each error makes steps longer.
-niti has not been run.
+Both have batch norm, so niti16 dithers their errors; [numerics.md](numerics.md) says why. **niti16 stochastic** is
+niti16 with `--option errors=stochastic`: random numbers instead, which make steps longer. With
+`--option errors=nearest` ResNet-20 was at 73.5 % after 12 of the same 20 epochs, when that run was stopped. niti has
+not been run.
 """
 CURVE_TITLES = {"resnet20": "ResNet-20", "mobilenet_v2": "MobileNetV2 of half width"}
 SECTIONS = {

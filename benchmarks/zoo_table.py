@@ -14,7 +14,7 @@ images of 224x224. `make models` writes this table. Models in one row come to on
 are those of the first one that ran.
 
 - **exact**: after each of 3 training steps of 2 samples, every variant that the machine runs has the interpreter's
-  state, bit for bit, and at the end every trainable tensor has changed.
+  state, bit for bit, and at the end every trainable tensor or its velocity has changed.
 - **loss**: recipe `niti16`, Xavier weights, momentum 0.9, learning rate 2^-6 (AlexNet, which diverges there: 2^-8):
   mean training loss in nats over 64 fixed samples (10 classes, patterns under noise), the first time round and the last
   within 50 steps of 8.

@@ -25,6 +25,8 @@ START_BITS = PROBABILITY_BITS - 7  # what is rounded off
 LOSS_STREAM = 0x6C6F7373  # "loss"; the operators of a program have small stream numbers
 NEVER = -(2**31)  # a `top` that no training step has set
 TERM_BITS = 29  # of each of two accumulators that add up
+WEYL_BITS, WEYL = 31, 0x5274E65B  # dithered rounding: an element's word is that of the one before it plus WEYL
+DITHER_STEP, DITHER_STREAM, DITHER_SEED = 889516853, 1572067139, (1386740381, 1300411463)
 
 EXP2 = np.array([round(2 ** (10 + i / 256)) for i in range(256)], np.int64)
 LOG2 = np.array([round(256 * np.log2(1 + i / 256)) for i in range(256)], np.int64)
@@ -101,6 +103,23 @@ def round_stochastic(x: Array, s: int, seed: int, stream: int, step: int) -> Arr
     words = philox(np.arange(x.size).reshape(x.shape), stream, step, seed)
     mask, magnitude = (1 << s) - 1, np.abs(x)
     q = (magnitude >> s) + ((magnitude & mask) > ((words[0] | words[1] << 32) & mask))
+    return np.where(x < 0, -q, q)
+
+
+def dither(seed: int, stream: int, step: int) -> int:
+    """Where the words of a dithered rounding begin; step, stream and the halves of the seed turn it by irrationals."""
+    halves = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
+    turned = sum(half * factor for half, factor in zip(halves, DITHER_SEED, strict=True))
+    return (step * DITHER_STEP + stream * DITHER_STREAM + turned) % 2**WEYL_BITS
+
+
+def round_dithered(x: Array, s: int, start: int) -> Array:
+    """D(x, s, t): |x| plus v in [0, 2^s), then cut off; v is the upper bits of a word that grows from t by WEYL."""
+    x = wide(x)
+    if not _is_plain(s):
+        return _other_shift(x, s)
+    word = (start + np.arange(x.size).reshape(x.shape) * WEYL) % 2**WEYL_BITS
+    q = (np.abs(x) + ((word << WEYL_BITS) >> (2 * WEYL_BITS - s))) >> s
     return np.where(x < 0, -q, q)
 
 

@@ -104,7 +104,7 @@ class TrainingSession:
     """A program, its state and its threads. `threads` of 0 are as many as there are cores.
 
     epochs: length of the whole run, for a cosine schedule and `gb` auto; without it neither rate nor `gb` changes.
-    seed: of stochastic rounding and dropout.
+    seed: of dropout and of dithered and stochastic rounding.
 
     Every method raises CompileError with the runtime's sentence when it fails. Samples are uint8 of the program's input
     shape, (N, H, W, C) or (N, F), or in ONNX's order (N, C, H, W), which wins where both fit. Images of one channel may

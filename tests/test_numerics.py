@@ -70,6 +70,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "P": n.round_pseudo_stochastic,
     "round_shift int8": n.round_shift,
     "stochastic(x, s, seed, stream, step)": n.round_stochastic,
+    "D(x, s, t)": n.round_dithered,
+    "dither(seed, stream, step)": n.dither,
     "philox(index, stream, step, seed)": n.philox,
     "requantise(acc, e)": n.requantise,
     "requantise(acc, e, 15, 32767)": lambda a, e: n.requantise(a, e, 15, n.INT16_LIMIT),

@@ -27,6 +27,7 @@ OPTIONS = (
     "niti16{bits=6}",
     "niti16{rule=plain,round=nearest,activations=pseudo_stochastic}",
     "niti16{activations=stochastic,errors=stochastic}",
+    "niti16{activations=dithered,errors=dithered}",
     "niti{bits=2,errors=pseudo_stochastic}",
 )
 Results = dict[str, dict[str, Array]]

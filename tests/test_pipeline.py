@@ -20,7 +20,7 @@ from nitic.passes.assign_layouts import AssignLayouts
 from nitic.passes.base import NiticPass
 from nitic.passes.check_range import CheckRange
 from nitic.passes.fuse import Fuse
-from nitic.passes.insert_rounding import InsertRounding
+from nitic.passes.insert_rounding import ROUNDINGS, InsertRounding
 from nitic.passes.insert_update import InsertUpdate
 from nitic.pipeline import PASSES, parse_passes, run_passes, target_passes, training_passes
 from nitic.recipe import RECIPES, recipe
@@ -129,7 +129,7 @@ def test_options_leave_the_recipe_itself_alone() -> None:
         ("niti16{rule=adam}", "insert-update: unknown rule 'adam'; the rules are momentum, plain, niti"),
         (
             "niti16{errors=up}",
-            "insert-rounding: unknown rounding 'up'; the roundings are nearest, pseudo_stochastic, stochastic",
+            f"insert-rounding: unknown rounding 'up'; the roundings are auto, {', '.join(ROUNDINGS)}",
         ),
         ("niti16{bits=6", "--recipe: cannot read 'niti16{bits=6'; write recipe{option=value,option=value}"),
         ("niti16{bits=6}x", "--recipe: cannot read 'niti16{bits=6}x'; write recipe{option=value,option=value}"),

@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 
 from nitic.codegen import tir
 from nitic.codegen.tir import Buffer, Expr
-from nitic.numerics import WIDE
+from nitic.numerics import DITHER_SEED, DITHER_STEP, DITHER_STREAM, WEYL, WEYL_BITS, WIDE
 
 Rounding = Callable[[Expr], Expr]
+IndexedRounding = Callable[[Expr, Expr], Expr]
+"""Of a value and its element index, that of lane 0."""
+WORD = (1 << WEYL_BITS) - 1
 
 
 def clamp(value: Expr, low: Expr, high: Expr) -> Expr:
@@ -66,7 +69,7 @@ def pseudo_stochastic(shift: Expr, dtype: str = "int32", lanes: int = 1) -> Roun
     return rounding
 
 
-def stochastic(shift: Expr, seed: Expr, step: Expr, stream: int) -> Callable[[Expr, Expr], Expr]:
+def stochastic(shift: Expr, seed: Expr, step: Expr, stream: int) -> IndexedRounding:
     """Of int32 scalars and their element index, 0 <= s <= 30: one more where the discarded bits exceed Philox's."""
     mask = tir.let((tir.constant(1) << shift) - 1)
 
@@ -80,21 +83,68 @@ def stochastic(shift: Expr, seed: Expr, step: Expr, stream: int) -> Callable[[Ex
     return rounding
 
 
+def dithered(shift: Expr, start: Expr, dtype: str = "int32", lanes: int = 1) -> IndexedRounding:
+    """D(x, s, t), 0 <= s <= 30 for int32, <= 62 for int64; |x| + 2^s must not overflow.
+
+    A negative x takes -((v - x) >> s) = (x + (2^s - 1 - v)) >> s, where 2^s - 1 - v is v with its bits turned over.
+    """
+    s = tir.cast(shift, dtype)
+    below = tir.let(tir.splat((tir.constant(1, dtype) << s) - 1, lanes))
+    by = tir.let(tir.splat(s, lanes))
+    rest = tir.let(tir.splat((WEYL_BITS if dtype == "int32" else 2 * WEYL_BITS) - s, lanes))
+    ahead = _weyl(lanes)
+
+    def rounding(x: Expr, index: Expr) -> Expr:
+        word = tir.cast(ahead(index, start), dtype)
+        v = (word if dtype == "int32" else word << WEYL_BITS) >> rest
+        sign = x >> (int(dtype.removeprefix("int")) - 1)
+        return (x + (v ^ (sign & below))) >> by
+
+    return rounding
+
+
+def _weyl(lanes: int) -> IndexedRounding:
+    """The word of an element index, and with lanes of those behind it: nothing wraps in a sum of two words."""
+    steps = [tir.constant(WEYL * lane & WORD, "uint32") for lane in range(lanes)]
+    ahead = tir.let(tir.shuffle(steps, range(lanes))) if lanes > 1 else None
+
+    def word(index: Expr, start: Expr) -> Expr:
+        turned = tir.cast(index, "uint64") * tir.constant(WEYL, "uint64") + tir.cast(start, "uint64")
+        first = tir.cast(turned & tir.constant(WORD, "uint64"), "uint32")
+        if ahead is None:
+            return tir.let(tir.cast(first, "int32"))
+        words = (tir.splat(tir.let(first), lanes) + ahead) & tir.constant(WORD, "uint32", lanes)
+        return tir.let(tir.cast(words, "int32"))
+
+    return word
+
+
+def dither(seed: Expr, stream: int, step: Expr) -> Expr:
+    """What a dithered rounding begins with: numerics.dither of an int64 and an int32."""
+    seed, step = tir.cast(seed, "uint64"), tir.cast(tir.cast(step, "uint32"), "uint64")
+    low, high, word = seed & tir.constant(0xFFFFFFFF, "uint64"), seed >> 32, tir.constant(WORD, "uint64")
+    turned = [(low, DITHER_SEED[0]), (high, DITHER_SEED[1]), (step, DITHER_STEP)]
+    parts = [(value * tir.constant(factor, "uint64")) & word for value, factor in turned]
+    return tir.cast((sum(parts, tir.constant(stream * DITHER_STREAM & WORD, "uint64"))) & word, "int32")
+
+
 ROUNDINGS = {"nearest": nearest, "pseudo_stochastic": pseudo_stochastic}
 
 
 def any_shift(rounding: str, shift: Expr, lanes: int = 1) -> Rounding:
     """A rounding of int64 values by any shift: above 62 gives 0, below 0 is to the left, by 30 at most, saturating."""
+    moved = shifted_left(shift, lanes)
+    right = ROUNDINGS[rounding](clamp(shift, 0, 62), "int64", lanes)
+    return lambda x: right(moved(x))
+
+
+def shifted_left(shift: Expr, lanes: int = 1) -> Rounding:
+    """What any shift makes of an int64 before it is rounded by one in [0, 62]."""
     left = tir.let(tir.cast(clamp(-clamp(shift, -30, 0), 0, 30), "int64"))
     limit = tir.let(tir.splat(tir.constant(WIDE, "int64") >> left, lanes))
     by = tir.let(tir.splat(left, lanes))
     kept = tir.let(tir.splat(tir.select(shift > 62, tir.constant(0, "int64"), tir.constant(-1, "int64")), lanes))
-    right = ROUNDINGS[rounding](clamp(shift, 0, 62), "int64", lanes)
-
-    def rounded(x: Expr) -> Expr:
-        return right(tir.let((clamp(tir.cast(x, "int64"), -limit, limit) << by) & kept))
-
-    return rounded
+    return lambda x: tir.let((clamp(tir.cast(x, "int64"), -limit, limit) << by) & kept)
 
 
 def align(exponent: Expr, target: Expr, lanes: int = 1) -> Rounding:

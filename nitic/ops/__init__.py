@@ -90,6 +90,7 @@ BFP = [
     bfp.ExpLargestOp,
     bfp.ExpSumOp,
     bfp.ExpInverseRootOp,
+    bfp.DitherOp,
     bfp.ExponentOfOp,
     bfp.AlignOp,
     bfp.TopOp,

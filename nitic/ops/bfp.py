@@ -5,6 +5,7 @@ Range, shift and rounding are three operators, so that speculation, an all-reduc
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from nitic.numerics import Array
 from nitic.ops.arrays import in_blocks
 
 ELEMENTS = {"i8": (i8, numerics.INT8_LIMIT), "i16": (i16, numerics.INT16_LIMIT), "i32": (i32, 2**31 - 1)}
-STOCHASTIC = "stochastic"
+STOCHASTIC, DITHERED = "stochastic", "dithered"
 
 
 class BfpOp(NnOp):
@@ -31,7 +32,7 @@ class BfpOp(NnOp):
 
 
 class ScalarOp(BfpOp):
-    """An operator whose only result is an exponent or a shift."""
+    """An operator whose only result is an exponent, a shift, or another int32 of a whole tensor."""
 
     def infer_types(self) -> Sequence[Attribute]:
         return [exponent]
@@ -209,6 +210,24 @@ class ExpSumOp(ScalarOp):
 
 
 @irdl_op_definition
+class DitherOp(ScalarOp):
+    """What a dithered rounding begins with in a step: a number in [0, 2^31). Each rounding has a stream of its own.
+
+    It is an operand of the rounding, and not the stream a property, so that roundings alike share a kernel.
+    """
+
+    name = "bfp.dither"
+    seed = operand_def()
+    step = operand_def()
+    stream = prop_def(IntegerAttr[I64])
+    t = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        seed, step = operands
+        return numerics.dither(seed, self.stream.value.data, step)
+
+
+@irdl_op_definition
 class ExponentOfOp(ScalarOp):
     """The exponent of a tensor, whatever it is: track-exponents puts the operators that compute it in this place."""
 
@@ -222,7 +241,10 @@ class ExponentOfOp(ScalarOp):
 
 @irdl_op_definition
 class RoundShiftOp(BfpOp):
-    """saturate(round(x, s)), to int8 or int16. Stochastic rounding takes seed, step, and a stream of its own."""
+    """saturate(round(x, s)), to int8 or int16.
+
+    Stochastic rounding takes seed, step, and a stream of its own; dithered rounding a number to begin with.
+    """
 
     name = "bfp.round_shift"
     x = operand_def()
@@ -235,12 +257,15 @@ class RoundShiftOp(BfpOp):
     TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
-        if self.round.data not in (*numerics.ROUNDINGS, STOCHASTIC):
+        if self.round.data not in (*numerics.ROUNDINGS, STOCHASTIC, DITHERED):
             raise VerifyException(f"unknown rounding '{self.round.data}'")
         if self.to.data not in ELEMENTS:
             raise VerifyException(f"a rounding gives i8 or i16, not '{self.to.data}'")
-        if (self.round.data == STOCHASTIC) != (len(self.random) == 2 and self.stream is not None):
-            raise VerifyException("a stochastic rounding takes a seed, a step and a stream; the others take none")
+        taken = {STOCHASTIC: (2, True), DITHERED: (1, False)}.get(self.round.data, (0, False))
+        if taken != (len(self.random), self.stream is not None):
+            raise VerifyException(
+                "a stochastic rounding takes a seed, a step and a stream, a dithered one a dither; the others take none"
+            )
         return [with_element(self.x.type, ELEMENTS[self.to.data][0])]
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
@@ -248,15 +273,20 @@ class RoundShiftOp(BfpOp):
 
     def reference(self, *operands: Array) -> Array:
         x, s, *random = operands
-        limit = ELEMENTS[self.to.data][1]
-        if self.stream is None:
+        if not random:
+            return in_blocks(partial(self._rounded, s=int(s)), x)[0]
+        return self._rounded(x, int(s), *(int(v) for v in random))
 
-            def rounded(x: Array) -> Array:
-                return numerics.round_shift(x, int(s), self.round.data, limit)
-
-            return in_blocks(rounded, x)[0]
-        seed, step = (int(v) for v in random)
-        return numerics.saturate(numerics.round_stochastic(x, int(s), seed, self.stream.value.data, step), limit)
+    def _rounded(self, x: Array, s: int, *random: int) -> Array:
+        match random:
+            case (seed, step):
+                assert self.stream is not None
+                rounded = numerics.round_stochastic(x, s, seed, self.stream.value.data, step)
+            case (start,):
+                rounded = numerics.round_dithered(x, s, start)
+            case _:
+                rounded = numerics.ROUNDINGS[self.round.data](x, s)
+        return numerics.saturate(rounded, ELEMENTS[self.to.data][1])
 
 
 @irdl_op_definition

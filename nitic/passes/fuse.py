@@ -3,8 +3,9 @@
 A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
 result; what is cheap to compute is computed where it is rounded, and a rounding takes the point-wise operators on its
 mantissas. Nothing moves across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so
-each is computed in the first kernel that needs it. A group must be convex, which is that the graph of groups has no
-cycle.
+each is computed in the first kernel that needs it; but what dithered roundings begin with is computed in kernels of its
+own, for many at a time: it is a constant of the step, and the roundings' kernels stay alike. A group must be convex,
+which is that the graph of groups has no cycle.
 
 A GPU may speculate: it rounds by the shift of the step before while it takes the range, and does so again where the
 shift has become another one. Then a rounding joins the kernel whose range gives its shift, and so do a sum behind it
@@ -25,7 +26,7 @@ from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
 from nitic.ir.types import element_of, i8
 from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
-from nitic.ops.bfp import AlignOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, ShiftOp, TopOp
+from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, ShiftOp, TopOp
 from nitic.ops.conv import ConvDgradOp, ConvOp
 from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
@@ -47,6 +48,7 @@ ON_MANTISSAS = (
 REPEATABLE = (ConvOp, GemmOp, ConvDgradOp, GemmDgradOp, AveragePoolOp, AveragePoolDgradOp, DropoutOp, *CHEAP)
 MOST_GUESSES = 2  # of a group: one kernel more for each
 SUNK = (ScalarOp, TopOp, AlignOp)
+DITHERS = 64  # of a kernel: CUDA takes some 500 parameters
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Grouping:
         self.works = {i for i, op in enumerate(self.ops) if not isinstance(op, SUNK)}  # groups with tensor work
 
     def run(self) -> None:
+        self._gather([op for op in self.ops if isinstance(op, DitherOp)])
         for op in self.ops:
             if (producer := self._joins(op)) is not None:
                 self._merge(self.group[producer], self.group[op])
@@ -99,6 +102,11 @@ class Grouping:
                 self._sink(op)
         for group in self.graph.order():
             self._materialise(sorted(self.members[group], key=self.position.__getitem__))
+
+    def _gather(self, dithers: Sequence[DitherOp]) -> None:
+        for i, op in enumerate(dithers):
+            self.works.add(self.position[op])  # so that it is not sunk
+            self._merge(self.group[dithers[i // DITHERS * DITHERS]], self.group[op])
 
     def _joins(self, op: Operation) -> Operation | None:
         """The producer whose kernel an operator would end, if any."""

@@ -7,15 +7,19 @@ is after bias and relu, and before pooling. A training step shifts by the range 
 The error of a cross-entropy is already rounded, and most of its elements are 0 or 1. Where such an error times a
 constant is rounded again, nearest would round all ones the same way: with 1,000 classes and a mean over 13x13 pixels
 before the loss, the others would together get a third too much. There the rounding is stochastic.
+
+The error of what a batch norm normalises sums to zero over each channel. Rounded to nearest it does not, and the
+filters before it drift along the mean of their input, which running statistics follow late: there errors are dithered.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue, Use
+from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic import numerics
 from nitic.ir.function import (
@@ -31,25 +35,40 @@ from nitic.ir.function import (
 )
 from nitic.ir.op import NnOp, location, place
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
-from nitic.ops.bfp import STOCHASTIC, ExpConstOp, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
+from nitic.ops.bfp import (
+    DITHERED,
+    STOCHASTIC,
+    DitherOp,
+    ExpConstOp,
+    ExponentOfOp,
+    RangeOp,
+    RoundShiftOp,
+    ShiftOp,
+    StaticShiftOp,
+    TopOp,
+)
 from nitic.ops.elementwise import InputMapOp
 from nitic.ops.loss import CrossEntropyOp, LossOp
+from nitic.ops.norm import BatchNormStatisticsOp
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.insert_loss import random_numbers
 from nitic.passes.invariants import no_float, unrounded
 
 STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "frozen": i8, "statistic": i64}
-ROUNDINGS = (*numerics.ROUNDINGS, STOCHASTIC)
-FIRST_STREAM = 1 << 16  # of a stochastic rounding; the streams of dropout come before
+ROUNDINGS, AUTO = (*numerics.ROUNDINGS, STOCHASTIC, DITHERED), "auto"
+FIRST_STREAM = 1 << 16  # of a stochastic or dithered rounding; the streams of dropout come before
 
 
 @dataclass(frozen=True)
 class InsertRounding(NiticPass):
-    """Makes every accumulator an int8 mantissa and a shift. `activations` and `errors` name the roundings."""
+    """Makes every accumulator an int8 mantissa and a shift. `activations` and `errors` name the roundings.
+
+    errors: `auto` is dithered where a batch norm takes the statistics of its batch, else nearest.
+    """
 
     bits: int = 7
     activations: str = "nearest"
-    errors: str = "nearest"
+    errors: str = AUTO
     name = "insert-rounding"
     requires = (unrounded,)
     ensures = (no_float,)
@@ -57,9 +76,9 @@ class InsertRounding(NiticPass):
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 7:
             raise option_error(self, f"an int8 mantissa has 2 to 7 bits, not {self.bits}")
-        for rounding in (self.activations, self.errors):
-            if rounding not in ROUNDINGS:
-                raise option_error(self, f"unknown rounding '{rounding}'; the roundings are {', '.join(ROUNDINGS)}")
+        for rounding, known in ((self.activations, ROUNDINGS), (self.errors, (AUTO, *ROUNDINGS))):
+            if rounding not in known:
+                raise option_error(self, f"unknown rounding '{rounding}'; the roundings are {', '.join(known)}")
 
     def apply(self, module: ModuleOp) -> None:
         stored: set[str] = set()  # what inference stores, and so needs a statistic of
@@ -69,11 +88,17 @@ class InsertRounding(NiticPass):
 
     def convert(self, module: ModuleOp, func: FuncOp, stored: set[str]) -> set[str]:
         """Replaces a float function by its integer form; gives the names of its activations."""
-        quantiser = Quantiser(self, func, stored)
+        quantiser = Quantiser(replace(self, errors=self.rounding_of_errors(func)), func, stored)
         quantiser.run()
         module.body.block.insert_op_before(quantiser.func, func)
         module.body.block.erase_op(func)
         return quantiser.names
+
+    def rounding_of_errors(self, func: FuncOp) -> str:
+        if self.errors != AUTO:
+            return self.errors
+        normalised = any(isinstance(op, BatchNormStatisticsOp) for op in func.body.block.ops)
+        return DITHERED if normalised else "nearest"
 
 
 @dataclass(frozen=True)
@@ -101,6 +126,7 @@ class Quantiser:
         self.names: set[str] = set()
         self.tops: list[tuple[Label, SSAValue]] = []
         self.streams = count(FIRST_STREAM)
+        self.dithers: list[DitherOp] = []
         self.origin = location("")
 
     def run(self) -> None:
@@ -212,11 +238,25 @@ class Quantiser:
         return self.emit(ShiftOp.of(r, bits=format_.bits))
 
     def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str, format_: Format) -> SSAValue:
+        if rounding == DITHERED:
+            return self.emit(RoundShiftOp.of(acc, shift, self._dither(), round=rounding, to=format_.to))
         if rounding != STOCHASTIC:
             return self.emit(RoundShiftOp.of(acc, shift, round=rounding, to=format_.to))
         random = random_numbers(self.signature)
         stream = next(self.streams)
         return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=stream, to=format_.to))
+
+    def _dither(self) -> SSAValue:
+        """At the start of the function, where no kernel has to wait for it."""
+        op, first = self._new_dither(), InsertPoint.at_start(self.func.body.block)
+        Rewriter.insert_op(op, InsertPoint.after(self.dithers[-1]) if self.dithers else first)
+        self.dithers.append(op)
+        return op.t
+
+    def _new_dither(self) -> DitherOp:
+        op = DitherOp.of(*random_numbers(self.signature), stream=next(self.streams))
+        place(op, self.origin)
+        return op
 
     def __call__(self, op: NnOp, /) -> OpResult:
         return self.emit(op)

@@ -32,4 +32,4 @@ class SelectKernels(NiticPass):
 
 def _stem(group: FusedOp) -> str:
     named = [op for op in group.members if not isinstance(op, BfpOp) or isinstance(op, RoundShiftOp | RangeOp)]
-    return "_".join(op.name.split(".")[1] for op in named or group.members)
+    return "_".join(op.name.split(".")[1] for op in named or {op.name: op for op in group.members}.values())

@@ -18,7 +18,7 @@ from nitic.ir.op import NnOp
 from nitic.ir.text import meaning
 from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
 from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluOp
-from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
+from nitic.ops.bfp import AlignOp, DitherOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasGradOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp
@@ -53,6 +53,11 @@ def _requantise(x: SSAValue, r: SSAValue, y: SSAValue, seed: SSAValue, step: SSA
     return [shift, rounded, nearest, ReluDgradOp.of(rounded.y, y)]
 
 
+def _dithered(x: SSAValue, r: SSAValue, seed: SSAValue, step: SSAValue) -> list[NnOp]:
+    shift, begin = ShiftOp.of(r, bits=7), DitherOp.of(seed, step, stream=3)
+    return [shift, begin, RoundShiftOp.of(x, shift.s, begin.t, round="dithered", to="i8")]
+
+
 def _static(x: SSAValue, top: SSAValue, e: SSAValue, r: SSAValue) -> list[NnOp]:
     shift = StaticShiftOp.of(top, e, bits=7)
     return [shift, RoundShiftOp.of(x, shift.s, round="nearest", to="i8"), TopOp.of(top, r, e)]
@@ -82,6 +87,7 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     (one(GemmDgradOp), [tensor((9, 20), i8), tensor((20, 50), i8)]),
     (one(GemmWgradOp), [tensor((9, 50), i8), tensor((9, 20), i8)]),
     (_requantise, [tensor((9, 99), i32), range_, tensor((9, 99), i8), SEED, HYPER]),
+    (_dithered, [tensor((9, 99), i32), range_, SEED, HYPER]),
     (_static, [tensor((9, 99), i32), HYPER, exponent, range_]),
     (one(DropoutOp, p=0.3, stream=2), [IMAGE, SEED, HYPER]),
     (one(InputMapOp), [tensor((5, 8, 9, 6), u8), tensor((6,), i32), tensor((6,), i32)]),

@@ -10,6 +10,7 @@ from nitic.ir.op import NnOp
 from nitic.numerics import NEVER, max_abs
 from nitic.ops.bfp import (
     AlignOp,
+    DitherOp,
     ExpAddOp,
     ExpCommonOp,
     ExpConstOp,
@@ -28,19 +29,23 @@ EXAMPLES = examples(12)
 shapes = st.one_of(st.tuples(st.integers(1, 5000)), st.tuples(st.integers(1, 9), st.integers(1, 40), st.integers(1, 9)))
 shifts = st.one_of(st.integers(-4, 32), st.sampled_from((-(2**31), -31, -30, 33, 47, 61, 62, 63, 64, 2**31 - 1)))
 roundings = st.sampled_from(("nearest", "pseudo_stochastic"))
+all_roundings = st.sampled_from(("nearest", "pseudo_stochastic", "dithered"))
+BEGIN = scalar(2**31 - 1)  # of a dithered rounding
 STEP, SEED = scalar(77), scalar(-0x123456789ABCDEF, np.int64)
 
 
 @variants
 @EXAMPLES
-@given(shape=shapes, of=data, shift=shifts, rounding=roundings, to=st.sampled_from(("i8", "i16")), threads=threads)
+@given(shape=shapes, of=data, shift=shifts, rounding=all_roundings, to=st.sampled_from(("i8", "i16")), threads=threads)
 def test_round_shift_by_any_shift(
     variant: str, shape: tuple[int, ...], of: Data, shift: int, rounding: str, to: str, threads: int
 ) -> None:
-    def build(x: SSAValue, s: SSAValue) -> list[NnOp]:
-        return [RoundShiftOp.of(x, s, round=rounding, to=to)]
+    def build(x: SSAValue, s: SSAValue, *begin: SSAValue) -> list[NnOp]:
+        return [RoundShiftOp.of(x, s, *begin, round=rounding, to=to)]
 
-    check(build, (of.i32(*shape), scalar(shift)), variant, threads, {1: "exponent"})
+    begin = (BEGIN,) if rounding == "dithered" else ()
+    operands = (of.i32(*shape), scalar(shift), *begin)
+    check(build, operands, variant, threads, {1: "exponent", 2: "exponent"})
 
 
 @variants
@@ -63,6 +68,31 @@ def test_requantise_by_a_range(
     x = of.i32(*shape, limit=2**bits)
     operands = (x, scalar(np.abs(x).max(), np.int64), scalar(-9), of.other(1).i8(*shape), SEED, STEP)
     check(build, operands, variant, threads, {1: "range", 2: "exponent"}, keep=((1, 0),))
+
+
+@variants
+@EXAMPLES
+@given(shape=shapes, of=data, bits=st.integers(0, 62), begin=st.integers(0, 2**31 - 1), threads=threads)
+def test_requantise_dithered(
+    variant: str, shape: tuple[int, ...], of: Data, bits: int, begin: int, threads: int
+) -> None:
+    def build(x: SSAValue, r: SSAValue, t: SSAValue) -> list[NnOp]:
+        shift = ShiftOp.of(r, bits=7)
+        return [shift, RoundShiftOp.of(x, shift.s, t, round="dithered", to="i8")]
+
+    x = of.integers(shape, 2**bits, np.int64) if bits > 30 else of.i32(*shape, limit=2**bits)
+    operands = (x, scalar(max_abs(x), np.int64), scalar(begin))
+    check(build, operands, variant, threads, {1: "range", 2: "exponent"})
+
+
+@variants
+@pytest.mark.parametrize("seed", [0, 1, -1, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("step", [0, 77, 2**31 - 1])
+def test_what_dithered_roundings_begin_with(variant: str, seed: int, step: int) -> None:
+    def build(seed: SSAValue, step: SSAValue) -> list[NnOp]:
+        return [DitherOp.of(seed, step, stream=stream) for stream in (0, 2**16, 2**31 + 5)]
+
+    check(build, (scalar(seed, np.int64), scalar(step)), variant, 3)
 
 
 @variants

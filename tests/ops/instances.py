@@ -170,6 +170,8 @@ INTEGER: list[Spec] = [
         ((I32, (2, 3)), "exponent", (I64, ()), (I32, ())),
         {"round": "stochastic", "to": "i8", "stream": 9},
     ),
+    (bfp.RoundShiftOp, ((I32, (2, 3)), "exponent", "exponent"), {"round": "dithered", "to": "i8"}),
+    (bfp.DitherOp, ((I64, ()), (I32, ())), {"stream": 9}),
     (bfp.ExpAddOp, ("exponent", "exponent"), {}),
     (bfp.ExpConstOp, (), {"value": -15}),
     (bfp.ExpClampOp, ("exponent",), {"low": -15, "high": 0}),

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.dialects.func import FuncOp, ReturnOp
 
+from nitic import numerics
 from nitic.interpret import run_function
 from nitic.ir.function import Label, new_function, set_results
 from nitic.ir.op import NnOp
@@ -94,6 +95,12 @@ def test_shifts_that_are_none(rounding: str) -> None:
     assert shifted(int32(2**31 - 1, -(2**31)), 32, rounding)[1] in (0, -1)
 
 
+def test_shifts_that_are_none_are_not_dithered() -> None:
+    assert dithered(int32(3, -3), 0).tolist() == [3, -3]
+    assert dithered(int32(3, -3), -4).tolist() == [48, -48]
+    assert dithered(int32(2**31 - 1, -(2**31)), 63).tolist() == [0, 0]
+
+
 def test_int16_saturates_at_its_own_limit() -> None:
     assert shifted(int32(40000, -40000, 128), 0, to="i16") == [32767, -32767, 128]
 
@@ -121,6 +128,58 @@ def test_stochastic_rounding_follows_seed_step_and_stream() -> None:
 
 def test_stochastic_rounding_leaves_whole_numbers() -> None:
     assert drawn(int32(16, -16, 0), 3).tolist() == [2, -2, 0]
+
+
+def dithered(x: Array, s: int, seed: int = 1, step: int = 0, stream: int = 5) -> Array:
+    begin = numerics.dither(seed, stream, step)
+    op = make(RoundShiftOp, x, "exponent", "exponent", round="dithered", to="i8")
+    return np.asarray(op.reference(x, np.asarray(s), np.asarray(begin)))
+
+
+@given(value=st.integers(-(2**10), 2**10), channels=st.sampled_from((1, 3, 16, 24, 64, 144, 576)))
+def test_dithered_rounding_keeps_the_sum_of_a_channel(value: int, channels: int) -> None:
+    """With 500 elements, random numbers would be off by 10 of them."""
+    sums = dithered(np.full((500, channels), value, np.int32), 4).sum(0)
+    assert np.abs(sums - 500 * value / 16).max() < 12
+
+
+@given(value=st.integers(0, 15), seed=st.integers(-(2**63), 2**63 - 1), stream=st.integers(0, 2**17))
+def test_dithered_rounding_keeps_the_sum_over_steps(value: int, seed: int, stream: int) -> None:
+    total = sum(int(dithered(int32(-value), 4, seed, step, stream)[0]) for step in range(100))
+    assert abs(total + 100 * value / 16) < 4
+
+
+def test_dithered_rounding_follows_seed_step_and_stream() -> None:
+    x = np.full(1000, 4, np.int32)
+    y = dithered(x, 3)
+    for other in (
+        dithered(x, 3, seed=2),
+        dithered(x, 3, seed=1 + 2**32),
+        dithered(x, 3, step=1),
+        dithered(x, 3, stream=6),
+    ):
+        assert (other != y).mean() > 0.3
+
+
+def test_dithered_rounding_leaves_whole_numbers() -> None:
+    assert dithered(int32(16, -16, 0), 3).tolist() == [2, -2, 0]
+
+
+@pytest.mark.parametrize(
+    "channels", [1, 3, 8, 16, 24, 32, 48, 64, 72, 96, 120, 128, 144, 192, 240, 256, 384, 512, 576, 960, 1024]
+)
+def test_the_words_of_a_channel_are_as_even_as_random_ones(channels: int) -> None:
+    """By their star discrepancy; that of random numbers is measured here, over 200 draws."""
+    for count in (16, 64, 256):
+        words = np.arange(count) * channels * numerics.WEYL % 2**numerics.WEYL_BITS / 2**numerics.WEYL_BITS
+        assert discrepancy(words) < np.mean([discrepancy(np.random.default_rng(i).random(count)) for i in range(200)])
+
+
+def discrepancy(values: Array) -> float:
+    """How far the share of values below a number is off that number, at most."""
+    share = np.arange(len(values) + 1) / len(values)
+    ordered = np.sort(values)
+    return float(max((ordered - share[:-1]).max(), (share[1:] - ordered).max()))
 
 
 def test_a_statistic_is_a_decaying_maximum() -> None:

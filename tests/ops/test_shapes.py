@@ -22,6 +22,7 @@ from tests.support import make
 WINDOW = {"strides": [1, 1], "pads": [0, 0, 0, 0], "dilations": [1, 1], "groups": 1}
 POOL = {"kernel": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}
 NEAREST = {"round": "nearest", "to": "i8"}
+ROUND_TAKES = "a stochastic rounding takes a seed, a step and a stream, a dithered one a dither; the others take none"
 HYPER = np.zeros((), np.int32)
 SEED = np.zeros((), np.int64)
 
@@ -185,14 +186,16 @@ CASES: list[tuple[type[NnOp], list[Any], dict[str, Any], str]] = [
         RoundShiftOp,
         [acc(2), "exponent", SEED, HYPER],
         {**NEAREST, "stream": 1},
-        "a stochastic rounding takes a seed, a step and a stream; the others take none",
+        ROUND_TAKES,
     ),
     (
         RoundShiftOp,
         [acc(2), "exponent"],
         {**NEAREST, "round": "stochastic"},
-        "a stochastic rounding takes a seed, a step and a stream; the others take none",
+        ROUND_TAKES,
     ),
+    (RoundShiftOp, [acc(2), "exponent"], {**NEAREST, "round": "dithered"}, ROUND_TAKES),
+    (RoundShiftOp, [acc(2), "exponent", "exponent"], NEAREST, ROUND_TAKES),
     (TopOp, [acc(1), "range", "exponent"], {}, "a statistic is a tensor<i32>, not tensor<1xi32>"),
 ]
 

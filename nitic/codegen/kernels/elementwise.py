@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -18,7 +18,7 @@ from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import Shape, dtype_of, is_tensor, shape_of
 from nitic.numerics import INT8_LIMIT
-from nitic.ops.bfp import ELEMENTS, AlignOp, RoundShiftOp, ShiftOp
+from nitic.ops.bfp import DITHERED, ELEMENTS, STOCHASTIC, AlignOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 from nitic.ops.product import broadcasts
 
@@ -108,7 +108,7 @@ def _broadcast(emission: Emission, shape: Shape) -> list[Shape]:
 
 
 def is_stochastic(op: NnOp) -> bool:
-    return isinstance(op, RoundShiftOp) and op.stream is not None
+    return isinstance(op, RoundShiftOp) and op.round.data == STOCHASTIC
 
 
 def round_shift(emission: Emission, op: NnOp) -> Evaluators:
@@ -117,7 +117,7 @@ def round_shift(emission: Emission, op: NnOp) -> Evaluators:
     rounding = _rounding(emission, op)
 
     def evaluate(point: Point) -> Expr:
-        rounded = rounding(emission.value(op.x, point), point)
+        rounded = rounding(emission.value(op.x, point), point.index)
         # By a shift of its range a value has no more bits than are wanted, and one where it is rounded up.
         return integer.saturate(tir.cast(rounded, "int32") if by_range(op) else rounded, limit, "int32")
 
@@ -129,19 +129,29 @@ def by_range(op: RoundShiftOp) -> bool:
     return isinstance(op.s.owner, ShiftOp)
 
 
-def _rounding(emission: Emission, op: RoundShiftOp) -> Callable[[Expr, Point], Expr]:
+def _rounding(emission: Emission, op: RoundShiftOp) -> integer.IndexedRounding:
     """A shift by a range that is known here stays in [0, 62], and in [0, 30] for int32; others may be anything."""
     shift, lanes = emission.scalar(op.s), emission.lanes
+    random = [emission.scalar(value) for value in op.random]
     if op.stream is not None:
-        seed, step = (emission.scalar(value) for value in op.random)
-        stochastic = integer.stochastic(shift, seed, step, op.stream.value.data)
-        return lambda x, point: stochastic(x, point.index)
+        seed, step = random
+        return integer.stochastic(shift, seed, step, op.stream.value.data)
+    dtype = "int32" if by_range(op) and dtype_of(op.x) is not np.int64 else "int64"
+    if op.round.data == DITHERED:
+        return _dithered(op, shift, random[0], dtype, lanes)
     if by_range(op):
-        dtype = "int64" if dtype_of(op.x) is np.int64 else "int32"
         made = integer.ROUNDINGS[op.round.data](shift, dtype, lanes)
     else:
         made = integer.any_shift(op.round.data, shift, lanes)
     return lambda x, _: made(x)
+
+
+def _dithered(op: RoundShiftOp, shift: Expr, start: Expr, dtype: str, lanes: int) -> integer.IndexedRounding:
+    if by_range(op):
+        return integer.dithered(shift, start, dtype, lanes)
+    moved = integer.shifted_left(shift, lanes)
+    right = integer.dithered(integer.clamp(shift, 0, 62), start, dtype, lanes)
+    return lambda x, index: right(moved(x), index)
 
 
 def align(emission: Emission, op: NnOp) -> Evaluators:

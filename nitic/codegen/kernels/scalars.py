@@ -11,6 +11,7 @@ from nitic.codegen.tir import Expr
 from nitic.ir.op import NnOp
 from nitic.numerics import NEVER, TERM_BITS
 from nitic.ops.bfp import (
+    DitherOp,
     ExpAddOp,
     ExpClampOp,
     ExpCommonOp,
@@ -94,6 +95,11 @@ def static_shift(emission: Emission, op: NnOp) -> Expr:
     return ((known + 255) >> 8) - op.bits.value.data - emission.scalar(op.e)
 
 
+def dither(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, DitherOp)
+    return integer.dither(emission.scalar(op.seed), op.stream.value.data, emission.scalar(op.step))
+
+
 def top(emission: Emission, op: NnOp) -> Expr:
     """max((BL(r) + e) << 8, top - 1); a zero tensor only decays, a value never set takes what comes."""
     assert isinstance(op, TopOp)
@@ -114,5 +120,6 @@ SCALARS: dict[str, Scalar] = {
     "bfp.exp_inverse_root": exp_inverse_root,
     "bfp.shift": shift,
     "bfp.static_shift": static_shift,
+    "bfp.dither": dither,
     "bfp.top": top,
 }
