@@ -102,11 +102,15 @@ class Interpreted:
         self.state["input.offset"] = offset.astype(np.int32)
 
     def step(self, x: Array, y: Array, **hypers: int) -> dict[str, Array]:
-        inputs = {"input": x, "label": y, "step": self.steps, **HYPERS, **hypers, **self.state}
-        outputs = run_function(function(self.module, "train_step"), inputs)
+        outputs = self.run("train_step", x, y, **hypers)
         self.state.update({name: value for name, value in outputs.items() if name in self.state})
         self.steps += 1
         return outputs
+
+    def run(self, name: str, x: Array, y: Array, **hypers: int) -> dict[str, Array]:
+        """What one of the program's functions gives; the state stays as it is."""
+        inputs = {"input": x, "label": y, "step": self.steps, **HYPERS, **hypers, **self.state}
+        return run_function(function(self.module, name), inputs)
 
     def weights(self) -> dict[str, tuple[Array, int]]:
         """(int8 mantissas, exponent) of every parameter, as the datapath sees them."""

@@ -24,7 +24,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
-from nitic.ir.types import element_of, i8
+from nitic.ir.types import element_of, i8, shape_of
 from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
 from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, ShiftOp, TopOp
 from nitic.ops.conv import ConvDgradOp, ConvOp
@@ -46,6 +46,7 @@ ON_MANTISSAS = (
     *(AddOp, MulOp, NegOp, ScaleConstOp, AddConstOp),
 )
 REPEATABLE = (ConvOp, GemmOp, ConvDgradOp, GemmDgradOp, AveragePoolOp, AveragePoolDgradOp, DropoutOp, *CHEAP)
+POINTWISE = (RoundShiftOp, NormaliseOp, *CHEAP, *ON_MANTISSAS)
 MOST_GUESSES = 2  # of a group: one kernel more for each
 SUNK = (ScalarOp, TopOp, AlignOp)
 DITHERS = 64  # of a kernel: CUDA takes some 500 parameters
@@ -121,6 +122,7 @@ class Grouping:
 
     def _ends(self, op: Operation, first: OpResult) -> bool:
         if isinstance(op, EPILOGUE):
+            # No range is taken of mantissas that are guessed.
             return not (isinstance(op, RangeOp) and element_of(first) == i8 and self._guesses(first.op))
         if isinstance(op, RoundShiftOp):
             if self.speculate:
@@ -130,13 +132,19 @@ class Grouping:
             rounded = self.speculate and isinstance(first.op, RoundShiftOp)
             return rounded and self._take_scalars(op.scales, self.group[first.op])
         if isinstance(op, ON_MANTISSAS):
-            # Others than gates make accumulators, of which a range is taken, and may have operands that broadcast.
+            # Others than gates make accumulators, of which a range is taken.
             fits = isinstance(op, GATES) or not self._guesses(first.op)
+            fits = fits and (not is_broadcast(op) or self._is_pointwise(self.group[first.op]))
             return fits and isinstance(first.op, (RoundShiftOp, *ON_MANTISSAS))
         return isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp)
 
+    def _is_pointwise(self, group: int) -> bool:
+        """Whether a kernel goes from element to element: it alone knows where operands of other shapes are."""
+        works = [op for op in self.members[group] if not isinstance(op, SUNK)]
+        return isinstance(min(works, key=self.position.__getitem__), POINTWISE)
+
     def _guesses(self, op: Operation) -> int:
-        """How many shifts are guessed in an operator's group. No range is taken of the mantissas that they give."""
+        """How many shifts are guessed in an operator's group."""
         return sum(member in self.guessed for member in self.members[self.group[op]])
 
     def _take_scalars(self, values: Sequence[SSAValue], group: int) -> bool:
@@ -206,6 +214,11 @@ class Grouping:
             Rewriter.insert_op(ops, InsertPoint.before(self.end))
             return
         Rewriter.insert_op(make_group(ops), InsertPoint.before(self.end))
+
+
+def is_broadcast(op: Operation) -> bool:
+    """Whether an operator's second operand has another shape than what it makes."""
+    return isinstance(op, MulOp) and shape_of(op.b) != shape_of(op.a)
 
 
 def make_group(ops: list[Operation], yielded: Sequence[OpResult] = ()) -> FusedOp:

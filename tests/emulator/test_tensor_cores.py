@@ -9,8 +9,10 @@ import pytest
 from xdsl.ir import SSAValue
 from xdsl.rewriter import Rewriter
 
+from nitic.codegen.cuda import stages
 from nitic.codegen.kernels.mma import cut_product
 from nitic.codegen.table import CUDA, emit
+from nitic.errors import CompileError
 from nitic.ir.layout import BatchLast
 from nitic.ir.op import NnOp
 from nitic.ir.types import i64, shape_of, tensor
@@ -50,6 +52,13 @@ def test_parts_of_sums_merge() -> None:
     assert emit(group, "kernel", CUDA).zeroed == ("r0",)
     assert cut_product(9, 20, 3008, 2**17).parts == 7
     assert all(is_right(group, operands, threads) for threads in BOTH_ORDERS)
+
+
+def test_too_many_blocks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "MOST_BLOCKS", 1)
+    group = group_of(one(GemmOp), (Data(1, "random").i8(64, 16), Data(2, "random").i8(96, 16)))
+    with pytest.raises(CompileError, match=r"kernel: \d+ blocks are beyond 1: use a smaller batch"):
+        emit(group, "kernel", CUDA)
 
 
 def wide_product(x: SSAValue, dy: SSAValue) -> list[NnOp]:

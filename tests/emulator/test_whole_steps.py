@@ -1,4 +1,4 @@
-"""Whole training steps in the emulator end in the weights of the interpreter, in both orders of warps and blocks."""
+"""A program's functions in the emulator give what they give in the interpreter, in both orders of warps and blocks."""
 
 import json
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ def compiled(name: str, recipe: str) -> Compiled:
 @needs_compiler
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("name", "recipe"), CASES)
-def test_weights_equal_those_of_the_interpreter(name: str, recipe: str, order: str) -> None:
+def test_a_program_equals_the_interpreter(name: str, recipe: str, order: str) -> None:
     """Whether shifts are guessed for the first time, from the step before, rightly, or all of them wrongly."""
     program, net = compiled(name, recipe), Interpreted(name, BATCH, recipe)
     device = Device(program.table, program.kernels, order)
@@ -70,19 +70,22 @@ def test_weights_equal_those_of_the_interpreter(name: str, recipe: str, order: s
         rows, before = slice(step * BATCH, (step + 1) * BATCH), dict(net.state)
         after = {**net.step(x[rows], y[rows]), **net.state}
         tensors = {**HYPERS, **before, "input": x[rows], "label": y[rows], "step": step}
-        check_step(device, tensors, after)
+        check("train_step", device, tensors, after)
     right = device.guesses.copy()
-    check_step(device, tensors, after)
+    check("train_step", device, tensors, after)
     np.testing.assert_array_equal(device.guesses, right)
     device.guesses[::2] += 1
     device.guesses[1::2] = WRONG
-    check_step(device, tensors, after)
+    check("train_step", device, tensors, after)
     used = right != 0
     np.testing.assert_array_equal(device.guesses[used], right[used])
+    first = {"input": x[:BATCH], "label": y[:BATCH]}
+    for function in ("eval_step", "predict", "calibrate"):
+        check(function, device, {**tensors, **net.state, **first}, net.run(function, *first.values()))
 
 
-def check_step(device: Device, tensors: Mapping[str, Array | int], after: Mapping[str, Array]) -> None:
+def check(function: str, device: Device, tensors: Mapping[str, Array | int], after: Mapping[str, Array]) -> None:
     device.set(tensors)
-    device.run("train_step")
+    device.run(function)
     for name, value in after.items():
         np.testing.assert_array_equal(device[name], value, name)

@@ -1,9 +1,9 @@
 """Rounding by the shifts of the step before: kernels that may be wrong, and those behind them that make it right.
 
-A group with n shifts of ranges that it takes itself becomes n + 1 kernels. The first guesses every shift. Each of the
-others knows one more: where that is what was used, it ends at once, and else it does all again. A range of what was
-rounded by a guess may have to be taken again too: it is final in the kernel that knows all shifts before it, and what
-the kernels before that find is in memory of their own.
+A group with n shifts of ranges that it takes itself becomes n + 1 kernels. The first guesses every shift. The second
+knows the first shift, the third two, and so on: where the shift that a kernel learns is the one that was used, it ends
+at once, and else it does all again. A range of what was rounded by a guess is provisional, and in memory of its own,
+until a kernel knows all shifts before it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Speculation:
         return self.level(taken) < self.known
 
     def asks_for_zero(self, taken: RangeOp) -> bool:
-        """Whether an exponent depends on a range being zero. A guess is that it is not."""
+        """Whether an exponent depends on a range being zero. The guess is that it is not."""
         inside = (use.operation for use in taken.r.uses if use.operation in self.group.op.members)
         return any(not isinstance(op, (ShiftOp, TopOp, YieldOp)) for op in inside)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nitic.codegen.cuda.function import CudaFunction
+from nitic.codegen.cuda.function import MOST_BLOCKS, CudaFunction
 from nitic.codegen.cuda.speculation import Speculation, guessed_shifts
 from nitic.codegen.group import Emission, Group, Registry, Split
 from nitic.codegen.kernel import Kernel, Scratch
+from nitic.errors import CompileError
 from nitic.ops.bfp import ShiftOp
 
 SUMS = "sums"
@@ -30,8 +31,15 @@ def emit(group: Group, name: str, registry: Registry) -> Kernel:
     for suffix, each in stages.emit.items():
         with CudaFunction(name + suffix, parameters) as function:
             units = each(function)
-        made.append(function.kernel(units))
+        made.append(_launchable(function.kernel(units), name))
     return replace(made[-1], scratch=stages.scratch, before=tuple(made[:-1]))
+
+
+def _launchable(kernel: Kernel, name: str) -> Kernel:
+    """Raises CompileError where the number of a thread would not be an int32."""
+    if kernel.launch and kernel.launch.blocks > MOST_BLOCKS:
+        raise CompileError(name, f"{kernel.launch.blocks} blocks are beyond {MOST_BLOCKS}: use a smaller batch")
+    return kernel
 
 
 def stages_of(group: Group, registry: Registry) -> Stages:

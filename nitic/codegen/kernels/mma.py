@@ -54,7 +54,7 @@ class Sink(Protocol):
         ...
 
     def store(self, acc: Expr, row: Expr, column: Expr) -> Expr:
-        """Gives what became of a sum; if the sink `turns`, a byte."""
+        """Gives what became of a sum: an int32; where the sink `turns`, its low byte counts."""
         ...
 
     def run(self, row: Expr, column: Expr) -> Expr:

@@ -25,18 +25,19 @@ def mul(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, MulOp)
 
     def evaluate(point: Point) -> Expr:
-        return emission.value(op.a, point) * emission.value(op.b, _point_of(op.b, point))
+        return emission.value(op.a, point) * emission.value(op.b, _point_of(op.b, op.a, point))
 
     return {op.y: evaluate}
 
 
 def expand(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ExpandOp)
-    return {op.y: lambda point: emission.value(op.x, _point_of(op.x, point))}
+    return {op.y: lambda point: emission.value(op.x, _point_of(op.x, op.y, point))}
 
 
-def _point_of(value: SSAValue, point: Point) -> Point:
-    return point.others.get(shape_of(value), point)
+def _point_of(value: SSAValue, whole: SSAValue, point: Point) -> Point:
+    """Where an operand is read that may broadcast. Raises KeyError where the loops do not know."""
+    return point if shape_of(value) == shape_of(whole) else point.others[shape_of(value)]
 
 
 def neg(emission: Emission, op: NnOp) -> Evaluators:
