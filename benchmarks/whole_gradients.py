@@ -94,7 +94,7 @@ class Stages:
 
     def rounded(self) -> Gradients:
         """The float gradients when each activation has the bits that integers keep of it."""
-        quantiser = Quantiser(InsertRounding(), self._real, set())
+        quantiser = Quantiser(InsertRounding(errors="nearest"), self._real, set())
         quantiser.run()
         bits = dict.fromkeys(_activations(quantiser, quantiser.narrow16), 15)
         bits |= dict.fromkeys(_activations(quantiser, quantiser.narrow), 7)
