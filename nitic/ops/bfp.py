@@ -341,12 +341,14 @@ def range_of(value: SSAValue, emit: Emit) -> SSAValue:
 
 def range_if_zero(value: SSAValue, emit: Emit) -> SSAValue:
     """A range that is zero where a tensor is: its own, or that of the accumulator that was rounded by it."""
-    rounded = value.owner
-    shift = rounded.s.owner if isinstance(rounded, RoundShiftOp) else None
-    taken = shift.r.owner if isinstance(shift, ShiftOp) else None
-    if isinstance(rounded, RoundShiftOp) and isinstance(taken, RangeOp) and taken.x is rounded.x:
-        return taken.r
-    return range_of(value, emit)
+    taken = own_range(value.owner) if isinstance(value.owner, RoundShiftOp) else None
+    return taken.r if taken else range_of(value, emit)
+
+
+def own_range(op: RoundShiftOp) -> RangeOp | None:
+    """The range of what is rounded, if the shift is by that."""
+    taken = op.s.owner.r.owner if isinstance(op.s.owner, ShiftOp) else None
+    return taken if isinstance(taken, RangeOp) and taken.x is op.x else None
 
 
 def follows(value: SSAValue) -> bool:

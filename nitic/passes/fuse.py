@@ -26,7 +26,7 @@ from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
 from nitic.ir.types import element_of, i8, shape_of
 from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
-from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, ShiftOp, TopOp
+from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
 from nitic.ops.conv import ConvDgradOp, ConvOp
 from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
@@ -164,15 +164,13 @@ class Grouping:
 
     def _guess(self, op: RoundShiftOp, producer: Operation) -> None:
         """Makes the shift of a rounding part of the group that takes its range, if that group can be done twice."""
-        taken, shift, group = range_to_guess(op), op.s.owner, self.group[producer]
-        if taken is None or not isinstance(shift, ShiftOp) or self.group[taken] != group:
-            return
-        if self._guesses(producer) == MOST_GUESSES:
+        taken, group = range_to_guess(op), self.group[producer]
+        if taken is None or self.group[taken] != group or self._guesses(producer) == MOST_GUESSES:
             return
         if not any(isinstance(member, REPEATABLE) for member in self.members[group]):
             return
         self.guessed.add(taken)
-        if not (self._merge(group, self.group[shift]) and self._merge(group, self.group[op])):
+        if not (self._take_scalars((op.s,), group) and self._merge(group, self.group[op])):
             self.guessed.discard(taken)
 
     def _merge(self, into: int, other: int) -> bool:

@@ -13,7 +13,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions
 from nitic.ops.activation import ClipOp
-from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, ShiftOp
+from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, own_range
 from nitic.ops.elementwise import AddOp, ReluOp
 from nitic.ops.norm import BatchNormDgradOp, BatchNormScaleOp, NormaliseOp
 from nitic.passes.base import NiticPass
@@ -54,9 +54,8 @@ def recompute(func: FuncOp, speculate: bool = False) -> None:
 
 def range_to_guess(op: RoundShiftOp) -> RangeOp | None:
     """The range that gives a rounding its shift, where an accumulator is made for these two alone."""
-    shift = op.s.owner
-    taken = shift.r.owner if isinstance(shift, ShiftOp) else None
-    if not isinstance(taken, RangeOp) or taken.x is not op.x or not isinstance(op.x, OpResult):
+    taken = own_range(op)
+    if taken is None or not isinstance(op.x, OpResult):
         return None
     alone = all(use.operation in (op, taken) for use in op.x.uses)
     return taken if alone else None
