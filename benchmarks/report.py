@@ -28,9 +28,7 @@ niti16 falls from 2^-5 by a cosine; niti keeps 5, 4, then 3 bits of the update. 
 percent. `python benchmarks/curves.py --cifar folder` reproduces it.
 
 Both have batch norm, so niti16 dithers their errors; [numerics.md](numerics.md) says why. **niti16 stochastic** is
-niti16 with `--option errors=stochastic`: random numbers instead, which make steps longer. With
-`--option errors=nearest` ResNet-20 was at 73.5 % after 12 of the same 20 epochs, when that run was stopped. niti has
-not been run.
+niti16 with `--option errors=stochastic`: random numbers instead, which make steps longer. niti has not been run.
 """
 CURVE_TITLES = {"resnet20": "ResNet-20", "mobilenet_v2": "MobileNetV2 of half width"}
 SECTIONS = {

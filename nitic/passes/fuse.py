@@ -11,7 +11,7 @@ A GPU may speculate: it rounds by the shift of the step before while it takes th
 shift has become another one. Then a rounding joins the kernel whose range gives its shift, and so do a sum behind it
 and the rounding of that; accumulators that nobody else reads are not stored. Nor are they in inference, where no range
 is taken: roundings, and residual connections, are in the kernel of what they round. (On a CPU that makes programs
-larger and hardly faster: 1.5 % for VGG-small.)
+larger and hardly faster.)
 """
 
 from collections.abc import Iterable, Sequence
