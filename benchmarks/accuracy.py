@@ -24,9 +24,9 @@ from report import FP32, WITHOUT_BIAS, write_tables
 
 from models.lenet import lenet
 from models.resnet8 import resnet8
-from nitic import numerics
+from nitic.arithmetic import inputs
+from nitic.arithmetic.integers import Array
 from nitic.frontend.writer import NetworkWriter
-from nitic.numerics import Array
 
 BATCH = 64
 
@@ -124,8 +124,8 @@ def run_torch(task: Task, method: Method, seed: int, data: Path) -> Run:
 
 def as_floats(train_x: Array, train_y: Array, test_x: Array, test_y: Array) -> list[Array]:
     """Samples as the integer programs see them, int8 mantissas at their exponent, in torch's order; labels as int64."""
-    multiplier, offset = numerics.input_statistics(train_x)
-    train, test = (numerics.input_map(x, multiplier, offset) * 2.0**numerics.INPUT_EXPONENT for x in (train_x, test_x))
+    multiplier, offset = inputs.input_statistics(train_x)
+    train, test = (inputs.input_map(x, multiplier, offset) * 2.0**inputs.INPUT_EXPONENT for x in (train_x, test_x))
     images = [x.transpose(0, 3, 1, 2).astype("float32") for x in (train, test)]
     return [images[0], train_y.astype("int64"), images[1], test_y.astype("int64")]
 

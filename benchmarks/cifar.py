@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nitic.numerics import Array
+from nitic.arithmetic.integers import Array
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 

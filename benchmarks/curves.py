@@ -27,8 +27,9 @@ from export_models import legacy
 from report import FP32, write_tables
 from torch_nets import NETS, Trainer
 
-from nitic import data, numerics
-from nitic.numerics import Array
+from nitic import data
+from nitic.arithmetic import inputs
+from nitic.arithmetic.integers import Array
 
 BATCH, SEED, RATE_SHIFT = 128, 0, 5
 AUGMENT = data.Augment(crop=4, flip=True)
@@ -91,7 +92,7 @@ def run_torch(task: Task, folder: Path, threads: int) -> Run:
     """SGD with momentum 0.9, channels last."""
     torch.set_num_threads(threads)
     x_train, y_train, x_test, y_test = cifar.images(folder)
-    multiplier, offset = numerics.input_statistics(x_train)
+    multiplier, offset = inputs.input_statistics(x_train)
     labels = torch.from_numpy(y_train.astype(np.int64))
     test = _floats(x_test, multiplier, offset), torch.from_numpy(y_test.astype(np.int64))
     net = task.module().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -125,7 +126,7 @@ def augmented(x: Array, indices: Array, epoch: int, pad: Array) -> Array:
 
 def _floats(x: Array, multiplier: Array, offset: Array) -> torch.Tensor:
     """The mantissas of the binary at their exponent, [N, C, H, W] and channels last in memory."""
-    values = numerics.input_map(x, multiplier, offset) * 2.0**numerics.INPUT_EXPONENT
+    values = inputs.input_map(x, multiplier, offset) * 2.0**inputs.INPUT_EXPONENT
     return torch.from_numpy(values.astype("float32")).permute(0, 3, 1, 2)
 
 

@@ -12,8 +12,8 @@ from kernels import contractions
 
 from models.lenet import lenet
 from models.vgg_small import vgg_small
-from nitic.codegen.cache import Cache
 from nitic.codegen.cuda import compiler
+from nitic.codegen.output.cache import Cache
 from nitic.driver import build_program, compile_model
 from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions, Emit, Target

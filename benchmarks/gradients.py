@@ -14,13 +14,13 @@ from torch_nets import lenet as torch_lenet
 from torch_nets import load_initial_weights
 
 from models.lenet import lenet
-from nitic import numerics
-from nitic.frontend.onnx import import_onnx
+from nitic.arithmetic import losses
+from nitic.arithmetic.integers import Array
+from nitic.frontend.importer import import_onnx
 from nitic.interpret import run_function
 from nitic.ir.function import function
-from nitic.numerics import Array
-from nitic.passes.insert_backward import InsertBackward
-from nitic.passes.insert_loss import InsertLoss
+from nitic.passes.training.insert_backward import InsertBackward
+from nitic.passes.training.insert_loss import InsertLoss
 from nitic.pipeline import run_passes
 
 BATCH = 64
@@ -37,7 +37,7 @@ def nitic_gradients(x: Array, y: Array) -> list[Array]:
     inputs = {"input": x, "label": y, "seed": 1, "step": 0, **model.parameters}
     outputs = run_function(function(model.module, "train_step"), inputs)
     # The IR's errors are those of the mean but for this factor, which the learning rate takes.
-    scale = 2.0 ** -(numerics.loss_exponent(len(x)) + 7) / len(x)
+    scale = 2.0 ** -(losses.loss_exponent(len(x)) + 7) / len(x)
     return [model.layouts[name].to_onnx(outputs[f"{name}.gradient"] * scale) for name in model.parameters]
 
 

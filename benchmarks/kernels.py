@@ -20,15 +20,15 @@ import numpy as np
 from networks import WRITERS
 from xdsl.ir import Attribute
 
-from nitic.codegen.cache import KernelCache
-from nitic.codegen.generate import generate
-from nitic.codegen.link import compiler
+from nitic.arithmetic.integers import Array
+from nitic.codegen.output.cache import KernelCache
+from nitic.codegen.output.generate import generate
+from nitic.codegen.output.link import compiler
 from nitic.driver import build_program
 from nitic.ir.buffers import buffer_bytes
 from nitic.ir.function import function
 from nitic.ir.text import meaning
 from nitic.ir.types import element_of, i8, is_tensor, shape_of, u8
-from nitic.numerics import Array
 from nitic.ops.conv import ConvolutionOp
 from nitic.ops.fused import FusedOp
 from nitic.ops.gemm import ProductOp

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nitic.numerics import Array
+from nitic.arithmetic.integers import Array
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,20 @@ from export_models import Export
 from xdsl.ir import SSAValue
 from zoo import Record, recorded, samples
 
-from nitic import numerics, state
-from nitic.frontend.onnx import ImportedModel, import_onnx
+from nitic import state
+from nitic.arithmetic import inputs
+from nitic.arithmetic.integers import Array
+from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.interpret import Change, run_function
 from nitic.ir.function import argument_labels, function
-from nitic.numerics import Array
 from nitic.ops.bfp import RoundShiftOp
 from nitic.ops.norm import NormaliseOp
-from nitic.passes.canonicalise import Canonicalise
-from nitic.passes.check_range import CheckRange
-from nitic.passes.insert_backward import InsertBackward
-from nitic.passes.insert_loss import InsertLoss
-from nitic.passes.insert_rounding import InsertRounding, Quantiser
-from nitic.passes.track_exponents import TrackExponents
+from nitic.passes.frontend.canonicalise import Canonicalise
+from nitic.passes.integers.check_range import CheckRange
+from nitic.passes.integers.insert_rounding import InsertRounding, Quantiser
+from nitic.passes.integers.track_exponents import TrackExponents
+from nitic.passes.training.insert_backward import InsertBackward
+from nitic.passes.training.insert_loss import InsertLoss
 from nitic.pipeline import run_passes
 
 BATCH, SIZE = 16, 64
@@ -76,7 +77,7 @@ class Stages:
         run_passes(model.module, [InsertRounding(), CheckRange(), TrackExponents()])
         self._integer = function(model.module, "train_step")
         self._start = state.initial_state(model.module, model.parameters, leading)
-        self._start["input.multiplier"], self._start["input.offset"] = numerics.input_statistics(x)
+        self._start["input.multiplier"], self._start["input.offset"] = inputs.input_statistics(x)
         self._common = {"label": y, "seed": 1, "step": 0, **model.parameters}
         names = [label.name for label in argument_labels(self._integer) if label.role == "weight"]
         self.weights = {name: self._start[name] * 2.0 ** int(self._start[f"{name}.exponent"]) for name in names}
@@ -88,7 +89,7 @@ class Stages:
 
     def real(self, weights: Mapping[str, Array], change: Change | None = None) -> Gradients:
         maps = self._start["input.multiplier"], self._start["input.offset"]
-        x = numerics.input_map(self._x, *maps) * 2.0**numerics.INPUT_EXPONENT
+        x = inputs.input_map(self._x, *maps) * 2.0**inputs.INPUT_EXPONENT
         found = run_function(self._real, {**self._common, **weights, "input": x}, change)
         return {name: found[f"{name}.gradient"] for name in weights}
 

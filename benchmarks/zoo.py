@@ -31,16 +31,16 @@ import onnx
 from zoo_table import write_table
 
 import nitic
+from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
-from nitic.frontend.onnx import import_onnx
+from nitic.frontend.importer import import_onnx
 from nitic.ir.function import function
-from nitic.numerics import Array
 from nitic.ops.fused import FusedOp
 from nitic.pipeline import run_passes, target_passes, training_passes
 from nitic.program import Program, arena_bytes
 from nitic.recipe import RECIPES
 from nitic.session import CompiledProgram
-from tests.bits import check_steps, trained
+from tests.support.bits import check_steps, trained
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 # At the usual rate int16 masters do not see the first gradients of deep networks without batch norm.

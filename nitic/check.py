@@ -7,7 +7,7 @@ from math import prod
 
 from nitic import driver
 from nitic.errors import CompileError, ExitCode
-from nitic.frontend.onnx import ImportedModel, Survey, survey
+from nitic.frontend.importer import ImportedModel, Survey, survey
 from nitic.frontend.problems import UnsupportedNodes
 from nitic.ir.function import argument, argument_labels, arguments, function, results
 from nitic.ir.types import shape_of

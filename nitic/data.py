@@ -9,7 +9,8 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from nitic.numerics import div, philox
+from nitic.arithmetic.integers import div
+from nitic.arithmetic.randomness import philox
 
 SHUFFLE_STREAM = 0x73687566
 """The random stream of the shuffle ("shuf"); the operators of a program have small stream numbers."""

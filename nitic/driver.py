@@ -17,7 +17,7 @@ from nitic import pipeline, state
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.batch_norm import fold_batch_norm
 from nitic.frontend.freezing import freeze
-from nitic.frontend.onnx import ImportedModel, external_files, import_onnx
+from nitic.frontend.importer import ImportedModel, external_files, import_onnx
 from nitic.ir.text import parse_module, print_module
 from nitic.ops import Bfp, Nn
 from nitic.options import FOR_GPUS, BatchNorm, CompileOptions, Emit, Init, OptOptions, Target
@@ -27,8 +27,8 @@ from nitic.program import Program, read_description
 from nitic.recipe import Recipe, recipe
 
 if TYPE_CHECKING:
-    from nitic.codegen.generate import Generated
-    from nitic.codegen.source import Variant
+    from nitic.codegen.output.generate import Generated
+    from nitic.codegen.output.source import Variant
 
 HEADER = "nitic.h"
 VARIANTS = {
@@ -131,7 +131,7 @@ def passes_of(options: CompileOptions, chosen: Recipe) -> list[NiticPass]:
 
 def plan(program: Program, watch: Watcher | None = None, use_cache: bool = False) -> list[Variant]:
     """The calls and the memory of every variant: out of the cache, unless somebody watches how they come about."""
-    from nitic.codegen import cache, source
+    from nitic.codegen.output import cache, source
 
     watched = watch is not None and watch.is_on
     kept = cache.Cache(cache.cache_folder() if use_cache and not watched else None)
@@ -145,8 +145,8 @@ def plan(program: Program, watch: Watcher | None = None, use_cache: bool = False
 
 def _plan(program: Program, watch: Watcher | None) -> list[Variant]:
     """A process for each variant: only text comes out of it."""
-    from nitic.codegen import source
-    from nitic.codegen.processes import in_processes
+    from nitic.codegen.output import source
+    from nitic.codegen.output.processes import in_processes
 
     module = program.module.clone()
     shared = pipeline.shared_passes(program.variants)
@@ -183,7 +183,7 @@ def resolve(target: Target) -> Target:
 
 def compile_model(options: CompileOptions) -> Path:
     """Writes what `options.emit` says; gives its path. Raises CompileError."""
-    from nitic.codegen import link
+    from nitic.codegen.output import link
 
     output = options.output or Path(options.model.stem + SUFFIXES.get(options.emit, ""))
     _check_output(output, options.model)
@@ -206,7 +206,7 @@ def compile_model(options: CompileOptions) -> Path:
 
 def emit(program: Program, variants: Sequence[Variant], kind: Emit, output: Path, use_cache: bool = True) -> Generated:
     """Machine code, linked with the runtime."""
-    from nitic.codegen import cache, generate, link, source
+    from nitic.codegen.output import cache, generate, link, source
 
     kept = cache.cache_folder() if use_cache else None
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
@@ -222,7 +222,7 @@ def emit(program: Program, variants: Sequence[Variant], kind: Emit, output: Path
 
 def _place_header(kind: Emit, output: Path) -> None:
     """A library's header goes beside it."""
-    from nitic.codegen import link
+    from nitic.codegen.output import link
     from nitic.paths import runtime_folder
 
     header = output.parent / HEADER
@@ -234,8 +234,8 @@ def emit_cuda(
     program: Program, kind: Emit, output: Path, use_cache: bool = True, watch: Watcher | None = None
 ) -> Generated:
     """A program for GPUs; or its kernels alone, and beside them the launch table in JSON. Raises CompileError."""
-    from nitic.codegen import cache
     from nitic.codegen.cuda import artifact
+    from nitic.codegen.output import cache
 
     (name,) = program.variants
     module = program.module.clone()
@@ -284,7 +284,7 @@ def _check_for_gpus(output: Path, options: CompileOptions) -> None:
 
 def run_passes(options: OptOptions) -> None:
     """`nitic opt`. Raises CompileError."""
-    from nitic.codegen import link
+    from nitic.codegen.output import link
 
     passes, watch = parse_passes(options.passes), Watcher(options.print_before, options.print_after)
     if options.output and options.file.suffix == ".onnx":

@@ -9,10 +9,10 @@ import numpy as np
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, BlockArgument, Operation, OpResult, SSAValue
 
+from nitic.arithmetic.integers import Array
 from nitic.ir.function import argument, argument_labels, arguments, result_labels, return_of
 from nitic.ir.op import NnOp
 from nitic.ir.types import is_tensor, shape_of, store
-from nitic.numerics import Array
 from nitic.ops.bfp import ExponentOfOp
 from nitic.ops.fused import FusedOp
 

@@ -8,23 +8,23 @@ from typing import Literal
 from xdsl.dialects.builtin import ModuleOp
 
 from nitic.errors import CompileError, ExitCode
-from nitic.passes.assign_layouts import AssignLayouts
 from nitic.passes.base import NiticPass, option_value
-from nitic.passes.canonicalise import Canonicalise
-from nitic.passes.check_range import CheckRange
-from nitic.passes.eliminate_dead_code import EliminateDeadCode
-from nitic.passes.fuse import Fuse
-from nitic.passes.infer_shapes import InferShapes
-from nitic.passes.insert_backward import InsertBackward
-from nitic.passes.insert_calibration import InsertCalibration
-from nitic.passes.insert_loss import InsertLoss
-from nitic.passes.insert_rounding import InsertRounding
-from nitic.passes.insert_update import InsertUpdate
-from nitic.passes.plan_memory import PlanMemory
-from nitic.passes.recompute_pointwise import RecomputePointwise
-from nitic.passes.schedule_calls import ScheduleCalls
-from nitic.passes.select_kernels import SelectKernels
-from nitic.passes.track_exponents import TrackExponents
+from nitic.passes.frontend.canonicalise import Canonicalise
+from nitic.passes.frontend.infer_shapes import InferShapes
+from nitic.passes.integers.check_range import CheckRange
+from nitic.passes.integers.eliminate_dead_code import EliminateDeadCode
+from nitic.passes.integers.insert_calibration import InsertCalibration
+from nitic.passes.integers.insert_rounding import InsertRounding
+from nitic.passes.integers.track_exponents import TrackExponents
+from nitic.passes.kernels.assign_layouts import AssignLayouts
+from nitic.passes.kernels.fuse import Fuse
+from nitic.passes.kernels.plan_memory import PlanMemory
+from nitic.passes.kernels.recompute_pointwise import RecomputePointwise
+from nitic.passes.kernels.schedule_calls import ScheduleCalls
+from nitic.passes.kernels.select_kernels import SelectKernels
+from nitic.passes.training.insert_backward import InsertBackward
+from nitic.passes.training.insert_loss import InsertLoss
+from nitic.passes.training.insert_update import InsertUpdate
 from nitic.recipe import Recipe
 
 Watch = Callable[[NiticPass, ModuleOp, bool], None]

@@ -10,11 +10,11 @@ from xdsl.dialects.builtin import IntegerAttr, ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument
 
+from nitic.arithmetic.integers import Array
 from nitic.ir.buffers import place_tensors
 from nitic.ir.function import argument_labels, arguments, function, results
 from nitic.ir.text import print_module
 from nitic.ir.types import shape_of
-from nitic.numerics import Array
 from nitic.ops.loss import MeanSquaredErrorOp
 
 DESCRIPTION_MAGIC = b"\0nitic-ir\0"

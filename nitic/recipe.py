@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields, replace
 
 from nitic.errors import CompileError, ExitCode
 from nitic.passes.base import NiticPass, option_value
-from nitic.passes.insert_backward import InsertBackward
-from nitic.passes.insert_rounding import InsertRounding
-from nitic.passes.insert_update import InsertUpdate
+from nitic.passes.integers.insert_rounding import InsertRounding
+from nitic.passes.training.insert_backward import InsertBackward
+from nitic.passes.training.insert_update import InsertUpdate
 
 
 @dataclass(frozen=True)

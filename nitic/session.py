@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from nitic.arithmetic.integers import INT8_LIMIT, INT16_LIMIT, Array
+from nitic.arithmetic.updates import VELOCITY_LIMIT
 from nitic.errors import CompileError, ExitCode
-from nitic.numerics import INT8_LIMIT, INT16_LIMIT, VELOCITY_LIMIT, Array
 from nitic.options import CompileOptions, Emit, Target
 from nitic.program import Program
 

@@ -8,11 +8,11 @@ import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
-from nitic import numerics
+from nitic.arithmetic import integers, norms, requantisation
+from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
 from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function
 from nitic.ir.types import dtype_of, is_tensor, shape_of
-from nitic.numerics import Array
 from nitic.ops.elementwise import BiasOp
 from nitic.ops.norm import BatchNormRecallOp, BatchNormScaleOp
 from nitic.ops.product import MulOp
@@ -159,15 +159,15 @@ def _initial_value(
 ) -> Array:
     match roles[name]:
         case "weight" | "master" | "frozen":
-            limit = numerics.INT16_LIMIT if roles[name] == "master" else numerics.INT8_LIMIT
+            limit = integers.INT16_LIMIT if roles[name] == "master" else integers.INT8_LIMIT
             return mantissas(parameters[name], parameter_exponent(roles[name], leading[name]), limit)
         case "exponent":
             owner = name.removesuffix(".exponent")
             return np.asarray(parameter_exponent(roles[owner], leading[owner]))
         case "statistic" if name in parameters:
-            return mantissas(parameters[name], numerics.RUNNING_EXPONENT, numerics.RUNNING_LIMIT)
+            return mantissas(parameters[name], norms.RUNNING_EXPONENT, norms.RUNNING_LIMIT)
         case "statistic" if name.endswith(".top"):
-            return np.asarray(numerics.NEVER)
+            return np.asarray(requantisation.NEVER)
         case _:
             return np.zeros(shape_of(arg) if is_tensor(arg) else (), np.int64)
 
@@ -180,4 +180,4 @@ def parameter_exponent(role: str, leading: int) -> int:
 def mantissas(w: Array, e: int, limit: int) -> Array:
     """w * 2^-e to nearest, halves away from zero, saturated."""
     x = np.asarray(w, np.float64) * 2.0**-e
-    return numerics.saturate(np.sign(x) * np.floor(np.abs(x) + 0.5), limit).astype(np.int64)
+    return integers.saturate(np.sign(x) * np.floor(np.abs(x) + 0.5), limit).astype(np.int64)

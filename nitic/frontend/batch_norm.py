@@ -7,11 +7,11 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
+from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
-from nitic.frontend.onnx import ImportedModel
+from nitic.frontend.importer import ImportedModel
 from nitic.ir.function import arguments, function, set_arguments
 from nitic.ir.op import place
-from nitic.numerics import Array
 from nitic.ops.conv import ConvOp
 from nitic.ops.elementwise import BiasOp
 from nitic.ops.gemm import GemmOp

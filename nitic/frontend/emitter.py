@@ -8,6 +8,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import SSAValue
 
+from nitic.arithmetic.integers import Array
 from nitic.frontend.nodes import Node
 from nitic.frontend.values import (
     NHWC,
@@ -24,7 +25,6 @@ from nitic.frontend.values import (
 from nitic.ir.function import Label, Signature, new_function, set_results
 from nitic.ir.op import NnOp, location, place
 from nitic.ir.types import Shape, f32, shape_of, tensor
-from nitic.numerics import Array
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 
 # Names that exporters make up: onnx::Conv_193, val_7, 42, /fc/Transpose_output_0.

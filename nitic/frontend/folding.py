@@ -8,9 +8,9 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from nitic.arithmetic.integers import Array
 from nitic.frontend.nodes import Node
 from nitic.frontend.values import Constant, Layout, NodeError, Value
-from nitic.numerics import Array
 
 # None of these is random, reads a file or has a subgraph.
 FOLDABLE = frozenset(

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from nitic.errors import CompileError, ExitCode
-from nitic.frontend.onnx import ImportedModel
+from nitic.frontend.importer import ImportedModel
 from nitic.ir.function import Label, argument_labels, function, set_arguments
 
 

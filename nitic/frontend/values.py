@@ -12,8 +12,8 @@ from math import prod
 import numpy as np
 from xdsl.ir import SSAValue
 
+from nitic.arithmetic.integers import Array
 from nitic.ir.types import Shape, shape_of
-from nitic.numerics import Array
 
 NCHW = (0, 3, 1, 2)  # the axes of an NHWC array in this order are those of NCHW
 NHWC = (0, 2, 3, 1)

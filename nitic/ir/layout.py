@@ -15,7 +15,7 @@ from math import prod
 
 import numpy as np
 
-from nitic.numerics import Array
+from nitic.arithmetic.integers import Array
 
 SLACK = 64  # bytes after the elements that a kernel may read, whatever they hold
 BIAS = 128

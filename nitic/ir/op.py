@@ -28,9 +28,9 @@ from xdsl.rewriter import Rewriter
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from nitic.arithmetic.integers import Array
 from nitic.ir.types import Shape, Tensor, element_of, f32, i8, i16, i32, is_tensor, shape_of, tensor, with_element
 from nitic.ir.types import i64 as wide_accumulator
-from nitic.numerics import Array
 
 Property = int | float | str | Sequence[int]
 E = TypeVar("E")

@@ -19,7 +19,7 @@ from xdsl.ir import Attribute, ParametrizedAttribute, SSAValue, TypeAttribute
 from xdsl.irdl import irdl_attr_definition
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.numerics import Array
+from nitic.arithmetic.integers import Array
 
 __all__ = ["Tensor", "element_of", "exponent", "f32", "i8", "i16", "i32", "i64", "range_", "shape_of", "tensor", "u8"]
 

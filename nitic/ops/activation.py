@@ -9,11 +9,11 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import activations, numerics
+from nitic.arithmetic import activations, integers, pointwise
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, Property, accumulator, is_float, like
 from nitic.ir.op import to_property as value_of
 from nitic.ir.types import element_of, exponent, f32, shape_of
-from nitic.numerics import Array
 from nitic.ops.bfp import ExponentOfOp
 
 LARGEST_SLOPE = 2.0**7  # an accumulator of 127 * 2^15 times that stays below 2^30
@@ -74,7 +74,7 @@ class ClipOp(BoundedOp):
         x, *scale = operands
         low, high = self.bounds()
         if not is_float(x):
-            return numerics.clip(x, low, high, int(scale[0]))
+            return pointwise.clip(x, low, high, int(scale[0]))
         return np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
 
     def backward(self, grad: Gradients) -> None:
@@ -98,7 +98,7 @@ class ClipDgradOp(BoundedOp):
         dy, y, *scale = operands
         low, high = self.bounds()
         if not is_float(dy):
-            return np.where(numerics.is_inside(y, low, high, int(scale[0])), dy, 0)
+            return np.where(pointwise.is_inside(y, low, high, int(scale[0])), dy, 0)
         inside = (y > (-np.inf if low is None else low)) & (y < (np.inf if high is None else high))
         return np.where(inside, dy, 0)
 
@@ -121,13 +121,13 @@ class LeakyOp(NnOp):
 
     def reference(self, *operands: Array) -> Array:
         m, x, alpha = operands[0], operands[-1], self.alpha.value.data
-        return m * np.where(x < 0, alpha, 1) if is_float(m) else numerics.leaky_relu(m, x, alpha)
+        return m * np.where(x < 0, alpha, 1) if is_float(m) else pointwise.leaky_relu(m, x, alpha)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.operands[0]), e.const(-15))]
 
     def accumulator_bound(self) -> int:
-        return 127 * max(1 << 15, abs(numerics.leaky_slope(self.alpha.value.data)))
+        return 127 * max(1 << 15, abs(pointwise.leaky_slope(self.alpha.value.data)))
 
 
 @irdl_op_definition
@@ -220,7 +220,7 @@ class ActivationDgradOp(TableOp):
         dy, x, *scale = operands
         if is_float(dy):
             return dy * self.table().slope(x)
-        return numerics.wide(dy) * activations.derivative(self.table(), x, int(scale[0]))
+        return integers.wide(dy) * activations.derivative(self.table(), x, int(scale[0]))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.dy), e.const(-activations.TABLE_BITS))]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from nitic.numerics import Array
+from nitic.arithmetic.integers import Array
 
 BLOCK = 2**16
 

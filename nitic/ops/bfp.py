@@ -14,13 +14,13 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
+from nitic.arithmetic import integers, randomness, requantisation, rounding, sums
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient
 from nitic.ir.types import element_of, exponent, i8, i16, i32, range_, shape_of, tensor, tensor_type, with_element
-from nitic.numerics import Array
 from nitic.ops.arrays import in_blocks
 
-ELEMENTS = {"i8": (i8, numerics.INT8_LIMIT), "i16": (i16, numerics.INT16_LIMIT), "i32": (i32, 2**31 - 1)}
+ELEMENTS = {"i8": (i8, integers.INT8_LIMIT), "i16": (i16, integers.INT16_LIMIT), "i32": (i32, 2**31 - 1)}
 STOCHASTIC, DITHERED = "stochastic", "dithered"
 
 
@@ -65,7 +65,7 @@ class RangeOp(BfpOp):
         return [None]
 
     def reference(self, *operands: Array) -> Array:
-        return np.asarray(numerics.max_abs(operands[0]), np.int64)
+        return np.asarray(integers.max_abs(operands[0]), np.int64)
 
 
 @irdl_op_definition
@@ -78,7 +78,7 @@ class ShiftOp(ScalarOp):
     s = result_def(exponent)
 
     def scalar(self, *operands: int) -> int:
-        return numerics.shift_for(operands[0], self.bits.value.data)
+        return requantisation.shift_for(operands[0], self.bits.value.data)
 
 
 @irdl_op_definition
@@ -93,7 +93,7 @@ class StaticShiftOp(ScalarOp):
 
     def scalar(self, *operands: int) -> int:
         top, e = operands
-        return numerics.static_shift(top, e, self.bits.value.data)
+        return requantisation.static_shift(top, e, self.bits.value.data)
 
 
 @irdl_op_definition
@@ -163,7 +163,7 @@ class ExpCommonOp(ScalarOp):
 
     def scalar(self, *operands: int) -> int:
         lhs, rhs, *ranges = operands
-        return numerics.common_exponent(lhs, rhs, *ranges)
+        return sums.common_exponent(lhs, rhs, *ranges)
 
 
 @irdl_op_definition
@@ -190,7 +190,7 @@ class ExpLargestOp(ScalarOp):
 
     def scalar(self, *operands: int) -> int:
         count = len(self.each)
-        return numerics.largest_exponent(operands[:count], operands[count:])
+        return sums.largest_exponent(operands[:count], operands[count:])
 
 
 @irdl_op_definition
@@ -206,7 +206,7 @@ class ExpSumOp(ScalarOp):
     e = result_def(exponent)
 
     def scalar(self, *operands: int) -> int:
-        return numerics.sum_exponent(*operands)
+        return sums.sum_exponent(*operands)
 
 
 @irdl_op_definition
@@ -224,7 +224,7 @@ class DitherOp(ScalarOp):
 
     def scalar(self, *operands: int) -> int:
         seed, step = operands
-        return numerics.dither(seed, self.stream.value.data, step)
+        return randomness.dither(seed, self.stream.value.data, step)
 
 
 @irdl_op_definition
@@ -257,7 +257,7 @@ class RoundShiftOp(BfpOp):
     TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
-        if self.round.data not in (*numerics.ROUNDINGS, STOCHASTIC, DITHERED):
+        if self.round.data not in (*rounding.ROUNDINGS, STOCHASTIC, DITHERED):
             raise VerifyException(f"unknown rounding '{self.round.data}'")
         if self.to.data not in ELEMENTS:
             raise VerifyException(f"a rounding gives i8 or i16, not '{self.to.data}'")
@@ -281,12 +281,12 @@ class RoundShiftOp(BfpOp):
         match random:
             case (seed, step):
                 assert self.stream is not None
-                rounded = numerics.round_stochastic(x, s, seed, self.stream.value.data, step)
+                rounded = rounding.round_stochastic(x, s, seed, self.stream.value.data, step)
             case (start,):
-                rounded = numerics.round_dithered(x, s, start)
+                rounded = rounding.round_dithered(x, s, start)
             case _:
-                rounded = numerics.ROUNDINGS[self.round.data](x, s)
-        return numerics.saturate(rounded, ELEMENTS[self.to.data][1])
+                rounded = rounding.ROUNDINGS[self.round.data](x, s)
+        return integers.saturate(rounded, ELEMENTS[self.to.data][1])
 
 
 @irdl_op_definition
@@ -307,7 +307,7 @@ class AlignOp(BfpOp):
 
     def reference(self, *operands: Array) -> Array:
         x, e_from, e_to = operands
-        return numerics.align(x, int(e_from), int(e_to))
+        return rounding.align(x, int(e_from), int(e_to))
 
 
 @irdl_op_definition
@@ -330,7 +330,7 @@ class TopOp(BfpOp):
         return [None]
 
     def reference(self, *operands: Array) -> Array:
-        return np.asarray(numerics.update_top(*(int(v) for v in operands)), np.int64)
+        return np.asarray(requantisation.update_top(*(int(v) for v in operands)), np.int64)
 
 
 def range_of(value: SSAValue, emit: Emit) -> SSAValue:

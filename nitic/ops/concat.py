@@ -9,10 +9,10 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
+from nitic.arithmetic import sums
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, is_float, like
 from nitic.ir.types import Shape, element_of, f32, is_tensor, shape_of
-from nitic.numerics import Array
 from nitic.ops.bfp import ExpLargestOp, ExponentOfOp, range_of
 
 
@@ -64,7 +64,7 @@ class ConcatOp(NnOp):
     def reference(self, *operands: Array) -> Array:
         parts, scales = operands[: len(self.parts)], [int(e) for e in operands[len(self.parts) :]]
         if not is_float(parts[0]):
-            parts = [numerics.rescale(x, e, scales[-1]) for x, e in zip(parts, scales[:-1], strict=True)]
+            parts = [sums.rescale(x, e, scales[-1]) for x, e in zip(parts, scales[:-1], strict=True)]
         return np.concatenate(parts, self.axis.value.data)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:

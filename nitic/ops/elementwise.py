@@ -9,10 +9,10 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
+from nitic.arithmetic import inputs, integers, pointwise, sums
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.types import element_of, exponent, f32, i8, i32, shape_of, with_element
-from nitic.numerics import Array
 from nitic.ops.bfp import AlignOp, ExpCommonOp, ExponentOfOp, ExpSumOp, RangeOp, range_if_zero
 
 
@@ -34,7 +34,7 @@ class BiasOp(NnOp):
 
     def reference(self, *operands: Array) -> Array:
         acc, b = operands
-        return acc + b if is_float(acc) else numerics.wide(acc) + b
+        return acc + b if is_float(acc) else integers.wide(acc) + b
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         acc, b = operands
@@ -141,7 +141,7 @@ class AddOp(NnOp):
         if is_float(a):
             return a + b
         ea, eb, e = (int(v) for v in scales)
-        return numerics.add_at(a, ea, b, eb, e)
+        return sums.add_at(a, ea, b, eb, e)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         a, b = operands
@@ -189,7 +189,7 @@ class AccumulateOp(NnOp):
         if is_float(a):
             return a + b
         ea, eb, e = (int(v) for v in scales)
-        return numerics.accumulate(a, ea, b, eb, e)
+        return sums.accumulate(a, ea, b, eb, e)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         exponents = [emit(ExponentOfOp.of(x)) for x in operands]
@@ -200,7 +200,7 @@ class AccumulateOp(NnOp):
         return [e.shift(self.scales[2])]
 
     def accumulator_bound(self) -> int:
-        return 2 << numerics.TERM_BITS
+        return 2 << sums.TERM_BITS
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
@@ -230,14 +230,14 @@ class DropoutOp(NnOp):
         if self.stream is None:
             return x
         seed, step = (int(v) for v in random)
-        masked = numerics.dropout(np.ones(x.shape, np.int64), self.p.value.data, seed, self.stream.value.data, step)
+        masked = pointwise.dropout(np.ones(x.shape, np.int64), self.p.value.data, seed, self.stream.value.data, step)
         return x * (masked * 2.0**-15) if is_float(x) else x * masked
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.of(self.x) if self.stream is None else e.add(e.of(self.x), e.const(-15))]
 
     def accumulator_bound(self) -> int:
-        return 127 * numerics.dropout_multiplier(self.p.value.data)
+        return 127 * pointwise.dropout_multiplier(self.p.value.data)
 
     def backward(self, grad: Gradients) -> None:
         if self.stream is None:
@@ -263,10 +263,10 @@ class InputMapOp(NnOp):
         return [with_element(self.x.type, i8)]
 
     def reference(self, *operands: Array) -> Array:
-        return numerics.input_map(*operands)
+        return inputs.input_map(*operands)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.const(numerics.INPUT_EXPONENT)]
+        return [e.const(inputs.INPUT_EXPONENT)]
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient

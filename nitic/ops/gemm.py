@@ -7,9 +7,9 @@ from xdsl.ir import Attribute
 from xdsl.irdl import irdl_op_definition, operand_def, result_def
 from xdsl.utils.exceptions import VerifyException
 
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient, accumulator
 from nitic.ir.types import shape_of
-from nitic.numerics import Array
 from nitic.ops.arrays import exact_matmul
 
 

@@ -8,10 +8,10 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
+from nitic.arithmetic import losses
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, accumulator, is_float, like
 from nitic.ir.types import element_of, f32, i32, i64, shape_of, tensor
-from nitic.numerics import Array
 from nitic.ops.bfp import ExpCommonOp, ExpConstOp, ExponentOfOp
 
 
@@ -75,8 +75,8 @@ class CrossEntropyOp(LossOp):
             return *cross_entropy(logits, label), right_answers(logits, label)
         exponent, *random = (int(value) for value in scalars)
         rows = len(logits)
-        start = numerics.loss_start(rows, *random) if random else np.full(rows, 1 << (numerics.START_BITS - 1))
-        error, _, _, loss = numerics.cross_entropy(logits, exponent, label, start)
+        start = losses.loss_start(rows, *random) if random else np.full(rows, 1 << (losses.START_BITS - 1))
+        error, _, _, loss = losses.cross_entropy(logits, exponent, label, start)
         return error, np.asarray(loss, np.int64), right_answers(logits, label)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
@@ -84,7 +84,7 @@ class CrossEntropyOp(LossOp):
         return CrossEntropyOp.of(logits, label, emit(ExponentOfOp.of(logits)), *random)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.const(numerics.loss_exponent(shape_of(self.logits)[0])), None, None]
+        return [e.const(losses.loss_exponent(shape_of(self.logits)[0])), None, None]
 
 
 @irdl_op_definition
@@ -116,7 +116,7 @@ class MeanSquaredErrorOp(LossOp):
         if is_float(logits):
             return *mean_squared_error(logits, label), right_answers(logits, label)
         exponent, common = (int(e) for e in scales)
-        error, loss = numerics.mean_squared_error(logits, exponent, common, label)
+        error, loss = losses.mean_squared_error(logits, exponent, common, label)
         return error, np.asarray(loss, np.int64), right_answers(logits, label)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
@@ -124,7 +124,7 @@ class MeanSquaredErrorOp(LossOp):
         return MeanSquaredErrorOp.of(*operands, exponent, emit(ExpCommonOp.of(exponent, emit(ExpConstOp.of(value=0)))))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        mean = numerics.loss_exponent(shape_of(self.logits)[0]) - numerics.loss_exponent(1)
+        mean = losses.loss_exponent(shape_of(self.logits)[0]) - losses.loss_exponent(1)
         return [e.add(e.shift(self.scales[1]), e.const(mean)), None, None]
 
     def accumulator_bound(self) -> int:
@@ -144,10 +144,10 @@ def cross_entropy(logits: Array, label: Array) -> tuple[Array, Array]:
     p[rows, label] -= 1
     p[~counted] = 0
     loss = (log_sum - z[rows, label])[counted].sum() * 256 / np.log(2)
-    return p * 2.0 ** (numerics.loss_exponent(len(logits)) + 7), np.asarray(loss)
+    return p * 2.0 ** (losses.loss_exponent(len(logits)) + 7), np.asarray(loss)
 
 
 def mean_squared_error(logits: Array, label: Array) -> tuple[Array, Array]:
     """(dlogits, sum of squares in Q16) in floating point."""
     d = (logits - (np.arange(logits.shape[1]) == label[:, None])) * (label >= 0)[:, None]
-    return d * 2.0 ** (numerics.loss_exponent(len(logits)) + 7), np.asarray((d * d).sum() * 2**16)
+    return d * 2.0 ** (losses.loss_exponent(len(logits)) + 7), np.asarray((d * d).sum() * 2**16)

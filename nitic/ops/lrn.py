@@ -11,10 +11,10 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
+from nitic.arithmetic import integers, losses, rounding
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float
 from nitic.ir.types import element_of, exponent, f32, shape_of
-from nitic.numerics import Array
 from nitic.ops.bfp import ExponentOfOp
 
 MAX_SIZE, MAX_BETA = 1024, 16
@@ -79,23 +79,23 @@ class Response:
 
     def denominator(self, x: Array, e: int) -> Array:
         """The sum of squares + bias * size / alpha, positive and below 2^42."""
-        to, squares = self.exponent(e), self.sum(numerics.wide(x) ** 2)
-        bias = max(1, int(numerics.round_nearest(numerics.wide(self.bias_mantissa), to - self.bias_exponent)))
-        return numerics.round_nearest(squares, to - 2 * e) + bias
+        to, squares = self.exponent(e), self.sum(integers.wide(x) ** 2)
+        bias = max(1, int(rounding.round_nearest(integers.wide(self.bias_mantissa), to - self.bias_exponent)))
+        return rounding.round_nearest(squares, to - 2 * e) + bias
 
     def factor(self, denominator: Array, e: int) -> Array:
         """The factor in 20 bits, at exponent largest - 20."""
-        bits = numerics.log2_q8(denominator) + (self.exponent(e) << 8) + self.log2_alpha
-        t = numerics.round_nearest(bits * self.power, 15) + (self.largest << 8)
-        return numerics.exp2_q20(np.clip(t, 0, LEAST))
+        bits = losses.log2_q8(denominator) + (self.exponent(e) << 8) + self.log2_alpha
+        t = rounding.round_nearest(bits * self.power, 15) + (self.largest << 8)
+        return losses.exp2_q20(np.clip(t, 0, LEAST))
 
     def gradient(self, dy: Array, x: Array, e: int) -> Array:
         """dy * f - 2 beta * x * (the sum of dy * x * f / denominator over the windows that x is in)."""
-        dy, x, denominator = numerics.wide(dy), numerics.wide(x), self.denominator(x, e)
+        dy, x, denominator = integers.wide(dy), integers.wide(x), self.denominator(x, e)
         f = self.factor(denominator, e)
-        quotient = numerics.symmetric_div(dy * x * f << 8, denominator)
-        along = self.adjoint(numerics.round_nearest(quotient, self.exponent(e) - 2 * e + 8))
-        return dy * f - numerics.round_nearest(x * along * self.slope, 8)
+        quotient = integers.symmetric_div(dy * x * f << 8, denominator)
+        along = self.adjoint(rounding.round_nearest(quotient, self.exponent(e) - 2 * e + 8))
+        return dy * f - rounding.round_nearest(x * along * self.slope, 8)
 
     def gradient_bound(self, channels: int) -> int:
         """|x_i * x_j| is at most half of the squares of a window that has both, and at most all of it where i = j."""
@@ -163,7 +163,7 @@ class LrnOp(ResponseOp):
         r = self.response
         if is_float(x):
             return x * (r.bias + r.alpha / r.size * r.sum(x**2)) ** -r.beta
-        return numerics.wide(x) * r.factor(r.denominator(x, int(scale[0])), int(scale[0]))
+        return integers.wide(x) * r.factor(r.denominator(x, int(scale[0])), int(scale[0]))
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return LrnOp.of(*operands, emit(ExponentOfOp.of(operands[0])), **self.values)

@@ -15,10 +15,10 @@ from xdsl.ir import Attribute, OpResult, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
+from nitic.arithmetic import integers, norms
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.types import element_of, exponent, f32, i16, i32, i64, shape_of, tensor, with_element
-from nitic.numerics import Array
 from nitic.ops.bfp import AlignOp, ExpAddOp, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import BiasGradOp
 
@@ -79,7 +79,7 @@ class BatchNormStatisticsOp(StatisticsOp):
 
     def reference(self, *operands: Array) -> tuple[Array, ...]:
         x = rows(operands[0])
-        return (x.mean(0), x.var(0)) if is_float(x) else numerics.batch_norm_statistics(x)
+        return (x.mean(0), x.var(0)) if is_float(x) else norms.batch_norm_statistics(x)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return self.statistics_exponents(e, e.of(self.x))
@@ -111,7 +111,7 @@ class BatchNormRecallOp(StatisticsOp):
         mean, variance, x = operands
         if is_float(mean):
             return mean, variance
-        return numerics.batch_norm_recall(mean, variance, int(x))
+        return norms.batch_norm_recall(mean, variance, int(x))
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         mean, variance, x = operands
@@ -143,14 +143,14 @@ class BatchNormRunningOp(ChannelOp):
         momentum = self.momentum.value.data
         if is_float(running):
             return running * momentum + new * (1 - momentum)
-        return numerics.batch_norm_running(running, new, int(scale[0]), numerics.running_rate(momentum))
+        return norms.batch_norm_running(running, new, int(scale[0]), norms.running_rate(momentum))
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         running, new = operands
         return BatchNormRunningOp.of(running, new, emit(ExponentOfOp.of(new)), momentum=self.momentum.value.data)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.const(numerics.RUNNING_EXPONENT)]
+        return [e.const(norms.RUNNING_EXPONENT)]
 
 
 @irdl_op_definition
@@ -172,7 +172,7 @@ class BatchNormInverseOp(ChannelOp):
         epsilon = self.epsilon.value.data
         if is_float(variance):
             return 1 / np.sqrt(variance + epsilon)
-        return numerics.batch_norm_inverse(variance, int(scale[0]), round(epsilon * 2**48))
+        return norms.batch_norm_inverse(variance, int(scale[0]), round(epsilon * 2**48))
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         e = emit(ExponentOfOp.of(operands[0]))
@@ -207,14 +207,14 @@ class NormaliseOp(ChannelOp):
         x, mean, inverse, *scales = operands
         if is_float(x):
             return (x - mean) * inverse
-        return numerics.normalise(x, int(scales[0]), mean, inverse, int(scales[1]))
+        return norms.normalise(x, int(scales[0]), mean, inverse, int(scales[1]))
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         x, _, inverse = operands
         return NormaliseOp.of(*operands, emit(ExponentOfOp.of(x)), emit(ExponentOfOp.of(inverse)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.const(numerics.NORMALISED_EXPONENT)]
+        return [e.const(norms.NORMALISED_EXPONENT)]
 
 
 @irdl_op_definition
@@ -234,7 +234,7 @@ class BatchNormScaleOp(NnOp):
 
     def reference(self, *operands: Array) -> Array:
         xhat, gamma, beta = operands
-        return xhat * gamma + beta if is_float(xhat) else numerics.wide(xhat) * gamma + beta
+        return xhat * gamma + beta if is_float(xhat) else integers.wide(xhat) * gamma + beta
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         xhat, gamma, beta = operands
@@ -245,7 +245,7 @@ class BatchNormScaleOp(NnOp):
         return [e.add(e.of(self.xhat), e.of(self.gamma))]
 
     def accumulator_bound(self) -> int:
-        return numerics.INT16_LIMIT * 127 + (127 << 20)
+        return integers.INT16_LIMIT * 127 + (127 << 20)
 
     def backward(self, grad: Gradients) -> None:
         """The errors of gamma and beta, and past the statistics that of the x they were taken of."""
@@ -279,7 +279,7 @@ class ScaleGradOp(ChannelOp):
         return [accumulator(self.dy, shape_of(self.dy)[-1:])]
 
     def reference(self, *operands: Array) -> Array:
-        dy, x = (v if is_float(v) else numerics.wide(v) for v in operands)
+        dy, x = (v if is_float(v) else integers.wide(v) for v in operands)
         return rows(dy * x).sum(0)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
@@ -305,7 +305,7 @@ class ScaleDgradOp(ChannelOp):
 
     def reference(self, *operands: Array) -> Array:
         dy, factor = operands
-        return dy * factor if is_float(dy) else numerics.wide(dy) * factor
+        return dy * factor if is_float(dy) else integers.wide(dy) * factor
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         dy, factor = operands
@@ -335,7 +335,7 @@ class ChannelProductOp(ChannelOp):
 
     def reference(self, *operands: Array) -> Array:
         inverse, gamma = operands
-        return inverse * gamma if is_float(inverse) else numerics.wide(inverse) * gamma
+        return inverse * gamma if is_float(inverse) else integers.wide(inverse) * gamma
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.inverse), e.of(self.gamma))]
@@ -357,7 +357,7 @@ class ChannelMeanOp(ChannelOp):
 
     def reference(self, *operands: Array) -> Array:
         total, n = operands[0], self.count.value.data
-        return total / n if is_float(total) else numerics.div(numerics.wide(total) << 8, n)
+        return total / n if is_float(total) else integers.div(integers.wide(total) << 8, n)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.total), e.const(-8))]
@@ -387,7 +387,7 @@ class BatchNormDgradOp(ChannelOp):
         dy, xhat, factor, slope, mean = operands
         if is_float(dy):
             return (dy - mean - xhat * slope) * factor
-        return numerics.batch_norm_dgrad(dy, xhat, slope, mean) * factor
+        return norms.batch_norm_dgrad(dy, xhat, slope, mean) * factor
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         dy, xhat, factor, slope, mean = operands

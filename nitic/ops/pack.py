@@ -6,9 +6,9 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Attribute
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
 
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import Gradients, NnOp, NoGradient
 from nitic.ir.types import element_of, shape_of, tensor
-from nitic.numerics import Array
 
 
 @irdl_op_definition

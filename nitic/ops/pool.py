@@ -10,10 +10,10 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
+from nitic.arithmetic import integers, sums
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.types import Shape, i8, i16, shape_of, tensor
-from nitic.numerics import Array
 from nitic.ops.arrays import unwindows, windows
 from nitic.ops.conv import Window
 
@@ -108,8 +108,8 @@ class MaxPoolOp(PoolOp):
         return [like(self.x, shape), tensor(shape, i8 if kh * kw <= 2**7 else i16)]
 
     def reference(self, *operands: Array) -> tuple[Array, ...]:
-        x = operands[0] if is_float(operands[0]) else numerics.wide(operands[0])
-        view = self.windows(x, fill=-np.inf if is_float(x) else -numerics.WIDE)
+        x = operands[0] if is_float(operands[0]) else integers.wide(operands[0])
+        view = self.windows(x, fill=-np.inf if is_float(x) else -integers.WIDE)
         index = view.argmax(3)
         return np.take_along_axis(view, index[:, :, :, None], 3)[:, :, :, 0], index
 
@@ -138,7 +138,7 @@ class MaxPoolDgradOp(PoolDgradOp):
 
     def reference(self, *operands: Array) -> Array:
         dy, index = operands
-        dy = dy if is_float(dy) else numerics.wide(dy)
+        dy = dy if is_float(dy) else integers.wide(dy)
         kh, kw = self.ints("kernel")
         won = np.arange(kh * kw)[:, None] == index[:, :, :, None]
         return self.scatter(won * dy[:, :, :, None], self.input_shape(self.dy))
@@ -167,10 +167,10 @@ class Mean(PoolOp):
 
     def scale(self) -> int:
         """The exponent of the multipliers."""
-        return numerics.average_multiplier(self.full)[1]
+        return sums.average_multiplier(self.full)[1]
 
     def multipliers(self, counts: Array) -> Array:
-        return numerics.window_multiplier(counts, self.full)
+        return sums.window_multiplier(counts, self.full)
 
 
 @irdl_op_definition
@@ -188,7 +188,7 @@ class AveragePoolOp(Mean):
         x, counts = operands[0], self.counts(shape_of(self.x), shape_of(self.y))[:, :, None]
         if is_float(x):
             return self.windows(x).sum(3) / counts
-        return self.windows(numerics.wide(x)).sum(3) * self.multipliers(counts)
+        return self.windows(integers.wide(x)).sum(3) * self.multipliers(counts)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.x), e.const(self.scale()))]
@@ -217,7 +217,7 @@ class AveragePoolDgradOp(Mean, PoolDgradOp):
     def reference(self, *operands: Array) -> Array:
         dy, shape = operands[0], shape_of(self.dx)
         counts = self.counts(shape, dy.shape)[:, :, None]
-        each = dy / counts if is_float(dy) else numerics.wide(dy) * self.multipliers(counts)
+        each = dy / counts if is_float(dy) else integers.wide(dy) * self.multipliers(counts)
         return self.scatter(np.repeat(each[:, :, :, None], self.full, 3), shape)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:

@@ -13,10 +13,10 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
+from nitic.arithmetic import integers, pointwise, sums
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.types import Shape, element_of, exponent, f32, shape_of
-from nitic.numerics import Array
 from nitic.ops.bfp import ExpCommonOp, ExpConstOp, ExponentOfOp
 
 FACTOR_BITS, SUMMAND_BITS = 15, 13
@@ -39,7 +39,7 @@ def check_broadcast(small: Shape, large: Shape) -> None:
 
 
 def exact(x: Array) -> Array:
-    return x if is_float(x) else numerics.wide(x)
+    return x if is_float(x) else integers.wide(x)
 
 
 def summed(x: Array, shape: Shape) -> Array:
@@ -186,7 +186,7 @@ class ScaleConstOp(NnOp):
 
     def multiplier(self) -> tuple[int, int]:
         """(mantissa, exponent) of the factor."""
-        return numerics.as_integer(self.factor.value.data, FACTOR_BITS)
+        return pointwise.as_integer(self.factor.value.data, FACTOR_BITS)
 
     def reference(self, *operands: Array) -> Array:
         x = exact(operands[0])
@@ -222,14 +222,14 @@ class AddConstOp(NnOp):
 
     def summand(self) -> tuple[int, int]:
         """(mantissa, exponent) of the value."""
-        return numerics.as_integer(self.value.value.data, SUMMAND_BITS)
+        return pointwise.as_integer(self.value.value.data, SUMMAND_BITS)
 
     def reference(self, *operands: Array) -> Array:
         x, *scales = operands
         if is_float(x):
             return x + self.value.value.data
         (c, e_c), (e, common) = self.summand(), (int(v) for v in scales)
-        return numerics.add_at(x, e, numerics.wide(c), e_c, common)
+        return sums.add_at(x, e, integers.wide(c), e_c, common)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         e = emit(ExponentOfOp.of(operands[0]))

@@ -10,9 +10,9 @@ from xdsl.ir import Attribute
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
 from xdsl.utils.exceptions import VerifyException
 
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import Gradients, NnOp, like
 from nitic.ir.types import shape_of
-from nitic.numerics import Array
 
 
 @irdl_op_definition

@@ -12,10 +12,10 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
+from nitic.arithmetic import rounding, updates
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import Emit, Gradients, NnOp, NoGradient, is_float, like
 from nitic.ir.types import shape_of
-from nitic.numerics import Array
 from nitic.ops.arrays import in_blocks
 from nitic.ops.bfp import ExponentOfOp, RangeOp
 
@@ -31,7 +31,7 @@ class UpdateOp(NnOp):
     UPDATES: ClassVar[Sequence[tuple[int, int]]] = ((0, 0),)
 
     def infer_types(self) -> Sequence[Attribute]:
-        if self.round.data not in numerics.ROUNDINGS:
+        if self.round.data not in rounding.ROUNDINGS:
             raise VerifyException(f"unknown rounding '{self.round.data}'")
         dw = shape_of(self.operands[self.ACCUMULATORS[0]])
         if dw != shape_of(self.operands[0]):
@@ -67,7 +67,7 @@ class UpdatePlainOp(UpdateOp):
         em, e_dw = (int(v) for v in scales)
 
         def rule(master: Array, dw: Array) -> Array:
-            return numerics.update_plain(master, em, dw, e_dw, int(m), int(k), self.round.data)
+            return updates.update_plain(master, em, dw, e_dw, int(m), int(k), self.round.data)
 
         return in_blocks(rule, master, dw)[0]
 
@@ -102,7 +102,7 @@ class UpdateMomentumOp(UpdateOp):
         rates = (int(m), int(k), int(momentum), int(decay))
 
         def rule(master: Array, velocity: Array, dw: Array) -> tuple[Array, Array]:
-            return numerics.update_momentum(master, velocity, em, dw, e_dw, *rates, self.round.data)
+            return updates.update_momentum(master, velocity, em, dw, e_dw, *rates, self.round.data)
 
         return in_blocks(rule, master, velocity, dw)
 
@@ -128,7 +128,7 @@ class UpdateNitiOp(UpdateOp):
             return w - dw * 2.0 ** (gb - np.ceil(np.log2(top)) + FLOAT_LAST_PLACE) if top else w
 
         def rule(w: Array, dw: Array) -> Array:
-            return numerics.update_niti(w, dw, int(r[0]), int(gb), self.round.data)
+            return updates.update_niti(w, dw, int(r[0]), int(gb), self.round.data)
 
         return in_blocks(rule, w, dw)[0]
 

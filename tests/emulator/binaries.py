@@ -13,17 +13,17 @@ from tempfile import mkdtemp
 from unittest.mock import patch
 
 from models.mlp import mlp
-from nitic.codegen import link
-from nitic.codegen.cache import Cache
 from nitic.codegen.cuda import compiler
 from nitic.codegen.cuda.compiler import Image, Resources
+from nitic.codegen.output import link
+from nitic.codegen.output.cache import Cache
 from nitic.driver import compile_model
 from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions, Emit, Target
 from nitic.paths import runtime_folder, runtime_sources
 from tests.emulator.emulator import SIGNATURE, driver, kernel_library
-from tests.mobile import BlockWriter
-from tests.networks import WRITERS, samples
+from tests.networks.mobile import BlockWriter
+from tests.networks.stages import WRITERS, samples
 from tests.runtime.helpers import write_npy
 
 BATCH, STEPS, TEST = 8, 5, 11

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nitic.numerics import Array
+from nitic.arithmetic.integers import Array
 from nitic.paths import runtime_folder
 
 FOLDER = Path(__file__).parent

@@ -17,7 +17,7 @@ from nitic.codegen.cuda.compiler import Image
 from tests.emulator.binaries import emulated_image, environment
 from tests.emulator.emulator import needs_compiler
 from tests.emulator.test_warpgroups import TOGETHER
-from tests.networks import WRITERS
+from tests.networks.stages import WRITERS
 from tests.runtime.helpers import write_idx
 
 pytestmark = needs_compiler

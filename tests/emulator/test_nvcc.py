@@ -12,12 +12,12 @@ import pytest
 
 from models.mlp import mlp
 from models.vgg_small import vgg_small
-from nitic.codegen.cache import Cache
 from nitic.codegen.cuda import compiler, library, nvcc, nvfatbin, nvrtc
+from nitic.codegen.output.cache import Cache
 from nitic.driver import compile_model, inspect
 from nitic.errors import CompileError
 from nitic.options import CompileOptions, Emit, Target
-from tests.networks import WRITERS
+from tests.networks.stages import WRITERS
 
 COMPILERS = {"nvcc": nvcc.find(), "NVRTC": nvrtc.find() and nvfatbin.find()}
 CUOBJDUMP = os.environ.get("CUOBJDUMP") or shutil.which("cuobjdump")

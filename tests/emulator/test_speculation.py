@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from xdsl.ir import SSAValue
 
-from nitic.codegen.table import CUDA, emit
+from nitic.arithmetic.integers import Array
+from nitic.codegen.emitters import CUDA, emit
 from nitic.ir.layout import BatchLast
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
-from nitic.numerics import Array
 from nitic.ops.bfp import ExpAddOp, ExpCommonOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.conv import ConvOp, Window
 from nitic.ops.elementwise import AddOp, ReluDgradOp, ReluOp
@@ -19,7 +19,7 @@ from nitic.ops.fused import FusedOp
 from nitic.ops.pack import PackOp
 from tests.emulator.emulator import needs_compiler
 from tests.kernels.harness import Build, Data, compiled, make_group, packed_types, reference, scalar
-from tests.support import type_of
+from tests.support.operators import type_of
 
 pytestmark = needs_compiler
 RANGE = 2  # its place among the operators of a layer

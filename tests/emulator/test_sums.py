@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from xdsl.ir import SSAValue
 
-from nitic.codegen.kernels.sums import THREADS, parts_of
-from nitic.codegen.table import CUDA, emit
+from nitic.codegen.emitters import CUDA, emit
+from nitic.codegen.operators.sums import THREADS, parts_of
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import BiasGradOp
 from nitic.ops.norm import BatchNormStatisticsOp
 from tests.emulator.emulator import needs_compiler
 from tests.kernels.harness import Data, check, make_group, one
-from tests.support import type_of
+from tests.support.operators import type_of
 
 
 def bias_grad(dy: SSAValue) -> list[NnOp]:

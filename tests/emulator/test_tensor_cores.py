@@ -9,14 +9,14 @@ import pytest
 from xdsl.ir import SSAValue
 from xdsl.rewriter import Rewriter
 
+from nitic.arithmetic.integers import Array
+from nitic.codegen.contractions.mma import cut_product
 from nitic.codegen.cuda import stages
-from nitic.codegen.kernels.mma import cut_product
-from nitic.codegen.table import CUDA, emit
+from nitic.codegen.emitters import CUDA, emit
 from nitic.errors import CompileError
 from nitic.ir.layout import BatchLast
 from nitic.ir.op import NnOp
 from nitic.ir.types import i64, shape_of, tensor
-from nitic.numerics import Array
 from nitic.ops.bfp import RangeOp, RoundShiftOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, Window
 from nitic.ops.elementwise import ReluOp
@@ -25,7 +25,7 @@ from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 from nitic.ops.pack import PackOp
 from tests.emulator.emulator import EmulatorError, needs_compiler
 from tests.kernels.harness import Build, Change, Data, make_group, one, packed_types, reference, run, scalar
-from tests.support import type_of
+from tests.support.operators import type_of
 
 pytestmark = needs_compiler
 BOTH_ORDERS = (1, 2)

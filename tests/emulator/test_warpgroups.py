@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import pytest
 from xdsl.ir import SSAValue
 
-from nitic.codegen.kernels.mma import choose_tile
+from nitic.arithmetic.integers import Array
+from nitic.codegen.contractions.mma import choose_tile
 from nitic.ir.op import NnOp
-from nitic.numerics import Array
 from nitic.ops.bfp import RangeOp
 from nitic.ops.conv import ConvOp, Window
 from nitic.ops.fused import FusedOp

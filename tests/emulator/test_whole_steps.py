@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nitic.arithmetic.integers import Array
 from nitic.driver import compile_model
-from nitic.numerics import Array
 from nitic.options import CompileOptions, Emit, Target
 from tests.emulator.emulator import ORDERS, Device, Emulated, needs_compiler
-from tests.networks import HYPERS, WRITERS, Interpreted, samples
+from tests.networks.stages import HYPERS, WRITERS, Interpreted, samples
 
 BATCH, STEPS = 16, 2  # as many images as a contraction needs to write both layouts
 WRONG = -1000

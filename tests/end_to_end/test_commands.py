@@ -13,12 +13,12 @@ import numpy as np
 import onnx
 import pytest
 
-from nitic.codegen.source import c_string
+from nitic.codegen.output.source import c_string
 from nitic.frontend.demo import digits_cnn
 from nitic.frontend.writer import NetworkWriter
 from nitic.program import DESCRIPTION_MAGIC
 from nitic.session import TrainingSession, compile_program
-from tests.networks import digits
+from tests.networks.stages import digits
 
 BATCH = 32
 Finished = subprocess.CompletedProcess[str]

@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import helper
 
-from nitic.numerics import Array
+from nitic.arithmetic.integers import Array
 from tests.end_to_end.test_exports import assert_same_bits
-from tests.frontend.support import random, save_network
+from tests.support.onnx_models import random, save_network
 
 Nodes = list[onnx.NodeProto]
 

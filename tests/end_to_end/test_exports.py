@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import nitic
-from nitic import numerics
+from nitic.arithmetic import inputs, updates
+from nitic.arithmetic.integers import Array
 from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
-from nitic.numerics import Array
 from nitic.options import Target
 from nitic.program import Program
-from tests.bits import moves
-from tests.networks import HYPERS
+from tests.networks.stages import HYPERS
+from tests.support.bits import moves
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 BATCH, STEPS = 6, 3
@@ -77,9 +77,9 @@ def trained(program: Program) -> list[str]:
 def interpreted(program: Program, x: Array, y: Array) -> dict[str, Array]:
     """The state after the steps."""
     state = dict(program.state)
-    multiplier, offset = numerics.input_statistics(x if x.ndim == 4 else x[..., None])
+    multiplier, offset = inputs.input_statistics(x if x.ndim == 4 else x[..., None])
     state["input.multiplier"], state["input.offset"] = multiplier.astype(np.int32), offset.astype(np.int32)
-    rate_m, rate_k = numerics.scaled_rate(1, 6, BATCH)
+    rate_m, rate_k = updates.scaled_rate(1, 6, BATCH)
     hypers = {**HYPERS, "rate_m": rate_m, "rate_k": rate_k}
     for step in range(STEPS):
         batch = {"input": x[step * BATCH :][:BATCH], "label": y[step * BATCH :][:BATCH], "step": step}

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 
 from nitic import driver
+from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
-from nitic.frontend.onnx import ImportedModel, import_onnx
+from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.frontend.writer import NetworkWriter
 from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
-from nitic.numerics import Array
 from nitic.ops.fused import FusedOp
 from nitic.options import CompileOptions, Init, Target
 from nitic.passes.base import NiticPass
-from nitic.passes.canonicalise import Canonicalise
-from nitic.passes.insert_backward import InsertBackward
-from nitic.passes.insert_loss import InsertLoss
+from nitic.passes.frontend.canonicalise import Canonicalise
+from nitic.passes.training.insert_backward import InsertBackward
+from nitic.passes.training.insert_loss import InsertLoss
 from nitic.pipeline import run_passes
 from nitic.program import Program
 from tests.end_to_end.test_exports import assert_same_bits
-from tests.networks import DRAWN, gradient_pairs
-from tests.test_gradients import slope
+from tests.networks.stages import DRAWN, gradient_pairs
+from tests.networks.test_gradients import slope
 
 
 def small_net(folder: Path) -> Path:

@@ -9,13 +9,13 @@ import pytest
 import nitic
 from nitic import state
 from nitic.driver import compile_model
-from nitic.frontend.onnx import import_onnx
+from nitic.frontend.importer import import_onnx
 from nitic.interpret import run_function
 from nitic.ir.function import function
 from nitic.options import CompileOptions, Loss
 from nitic.pipeline import run_passes, training_passes
 from nitic.recipe import RECIPES
-from tests.networks import HYPERS, WRITERS, digits
+from tests.networks.stages import HYPERS, WRITERS, digits
 from tests.runtime.helpers import succeed
 
 BATCH = 32

@@ -17,11 +17,11 @@ import pytest
 
 import nitic
 from models.lenet import lenet
+from nitic.arithmetic.integers import Array
 from nitic.data import shuffle
 from nitic.driver import compile_model
-from nitic.numerics import Array
 from nitic.options import CompileOptions, Target
-from tests.networks import Interpreted, samples
+from tests.networks.stages import Interpreted, samples
 from tests.runtime.helpers import read_checkpoint, succeed
 
 BATCH, EPOCHS, STEPS_PER_EPOCH, SEED = 64, 4, 50, 3

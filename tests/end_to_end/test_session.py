@@ -12,12 +12,12 @@ import pytest
 
 import nitic
 from models.lenet import lenet
+from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.writer import NetworkWriter
-from nitic.numerics import Array
 from nitic.options import Target
 from nitic.session import CompiledProgram, _in_input_order
-from tests.networks import samples
+from tests.networks.stages import samples
 
 BATCH = 8
 README = Path(__file__).resolve().parents[2] / "README.md"

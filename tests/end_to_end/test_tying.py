@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from nitic.frontend.onnx import import_onnx
+from nitic.frontend.importer import import_onnx
 from tests.end_to_end.test_exports import assert_same_bits
-from tests.networks import gradient_pairs
+from tests.networks.stages import gradient_pairs
 
 
 def tied_network(folder: Path) -> Path:

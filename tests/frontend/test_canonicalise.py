@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from frontend.support import random
 
 from nitic.interpret import run_function
 from nitic.ir.function import function
 from nitic.ir.text import parse_module
 from nitic.ops import Bfp, Nn
-from nitic.passes.canonicalise import Canonicalise
+from nitic.passes.frontend.canonicalise import Canonicalise
+from tests.support.onnx_models import random
 
 HEAD = """
 func.func @predict(%x: tensor<2x3x1x4xf32> {nn.name = "x", nn.role = "input"})

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from frontend.support import Array, check_against_onnxruntime, onnxruntime_output, random, save_network
 from onnx import helper
 
 from nitic.errors import CompileError
-from nitic.frontend.onnx import import_onnx
+from nitic.frontend.importer import import_onnx
 from nitic.interpret import run_function
 from nitic.ir.function import function
 from nitic.ops.reshape import TransposeOp
+from tests.support.onnx_models import Array, check_against_onnxruntime, onnxruntime_output, random, save_network
 
 
 def node(op: str, inputs: str = "x", output: str = "t", **attributes: Any) -> onnx.NodeProto:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from frontend.support import Array, check_against_onnxruntime, random, save_network
 from onnx import helper
 from xdsl.dialects.builtin import ModuleOp
+
+from tests.support.onnx_models import Array, check_against_onnxruntime, random, save_network
 
 I64 = np.int64
 X = (2, 8, 6, 4)

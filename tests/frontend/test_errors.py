@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from frontend.support import FIXTURES, Array, random, save_network
 from onnx import helper
 
 from nitic.errors import CompileError, ExitCode
-from nitic.frontend.onnx import import_onnx
+from nitic.frontend.importer import import_onnx
+from tests.support.onnx_models import FIXTURES, Array, random, save_network
 
 I64 = np.int64
 

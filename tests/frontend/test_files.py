@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from frontend.support import Array, check_against_onnxruntime, log_softmax, logits, onnxruntime_output, random
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend import folding
-from nitic.frontend.onnx import import_onnx, survey
+from nitic.frontend.importer import import_onnx, survey
 from nitic.frontend.operators import HANDLERS
+from tests.support.onnx_models import Array, check_against_onnxruntime, log_softmax, logits, onnxruntime_output, random
 
 LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("*.onnx"))
 I64 = np.int64

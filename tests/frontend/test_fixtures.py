@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from frontend.support import FIXTURES, Array, log_softmax, logits, onnxruntime_output, random
 
-from nitic.frontend.onnx import import_onnx
+from nitic.frontend.importer import import_onnx
 from nitic.ops.elementwise import DropoutOp
+from tests.support.onnx_models import FIXTURES, Array, log_softmax, logits, onnxruntime_output, random
 
 EXPORTS = sorted(FIXTURES.glob("*.onnx"))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from frontend.support import check_against_onnxruntime, random
 
 from nitic.frontend.demo import digits_cnn
-from nitic.frontend.onnx import import_onnx
+from nitic.frontend.importer import import_onnx
 from nitic.ops.elementwise import DropoutOp
+from tests.support.onnx_models import check_against_onnxruntime, random
 
 MODELS = Path(__file__).parents[2] / "models"
 PARAMETERS = {

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from frontend.support import Array, log_softmax
 from onnx import TensorProto
 from onnx.backend.test.case.node import collect_testcases
 from onnx.backend.test.case.test_case import TestCase as Case
@@ -28,6 +27,7 @@ from nitic.frontend.values import NCHW, NHWC, Activation, Constant, Layout, Node
 from nitic.interpret import run_function
 from nitic.ir.function import Label, set_results
 from nitic.ir.types import f32, tensor
+from tests.support.onnx_models import Array, log_softmax
 
 LEAST = 175  # cases that ran when this was written; more operators only add to them
 

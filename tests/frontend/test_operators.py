@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from frontend.support import (
+from onnx import helper
+
+from nitic.frontend.importer import import_onnx
+from nitic.ir.function import argument_labels, function
+from nitic.ir.text import print_module
+from tests.support.onnx_models import (
     Array,
     check_against_onnxruntime,
     log_softmax,
@@ -15,11 +20,6 @@ from frontend.support import (
     random,
     save_network,
 )
-from onnx import helper
-
-from nitic.frontend.onnx import import_onnx
-from nitic.ir.function import argument_labels, function
-from nitic.ir.text import print_module
 
 X = (2, 4, 7, 6)
 I64 = np.int64

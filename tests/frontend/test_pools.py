@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from frontend.support import Array, check_against_onnxruntime, onnxruntime_output, random, save_network
 from onnx import helper
+
+from tests.support.onnx_models import Array, check_against_onnxruntime, onnxruntime_output, random, save_network
 
 POOLS: dict[str, dict[str, Any]] = {
     "plain": {"kernel_shape": [3, 2]},

@@ -8,7 +8,7 @@ from nitic.driver import compile_model
 from nitic.ir.function import argument, function
 from nitic.ir.types import shape_of
 from nitic.options import CompileOptions, Target
-from tests.networks import WRITERS, imported, samples
+from tests.networks.stages import WRITERS, imported, samples
 from tests.runtime.helpers import write_npy
 
 CASES = [

@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
-from nitic.codegen.build import TARGETS, write_object
+from nitic.arithmetic.integers import Array
+from nitic.codegen.core.kernel import Kernel
+from nitic.codegen.core.tir import MAX_THREADS
 from nitic.codegen.cuda.launch import launch_entry
 from nitic.codegen.cuda.text import cuda_text, prologue
-from nitic.codegen.kernel import Kernel
-from nitic.codegen.table import CUDA, emit
-from nitic.codegen.tir import MAX_THREADS
+from nitic.codegen.emitters import CUDA, emit
+from nitic.codegen.output.objects import TARGETS, write_object
 from nitic.ir.layout import SLACK, Layout, parse_layout
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type
-from nitic.numerics import Array
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.ops.layouts import operand_layouts
 from tests.emulator.emulator import COMPILER, ORDERS, Emulated
-from tests.support import type_of
+from tests.support.operators import type_of
 
 GARBAGE = 0x55
 _counter = itertools.count()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 
-from nitic.activations import FUNCTIONS
+from nitic.arithmetic.activations import FUNCTIONS
 from nitic.ir.op import NnOp, Property
 from nitic.ops.activation import (
     ActivationDgradOp,
@@ -31,7 +31,7 @@ from tests.kernels.harness import (
     threads,
     variants,
 )
-from tests.support import type_of
+from tests.support.operators import type_of
 
 EXAMPLES = examples(8)
 Shape = tuple[int, ...]

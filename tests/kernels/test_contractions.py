@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 from xdsl.rewriter import Rewriter
 
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import NnOp
 from nitic.ir.types import i8, i64, tensor
-from nitic.numerics import Array
 from nitic.ops import layouts
 from nitic.ops.bfp import AlignOp, RangeOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window

@@ -11,19 +11,19 @@ import pytest
 from xdsl.ir import Attribute, SSAValue
 from xdsl.rewriter import Rewriter
 
-from nitic.codegen.build import TARGETS
+from nitic.arithmetic.integers import Array
+from nitic.codegen.output.objects import TARGETS
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import element_of, i32, i64, with_element
-from nitic.numerics import Array
 from nitic.ops.bfp import RangeOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasGradOp, BiasOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 from nitic.ops.norm import BatchNormStatisticsOp, ScaleGradOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp
-from nitic.passes.check_range import LIMIT
+from nitic.passes.integers.check_range import LIMIT
 from tests.kernels.harness import compiled, make_group, packed_types, reference, runs_here
-from tests.support import type_of
+from tests.support.operators import type_of
 
 Shape = tuple[int, ...]
 Properties = Mapping[str, Property]

@@ -9,7 +9,7 @@ from nitic.ir.op import NnOp
 from nitic.ir.types import i64, with_element
 from nitic.ops.bfp import RangeOp
 from nitic.ops.lrn import LrnDgradOp, LrnOp
-from nitic.passes.check_range import LIMIT
+from nitic.passes.integers.check_range import LIMIT
 from tests.kernels.harness import Data, check, data, examples, scalar, threads, variants
 
 EXAMPLES = examples(12)

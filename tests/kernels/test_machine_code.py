@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from xdsl.ir import Attribute, SSAValue
 
-from nitic.codegen.build import TARGETS, compile_module
-from nitic.codegen.cache import KernelCache
-from nitic.codegen.generate import generate
-from nitic.codegen.table import emit
+from nitic.codegen.emitters import emit
+from nitic.codegen.output.cache import KernelCache
+from nitic.codegen.output.generate import generate
+from nitic.codegen.output.objects import TARGETS, compile_module
 from nitic.errors import CompileError
 from nitic.ir.layout import GroupPanels, Padded, Panels, Quads
 from nitic.ir.op import NnOp

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 
+from nitic.arithmetic.integers import Array, max_abs
 from nitic.ir.op import NnOp
-from nitic.numerics import Array, max_abs
 from nitic.ops.bfp import ExpLargestOp, RangeOp
 from nitic.ops.concat import ConcatOp, PadOp, SliceOp
 from nitic.ops.elementwise import ReluOp

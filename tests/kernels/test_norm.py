@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 
-from nitic import numerics
+from nitic.arithmetic import norms
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import ExpConstOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import ReluOp
@@ -113,7 +113,7 @@ def test_normalise_scale_relu_range(variant: str, rows: int, channels: int, of: 
 
     def build(*values: SSAValue) -> list[NnOp]:
         norm, scale, relu = scaled(*values)
-        by = ExpConstOp.of(value=numerics.NARROWING)
+        by = ExpConstOp.of(value=norms.NARROWING)
         narrow = RoundShiftOp.of(norm.result, by.e, round="nearest", to="i8")
         return [norm, scale, relu, by, narrow, RangeOp.of(relu.result)]
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 from xdsl.utils.exceptions import VerifyException
 
+from nitic.arithmetic.sums import common_exponent
 from nitic.ir.layout import BatchLast, GroupPanels, Layout, Padded, Panels, PixelPanels, Quads, Runs, parse_layout
 from nitic.ir.op import NnOp
-from nitic.numerics import common_exponent
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import BiasGradOp
 from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
@@ -30,7 +30,7 @@ from tests.kernels.harness import (
     variants,
     vnni_only,
 )
-from tests.support import make, reference, type_of
+from tests.support.operators import make, reference, type_of
 
 EXAMPLES = examples(12)
 

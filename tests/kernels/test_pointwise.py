@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 
+from nitic.arithmetic.integers import max_abs
+from nitic.arithmetic.requantisation import NEVER
 from nitic.ir.op import NnOp
-from nitic.numerics import NEVER, max_abs
 from nitic.ops.bfp import (
     AlignOp,
     DitherOp,

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 
+from nitic.arithmetic.pointwise import as_integer
 from nitic.ir.op import NnOp
-from nitic.numerics import as_integer
 from nitic.ops.bfp import ExpCommonOp, RangeOp, RoundShiftOp
 from nitic.ops.elementwise import BiasOp
 from nitic.ops.product import SUMMAND_BITS, AddConstOp, ExpandOp, MulOp, MulSumOp, NegOp, ReduceSumOp, ScaleConstOp

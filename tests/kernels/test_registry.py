@@ -1,6 +1,6 @@
 """Every operator that reaches code generation has an emitter, and no emitter is left of an operator that is gone."""
 
-from nitic.codegen.table import REGISTRY
+from nitic.codegen.emitters import REGISTRY
 from nitic.ops import BFP, NN
 from nitic.ops.bfp import ExponentOfOp, RangeOp
 

@@ -7,9 +7,9 @@ import numpy as np
 from xdsl.dialects.test import TestOp
 from xdsl.ir import OpResult, SSAValue
 
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import NnOp, Property
-from nitic.numerics import Array
-from tests.support import make, type_of
+from tests.support.operators import make, type_of
 
 
 @dataclass

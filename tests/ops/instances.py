@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from nitic.activations import FUNCTIONS
+from nitic.arithmetic.activations import FUNCTIONS
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, is_tensor, range_, shape_of, u8
-from nitic.numerics import Array
 from nitic.ops import (
     activation,
     bfp,
@@ -24,7 +24,7 @@ from nitic.ops import (
     reshape,
     update,
 )
-from tests.support import make
+from tests.support.operators import make
 
 CONV: dict[str, Property] = {"strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 2], "groups": 2}
 LRN: dict[str, Property] = {"size": 3, "alpha": 0.5, "beta": 0.75, "bias": 1.0}

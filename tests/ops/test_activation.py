@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import activations, numerics
-from nitic.activations import FUNCTIONS, Function
+from nitic.arithmetic import activations, requantisation
+from nitic.arithmetic.activations import FUNCTIONS, Function
+from nitic.arithmetic.integers import Array
 from nitic.ir.op import NnOp, Property
-from nitic.numerics import Array
 from nitic.ops.activation import (
     ActivationDgradOp,
     ActivationOp,
@@ -17,7 +17,7 @@ from nitic.ops.activation import (
     LeakyReluOp,
 )
 from tests.ops.gradients import check_gradient
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 CONSTANTS = {"elu": (1.0,), "selu": (1.6732632, 1.050701), "hard_sigmoid": (1 / 6, 0.5)}
 EVERY = np.arange(-127, 128)
@@ -62,7 +62,7 @@ def test_integers_point_where_floats_do(name: str, scale: float) -> None:
     results = activations.evaluate(f, m, e), f.value(x)
     gradients = dy * activations.derivative(f, m, e), error * f.slope(x)
     for accumulator, expected in (results, gradients):
-        y, _ = numerics.requantise(accumulator, 0)
+        y, _ = requantisation.requantise(accumulator, 0)
         assert (y * expected).sum() >= 0.98 * np.linalg.norm(y) * np.linalg.norm(expected)
 
 

@@ -6,14 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.dialects.func import FuncOp, ReturnOp
 
-from nitic import numerics
+from nitic.arithmetic import randomness
+from nitic.arithmetic.integers import Array
+from nitic.arithmetic.requantisation import NEVER
 from nitic.interpret import run_function
 from nitic.ir.function import Label, new_function, set_results
 from nitic.ir.op import NnOp
 from nitic.ir.types import exponent
-from nitic.numerics import NEVER, Array
 from nitic.ops.bfp import AlignOp, ExpAddOp, ExpConstOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 
 def int32(*values: int) -> Array:
@@ -131,7 +132,7 @@ def test_stochastic_rounding_leaves_whole_numbers() -> None:
 
 
 def dithered(x: Array, s: int, seed: int = 1, step: int = 0, stream: int = 5) -> Array:
-    begin = numerics.dither(seed, stream, step)
+    begin = randomness.dither(seed, stream, step)
     op = make(RoundShiftOp, x, "exponent", "exponent", round="dithered", to="i8")
     return np.asarray(op.reference(x, np.asarray(s), np.asarray(begin)))
 
@@ -171,7 +172,7 @@ def test_dithered_rounding_leaves_whole_numbers() -> None:
 def test_the_words_of_a_channel_are_as_even_as_random_ones(channels: int) -> None:
     """By their star discrepancy; that of random numbers is measured here, over 200 draws."""
     for count in (16, 64, 256):
-        words = np.arange(count) * channels * numerics.WEYL % 2**numerics.WEYL_BITS / 2**numerics.WEYL_BITS
+        words = np.arange(count) * channels * randomness.WEYL % 2**randomness.WEYL_BITS / 2**randomness.WEYL_BITS
         assert discrepancy(words) < np.mean([discrepancy(np.random.default_rng(i).random(count)) for i in range(200)])
 
 

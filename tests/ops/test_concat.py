@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
-from nitic.numerics import Array
+from nitic.arithmetic import rounding, sums
+from nitic.arithmetic.integers import Array
 from nitic.ops.bfp import ExpLargestOp
 from nitic.ops.concat import ConcatOp, PadOp, SliceOp
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 A, B = np.array([[1, -3], [127, 5]], np.int8), np.array([[100], [-127]], np.int8)
 
@@ -31,14 +31,14 @@ def test_floats_are_only_joined() -> None:
 @pytest.mark.parametrize("distance", range(13))
 def test_a_mantissa_is_gone_after_eight_bits(distance: int) -> None:
     """Whatever is further away rounds to nothing: the kernels stop at 8."""
-    exact = numerics.round_nearest(np.arange(-127, 128), distance)
-    np.testing.assert_array_equal(numerics.rescale(np.arange(-127, 128), -3, distance - 3), exact)
+    exact = rounding.round_nearest(np.arange(-127, 128), distance)
+    np.testing.assert_array_equal(sums.rescale(np.arange(-127, 128), -3, distance - 3), exact)
 
 
 def test_an_all_zero_tensor_does_not_decide_the_exponent() -> None:
-    assert numerics.largest_exponent([3, 9, 5], [7, 0, 1]) == 5
-    assert numerics.largest_exponent([3, 9, 5], [0, 0, 0]) == 9
-    assert numerics.largest_exponent([3, 9, 5]) == 9
+    assert sums.largest_exponent([3, 9, 5], [7, 0, 1]) == 5
+    assert sums.largest_exponent([3, 9, 5], [0, 0, 0]) == 9
+    assert sums.largest_exponent([3, 9, 5]) == 9
 
 
 def test_exponents_need_a_range_each() -> None:

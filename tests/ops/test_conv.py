@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nitic.numerics import Array
+from nitic.arithmetic.integers import Array
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 SQUARE = np.arange(1, 10, dtype=np.int8).reshape(1, 3, 3, 1)
 ONES = np.ones((1, 2, 2, 1), np.int8)

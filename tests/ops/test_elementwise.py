@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nitic import numerics
-from nitic.numerics import Array
+from nitic.arithmetic import inputs, rounding, sums
+from nitic.arithmetic.integers import Array
 from nitic.ops.elementwise import BiasGradOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 SEED, STEP = np.asarray(7, np.int64), np.asarray(3, np.int32)
 
@@ -23,7 +23,7 @@ def test_a_bias_is_added_along_the_last_axis() -> None:
 def test_the_bound_of_a_bias_is_that_of_an_alignment() -> None:
     """An int8 mantissa moves left by 20 at most."""
     op = make(BiasOp, np.zeros((1, 1), np.int32), np.zeros(1, np.int32))
-    assert op.accumulator_bound() == numerics.align(np.array([127]), 100, 0)[0]
+    assert op.accumulator_bound() == rounding.align(np.array([127]), 100, 0)[0]
 
 
 def test_the_gradient_of_a_bias_sums_all_axes_but_the_last() -> None:
@@ -129,7 +129,7 @@ def test_one_multiplier_serves_all_features() -> None:
 def test_statistics_normalise_samples(shape: tuple[int, ...]) -> None:
     """Mean 0 and deviation 2^5, which is 1 at the input's exponent."""
     x = np.random.default_rng(prod(shape)).integers(0, 256, shape).astype(np.uint8)
-    maps = [v.astype(np.int32) for v in numerics.input_statistics(x)]
+    maps = [v.astype(np.int32) for v in inputs.input_statistics(x)]
     y = reference(InputMapOp, x, *maps).reshape(-1, shape[-1])
     assert np.abs(y.mean(0)).max() < 0.5
     assert np.abs(y.std(0) - 32).max() < 0.5
@@ -147,21 +147,21 @@ def test_statistics_normalise_samples(shape: tuple[int, ...]) -> None:
     ],
 )
 def test_exponent_of_a_sum_of_accumulators(exponents: tuple[int, int], ranges: tuple[int, int], expected: int) -> None:
-    assert numerics.sum_exponent(*exponents, *ranges) == expected
+    assert sums.sum_exponent(*exponents, *ranges) == expected
 
 
 def test_accumulate() -> None:
     a, b = np.array([5, -3, 2**29]), np.array([-1, 1, 1])
-    total = numerics.accumulate(a, -2, b, 0, -2)
+    total = sums.accumulate(a, -2, b, 0, -2)
     assert total.tolist() == [1, 1, 2**29 + 4]
-    halves = numerics.accumulate(np.array([2, -2, 6]), -2, np.array([0, 0, 0]), 0, 0)
+    halves = sums.accumulate(np.array([2, -2, 6]), -2, np.array([0, 0, 0]), 0, 0)
     assert halves.tolist() == [1, -1, 2]
 
 
 @given(st.integers(-50, 50), st.integers(-50, 50), st.integers(0, 2**45), st.integers(0, 2**45))
 def test_sums_of_accumulators_stay_below_the_proved_limit(ea: int, eb: int, a: int, b: int) -> None:
-    e = numerics.sum_exponent(ea, eb, a, b)
-    total = int(numerics.accumulate(np.array([a]), ea, np.array([b]), eb, e)[0])
+    e = sums.sum_exponent(ea, eb, a, b)
+    total = int(sums.accumulate(np.array([a]), ea, np.array([b]), eb, e)[0])
     assert total <= 2**30
     exact = a * 2.0**ea + b * 2.0**eb
     assert abs(total * 2.0**e - exact) <= 2.0**e

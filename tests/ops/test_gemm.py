@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.dialects.func import FuncOp, ReturnOp
 
+from nitic.arithmetic.integers import Array
 from nitic.interpret import run_function
 from nitic.ir.function import Label, new_function, set_results
 from nitic.ir.types import i8, i32, tensor
-from nitic.numerics import Array
 from nitic.ops.arrays import exact_matmul
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 X = np.array([[1, 2, 3], [-4, 5, -6]], np.int8)
 W = np.array([[1, 0, 2], [0, 3, 0]], np.int8)

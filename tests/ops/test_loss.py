@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nitic.numerics import Array, common_exponent, loss_exponent
+from nitic.arithmetic.integers import Array
+from nitic.arithmetic.losses import loss_exponent
+from nitic.arithmetic.sums import common_exponent
 from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 
 def labels(*values: int) -> Array:

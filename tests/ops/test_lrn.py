@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.numerics import Array
+from nitic.arithmetic.integers import Array
 from nitic.ops.lrn import LrnDgradOp, LrnOp, Response, sum_neighbours
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 ALEXNET = {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0}
 ZFNET = {"size": 5, "alpha": 5e-4, "beta": 0.75, "bias": 2.0}

@@ -8,10 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from xdsl.utils.exceptions import VerifyException
 
-from nitic import numerics
-from nitic.numerics import Array
+from nitic.arithmetic import sums
+from nitic.arithmetic.integers import Array
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 TWO = {"kernel": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}
 THREE = {"kernel": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
@@ -97,8 +97,8 @@ def test_padding_that_does_not_count_leaves_fewer_elements() -> None:
 @pytest.mark.parametrize("full", [1, 2, 9, 49, 121, 1000])
 def test_no_window_of_fewer_elements_passes_the_bound(full: int) -> None:
     n = np.arange(1, full + 1)
-    multiplier = numerics.window_multiplier(n, full)
-    exponent = numerics.average_multiplier(full)[1]
+    multiplier = sums.window_multiplier(n, full)
+    exponent = sums.average_multiplier(full)[1]
     assert np.abs(multiplier * n * 2.0**exponent - 1).max() <= 2.0**-15
     assert (n * multiplier <= 2.0**-exponent + n / 2).all()
 
@@ -120,7 +120,7 @@ def test_an_error_is_spread_over_its_window() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 9, 49, 64, 255, 511])
 def test_the_multiplier_is_close_to_one_over_n(n: int) -> None:
-    multiplier, exponent = numerics.average_multiplier(n)
+    multiplier, exponent = sums.average_multiplier(n)
     assert abs(multiplier * 2.0**exponent * n - 1) <= 2.0**-15
     assert 127 * n * multiplier < 2**30
 

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nitic import numerics
+from nitic.arithmetic.sums import common_exponent
 from nitic.ir.op import NnOp
 from nitic.ops.product import AddConstOp, ExpandOp, MulOp, MulSumOp, NegOp, ReduceSumOp, ScaleConstOp
 from tests.ops.gradients import check_gradient
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 SHAPES = [((2, 1, 1, 3), 20), ((3,), 40), ((2, 4, 5, 1), 3), ((1,), 120), ((1, 4, 1, 1), 30), ((2, 4, 5, 3), 1)]
 FULL = (2, 4, 5, 3)
@@ -62,7 +62,7 @@ def test_a_summand_has_thirteen_bits(value: float, e: int) -> None:
     x = np.array([-127, -1, 0, 5, 127], np.int8)
     op = make(AddConstOp, x, "exponent", "exponent", value=value)
     assert isinstance(op, AddConstOp)
-    common = numerics.common_exponent(e, op.summand()[1])
+    common = common_exponent(e, op.summand()[1])
     found = op.reference(x, np.asarray(e), np.asarray(common))
     largest = np.abs(x * 2.0**e + value).max()
     np.testing.assert_allclose(found * 2.0**common, x * 2.0**e + value, atol=largest * 2**-8)

@@ -19,7 +19,7 @@ from nitic.ops.bfp import ExponentOfOp
 from nitic.passes.base import NiticPass
 from nitic.pipeline import run_passes, target_passes, training_passes
 from nitic.recipe import RECIPES
-from tests.networks import imported
+from tests.networks.stages import imported
 from tests.ops.instances import FLOAT, INTEGER, Spec, instance, name_of, values
 
 SPECS = FLOAT + INTEGER

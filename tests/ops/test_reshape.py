@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nitic.ops.reshape import ReshapeOp, TransposeOp
-from tests.support import reference
+from tests.support.operators import reference
 
 X = np.arange(24, dtype=np.int8).reshape(2, 3, 4)
 

@@ -17,7 +17,7 @@ from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 from nitic.ops.update import UpdateNitiOp, UpdatePlainOp
-from tests.support import make
+from tests.support.operators import make
 
 WINDOW = {"strides": [1, 1], "pads": [0, 0, 0, 0], "dilations": [1, 1], "groups": 1}
 POOL = {"kernel": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}

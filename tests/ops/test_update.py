@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nitic.numerics import VELOCITY_LIMIT, Array
+from nitic.arithmetic.integers import Array
+from nitic.arithmetic.updates import VELOCITY_LIMIT
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
-from tests.support import make, reference
+from tests.support.operators import make, reference
 
 OFF = 80  # a decay that is none
 

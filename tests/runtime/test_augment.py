@@ -180,7 +180,7 @@ def test_crops_reach_every_shift() -> None:
 
 
 def test_the_pad_is_nearest_to_the_mean() -> None:
-    from nitic.numerics import input_map, input_statistics
+    from nitic.arithmetic.inputs import input_map, input_statistics
 
     for seed in range(20):
         rng = np.random.default_rng(seed)

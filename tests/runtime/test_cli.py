@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nitic.codegen.link import STEP_SOURCES
+from nitic.codegen.output.link import STEP_SOURCES
 from nitic.data import shuffle
 from nitic.paths import runtime_folder, runtime_sources
 from tests.runtime.conftest import toy_samples

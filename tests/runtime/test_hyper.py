@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nitic.numerics import scaled_rate
+from nitic.arithmetic.updates import scaled_rate
 from tests.runtime.helpers import RuntimeFailure, Session, fail, run
 from tests.runtime.toolchain import Toolchain
 

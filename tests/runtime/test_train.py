@@ -216,7 +216,7 @@ def test_a_failing_kernel_is_an_error(toolchain: Toolchain, data: Path) -> None:
 
 
 def test_input_statistics(session: Callable[..., Session]) -> None:
-    from nitic.numerics import input_statistics
+    from nitic.arithmetic.inputs import input_statistics
 
     s = session("rgb")
     x = np.random.default_rng(0).integers(0, 200, (50, 2, 3, 3), dtype=np.uint8)

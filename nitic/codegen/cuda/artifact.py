@@ -8,12 +8,12 @@ from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
 
-from nitic.codegen import generate, link, source
-from nitic.codegen.cache import KernelCache
 from nitic.codegen.cuda import compiler, launch
 from nitic.codegen.cuda.gather import gather_text
 from nitic.codegen.cuda.program import complete
-from nitic.codegen.generate import Generated
+from nitic.codegen.output import generate, link, source
+from nitic.codegen.output.cache import KernelCache
+from nitic.codegen.output.generate import Generated
 from nitic.options import FOR_GPUS, Emit
 from nitic.program import Program
 

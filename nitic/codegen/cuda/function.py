@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 from tvm.tirx.script import builder as T
 
-from nitic.codegen import tir
-from nitic.codegen.kernel import Kernel, Launch
-from nitic.codegen.tir import Buffer, Expr, Function, Place
+from nitic.codegen.core import tir
+from nitic.codegen.core.kernel import Kernel, Launch
+from nitic.codegen.core.tir import Buffer, Expr, Function, Place
 from nitic.ir.layout import ceildiv
 
 THREADS = 256  # of a block, at most

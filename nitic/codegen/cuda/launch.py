@@ -14,8 +14,8 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
+from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.cuda.gather import gather_launch
-from nitic.codegen.kernel import Kernel
 from nitic.ir.buffers import ALIGNMENT, named_tensors, place_tensors, range_area, tensor_bytes
 from nitic.ir.function import Label, functions
 from nitic.ir.types import dtype_of, is_tensor, shape_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nitic.codegen.cuda.compiler import Image
-from nitic.codegen.source import FUNCTIONS, Variant, c_string, embed
+from nitic.codegen.output.source import FUNCTIONS, Variant, c_string, embed
 
 Table = Mapping[str, Any]
 """A launch table, or a part of one: nitic/codegen/cuda/launch.py."""

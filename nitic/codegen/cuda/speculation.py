@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from xdsl.ir import SSAValue
 
-from nitic.codegen import integer, tir
+from nitic.codegen.core import integer, tir
+from nitic.codegen.core.group import Emission, Group, Registry
+from nitic.codegen.core.kernel import Scratch
+from nitic.codegen.core.tir import Buffer, Expr
 from nitic.codegen.cuda.function import CudaFunction
-from nitic.codegen.group import Emission, Group, Registry
-from nitic.codegen.kernel import Scratch
-from nitic.codegen.tir import Buffer, Expr
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of
 from nitic.ops.bfp import RangeOp, ShiftOp, TopOp

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from nitic.codegen.core.group import Emission, Group, Registry, Split
+from nitic.codegen.core.kernel import Kernel, Scratch
 from nitic.codegen.cuda.function import MOST_BLOCKS, CudaFunction
 from nitic.codegen.cuda.speculation import Speculation, guessed_shifts
-from nitic.codegen.group import Emission, Group, Registry, Split
-from nitic.codegen.kernel import Kernel, Scratch
 from nitic.errors import CompileError
 from nitic.ops.bfp import ShiftOp
 

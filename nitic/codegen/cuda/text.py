@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import tvm
 from tvm import tirx
 
-from nitic.codegen.kernel import Kernel
+from nitic.codegen.core.kernel import Kernel
 from nitic.paths import runtime_folder
 
 ARCHITECTURE = "sm_80"  # what TVM may assume; the compiler of the text has the last word

@@ -6,7 +6,7 @@ from math import isfinite, prod
 import numpy as np
 from xdsl.ir import SSAValue
 
-from nitic.activations import SIXTH
+from nitic.arithmetic.activations import SIXTH
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.folding import is_parameter
 from nitic.frontend.nodes import Node

@@ -1,0 +1,23 @@
+"""Samples of uint8 as mantissas: their statistics and the map by them."""
+
+import numpy as np
+
+from nitic.arithmetic.integers import Array, div, isqrt, saturate, wide
+from nitic.arithmetic.rounding import round_nearest
+
+INPUT_EXPONENT = -5
+
+
+def input_statistics(x: Array) -> tuple[Array, Array]:
+    """(multiplier, offset) per channel from uint8 samples (..., C): their mean and standard deviation in Q16."""
+    x = wide(x).reshape(-1, x.shape[-1])
+    n, s1, s2 = len(x), x.sum(0), (x * x).sum(0)
+    mean = div(s1 << 16, n)
+    deviation = isqrt(np.maximum(div(s2 << 16, n) - (mean * mean >> 16), 0) << 16)
+    multiplier = div(2**37, np.maximum(deviation, 1 << 8))
+    return multiplier, -round_nearest(multiplier * mean, 16)
+
+
+def input_map(x: Array, multiplier: Array, offset: Array) -> Array:
+    """uint8 samples to int8 mantissas at exponent INPUT_EXPONENT."""
+    return saturate(round_nearest(wide(x) * multiplier + offset, 16))

@@ -1,0 +1,51 @@
+"""Batch normalisation of int16 mantissas x (n, C) at exponent e."""
+
+import numpy as np
+
+from nitic.arithmetic.integers import INT16_LIMIT, Array, div, isqrt, saturate, wide
+from nitic.arithmetic.rounding import align_saturated, round_nearest
+
+NORMALISED_EXPONENT = -9  # of int16 mantissas: +-64 deviations
+NARROWING = 4  # of these to int8, +-3.97 deviations
+RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
+
+
+def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
+    """(mean at exponent e - 8, variance at exponent 2(e - 4))."""
+    x = wide(x)
+    mean = div(x.sum(0) << 8, len(x))
+    return mean, (((x << 8) - mean >> 4) ** 2).sum(0) // len(x)
+
+
+def running_rate(momentum: float) -> int:
+    """How much of a new statistic a running one takes, in 2^-15."""
+    return round(2**15 * (1 - momentum))
+
+
+def batch_norm_running(running: Array, new: Array, e_new: int, q: int) -> Array:
+    """The running statistic at RUNNING_EXPONENT after a batch; q is its running_rate."""
+    new = align_saturated(new, e_new, RUNNING_EXPONENT, RUNNING_LIMIT)
+    return saturate(running + round_nearest((new - running) * q, 15), RUNNING_LIMIT)
+
+
+def batch_norm_recall(mean: Array, variance: Array, e: int) -> tuple[Array, Array]:
+    """Running statistics at the exponents that batch_norm_statistics gives for an x at exponent e."""
+    recalled = align_saturated(mean, RUNNING_EXPONENT, e - 8, 2**30)
+    return recalled, align_saturated(variance, RUNNING_EXPONENT, 2 * (e - 4), 2**40)
+
+
+def batch_norm_inverse(variance: Array, e: int, epsilon: int) -> Array:
+    """1/sigma at exponent -36 - e/2, to be rounded to 24 bits; epsilon is an integer at exponent -48."""
+    eps = int(align_saturated(epsilon, -48, e, 2**40))
+    return div(2**44, isqrt(np.minimum(variance, 2**40) + max(1, eps) << 16))
+
+
+def normalise(x: Array, e: int, mean: Array, inverse: Array, e_inverse: int) -> Array:
+    """xhat at NORMALISED_EXPONENT, int16."""
+    shift = NORMALISED_EXPONENT - (e - 8 + e_inverse)
+    return saturate(round_nearest(((wide(x) << 8) - mean) * inverse, shift), INT16_LIMIT)
+
+
+def batch_norm_dgrad(dy: Array, xhat: Array, slope: Array, mean: Array) -> Array:
+    """The error less its projections on 1 and xhat, in 256ths: what gamma / sigma is multiplied with."""
+    return (wide(dy) << 8) - mean - round_nearest(wide(xhat) * slope, 10)

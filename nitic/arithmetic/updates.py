@@ -1,0 +1,48 @@
+"""From gradients to parameters. The learning rate is m * 2^-k, m odd and below 256."""
+
+from nitic.arithmetic.integers import INT16_LIMIT, Array, bit_length, div, saturate, wide
+from nitic.arithmetic.rounding import ROUNDINGS, round_nearest
+
+VELOCITY_LIMIT = 2**30
+
+
+def scaled_rate(m: int, k: int, batch: int) -> tuple[int, int]:
+    """m * 2^-k * 2^floor(log2 N) / N as an odd m below 256 and its k."""
+    q = int(div(m << (bit_length(batch) + 15), batch))
+    s = max(0, bit_length(q) - 8)
+    q = int(round_nearest(wide(q), s))
+    trailing = bit_length(q & -q) - 1
+    return q >> trailing, k + 16 - s - trailing
+
+
+def update_plain(
+    master: Array, em: int, dw: Array, e_dw: int, m: int, k: int, rounding: str = "pseudo_stochastic"
+) -> Array:
+    return saturate(wide(master) - ROUNDINGS[rounding](wide(dw) * m, em + k - e_dw), INT16_LIMIT)
+
+
+def update_momentum(
+    master: Array,
+    velocity: Array,
+    em: int,
+    dw: Array,
+    e_dw: int,
+    m: int,
+    k: int,
+    momentum: int,
+    decay: int,
+    rounding: str = "pseudo_stochastic",
+) -> tuple[Array, Array]:
+    """(master, velocity) after a step; momentum is of 256; decay = k + d for a weight decay of 2^-d (above 70: none).
+
+    The velocity is not rounded to nearest on its way to the master: a weight would stand still while |v| < 128.
+    """
+    master = wide(master)
+    v = round_nearest(wide(velocity) * momentum, 8) + ROUNDINGS[rounding](wide(dw) * m, em - 8 + k - e_dw)
+    v = saturate(v + round_nearest(master, decay - 8), VELOCITY_LIMIT)
+    return saturate(master - ROUNDINGS[rounding](v, 8), INT16_LIMIT), v
+
+
+def update_niti(w: Array, dw: Array, r: int, gb: int, rounding: str = "pseudo_stochastic") -> Array:
+    """w minus the gradient kept to gb bits (NITI, equation 7); r = max|dw|."""
+    return saturate(wide(w) - ROUNDINGS[rounding](wide(dw), max(0, bit_length(r) - gb)))

@@ -1,0 +1,340 @@
+"""A thin layer over TVM's IRBuilder: functions of a plain C ABI, flat buffers, loops, vectors.
+
+Every kernel is `int32_t name(buffers..., int32_t thread, int32_t begin, int32_t end)`: it does the units [begin, end)
+of its work. Expressions are TVM's own (operators work on them); vectors are expressions with several lanes. No
+addition, subtraction or multiplication may wrap, unsigned ones included: TVM tells LLVM that none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, ClassVar
+
+from tvm.ir import PrimType
+from tvm.script.ir_builder import IRBuilder
+from tvm.tirx import Shuffle
+from tvm.tirx.script import builder as T
+
+from nitic.codegen.core.kernel import Kernel
+
+# TVM's Python classes are untyped: an expression is whatever it makes of our operands, an integer included.
+Expr = Any
+
+MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
+MAX_ELEMENTS = 2**31 - 1  # indices are int32
+
+
+def dtype_of(value: Expr) -> str:
+    """Element type and lanes of an expression, as TVM spells them: int32, int8x16."""
+    return str(value.ty.dtype) if hasattr(value, "ty") else str(value.dtype)
+
+
+def lanes_of(value: Expr) -> int:
+    """How many lanes an expression has."""
+    head, _, lanes = dtype_of(value).rpartition("x")
+    return int(lanes) if head else 1
+
+
+def constant(value: int, dtype: str = "int32", lanes: int = 1) -> Expr:
+    """An integer, or a vector of it."""
+    scalar = T.IntImm(dtype, value)
+    return scalar if lanes == 1 else T.broadcast(scalar, lanes)
+
+
+def splat(value: Expr, lanes: int) -> Expr:
+    """A scalar in every lane."""
+    return value if lanes == 1 else T.broadcast(value, lanes)
+
+
+def cast(value: Expr, dtype: str) -> Expr:
+    """Convert to an element type, keeping the lanes."""
+    lanes = lanes_of(value)
+    return T.Cast(dtype if lanes == 1 else f"{dtype}x{lanes}", value)
+
+
+def reinterpret(value: Expr, dtype: str) -> Expr:
+    """The same bits as another type (lanes included)."""
+    return T.reinterpret(value, dtype=dtype)
+
+
+def let(value: Expr) -> Expr:
+    """Compute once, here.
+
+    The value goes through a variable in memory, which LLVM makes a register: TVM's analysis looks through its own
+    bindings again and again, in time exponential in how deep they are.
+    """
+    if isinstance(value, int):
+        return value
+    dtype, lanes = dtype_of(value), lanes_of(value)
+    if dtype.startswith("bool"):
+        return T.Bind(value)
+    return register(dtype.partition("x")[0], value, lanes).value
+
+
+def select(condition: Expr, yes: Expr, no: Expr) -> Expr:
+    """Lane by lane; both sides are computed."""
+    return T.Select(condition, yes, no)
+
+
+def shuffle(vectors: Sequence[Expr], order: Sequence[int]) -> Expr:
+    """Lanes of the concatenated vectors, in a constant order."""
+    return Shuffle(list(vectors), list(order))
+
+
+def extract(vector: Expr, lane: int) -> Expr:
+    """One lane of a vector."""
+    return Shuffle([vector], [lane])
+
+
+def largest_lane(vector: Expr) -> Expr:
+    """The maximum over the lanes."""
+    top = extract(vector, 0)
+    for lane in range(1, lanes_of(vector)):
+        top = let(maximum(top, extract(vector, lane)))
+    return top
+
+
+def dot_u8s8(acc: Expr, unsigned: Expr, signed: Expr) -> Expr:
+    """vpdpbusd: acc (int32x16) + the dot products of 4 unsigned with 4 signed bytes in each lane. Wraps."""
+    intrinsic = T.llvm_lookup_intrinsic_id("llvm.x86.avx512.vpdpbusd.512")
+    operands = (T.reinterpret(unsigned, dtype="uint8x64"), T.reinterpret(signed, dtype="int8x64"))
+    return T.call_llvm_pure_intrin(intrinsic, acc, *operands, dtype="int32x16")
+
+
+def lane_mask(valid: Expr, lanes: int) -> Expr:
+    """True in the first `valid` lanes."""
+    return T.ramp(T.IntImm("int32", 0), 1, lanes) < T.broadcast(valid, lanes)
+
+
+def every(*conditions: Expr) -> Expr:
+    """All of some scalar conditions."""
+    return reduce(T.And, conditions)
+
+
+def minimum(a: Expr, b: Expr) -> Expr:
+    return T.min(a, b)
+
+
+def maximum(a: Expr, b: Expr) -> Expr:
+    return T.max(a, b)
+
+
+def truncated_division(a: Expr, b: Expr) -> Expr:
+    """Towards zero; for operands that are not negative it is the floor, without the code for negative ones."""
+    return T.truncdiv(a, b)
+
+
+def absolute(value: Expr) -> Expr:
+    return T.abs(value)
+
+
+def count_leading_zeros(value: Expr) -> Expr:
+    """Of a positive int32 or int64; an int32."""
+    return cast(T.clz(value), "int32")
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Flat memory of one element type. Several lanes are consecutive elements, at any alignment."""
+
+    handle: Any
+    dtype: str
+
+    def load(self, index: Expr, lanes: int = 1, valid: Expr = None) -> Expr:
+        """`lanes` elements from `index` on; only the first `valid` are touched, the rest are zero."""
+        if lanes == 1:
+            return self.handle[index]
+        window = T.ramp(index, 1, lanes)
+        if valid is None or (isinstance(valid, int) and valid >= lanes):
+            return self.handle[window]
+        # LLVM gives the other lanes no value at all; this select is free.
+        mask = lane_mask(valid, lanes)
+        loaded = T.masked_load(f"{self.dtype}x{lanes}", self.handle, window, mask)
+        return select(mask, loaded, constant(0, self.dtype, lanes))
+
+    def store(self, index: Expr, value: Expr, valid: Expr = None) -> None:
+        """Write the lanes of `value`, or the first `valid` of them, to consecutive elements."""
+        lanes = 1 if isinstance(value, int) else lanes_of(value)
+        window = index if lanes == 1 else T.ramp(index, 1, lanes)
+        if lanes == 1 or valid is None or (isinstance(valid, int) and valid >= lanes):
+            T.buffer_store(self.handle, value, [window])
+        else:
+            T.evaluate(T.masked_store(self.handle, value, window, lane_mask(valid, lanes)))
+
+
+@dataclass(frozen=True)
+class Register:
+    """A variable of one scalar or vector type that a loop may update."""
+
+    buffer: Buffer
+    lanes: int
+
+    @property
+    def value(self) -> Expr:
+        return self.buffer.load(0, self.lanes)
+
+    def set(self, value: Expr) -> None:
+        self.buffer.store(0, value)
+
+
+def local(dtype: str, elements: int) -> Buffer:
+    """Scratch memory on the stack of the thread."""
+    return Buffer(T.alloc_buffer((elements,), dtype, scope="local"), dtype)
+
+
+def register(dtype: str, initial: Expr, lanes: int = 1) -> Register:
+    """A variable with its first value."""
+    made = Register(local(dtype, lanes), lanes)
+    made.set(splat(initial, lanes) if lanes > 1 and (isinstance(initial, int) or lanes_of(initial) == 1) else initial)
+    return made
+
+
+def loop(begin: Expr, end: Expr) -> AbstractContextManager[Expr]:
+    """`for i in [begin, end)`, one after the other."""
+    return T.serial(begin, end)
+
+
+@contextmanager
+def when(condition: Expr) -> Generator[None]:
+    """Do the block where a scalar condition holds."""
+    with T.If(condition), T.Then():
+        yield
+
+
+def branch(condition: Expr, yes: Callable[[], None], no: Callable[[], None]) -> None:
+    """One block or the other; a condition known while compiling leaves only its own."""
+    if isinstance(condition, bool):
+        (yes if condition else no)()
+        return
+    with T.If(condition):
+        with T.Then():
+            yes()
+        with T.Else():
+            no()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A pixel, all images' rows counted through, and the channels that are to be computed of it."""
+
+    row: Expr
+    column: Expr
+    first: Expr
+    count: int
+
+    def channels(self) -> AbstractContextManager[Expr]:
+        """A loop over them, from 0 on."""
+        return loop(0, self.count)
+
+
+@dataclass
+class Function(AbstractContextManager["Function"]):
+    """The function under construction: `with Function(name, {"x": "int8"}) as f: ...`, then `f.kernel(units)`.
+
+    Buffers do not alias, except that a kernel reads and writes an in-place operand through one parameter. What depends
+    on the machine that runs it is here and in its subclass for CUDA: who does which units, and how ranges are kept.
+    """
+
+    name: str
+    parameters: Mapping[str, str]
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    thread: Expr = None
+    begin: Expr = None
+    end: Expr = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _builder: Any = None
+
+    ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True}
+    BLOCK: ClassVar[int] = 4096  # elements of a unit of work of a point-wise kernel
+    LANES: ClassVar[int] = 16  # of an explicit vector, at most; tables are stored by them, since LLVM is slow with many
+    WHOLE_ROWS: ClassVar[bool] = True  # such a unit is rows of channels where an operator asks for the channel
+
+    def __enter__(self) -> Function:
+        self._builder = self._stack.enter_context(IRBuilder())
+        self._stack.enter_context(T.prim_func(s_tir=True))
+        T.func_name(self.name)
+        T.func_attr({**self.ATTRIBUTES, "global_symbol": self.name})
+        pointers = {name: T.arg(name, T.ptr(dtype)) for name, dtype in self.parameters.items()}
+        self._open()
+        for name, pointer in pointers.items():
+            dtype = self.parameters[name]
+            self.buffers[name] = Buffer(T.decl_buffer((MAX_ELEMENTS,), dtype, data=pointer), dtype)
+        return self
+
+    def _open(self) -> None:
+        """Behind the buffers: the other parameters, and what a thread is to do."""
+        self.thread, self.begin, self.end = (T.arg(name, T.int32()) for name in ("thread", "begin", "end"))
+        T.func_ret(PrimType("int32"))
+
+    def _end(self) -> None:
+        T.Return(T.int32(0))
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self._end()
+        self._stack.__exit__(*error)
+
+    def __getitem__(self, name: str) -> Buffer:
+        return self.buffers[name]
+
+    def units(self) -> AbstractContextManager[Expr]:
+        """A loop over the units of work that are to be done here."""
+        return loop(self.begin, self.end)
+
+    def elements(self, count: int) -> AbstractContextManager[Expr]:
+        """A loop over the elements of such units, of BLOCK each, as far as there are any."""
+        return loop(self.begin * self.BLOCK, minimum(self.end * self.BLOCK, count))
+
+    @contextmanager
+    def places(self, rows: int, width: int, channels: int) -> Generator[Place]:
+        """A loop over the pixels of such units: a unit is a row of pixels with all their channels."""
+        with self.units() as row, loop(0, width) as column:
+            yield Place(row, column, 0, channels)
+
+    def units_of_places(self, rows: int, width: int, channels: int) -> int:
+        return rows
+
+    def table(self, values: Sequence[int]) -> Buffer:
+        """A constant table of int32, in the thread's memory."""
+        made = local("int32", len(values))
+        for i in range(0, len(values), self.LANES):
+            some = [constant(value) for value in values[i : i + self.LANES]]
+            made.store(i, shuffle(some, range(len(some))) if len(some) > 1 else some[0])
+        return made
+
+    def once_for_all(self, count: int, value: Callable[[Expr], Expr]) -> Callable[[Expr], Expr]:
+        """value, an int32 of 0 <= i < count, but evaluated once for each i: a thread asks for many."""
+        made = local("int32", count)
+        with loop(0, count) as i:
+            made.store(i, value(i))
+        return made.load
+
+    def read_range(self, slots: Buffer) -> Expr:
+        """The maximum over the slots of all threads; an int64."""
+        top = register("int64", constant(0, "int64"))
+        with loop(0, MAX_THREADS) as slot:
+            top.set(maximum(top.value, slots.load(slot)))
+        return let(top.value)
+
+    def write_range(self, slots: Buffer, top: Expr) -> None:
+        """Counts a thread's own maximum, an int64, in: once, by every thread, one with nothing to do as well."""
+        slots.store(self.thread, top)
+
+    def rows_of_unit(self, rows: int) -> int:
+        """How many rows a unit takes where every unit adds to the same sums: one thread does all."""
+        return rows
+
+    def write_sum(self, name: str, total: Expr) -> None:
+        """A unit's share of such a sum."""
+        self[name].store(0, total)
+
+    def divide(self, a: Expr, b: Expr) -> Expr:
+        """The quotient of int64 that are not negative, towards zero; b is not known while compiling."""
+        return truncated_division(a, b)
+
+    def kernel(self, units: int) -> Kernel:
+        """The finished function."""
+        return Kernel(self.name, dict(self.parameters), units, function=self._builder.get())

@@ -1,0 +1,281 @@
+"""Batch normalisation: sums per channel, and point-wise operators in int64 where an int16 mantissa meets a factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from xdsl.ir import SSAValue
+
+from nitic.arithmetic import integers, norms
+from nitic.arithmetic.integers import WIDE
+from nitic.codegen.contractions.portable import product
+from nitic.codegen.core import integer, tir
+from nitic.codegen.core.group import Emission, Emit, Evaluate, Point, Prepare
+from nitic.codegen.core.tir import Buffer, Expr
+from nitic.ir.layout import ceildiv
+from nitic.ir.op import NnOp
+from nitic.ir.types import Shape, dtype_of, shape_of
+from nitic.ops.norm import (
+    BatchNormDgradOp,
+    BatchNormInverseOp,
+    BatchNormRecallOp,
+    BatchNormRunningOp,
+    BatchNormScaleOp,
+    BatchNormStatisticsOp,
+    ChannelMeanOp,
+    ChannelProductOp,
+    NormaliseOp,
+    ScaleDgradOp,
+    ScaleGradOp,
+)
+
+Evaluators = Mapping[SSAValue, Evaluate]
+LANES = 8  # channels of a vector of int64
+MOST_VECTORS = 4  # of a unit of work; fewer where there are few channels, so that threads have something to share
+
+
+def statistics(emission: Emission, op: NnOp) -> int:
+    """The means first, then the squares of what lies off them."""
+    assert isinstance(op, BatchNormStatisticsOp)
+    emission.open(op, 1)
+    x, columns = emission.buffer(op.x), Columns.of(emission, op.x)
+    means, squares = (tir.local("int64", columns.width) for _ in range(2))
+
+    def element(index: Expr, _: Expr, valid: Expr) -> Expr:
+        return _wide(x.load(index, columns.lanes, valid))
+
+    def off_mean(index: Expr, k: Expr, valid: Expr) -> Expr:
+        mean = tir.cast(means.load(k, columns.lanes), "int32")
+        off = _wide(((tir.cast(x.load(index, columns.lanes, valid), "int32") << 8) - mean) >> 4)
+        return tir.let(off) * off
+
+    with emission.function.units() as unit:
+        first, count = columns.channels(unit)
+        columns.sum(unit, means, element)
+        with tir.loop(0, count) as k:
+            means.store(k, rounded_quotient(means.load(k) << 8, columns.rows))
+        columns.sum(unit, squares, off_mean)
+        with tir.loop(0, count) as k:
+            point = emission.channel(first + k)
+            point.values[op.mean] = tir.let(means.load(k))
+            variance = squares.load(k) // tir.constant(columns.rows, "int64")
+            emission.finish(op.variance, tir.let(variance), point)
+    return columns.units
+
+
+def scale_grad(emission: Emission, op: NnOp) -> int:
+    assert isinstance(op, ScaleGradOp)
+    emission.open(op, 1)
+    dy, x, columns = emission.buffer(op.dy), emission.buffer(op.x), Columns.of(emission, op.x)
+    dtype = dtype_of(op.dgamma).__name__
+    sums = tir.local(dtype, columns.width)
+
+    def term(index: Expr, _: Expr, valid: Expr) -> Expr:
+        return tir.cast(product(dy.load(index, columns.lanes, valid), x.load(index, columns.lanes, valid)), dtype)
+
+    with emission.function.units() as unit:
+        first, count = columns.channels(unit)
+        columns.sum(unit, sums, term)
+        with tir.loop(0, count) as k:
+            emission.finish(op.dgamma, tir.let(sums.load(k)), emission.channel(first + k))
+    return columns.units
+
+
+Term = Callable[[Expr, Expr, Expr], Expr]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Sums over all axes but the last: a unit of work is some vectors of channels, and goes through all rows."""
+
+    shape: Shape
+    lanes: int
+
+    @staticmethod
+    def of(emission: Emission, x: SSAValue) -> Columns:
+        return Columns(shape_of(x), min(LANES, emission.function.LANES))
+
+    @property
+    def rows(self) -> int:
+        return prod(self.shape[:-1])
+
+    @property
+    def vectors(self) -> int:
+        most = MOST_VECTORS if self.lanes > 1 else 1
+        return max(1, min(most, self.shape[-1] // (self.lanes * MOST_VECTORS)))
+
+    @property
+    def width(self) -> int:
+        """Channels of a unit."""
+        return self.vectors * self.lanes
+
+    @property
+    def units(self) -> int:
+        return ceildiv(self.shape[-1], self.width)
+
+    def channels(self, unit: Expr) -> tuple[Expr, Expr]:
+        """(first channel of a unit, how many it has)."""
+        first = tir.let(unit * self.width)
+        return first, tir.let(tir.minimum(self.shape[-1] - first, self.width))
+
+    def sum(self, unit: Expr, sums: Buffer, term: Term) -> None:
+        """For each channel of a unit, the sum of term(index of the first element, its place in the unit, valid)."""
+        rest = self.shape[-1] % self.width
+        tir.branch(
+            unit < self.units - 1 if rest else True,
+            lambda: self._sum(unit * self.width, self.width, sums, term),
+            lambda: self._sum(unit * self.width, rest, sums, term),
+        )
+
+    def _sum(self, first: Expr, count: int, sums: Buffer, term: Term) -> None:
+        zero, places = tir.constant(0, sums.dtype), range(0, count, self.lanes)
+        totals = [tir.register(sums.dtype, zero, self.lanes) for _ in places]
+        with tir.loop(0, self.rows) as row:
+            start = tir.let(row * self.shape[-1] + first)
+            for k, total in zip(places, totals, strict=True):
+                total.set(total.value + term(start + k, k, min(self.lanes, count - k)))
+        for k, total in zip(places, totals, strict=True):
+            sums.store(k, total.value)
+
+
+def recall(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, BatchNormRecallOp)
+    e = emission.scalar(op.x)
+    mean = _aligned(tir.constant(norms.RUNNING_EXPONENT), e - 8, 2**30)
+    variance = _aligned(tir.constant(norms.RUNNING_EXPONENT), (e - 4) * 2, 2**40)
+    return {
+        op.recalled_mean: lambda point: mean(emission.value(op.mean, point)),
+        op.recalled_variance: lambda point: variance(emission.value(op.variance, point)),
+    }
+
+
+def running(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, BatchNormRunningOp)
+    limit, rate = norms.RUNNING_LIMIT, norms.running_rate(op.momentum.value.data)
+    aligned = _aligned(emission.scalar(op.scale[0]), tir.constant(norms.RUNNING_EXPONENT), limit)
+    fifteen = integer.nearest(tir.constant(15), "int64")
+
+    def evaluate(point: Point) -> Expr:
+        old = emission.value(op.running, point)
+        change = fifteen((aligned(emission.value(op.new, point)) - old) * tir.constant(rate, "int64"))
+        return _clipped(old + change, limit)
+
+    return {op.updated: evaluate}
+
+
+def inverse(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, BatchNormInverseOp)
+    epsilon = round(op.epsilon.value.data * 2**48)
+    aligned = _aligned(tir.constant(-48), emission.scalar(op.scale[0]), 2**40)
+    least = tir.let(tir.maximum(aligned(tir.constant(epsilon, "int64")), tir.constant(1, "int64")))
+
+    def evaluate(point: Point) -> Expr:
+        variance = tir.minimum(emission.value(op.variance, point), tir.constant(2**40, "int64"))
+        root = _square_root(tir.let((variance + least) << 16))
+        return emission.function.divide(root + 2**45, root * 2)
+
+    return {op.inverse: evaluate}
+
+
+def normalise(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, NormaliseOp)
+    e, e_inverse = (emission.scalar(value) for value in op.scales)
+    shift = tir.let(norms.NORMALISED_EXPONENT + 8 - e - e_inverse)
+    rounding = integer.nearest(integer.clamp(shift, 0, 62), "int64", emission.lanes)
+
+    def evaluate(point: Point) -> Expr:
+        # |mean| <= 2^30 and |inverse| <= 2^24: the product of two int32 is one instruction.
+        off = (emission.value(op.x, point) << 8) - emission.value(op.mean, _channel(point))
+        scaled = tir.let(_wide(off) * _wide(emission.value(op.inverse, _channel(point))))
+        return integer.saturate(rounding(scaled), integers.INT16_LIMIT, "int32")
+
+    return {op.xhat: evaluate}
+
+
+def scale(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, BatchNormScaleOp)
+
+    def evaluate(point: Point) -> Expr:
+        gamma, beta = (emission.value(value, _channel(point)) for value in (op.gamma, op.beta))
+        return emission.value(op.xhat, point) * gamma + beta
+
+    return {op.y: evaluate}
+
+
+def channel_product(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, ChannelProductOp)
+    return {op.y: lambda p: _wide(emission.value(op.inverse, p)) * _wide(emission.value(op.gamma, p))}
+
+
+def channel_mean(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, ChannelMeanOp)
+    return {op.mean: lambda p: rounded_quotient(_wide(emission.value(op.total, p)) << 8, op.count.value.data)}
+
+
+def scale_dgrad(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, ScaleDgradOp)
+    return {op.dx: lambda point: emission.value(op.dy, point) * emission.value(op.factor, _channel(point))}
+
+
+def dgrad(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, BatchNormDgradOp)
+    ten = integer.nearest(tir.constant(10), "int32", emission.lanes)
+
+    def evaluate(point: Point) -> Expr:
+        """mean and slope are of mantissas, with 8 bits more: |mean| <= 2^15 and |xhat * slope| < 2^29."""
+        mean, slope = (tir.cast(emission.value(value, _channel(point)), "int32") for value in (op.mean, op.slope))
+        along = ten(tir.let(emission.value(op.xhat, point) * slope))
+        left = tir.let((emission.value(op.dy, point) << 8) - mean - along)
+        return _wide(left) * _wide(emission.value(op.factor, _channel(point)))
+
+    return {op.dx: evaluate}
+
+
+def _channel(point: Point) -> Point:
+    assert point.channel is not None
+    return point.channel
+
+
+def _wide(value: Expr) -> Expr:
+    return tir.cast(value, "int64")
+
+
+def _clipped(value: Expr, limit: int) -> Expr:
+    return integer.clamp(value, tir.constant(-limit, "int64"), tir.constant(limit, "int64"))
+
+
+def rounded_quotient(a: Expr, n: int) -> Expr:
+    return (a * 2 + n) // tir.constant(2 * n, "int64")
+
+
+def _aligned(e_from: Expr, e_to: Expr, limit: int) -> Callable[[Expr], Expr]:
+    """numerics.align_saturated of an int64."""
+    left = tir.let(tir.cast(integer.clamp(e_from - e_to, 0, 62), "int64"))
+    most = tir.let(tir.select(left > 0, tir.constant(limit, "int64") >> left, tir.constant(WIDE, "int64")))
+    right = integer.any_shift("nearest", tir.let(tir.maximum(e_to - e_from, 0)))
+    return lambda x: _clipped(right(tir.let(integer.clamp(_wide(x), -most, most) << left)), limit)
+
+
+def _square_root(value: Expr) -> Expr:
+    """floor(sqrt(v)) of an int64 below 2^62, bit by bit."""
+    root = tir.register("int64", tir.constant(0, "int64"))
+    with tir.loop(0, 31) as i:
+        trial = tir.let(root.value | (tir.constant(1, "int64") << tir.cast(30 - i, "int64")))
+        root.set(tir.select(trial * trial <= value, trial, root.value))
+    return tir.let(root.value)
+
+
+ANCHORS: dict[str, Emit] = {"nn.batch_norm_statistics": statistics, "nn.scale_grad": scale_grad}
+POINTWISE: dict[str, Prepare] = {
+    "nn.batch_norm_recall": recall,
+    "nn.batch_norm_running": running,
+    "nn.batch_norm_inverse": inverse,
+    "nn.normalise": normalise,
+    "nn.batch_norm_scale": scale,
+    "nn.channel_product": channel_product,
+    "nn.channel_mean": channel_mean,
+    "nn.scale_dgrad": scale_dgrad,
+    "nn.batch_norm_dgrad": dgrad,
+}

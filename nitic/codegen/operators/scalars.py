@@ -1,0 +1,126 @@
+"""Operators on exponents, shifts and ranges: every thread computes them for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+from nitic.arithmetic.requantisation import NEVER
+from nitic.arithmetic.sums import TERM_BITS
+from nitic.codegen.core import integer, tir
+from nitic.codegen.core.group import Emission, Scalar
+from nitic.codegen.core.tir import Expr
+from nitic.ir.op import NnOp
+from nitic.ops.bfp import (
+    DitherOp,
+    ExpAddOp,
+    ExpClampOp,
+    ExpCommonOp,
+    ExpConstOp,
+    ExpInverseRootOp,
+    ExpLargestOp,
+    ExpSumOp,
+    ShiftOp,
+    StaticShiftOp,
+    TopOp,
+)
+
+
+def exp_add(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpAddOp)
+    return emission.scalar(op.lhs) + emission.scalar(op.rhs)
+
+
+def exp_const(_: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpConstOp)
+    return tir.constant(op.value.value.data)
+
+
+def exp_common(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpCommonOp)
+    lhs, rhs = emission.scalar(op.lhs), emission.scalar(op.rhs)
+    low, high = tir.let(tir.minimum(lhs, rhs)), tir.let(tir.maximum(lhs, rhs))
+    common = tir.let(tir.select(high - low > 16, high, low))
+    if not op.ranges:
+        return common
+    ra, rb = (emission.scalar(r) for r in op.ranges)
+    return tir.select(rb == 0, lhs, tir.select(ra == 0, rhs, common))
+
+
+def exp_largest(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpLargestOp)
+    each = [emission.scalar(e) for e in op.each]
+    largest = _largest(each)
+    if not op.ranges:
+        return largest
+    ranges = [emission.scalar(r) for r in op.ranges]
+    counted = _largest([tir.select(r == 0, tir.constant(NEVER), e) for e, r in zip(each, ranges, strict=True)])
+    return tir.select(_largest(ranges) == 0, largest, counted)
+
+
+def _largest(values: Sequence[Expr]) -> Expr:
+    return reduce(lambda a, b: tir.let(tir.maximum(a, b)), values)
+
+
+def exp_sum(emission: Emission, op: NnOp) -> Expr:
+    """max(min(e_a, e_b), top - 29) over the tensors that are not all zeros."""
+    assert isinstance(op, ExpSumOp)
+    lhs, rhs = emission.scalar(op.lhs), emission.scalar(op.rhs)
+    ra, rb = emission.scalar(op.lhs_range), emission.scalar(op.rhs_range)
+    spare = [tir.let(e + integer.bit_length(r) - TERM_BITS) for e, r in ((lhs, ra), (rhs, rb))]
+    a, b = tir.let(tir.maximum(lhs, spare[0])), tir.let(tir.maximum(rhs, spare[1]))
+    both = tir.let(tir.maximum(tir.minimum(lhs, rhs), tir.maximum(*spare)))
+    return tir.select(rb == 0, a, tir.select(ra == 0, b, both))
+
+
+def exp_clamp(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpClampOp)
+    return integer.clamp(emission.scalar(op.x), op.low.value.data, op.high.value.data)
+
+
+def exp_inverse_root(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpInverseRootOp)
+    return -(emission.scalar(op.x) >> 1)
+
+
+def shift(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ShiftOp)
+    return integer.shift_for(emission.scalar(op.r), op.bits.value.data)
+
+
+def static_shift(emission: Emission, op: NnOp) -> Expr:
+    """ceil(top / 2^8) - bits - e."""
+    assert isinstance(op, StaticShiftOp)
+    top = emission.scalar(op.top)
+    known = tir.select(top == NEVER, tir.constant(0), top)
+    return ((known + 255) >> 8) - op.bits.value.data - emission.scalar(op.e)
+
+
+def dither(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, DitherOp)
+    return integer.dither(emission.scalar(op.seed), op.stream.value.data, emission.scalar(op.step))
+
+
+def top(emission: Emission, op: NnOp) -> Expr:
+    """max((BL(r) + e) << 8, top - 1); a zero tensor only decays, a value never set takes what comes."""
+    assert isinstance(op, TopOp)
+    old, r = emission.scalar(op.top), emission.scalar(op.r)
+    new = tir.let((integer.bit_length(r) + emission.scalar(op.e)) << 8)
+    decayed = tir.select(old == NEVER, old, old - tir.select(old == NEVER, tir.constant(0), tir.constant(1)))
+    seen = tir.select(old == NEVER, new, tir.maximum(new, decayed))
+    return tir.select(r == 0, decayed, seen)
+
+
+SCALARS: dict[str, Scalar] = {
+    "bfp.exp_add": exp_add,
+    "bfp.exp_const": exp_const,
+    "bfp.exp_common": exp_common,
+    "bfp.exp_largest": exp_largest,
+    "bfp.exp_sum": exp_sum,
+    "bfp.exp_clamp": exp_clamp,
+    "bfp.exp_inverse_root": exp_inverse_root,
+    "bfp.shift": shift,
+    "bfp.static_shift": static_shift,
+    "bfp.dither": dither,
+    "bfp.top": top,
+}

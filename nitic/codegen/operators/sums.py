@@ -1,0 +1,141 @@
+"""Sums over some axes on a GPU: every sum is cut to parts, which threads compute beside each other.
+
+Neighbouring threads have neighbouring sums, so that a warp reads what lies side by side. The parts are added by atomic
+additions of integers, whose order does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+
+from xdsl.ir import SSAValue
+
+from nitic.codegen.core import tir
+from nitic.codegen.core.group import Emission, Point, Split
+from nitic.codegen.core.tir import Buffer, Expr
+from nitic.codegen.cuda.function import call, pointer
+from nitic.codegen.loops.broadcast import Run, runs
+from nitic.codegen.operators.norm import rounded_quotient
+from nitic.ir.layout import ceildiv
+from nitic.ir.op import NnOp
+from nitic.ir.types import dtype_of, shape_of
+from nitic.ops.norm import BatchNormStatisticsOp
+from nitic.ops.product import SumOp
+
+THREADS = 2**16  # parts that keep a large GPU busy
+LEAST = 16  # elements of a part
+
+Term = Callable[[Emission, Expr], Expr]
+"""What the element of an index gives to a sum."""
+
+
+def parts_of(sums: int, count: int) -> int:
+    """Into how many parts sums of so many elements are cut."""
+    return max(1, min(THREADS // sums, count // LEAST))
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of what is summed; sums are numbered in the order of the kept ones, a sum's elements in the others'."""
+
+    runs: Sequence[Run]
+
+    def count(self, kept: bool) -> int:
+        return prod(run.size for run in self.runs if run.kept == kept)
+
+    def offset(self, at: Expr, kept: bool) -> Expr:
+        """The index of the first element of a sum, or how far from that another one lies."""
+        found, stride, rest = tir.constant(0), 1, sum(run.kept == kept for run in self.runs)
+        for run in reversed(self.runs):
+            if run.kept == kept:
+                rest -= 1
+                found = found + (at % run.size if rest else at) * stride
+                at = tir.let(at // run.size) if rest else at
+            stride *= run.size
+        return found
+
+    def add(self, emission: Emission, memory: Buffer, *terms: Term) -> int:
+        """Adds to memory: every sum of the first terms, then those of the second."""
+        sums, count = self.count(True), self.count(False)
+        share = ceildiv(count, parts_of(sums, count))
+        with emission.function.units() as unit:
+            at, part = tir.let(unit % sums), tir.let(unit // sums)
+            first, zero = tir.let(self.offset(at, True)), tir.constant(0, memory.dtype)
+            totals = [tir.register(memory.dtype, zero) for _ in terms]
+            with tir.loop(part * share, tir.minimum((part + 1) * share, count)) as i:
+                index = tir.let(first + self.offset(i, False))
+                for total, term in zip(totals, terms, strict=True):
+                    total.set(total.value + term(emission, index))
+            for k, total in enumerate(totals):
+                call("nitic_atomic_add", pointer(memory, at + k * sums), total.value)
+        return sums * ceildiv(count, share)
+
+
+def channel_axes(x: SSAValue) -> Axes:
+    """A sum for each channel."""
+    return Axes(runs(shape_of(x)[-1:], shape_of(x)))
+
+
+def products(op: NnOp) -> Split:
+    """Sums of the operands' products."""
+    first = op.operands[0]
+    axes = Axes(runs(op.ints("shape"), shape_of(first))) if isinstance(op, SumOp) else channel_axes(first)
+    dtype = dtype_of(op.result).__name__
+
+    def term(emission: Emission, index: Expr) -> Expr:
+        return reduce(lambda a, b: a * b, [tir.cast(emission.buffer(x).load(index), dtype) for x in op.operands])
+
+    return split(op.result, axes.count(True), lambda emission, memory: axes.add(emission, memory, term))
+
+
+def split(result: SSAValue, size: int, add: Callable[[Emission, Buffer], int]) -> Split:
+    """Sums that are a result as they are."""
+
+    def finish(emission: Emission, memory: Buffer) -> int:
+        emission.open(result.owner if isinstance(result.owner, NnOp) else None, 1)
+        f, channels = emission.function, shape_of(result)[-1] if shape_of(result) else 1
+        with f.elements(size) as i:
+            emission.finish(result, memory.load(i), Point(i, emission.channel(i % channels)))
+        return ceildiv(size, f.BLOCK)
+
+    return Split(result, dtype_of(result).__name__, size, add, finish)
+
+
+def statistics(op: NnOp) -> Split:
+    """Sums of x and of its squares; with q = -mean >> 4, (256 x - mean) >> 4 = 16 x + q."""
+    assert isinstance(op, BatchNormStatisticsOp)
+    axes = channel_axes(op.x)
+    channels, rows = axes.count(True), axes.count(False)
+
+    def term(emission: Emission, index: Expr) -> Expr:
+        return tir.cast(emission.buffer(op.x).load(index), "int64")
+
+    def square(emission: Emission, index: Expr) -> Expr:
+        x = tir.let(tir.cast(emission.buffer(op.x).load(index), "int32"))
+        return tir.cast(x * x, "int64")
+
+    def finish(emission: Emission, memory: Buffer) -> int:
+        emission.open(op, 1)
+        with emission.function.units() as k:
+            total, squares = tir.let(memory.load(k)), tir.let(memory.load(channels + k))
+            mean = tir.let(rounded_quotient(total << 8, rows))
+            q = tir.let(-mean >> 4)
+            off_mean = tir.let((squares << 8) + q * ((total << 5) + q * rows))
+            point = emission.channel(k)
+            point.values[op.mean] = mean
+            emission.finish(op.variance, tir.let(off_mean // tir.constant(rows, "int64")), point)
+        return channels
+
+    return Split(None, "int64", 2 * channels, lambda emission, memory: axes.add(emission, memory, term, square), finish)
+
+
+SPLITS: dict[str, Callable[[NnOp], Split | None]] = {
+    "nn.bias_grad": products,
+    "nn.scale_grad": products,
+    "nn.mul_sum": products,
+    "nn.reduce_sum": products,
+    "nn.batch_norm_statistics": statistics,
+}

@@ -1,0 +1,155 @@
+"""Kernels and plans on disk, across compilations: files named by a digest of everything that decides their content.
+
+A file is complete or not there, whoever writes beside: it is renamed into place. One that is damaged counts as missing.
+A cache saves time and is no need, so whatever the disk refuses is passed over. To clear it, delete the folder.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nitic.codegen.core.kernel import Kernel, Launch, Scratch
+from nitic.version import VERSION
+
+LIMIT = 2**30  # bytes; beyond it the files that were not used for longest go
+_PACKAGE = Path(__file__).resolve().parents[2]
+# What code generation imports, and what the passes do besides: tests/kernels/test_kernel_cache.py asks Python.
+_LEAVES = ("errors.py", "options.py", "paths.py", "program.py", "progress.py", "version.py")
+_KERNELS = ("arithmetic", "codegen", "ir", "ops", *_LEAVES)
+_PLANS = (*_KERNELS, "passes", "pipeline.py", "recipe.py")
+_TVM = ("apache-tvm", "apache-tvm-ffi")
+
+
+def cache_folder() -> Path | None:
+    """$NITIC_CACHE, or a folder of the user's cache; None where the user has no home."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return Path(os.environ.get("NITIC_CACHE") or Path(base) / "nitic")
+
+
+def symbol(variant: str, meaning: str) -> str:
+    """The name of the function for a group: equal ones are the same code."""
+    return "nitic_" + sha256(f"{code_digest(_KERNELS)}\n{variant}\n{meaning}".encode()).hexdigest()[:32]
+
+
+def plan_name(identity: str, variants: Sequence[str]) -> str:
+    """Of how these variants run the program of that identity."""
+    return sha256("\n".join([code_digest(_PLANS), identity, *variants]).encode()).hexdigest()[:32]
+
+
+@cache
+def code_digest(deciding: Sequence[str]) -> str:
+    """Of these parts of the compiler, TVM, and the LLVM within it."""
+    digest = sha256("\n".join([VERSION, *map(version, _TVM), *_libraries()]).encode())
+    for path in sources(deciding):
+        digest.update(f"\n{path.relative_to(_PACKAGE)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def sources(deciding: Sequence[str]) -> list[Path]:
+    """The files of these parts, in a fixed order."""
+    return [path for name in deciding for path in sorted((_PACKAGE / name).rglob("*.py")) or [_PACKAGE / name]]
+
+
+def _libraries() -> list[str]:
+    """TVM's shared libraries, by size and time: what a build of one's own has instead of a version. Imports nothing."""
+    spec = find_spec("tvm")
+    folders = spec.submodule_search_locations if spec else None
+    paths = sorted(path for folder in folders or () for path in Path(folder).rglob("libtvm*"))
+    return [f"{path.name} {(at := path.stat()).st_size} {at.st_mtime_ns}" for path in paths]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of files. Without one nothing is found and nothing kept."""
+
+    folder: Path | None
+
+    def read(self, kind: str, name: str) -> bytes | None:
+        """What was written under the name, which then counts as used."""
+        if self.folder is None:
+            return None
+        path = self._path(self.folder, kind, name)
+        with suppress(OSError, ValueError):
+            digest, content = path.read_bytes().split(b"\n", 1)
+            if digest == _digest(content):
+                os.utime(path)
+                return content
+        return None
+
+    def write(self, kind: str, name: str, content: bytes) -> None:
+        """Keeps it, if that is possible."""
+        if self.folder is None:
+            return
+        with suppress(OSError):
+            path = self._path(self.folder, kind, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_at_once(path, _digest(content) + b"\n" + content)
+
+    def trim(self, limit: int = LIMIT) -> None:
+        """Removes what was not used for longest, until the rest is below the limit."""
+        if self.folder is None:
+            return
+        with suppress(OSError):
+            files = [(path, path.stat()) for path in self.folder.glob("*/*/*") if path.is_file()]
+            left = sum(stat.st_size for _, stat in files)
+            for path, stat in sorted(files, key=lambda item: item[1].st_mtime_ns):
+                if left <= limit:
+                    break
+                path.unlink(missing_ok=True)
+                left -= stat.st_size
+
+    @staticmethod
+    def _path(folder: Path, kind: str, name: str) -> Path:
+        return folder / kind / name[-2:] / name
+
+
+def _digest(content: bytes) -> bytes:
+    return sha256(content).hexdigest().encode()
+
+
+@dataclass(frozen=True)
+class KernelCache(Cache):
+    """Kernels and their object files by the name of their function."""
+
+    def load(self, name: str) -> tuple[Kernel, bytes] | None:
+        content = self.read("kernels", name)
+        with suppress(ValueError, KeyError, TypeError):
+            header, code = (content or b"").split(b"\n", 1)
+            return _described(json.loads(header)), code
+        return None
+
+    def store(self, kernel: Kernel, code: bytes) -> None:
+        """Keeps a kernel, if that is possible."""
+        header = json.dumps(asdict(kernel.described()))
+        self.write("kernels", kernel.name, header.encode() + b"\n" + code)
+
+
+def _described(fields: dict[str, Any]) -> Kernel:
+    launch = fields["launch"] and Launch(**fields["launch"])
+    scratch = {name: Scratch(**each) for name, each in fields["scratch"].items()}
+    tuples = {"zeroed": tuple(fields["zeroed"]), "before": tuple(map(_described, fields["before"]))}
+    return Kernel(**{**fields, **tuples, "launch": launch, "scratch": scratch})
+
+
+def write_at_once(path: Path, content: bytes) -> None:
+    """A file that is there as a whole or not at all. Raises OSError."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as beside:
+        try:
+            beside.write(content)
+            beside.flush()
+            Path(beside.name).replace(path)
+        except BaseException:
+            Path(beside.name).unlink()
+            raise

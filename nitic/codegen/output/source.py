@@ -1,0 +1,194 @@
+"""The C source of a program: constant tables of tensors, buffers and kernel calls (runtime/nitic.h)."""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute
+
+from nitic.codegen.core.kernel import Kernel, Kernels
+from nitic.ir.buffers import named_tensors, place_tensors, tensor_bytes
+from nitic.ir.function import Label, functions
+from nitic.ir.text import meaning, print_module
+from nitic.ir.types import dtype_of, is_tensor, shape_of
+from nitic.ops.fused import FusedOp, phase_of
+from nitic.program import Program, arena_bytes
+from nitic.version import VERSION
+
+FUNCTIONS = ("train_step", "eval_step", "predict", "calibrate")
+MAX_RANK = 6
+DTYPES = {"uint8": "NITIC_U8", "int8": "NITIC_I8", "int16": "NITIC_I16", "int32": "NITIC_I32", "int64": "NITIC_I64"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What the files of a program hold of one variant's module, as text, which processes can send each other.
+
+    description: its IR. kernels: the meaning of each group by the name that select-kernels gave. tables: its calls in
+    C; functions and gpu: initialisers, the latter of what only a variant for GPUs has.
+    """
+
+    name: str
+    arena: int
+    description: str
+    kernels: Mapping[str, str]
+    tables: str
+    functions: str
+    gpu: str = "NULL"
+
+
+def describe(name: str, module: ModuleOp) -> Variant:
+    """The variant of a module that is planned."""
+    groups = {label_of(op): op for func in functions(module) for op in calls(func)}
+    meanings = {label: meaning(group.body) for label, group in groups.items()}
+    tables = [_function(name, func) for func in functions(module)]
+    sizes = {func.sym_name.data: sum(1 for _ in calls(func)) for func in functions(module)}
+    entries = ", ".join(f"{{{name}_{func}, {sizes[func]}, NULL}}" for func in FUNCTIONS)
+    return Variant(name, arena_bytes(module), print_module(module), meanings, "\n".join(tables), f"{{{entries}}}")
+
+
+def pack(variants: Sequence[Variant]) -> bytes:
+    """For the cache."""
+    return zlib.compress(json.dumps([asdict(variant) for variant in variants]).encode())
+
+
+def unpack(packed: bytes) -> list[Variant]:
+    return [Variant(**fields) for fields in json.loads(zlib.decompress(packed))]
+
+
+def calls(func: FuncOp) -> Iterator[FusedOp]:
+    return (op for op in func.body.block.ops if isinstance(op, FusedOp))
+
+
+def label_of(group: FusedOp) -> str:
+    """The name of a group's kernel in its program."""
+    assert group.kernel is not None
+    return group.kernel.data
+
+
+def write_program(program: Program, variants: Sequence[Variant], kernels: Kernels, folder: Path) -> Path:
+    """program.c, and beside it what the assembler reads for it: the state and the description."""
+    state, description, source = folder / "state.bin", folder / "description.bin", folder / "program.c"
+    state.write_bytes(program.state_bytes())
+    description.write_bytes(program.description({variant.name: variant.description for variant in variants}))
+    source.write_text(program_source(program, variants, kernels, state, description))
+    return source
+
+
+def program_source(
+    program: Program, variants: Sequence[Variant], kernels: Kernels, state: Path, description: Path
+) -> str:
+    """The text of program.c. Kernels for a GPU are in no object that is linked with it."""
+    parts = [
+        '#include "nitic.h"',
+        embed("nitic_initial_state", state),
+        # Not loaded into memory: only `nitic inspect` reads it, from the file.
+        _place("nitic_description", description, '.nitic,"",@progbits'),
+    ]
+    for variant in variants:
+        parts += [*_kernels(variant.name, kernels.get(variant.name, {})), variant.tables]
+    parts += [_tensors(program), _variants(variants), _program(program, state.stat().st_size)]
+    return "\n".join(parts)
+
+
+def c_string(text: str | Path) -> str:
+    """A string literal of C, and of the assembler, whatever bytes are in it.
+
+    They are octal: three digits end by themselves, where \\x would take in what follows, and no ?? is left to make a
+    trigraph, which -std=c11 reads.
+    """
+    return '"' + "".join(map(_c_character, str(text).encode("utf-8", "surrogateescape"))) + '"'
+
+
+def _c_character(byte: int) -> str:
+    plain = 0x20 <= byte < 0x7F and byte not in b"\"'\\?"
+    return chr(byte) if plain else f"\\{byte:03o}"
+
+
+def embed(label: str, path: Path) -> str:
+    """A file's bytes as a constant array of uint8_t."""
+    return f'{_place(label, path, ".rodata")}\nextern const uint8_t {label}[] __attribute__((visibility("hidden")));'
+
+
+def _place(label: str, path: Path, section: str) -> str:
+    """A file's bytes, put in place by the assembler."""
+    text = f".section {section}\n.balign 64\n{label}:\n.incbin {c_string(path)}\n.previous\n"
+    return f"__asm__({c_string(text)});"
+
+
+def _kernels(variant: str, kernels: Mapping[str, Kernel]) -> Iterator[str]:
+    """Each function, and under the name of its group a call through an array of buffers and its units of work."""
+    for name, kernel in kernels.items():
+        count = len(kernel.parameters)
+        types = ", ".join([*["void *"] * count, "int32_t", "int32_t", "int32_t"])
+        values = ", ".join([*(f"b[{i}]" for i in range(count)), "c->thread", "c->begin", "c->end"])
+        yield f"int32_t {kernel.name}({types});"
+        body = f"{{ return {kernel.name}({values}); }}"
+        yield f"static int32_t call_{variant}_{name}(void *const b[], const nitic_ctx *c) {body}"
+        yield f"enum {{ units_{variant}_{name} = {kernel.units} }};"
+
+
+def _function(variant: str, func: FuncOp) -> str:
+    name = f"{variant}_{func.sym_name.data}"
+    lines: list[str] = []
+    entries: list[str] = []
+    phase = 0
+    for i, group in enumerate(calls(func)):
+        assert group.buffers is not None
+        label, offsets = label_of(group), list(group.buffers.get_values())
+        kernel = f"{variant}_{label}"
+        lines.append(f"static const uint64_t {name}_{i}[] = {{{', '.join(map(str, offsets))}}};")
+        starts = int(phase_of(group) > phase)
+        phase = phase_of(group)
+        entries.append(f"  {{call_{kernel}, {c_string(label)}, {name}_{i}, {len(offsets)}, units_{kernel}, {starts}}},")
+    return "\n".join([*lines, f"static const nitic_call {name}[] = {{", *entries, "};"])
+
+
+def _tensors(program: Program) -> str:
+    places, _ = place_tensors(program.module)
+    tensors = sorted(named_tensors(program.module).items(), key=lambda item: places[item[0].name])
+    lines = [_tensor(label, type_, places[label.name][0]) for label, type_ in tensors]
+    return "\n".join(["static const nitic_tensor tensors[] = {", *lines, "};"])
+
+
+def _tensor(label: Label, type_: Attribute, offset: int) -> str:
+    shape = shape_of(type_) if is_tensor(type_) else ()
+    dims = ", ".join(map(str, shape or (0,)))
+    dtype, role = DTYPES[dtype_of(type_).__name__], f"NITIC_{label.role.upper()}"
+    return f"  {{{c_string(label.name)}, {role}, {dtype}, {len(shape)}, {{{dims}}}, {offset}, {tensor_bytes(type_)}}},"
+
+
+def _variants(variants: Sequence[Variant]) -> str:
+    lines = [f"  {{{c_string(each.name)}, {each.arena}, {each.functions}, {each.gpu}}}," for each in variants]
+    return "\n".join(["static const nitic_variant variants[] = {", *lines, "};"])
+
+
+def _program(program: Program, initial_bytes: int) -> str:
+    _, state_bytes = place_tensors(program.module)
+    fields = {
+        "abi_version": "NITIC_ABI_VERSION",
+        "model": c_string(program.model),
+        "recipe": c_string(program.recipe),
+        "identity": c_string(program.identity),
+        "compiler": c_string(f"nitic {VERSION}"),
+        "momentum": int(program.has_momentum),
+        "batch": program.batch,
+        "classes": program.classes,
+        "normalised": int(program.normalised),
+        "tensors": "tensors",
+        "tensor_count": "sizeof tensors / sizeof *tensors",
+        "variants": "variants",
+        "variant_count": "sizeof variants / sizeof *variants",
+        "initial_state": "nitic_initial_state",
+        "initial_bytes": initial_bytes,
+        "state_bytes": state_bytes,
+        "squared_error": int(program.has_squared_error),
+    }
+    lines = [f"  .{key} = {value}," for key, value in fields.items()]
+    return "\n".join(
+        ['__attribute__((visibility("default"))) const nitic_program nitic_program_instance = {', *lines, "};", ""]
+    )

@@ -1,0 +1,297 @@
+"""Imports an ONNX model: @predict in nitic's IR, over float32, and the parameters in nitic's layout."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import external_data_helper
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import VerifyException
+
+from nitic.arithmetic.integers import Array
+from nitic.errors import CompileError
+from nitic.frontend import folding
+from nitic.frontend.emitter import MAX_ELEMENTS, Emitter
+from nitic.frontend.model_file import first_line, read_model, stored_tensors
+from nitic.frontend.nodes import Node, unique_names
+from nitic.frontend.operators import HANDLERS, LAST_ONLY
+from nitic.frontend.problems import Problem, UnsupportedNodes
+from nitic.frontend.values import Activation, Constant, Layout, NodeError, Value
+from nitic.ir.types import Shape, shape_of
+
+DEFAULT_BATCH = 64
+# What a node that breaks ONNX's own rules makes the handlers and onnx's reference implementation raise.
+_WRONG_VALUE = (ValueError, TypeError, LookupError, ArithmeticError)
+_MALFORMED = (*_WRONG_VALUE, AttributeError, AssertionError, RuntimeError, MemoryError)
+_SHAPES = frozenset({"Shape", "Size"})
+_OPSETS = range(9, 26)
+_CONSTANTS_ONLY = "is not supported over activations or parameters"
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A model as the compiler takes it.
+
+    `module` holds @predict(%input, %parameters...) -> logits with activations NHWC, conv weights OHWI and linear
+    weights [N, K]. `parameters` has the initial values in these layouts by name, in argument order, and `layouts` the
+    way of each from the ONNX initializer and back. `notes` are sentences that the user should read, and
+    `folded_batch_norms` counts the layers into which the exporter folded one.
+    """
+
+    name: str
+    module: ModuleOp
+    parameters: dict[str, Array]
+    layouts: dict[str, Layout]
+    batch_size: int
+    notes: tuple[str, ...] = ()
+    folded_batch_norms: int = 0
+
+
+def import_onnx(path: Path, batch_size: int | None = None) -> ImportedModel:
+    """Imports a file. The batch is `batch_size`, else what the model fixes, else 64.
+
+    Raises CompileError for a file that is broken, or that holds what nitic does not support: then it lists all of it.
+    """
+    return _Importer(read_model(path), path.name, batch_size).run()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a file holds, whether nitic can import it or not: how often each operator occurs in it."""
+
+    producer: str
+    opset: int
+    operators: dict[str, int]
+
+
+def survey(path: Path) -> Survey:
+    """Raises CompileError for a file that is broken."""
+    model = read_model(path)
+    operators = Counter(Node(proto, 0).op for proto in model.graph.node)
+    producer = " ".join(filter(None, (model.producer_name, model.producer_version)))
+    return Survey(producer, opset(model), dict(sorted(operators.items())))
+
+
+def opset(model: onnx.ModelProto) -> int:
+    return max((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), default=1)
+
+
+def external_files(path: Path) -> set[Path]:
+    """The files beside a model that hold weights of it; none, where it is not a model."""
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except (OSError, DecodeError):
+        return set()
+    tensors = [tensor for tensor in stored_tensors(model.graph) if external_data_helper.uses_external_data(tensor)]
+    return {path.parent / external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors}
+
+
+@dataclass(frozen=True)
+class _Input:
+    """The network's input as the file declares it; a batch of 0 is left open."""
+
+    name: str
+    shape: Shape
+    is_nhwc: bool
+
+
+@dataclass
+class _Importer:
+    model: onnx.ModelProto
+    file: str
+    batch_size: int | None
+    values: dict[str, Value] = field(default_factory=dict[str, Value])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    finals: dict[str, Node] = field(default_factory=dict[str, Node])
+    """The results of nodes that nothing may follow."""
+
+    def run(self) -> ImportedModel:
+        graph = self.model.graph
+        self._check_opset()
+        self._read_initializers()
+        declared = self._declared_input()
+        emitter = self._emitter(declared)
+        if opset(self.model) > _OPSETS[-1]:
+            emitter.note(f"opset {opset(self.model)} is newer than {_OPSETS[-1]}, by whose rules it is read")
+        for proto, name in zip(graph.node, unique_names(graph.node), strict=True):
+            self._import_node(emitter, Node(proto, opset(self.model), name))
+        if self.problems:
+            raise UnsupportedNodes(self.file, self.problems)
+        emitter.node = None
+        module = self._finish(emitter)
+        self._note_folded(emitter)
+        return ImportedModel(
+            Path(self.file).stem,
+            module,
+            emitter.parameters,
+            emitter.layouts,
+            emitter.batch,
+            tuple(emitter.notes),
+            len(emitter.folded),
+        )
+
+    # Inputs and outputs
+
+    def _check_opset(self) -> None:
+        if opset(self.model) < _OPSETS[0]:
+            message = f"is of opset {opset(self.model)}, but {_OPSETS[0]} to {_OPSETS[-1]} are supported"
+            note = "onnx.version_converter.convert_version(model, 17) converts it"
+            raise CompileError(self.file, message, note)
+
+    def _read_initializers(self) -> None:
+        if self.model.graph.sparse_initializer:
+            raise CompileError(self.file, "sparse initializers are not supported")
+        for tensor in self.model.graph.initializer:
+            try:
+                self.values[tensor.name] = folding.tensor_value(tensor, tensor.name)
+            except _MALFORMED as error:
+                raise CompileError(self.file, f"initializer {tensor.name!r} is broken: {first_line(error)}") from error
+
+    def _declared_input(self) -> _Input:
+        inputs = [value for value in self.model.graph.input if value.name not in self.values]
+        read = {name for node in self.model.graph.node for name in node.input}
+        inputs = [value for value in inputs if value.name in read] or inputs
+        if len(inputs) != 1:
+            names = ", ".join(repr(value.name) for value in inputs)
+            raise CompileError(self.file, f"a network needs one input, but this has {len(inputs)}: {names}")
+        name = inputs[0].name
+        dims = inputs[0].type.tensor_type.shape.dim
+        shape = tuple(max(0, dim.dim_value) for dim in dims)
+        for axis, dim in enumerate(dims):
+            if axis and not shape[axis]:
+                what = f"dimension {axis} of input {name!r} is {dim.dim_param or 'unknown'!r}"
+                note = "export the model with a fixed sample size"
+                raise CompileError(self.file, f"{what}: only the batch may be open", note)
+        if prod(shape[1:]) > MAX_ELEMENTS:
+            raise CompileError(self.file, f"input {name!r} has samples of {list(shape[1:])}: too large")
+        if len(shape) < 2:
+            raise CompileError(self.file, f"input {name!r} has the shape {list(shape)}: expected a batch of samples")
+        return _Input(name, shape, self._is_nhwc(name))
+
+    def _is_nhwc(self, name: str) -> bool:
+        """Whether the input is only read by Transpose to NCHW (NCL), as converters from TensorFlow write it."""
+        readers = [Node(node, 0) for node in self.model.graph.node if name in node.input]
+        return bool(readers) and all(
+            node.op == "Transpose" and list(node.attributes.get("perm", ())) in ([0, 3, 1, 2], [0, 2, 1])
+            for node in readers
+        )
+
+    def _has_sequences(self) -> bool:
+        """Whether there is a 1-D convolution: an input of three axes is (N, C, L) then."""
+        convolutions = [node for node in self.model.graph.node if node.op_type in {"Conv", "ConvTranspose"}]
+        filters = [self.values[name] for node in convolutions for name in node.input[1:2] if name in self.values]
+        return any(len(value.shape) == 3 for value in filters)
+
+    def _emitter(self, declared: _Input) -> Emitter:
+        batch = self.batch_size or declared.shape[0] or DEFAULT_BATCH
+        shape = (batch, *declared.shape[1:])
+        emitter = Emitter(self._samples(shape, declared.is_nhwc), declared.shape[0])
+        channels_first = len(shape_of(emitter.input)) == 4 and not declared.is_nhwc
+        view = Activation.nhwc if channels_first else Activation.of
+        self.values[declared.name] = view(emitter.input).reshape(shape)
+        self._note_batch(emitter, declared.shape[0])
+        return emitter
+
+    def _samples(self, shape: Shape, is_nhwc: bool) -> Shape:
+        """The input as the program takes it: images NHWC, sequences as images of one row, anything else flat."""
+        n, *sample = shape
+        if len(sample) == 2 and self._has_sequences():
+            sample.insert(0 if is_nhwc else 1, 1)
+        if len(sample) != 3:
+            return n, prod(sample)
+        return (n, *sample) if is_nhwc else (n, *sample[1:], sample[0])
+
+    def _note_batch(self, emitter: Emitter, declared: int) -> None:
+        if declared and emitter.batch != declared:
+            emitter.note(f"the model was exported for batches of {declared}; compiling it for {emitter.batch}")
+        if declared == 1 and not self.batch_size:
+            emitter.note(
+                "the model was exported for batches of 1 and will be trained with them, slowly and at low rates only;"
+                f" --batch-size {DEFAULT_BATCH} compiles it for larger ones"
+            )
+
+    def _note_folded(self, emitter: Emitter) -> None:
+        if emitter.folded:
+            others = f" and {len(emitter.folded) - 1} more" if len(emitter.folded) > 1 else ""
+            emitter.note(
+                f"{emitter.folded[0]}{others}: the exporter folded a batch normalisation into this convolution, so it "
+                "is not trained as one; to keep it export with dynamo=True, optimize=False or with dynamo=False, "
+                "training=TrainingMode.TRAINING"
+            )
+
+    def _finish(self, emitter: Emitter) -> ModuleOp:
+        outputs = self.model.graph.output
+        if len(outputs) != 1:
+            raise CompileError(self.file, f"a network needs one output, but this has {len(outputs)}")
+        value = self.values.get(outputs[0].name)
+        if not isinstance(value, Activation):
+            raise CompileError(self.file, f"output {outputs[0].name!r} does not depend on the input")
+        classes = value.shape[1] if len(value.shape) > 1 else 0
+        if value.shape[:1] != (emitter.batch,) or prod(value.shape) != emitter.batch * classes:
+            what = f"output {outputs[0].name!r} has the shape {list(value.shape)}"
+            raise CompileError(self.file, f"{what}: expected [{emitter.batch}, classes]")
+        if not emitter.parameters:
+            raise CompileError(self.file, "has no parameters to train")
+        try:
+            return emitter.finish(emitter.in_onnx_order(value.reshape((emitter.batch, classes))))
+        except VerifyException as error:
+            raise CompileError(self.file, first_line(error)) from error
+
+    # Nodes
+
+    def _import_node(self, emitter: Emitter, node: Node) -> None:
+        """Adds the node's results to the values, or leaves them out and records why."""
+        emitter.node = node
+        missing = [name for name in node.proto.input if name and name not in self.values]
+        try:
+            self._check_supported(node)
+            if missing:
+                self._check_missing(node, missing)
+                return
+            inputs = [self.values.get(name) for name in node.proto.input]
+            for value, name in zip(self._results(emitter, node, inputs), node.proto.output, strict=False):
+                self.values[name] = value
+        except (NodeError, VerifyException) as error:
+            self.problems.append(Problem(node, str(error)))
+        except _MALFORMED as error:
+            self.problems.append(Problem(node, f"is malformed: {first_line(error)}"))
+
+    def _check_supported(self, node: Node) -> None:
+        known = (HANDLERS, folding.FOLDABLE, folding.GENERATORS, _SHAPES, {"Constant"})
+        if not any(node.op in each for each in known):
+            raise NodeError(f"operator {node.op} is not supported")
+        if node.op in LAST_ONLY:
+            self.finals.update(dict.fromkeys(node.proto.output, node))
+        for name in node.proto.input:
+            if name in self.finals:
+                raise NodeError(f"{self.finals[name]} is supported only as the last operator")
+
+    def _check_missing(self, node: Node, names: list[str]) -> None:
+        """A value is missing because its node has a problem, or because nitic does not compute that result."""
+        if node.op not in HANDLERS and node.op not in _SHAPES:
+            raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
+        makers = {name: maker for maker in self.model.graph.node for name in maker.output}
+        unknown = [name for name in names if name in makers and makers[name].output[0] in self.values]
+        if unknown:
+            raise NodeError(f"input {unknown[0]!r} is a result that nitic does not compute")
+
+    def _results(self, emitter: Emitter, node: Node, inputs: list[Value | None]) -> list[Value]:
+        name = node.proto.output[0]
+        if node.op == "Constant":
+            return [folding.constant(node)]
+        if node.op in _SHAPES and inputs[0]:
+            return [folding.shape_constant(node, inputs[0].shape, name)]
+        constants = [value for value in inputs if value is None or isinstance(value, Constant)]
+        if node.op in folding.GENERATORS and len(constants) == len(inputs):
+            return [folding.generated(node, constants)]
+        parameter_free = len(constants) == len(inputs) and not any(map(folding.is_parameter, constants))
+        if parameter_free and node.op in folding.FOLDABLE:
+            return list(folding.fold(node, constants))
+        if node.op in HANDLERS:
+            made = HANDLERS[node.op](emitter, node, inputs)
+            return [made] if isinstance(made, Constant | Activation) else list(made)
+        raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")

@@ -1,0 +1,295 @@
+"""insert-rounding: floats become int8 mantissas, int32 accumulators, and the roundings between them.
+
+This pass alone decides where a rounding is: an accumulator is requantised when an operator needs an int8 operand, which
+is after bias and relu, and before pooling. A training step shifts by the range of the batch, inference by the statistic
+`top`.
+
+The error of a cross-entropy is already rounded, and most of its elements are 0 or 1. Where such an error times a
+constant is rounded again, nearest would round all ones the same way: with 1,000 classes and a mean over 13x13 pixels
+before the loss, the others would together get a third too much. There the rounding is stochastic.
+
+The error of what a batch norm normalises sums to zero over each channel. Rounded to nearest it does not, and the
+filters before it drift along the mean of their input, which running statistics follow late: there errors are dithered.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue, Use
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from nitic.arithmetic import norms
+from nitic.arithmetic import rounding as rounding_
+from nitic.ir.function import (
+    Label,
+    Signature,
+    arguments,
+    function,
+    functions,
+    new_function,
+    results,
+    return_of,
+    set_results,
+)
+from nitic.ir.op import NnOp, location, place
+from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
+from nitic.ops.bfp import (
+    DITHERED,
+    STOCHASTIC,
+    DitherOp,
+    ExpConstOp,
+    ExponentOfOp,
+    RangeOp,
+    RoundShiftOp,
+    ShiftOp,
+    StaticShiftOp,
+    TopOp,
+)
+from nitic.ops.elementwise import InputMapOp
+from nitic.ops.loss import CrossEntropyOp, LossOp
+from nitic.ops.norm import BatchNormStatisticsOp
+from nitic.passes.base import NiticPass, option_error
+from nitic.passes.invariants import no_float, unrounded
+from nitic.passes.training.insert_loss import random_numbers
+
+STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "frozen": i8, "statistic": i64}
+ROUNDINGS, AUTO = (*rounding_.ROUNDINGS, STOCHASTIC, DITHERED), "auto"
+FIRST_STREAM = 1 << 16  # of a stochastic or dithered rounding; the streams of dropout come before
+
+
+@dataclass(frozen=True)
+class InsertRounding(NiticPass):
+    """Makes every accumulator an int8 mantissa and a shift. `activations` and `errors` name the roundings.
+
+    errors: `auto` is dithered where a batch norm takes the statistics of its batch, else nearest.
+    """
+
+    bits: int = 7
+    activations: str = "nearest"
+    errors: str = AUTO
+    name = "insert-rounding"
+    requires = (unrounded,)
+    ensures = (no_float,)
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 7:
+            raise option_error(self, f"an int8 mantissa has 2 to 7 bits, not {self.bits}")
+        for rounding, known in ((self.activations, ROUNDINGS), (self.errors, (AUTO, *ROUNDINGS))):
+            if rounding not in known:
+                raise option_error(self, f"unknown rounding '{rounding}'; the roundings are {', '.join(known)}")
+
+    def apply(self, module: ModuleOp) -> None:
+        stored: set[str] = set()  # what inference stores, and so needs a statistic of
+        for func in [f for f in functions(module) if f.sym_name.data != "train_step"]:
+            stored |= self.convert(module, func, stored)
+        self.convert(module, function(module, "train_step"), stored)
+
+    def convert(self, module: ModuleOp, func: FuncOp, stored: set[str]) -> set[str]:
+        """Replaces a float function by its integer form; gives the names of its activations."""
+        quantiser = Quantiser(replace(self, errors=self.rounding_of_errors(func)), func, stored)
+        quantiser.run()
+        module.body.block.insert_op_before(quantiser.func, func)
+        module.body.block.erase_op(func)
+        return quantiser.names
+
+    def rounding_of_errors(self, func: FuncOp) -> str:
+        if self.errors != AUTO:
+            return self.errors
+        normalised = any(isinstance(op, BatchNormStatisticsOp) for op in func.body.block.ops)
+        return DITHERED if normalised else "nearest"
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a mantissa is rounded to: how many bits, and the element type that holds them."""
+
+    bits: int
+    to: str
+
+
+class Quantiser:
+    """Rebuilds one function in integers: `raw` is what was computed for a float value, `narrow` its int8 mantissa."""
+
+    def __init__(self, options: InsertRounding, old: FuncOp, stored: set[str]) -> None:
+        self.options, self.old, self.stored = options, old, stored
+        self.static = old.sym_name.data != "train_step"
+        self.func = new_function(old.sym_name.data, [(label, _stored_type(label, a)) for label, a in arguments(old)])
+        self.func.body.block.add_op(ReturnOp())
+        self.signature = Signature(self.func)
+        self.raw: dict[SSAValue, SSAValue] = {}
+        self.narrow: dict[SSAValue, SSAValue] = {}
+        self.narrow16: dict[SSAValue, SSAValue] = {}
+        self.forward = set(_forward(old))
+        self.coarse: set[SSAValue] = set()  # the error of a cross-entropy, and what is that times constants
+        self.names: set[str] = set()
+        self.tops: list[tuple[Label, SSAValue]] = []
+        self.streams = count(FIRST_STREAM)
+        self.dithers: list[DitherOp] = []
+        self.origin = location("")
+
+    def run(self) -> None:
+        for (label, old), (_, new) in zip(arguments(self.old), arguments(self.func), strict=False):
+            self.raw[old] = new
+            self._argument(label, old, new)
+        for op in self.old.body.block.ops:
+            if isinstance(op, NnOp):
+                self._operator(op)
+        self._results()
+
+    def _argument(self, label: Label, old: SSAValue, new: BlockArgument) -> None:
+        self.origin = location(label.name)
+        match label.role:
+            case "input":
+                channels = shape_of(new)[-1:] if len(shape_of(new)) == 4 else (1,)
+                maps = [self._statistic(f"{label.name}.{each}", channels) for each in ("multiplier", "offset")]
+                self.raw[old] = self.emit(InputMapOp.of(new, *maps))
+            case "master":
+                self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
+                weight = Format(self.options.bits, "i8")
+                self.narrow[old] = self._requantise(new, self._shift(new, weight), "nearest", weight)
+            case "weight" | "frozen":
+                self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
+            case _:
+                pass
+
+    def _statistic(self, name: str, shape: tuple[int, ...]) -> BlockArgument:
+        return self.signature.add(Label(name, "statistic"), tensor(shape, i32))
+
+    def _operator(self, op: NnOp) -> None:
+        self.origin = op.location
+        updated = {operand for _, operand in op.UPDATES}
+        raw = {*(op.ACCUMULATORS if self._takes_accumulators(op) else ()), *updated}
+        operands = [
+            self.raw[value] if i in raw else self.mantissa16(value) if i in op.MANTISSAS16 else self.mantissa(value)
+            for i, value in enumerate(op.operands)
+        ]
+        integer = op.to_integer(operands, self)
+        self.emit(integer)
+        self.raw.update(zip(op.results, integer.results, strict=True))
+        if isinstance(op, CrossEntropyOp) or (op.SCALES and op.operands[0] in self.coarse):
+            self.coarse.update(op.results)
+
+    def _takes_accumulators(self, op: NnOp) -> bool:
+        """What only moves values comes after the rounding, unless it moves a gradient that is never to be rounded."""
+        return not op.MOVES or not (
+            op.result in self.forward or any(not self._reads_accumulator(use) for use in op.result.uses)
+        )
+
+    def _reads_accumulator(self, use: Use) -> bool:
+        user = use.operation
+        if isinstance(user, NnOp) and user.MOVES:
+            return self._takes_accumulators(user)
+        return isinstance(user, ReturnOp) or (isinstance(user, NnOp) and use.index in user.ACCUMULATORS)
+
+    def mantissa(self, value: SSAValue) -> SSAValue:
+        """A value as an int8 operand: requantised once, if it is an accumulator."""
+        if value not in self.narrow:
+            self.narrow[value] = self._as_mantissa(value, Format(self.options.bits, "i8"))
+        return self.narrow[value]
+
+    def mantissa16(self, value: SSAValue) -> SSAValue:
+        """The same as an int16 operand of 15 bits; what is int8 already stays so."""
+        if value not in self.narrow16:
+            self.narrow16[value] = self._as_mantissa(value, Format(15, "i16"))
+        return self.narrow16[value]
+
+    def _as_mantissa(self, value: SSAValue, format_: Format) -> SSAValue:
+        raw = self.raw[value]
+        narrower = element_of(raw) in (i32, i64) or (element_of(raw), format_.to) == (i16, "i8")
+        return self._round(value, raw, format_) if element_of(value) == f32 and narrower else raw
+
+    def _round(self, value: SSAValue, raw: SSAValue, format_: Format) -> SSAValue:
+        """Requantises an accumulator; the operators belong to the node that computed it, not to the one that asks."""
+        asking, self.origin = self.origin, raw.op.location if isinstance(raw, OpResult) else self.origin
+        rounded = self._round_here(value, raw, format_)
+        self.origin = asking
+        return rounded
+
+    def _round_here(self, value: SSAValue, raw: SSAValue, format_: Format) -> SSAValue:
+        if element_of(raw) == i16:  # what is normalised has no range to be taken
+            return self._requantise(raw, self.emit(ExpConstOp.of(value=norms.NARROWING)), "nearest", format_)
+        if value not in self.forward:
+            rounding = STOCHASTIC if value in self.coarse else self.options.errors
+            return self._requantise(raw, self._shift(raw, format_), rounding, format_)
+        name = f"{self._activation_name(value)}.top"
+        if not self.static:
+            return self._requantise(raw, self._shift(raw, format_, name), self.options.activations, format_)
+        top = self._statistic(name, ())
+        shift = self.emit(StaticShiftOp.of(top, self.emit(ExponentOfOp.of(raw)), bits=format_.bits))
+        return self._requantise(raw, shift, "nearest", format_)
+
+    def _activation_name(self, value: SSAValue) -> str:
+        """The ONNX node that an activation comes from; it is the same in every function."""
+        op = value.owner
+        assert isinstance(op, NnOp)
+        base = op.source or op.name.removeprefix("nn.")
+        name = next(n for n in _numbered(base) if n not in self.names)
+        self.names.add(name)
+        return name
+
+    def _shift(self, acc: SSAValue, format_: Format, top: str = "") -> SSAValue:
+        """The shift by the range of the tensor; where inference needs it, the statistic of that range too."""
+        r = self.emit(RangeOp.of(acc))
+        if top.removesuffix(".top") in self.stored:
+            new = TopOp.of(self._statistic(top, ()), r, self.emit(ExponentOfOp.of(acc)))
+            self.tops.append((Label(top, "statistic"), self.emit(new)))
+        return self.emit(ShiftOp.of(r, bits=format_.bits))
+
+    def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str, format_: Format) -> SSAValue:
+        if rounding == DITHERED:
+            return self.emit(RoundShiftOp.of(acc, shift, self._dither(), round=rounding, to=format_.to))
+        if rounding != STOCHASTIC:
+            return self.emit(RoundShiftOp.of(acc, shift, round=rounding, to=format_.to))
+        random = random_numbers(self.signature)
+        stream = next(self.streams)
+        return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=stream, to=format_.to))
+
+    def _dither(self) -> SSAValue:
+        """At the start of the function, where no kernel has to wait for it."""
+        op, first = self._new_dither(), InsertPoint.at_start(self.func.body.block)
+        Rewriter.insert_op(op, InsertPoint.after(self.dithers[-1]) if self.dithers else first)
+        self.dithers.append(op)
+        return op.t
+
+    def _new_dither(self) -> DitherOp:
+        op = DitherOp.of(*random_numbers(self.signature), stream=next(self.streams))
+        place(op, self.origin)
+        return op
+
+    def __call__(self, op: NnOp, /) -> OpResult:
+        return self.emit(op)
+
+    def emit(self, op: NnOp) -> OpResult:
+        place(op, self.origin)
+        self.func.body.block.insert_op_before(op, return_of(self.func))
+        return op.result
+
+    def _results(self) -> None:
+        new: list[tuple[Label, SSAValue]] = []
+        for label, value in results(self.old):
+            computed = self.mantissa(value) if label.role == "output" else self.raw[value]
+            new.append((label, computed))
+            if label.role in ("output", "gradient"):
+                new.append((Label(f"{label.name}.exponent", label.role), self.emit(ExponentOfOp.of(computed))))
+        self.signature.write()
+        set_results(self.func, new + self.tops)
+
+
+def _stored_type(label: Label, arg: SSAValue) -> Attribute:
+    return with_element(arg.type, STORED[label.role]) if label.role in STORED else arg.type
+
+
+def _numbered(base: str) -> Iterator[str]:
+    yield base
+    yield from (f"{base}.{i}" for i in count(2))
+
+
+def _forward(func: FuncOp) -> Iterator[SSAValue]:
+    """The values before the loss; all of them, where there is no loss."""
+    for op in func.body.block.ops:
+        if isinstance(op, LossOp):
+            return
+        yield from op.results

@@ -1,0 +1,249 @@
+"""fuse: which operators become one kernel.
+
+A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
+result; what is cheap to compute is computed where it is rounded, and a rounding takes the point-wise operators on its
+mantissas. Nothing moves across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so
+each is computed in the first kernel that needs it; but what dithered roundings begin with is computed in kernels of its
+own, for many at a time: it is a constant of the step, and the roundings' kernels stay alike. A group must be convex,
+which is that the graph of groups has no cycle.
+
+A GPU may speculate: it rounds by the shift of the step before while it takes the range, and does so again where the
+shift has become another one. Then a rounding joins the kernel whose range gives its shift, and so do a sum behind it
+and the rounding of that; accumulators that nobody else reads are not stored. Nor are they in inference, where no range
+is taken: roundings, and residual connections, are in the kernel of what they round. (On a CPU that makes programs
+larger and hardly faster.)
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Block, Operation, OpResult, Region, SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from nitic.ir.dag import Dag
+from nitic.ir.function import functions, return_of
+from nitic.ir.types import element_of, i8, shape_of
+from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
+from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
+from nitic.ops.conv import ConvDgradOp, ConvOp
+from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, ReluDgradOp, ReluOp
+from nitic.ops.fused import FusedOp, YieldOp
+from nitic.ops.gemm import GemmDgradOp, GemmOp
+from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
+from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp
+from nitic.ops.product import AddConstOp, MulOp, NegOp, ScaleConstOp
+from nitic.ops.reshape import ReshapeOp
+from nitic.passes.base import NiticPass
+from nitic.passes.invariants import exponents_tracked
+from nitic.passes.kernels.recompute_pointwise import CHEAP, range_to_guess
+
+EPILOGUE = (BiasOp, ReluOp, ClipOp, RangeOp)
+GATES = (ReluDgradOp, ClipDgradOp)  # mantissas of mantissas
+ON_MANTISSAS = (
+    *(*GATES, LeakyReluOp, LeakyReluDgradOp, ActivationOp, ActivationDgradOp),
+    *(AddOp, MulOp, NegOp, ScaleConstOp, AddConstOp),
+)
+REPEATABLE = (ConvOp, GemmOp, ConvDgradOp, GemmDgradOp, AveragePoolOp, AveragePoolDgradOp, DropoutOp, *CHEAP)
+POINTWISE = (RoundShiftOp, NormaliseOp, *CHEAP, *ON_MANTISSAS)
+MOST_GUESSES = 2  # of a group: one kernel more for each
+SUNK = (ScalarOp, TopOp, AlignOp)
+DITHERS = 64  # of a kernel: CUDA takes some 500 parameters
+
+
+@dataclass(frozen=True)
+class Fuse(NiticPass):
+    """Puts every operator but nn.reshape, which is another view of the same memory, into an nn.fused.
+
+    `speculate`: a rounding is in the group that takes the range for it. To the group's meaning that is nothing special.
+    """
+
+    speculate: int = 0
+    name = "fuse"
+    requires = (exponents_tracked,)
+
+    def apply(self, module: ModuleOp) -> None:
+        for func in functions(module):
+            copy_constants(func)
+            Grouping(func, bool(self.speculate)).run()
+
+
+def copy_constants(func: FuncOp) -> None:
+    """Gives every user a constant of its own, so that no kernel waits for another to write one."""
+    for constant in [op for op in func.body.block.ops if isinstance(op, ExpConstOp)]:
+        for use in list(constant.e.uses)[1:]:
+            copy = constant.clone()
+            Rewriter.insert_op(copy, InsertPoint.after(constant))
+            use.operation.operands[use.index] = copy.e
+
+
+class Grouping:
+    """Groups of one function, named by the position of their first operator."""
+
+    def __init__(self, func: FuncOp, speculate: bool) -> None:
+        self.speculate = speculate
+        self.guessed = set[RangeOp]()  # those whose shift is guessed in their own group
+        self.block = func.body.block
+        self.end = return_of(func)
+        self.ops = [op for op in self.block.ops if op is not self.end]
+        self.position = {op: i for i, op in enumerate(self.ops)}
+        self.members = {i: [op] for i, op in enumerate(self.ops)}
+        self.graph = Dag({i: [self.position[d] for d in _definers(op)] for i, op in enumerate(self.ops)})
+        self.group = dict(self.position)
+        self.works = {i for i, op in enumerate(self.ops) if not isinstance(op, SUNK)}  # groups with tensor work
+
+    def run(self) -> None:
+        self._gather([op for op in self.ops if isinstance(op, DitherOp)])
+        for op in self.ops:
+            if (producer := self._joins(op)) is not None:
+                self._merge(self.group[producer], self.group[op])
+        for op in reversed(self.ops):
+            if isinstance(op, SUNK) and self.group[op] not in self.works:
+                self._sink(op)
+        for group in self.graph.order():
+            self._materialise(sorted(self.members[group], key=self.position.__getitem__))
+
+    def _gather(self, dithers: Sequence[DitherOp]) -> None:
+        for i, op in enumerate(dithers):
+            self.works.add(self.position[op])  # so that it is not sunk
+            self._merge(self.group[dithers[i // DITHERS * DITHERS]], self.group[op])
+
+    def _joins(self, op: Operation) -> Operation | None:
+        """The producer whose kernel an operator would end, if any."""
+        first = self._last_made(op.operands[:2] if isinstance(op, AddOp) else op.operands[:1])
+        if first is None or isinstance(first.op, ReshapeOp):
+            return None
+        return first.op if self._ends(op, first) else None
+
+    def _last_made(self, values: Sequence[SSAValue]) -> OpResult | None:
+        made = [value for value in values if isinstance(value, OpResult)]
+        return max(made, key=lambda value: self.position[value.op], default=None)
+
+    def _ends(self, op: Operation, first: OpResult) -> bool:
+        if isinstance(op, EPILOGUE):
+            # No range is taken of mantissas that are guessed.
+            return not (isinstance(op, RangeOp) and element_of(first) == i8 and self._guesses(first.op))
+        if isinstance(op, RoundShiftOp):
+            if self.speculate:
+                self._guess(op, first.op)
+            return self.speculate or any(isinstance(each, CHEAP) for each in self.members[self.group[first.op]])
+        if isinstance(op, AddOp):
+            rounded = self.speculate and isinstance(first.op, RoundShiftOp)
+            return rounded and self._take_scalars(op.scales, self.group[first.op])
+        if isinstance(op, ON_MANTISSAS):
+            # Others than gates make accumulators, of which a range is taken.
+            fits = isinstance(op, GATES) or not self._guesses(first.op)
+            fits = fits and (not is_broadcast(op) or self._is_pointwise(self.group[first.op]))
+            return fits and isinstance(first.op, (RoundShiftOp, *ON_MANTISSAS))
+        return isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp)
+
+    def _is_pointwise(self, group: int) -> bool:
+        """Whether a kernel goes from element to element: it alone knows where operands of other shapes are."""
+        works = [op for op in self.members[group] if not isinstance(op, SUNK)]
+        return isinstance(min(works, key=self.position.__getitem__), POINTWISE)
+
+    def _guesses(self, op: Operation) -> int:
+        """How many shifts are guessed in an operator's group."""
+        return sum(member in self.guessed for member in self.members[self.group[op]])
+
+    def _take_scalars(self, values: Sequence[SSAValue], group: int) -> bool:
+        """Makes scalars part of a group, if they follow from it, and those between them and it."""
+        between = [value.owner for value in values if self._follows(value, group)]
+        inner = [op for op in between if isinstance(op, ScalarOp) and op not in self.members[group]]
+        return all(self._take_scalars(op.operands, group) and self._merge(group, self.group[op]) for op in inner)
+
+    def _follows(self, value: SSAValue, group: int) -> bool:
+        """Whether a scalar depends on a group."""
+        owner = value.owner
+        if owner in self.members[group]:
+            return True
+        if not isinstance(owner, ScalarOp) or self.position[owner] < group:
+            return False
+        return any(self._follows(operand, group) for operand in owner.operands)
+
+    def _guess(self, op: RoundShiftOp, producer: Operation) -> None:
+        """Makes the shift of a rounding part of the group that takes its range, if that group can be done twice."""
+        taken, group = range_to_guess(op), self.group[producer]
+        if taken is None or self.group[taken] != group or self._guesses(producer) == MOST_GUESSES:
+            return
+        if not any(isinstance(member, REPEATABLE) for member in self.members[group]):
+            return
+        self.guessed.add(taken)
+        if not (self._take_scalars((op.s,), group) and self._merge(group, self.group[op])):
+            self.guessed.discard(taken)
+
+    def _merge(self, into: int, other: int) -> bool:
+        """Whether they are one group now: not where another group or a range lies between them."""
+        if into == other:
+            return True
+        if self._crosses_range(into, other) or not self.graph.merge(into, other):
+            return False
+        moved = self.members.pop(other)
+        self.members[into] += moved
+        self.group.update(dict.fromkeys(moved, into))
+        if other in self.works:
+            self.works.add(into)
+        return True
+
+    def _crosses_range(self, a: int, b: int) -> bool:
+        ranges = [op for op in self.members[a] + self.members[b] if isinstance(op, RangeOp)]
+        ranges = [op for op in ranges if op not in self.guessed]
+        return any(self.group.get(use.operation) in (a, b) for op in ranges for use in op.r.uses)
+
+    def _sink(self, op: Operation) -> None:
+        """Moves a scalar to the first group that needs it, or else to one that needs what it needs."""
+        own, rank = self.group[op], self.graph.rank
+        users = self._users(op.results)
+        later = users or self._users(op.operands) or set(self.members)
+        candidates = [group for group in later - {own} if rank[group] > rank[own] or not users]
+        any(self._merge(group, own) for group in sorted(candidates, key=rank.__getitem__))
+
+    def _users(self, values: Iterable[SSAValue]) -> set[int]:
+        """The groups, of tensor work, that use one of the values."""
+        users = (use.operation for value in values for use in value.uses if use.operation is not self.end)
+        return {self.group[user] for user in users} & self.works
+
+    def _materialise(self, ops: list[Operation]) -> None:
+        """Moves a group to the end of the function, into an nn.fused."""
+        for op in ops:
+            op.detach()
+        if isinstance(ops[0], ReshapeOp):
+            Rewriter.insert_op(ops, InsertPoint.before(self.end))
+            return
+        Rewriter.insert_op(make_group(ops), InsertPoint.before(self.end))
+
+
+def is_broadcast(op: Operation) -> bool:
+    """Whether an operator's second operand has another shape than what it makes."""
+    return isinstance(op, MulOp) and shape_of(op.b) != shape_of(op.a)
+
+
+def make_group(ops: list[Operation], yielded: Sequence[OpResult] = ()) -> FusedOp:
+    """An nn.fused of detached operators in program order: it yields what others use, or else `yielded`."""
+    inside = set(ops)
+    inputs = list(dict.fromkeys(v for op in ops for v in op.operands if v.owner not in inside))
+    outputs = [r for op in ops for r in op.results if _is_output(r, inside)] or yielded
+    block = Block(arg_types=[value.type for value in inputs])
+    types = [value.type for value in outputs]
+    group = FusedOp.create(operands=inputs, result_types=types, regions=[Region(block)])
+    within: dict[SSAValue, SSAValue] = dict(zip(inputs, block.args, strict=True))
+    for value, arg in within.items():
+        arg.name_hint = value.name_hint
+    for op in ops:
+        op.operands = [within.get(value, value) for value in op.operands]
+    for inner, outer in zip(outputs, group.results, strict=True):
+        outer.name_hint = inner.name_hint
+        inner.replace_uses_with_if(outer, lambda use: use.operation not in inside)
+    block.add_ops([*ops, YieldOp.create(operands=outputs)])
+    group.location = next((op.location for op in ops if not isinstance(op, SUNK)), ops[0].location)
+    return group
+
+
+def _is_output(value: OpResult, inside: set[Operation]) -> bool:
+    """Whether others use a value; a range is memory that several threads share, whoever reads it."""
+    return isinstance(value.op, RangeOp) or any(use.operation not in inside for use in value.uses)
+
+
+def _definers(op: Operation) -> list[Operation]:
+    return [operand.op for operand in op.operands if isinstance(operand, OpResult)]

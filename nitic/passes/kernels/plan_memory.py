@@ -1,0 +1,129 @@
+"""plan-memory: an offset in one arena for every buffer.
+
+First come the named tensors, state before the rest, at offsets that depend on the program alone; then the ranges, which
+stay zero for threads that do not exist and so share their memory with nothing; then everything else, by lifetime.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, i64
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import SSAValue
+
+from nitic.arithmetic.integers import Array
+from nitic.errors import CompileError
+from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, place_tensors, range_area, ranges_of
+from nitic.ir.function import Label, arguments, functions, results
+from nitic.ops.fused import FusedOp, phase_of
+from nitic.ops.reshape import ReshapeOp
+from nitic.passes.base import NiticPass
+from nitic.passes.invariants import scheduled
+
+
+@dataclass(frozen=True)
+class PlanMemory(NiticPass):
+    """Gives every nn.fused the offsets of its buffers, and the module the bytes of arena and state."""
+
+    name = "plan-memory"
+    ANNOTATES = True
+    requires = (scheduled,)
+
+    def apply(self, module: ModuleOp) -> None:
+        tensors, state = place_tensors(module)
+        base, ranges = range_area(module)
+        top = start = base + ranges
+        for func in functions(module):
+            top = max(top, _Planner(func, {n: o for n, (o, _) in tensors.items()}, base, start).run())
+        module.attributes["nn.arena"] = IntegerAttr(top, i64)
+        module.attributes["nn.state"] = IntegerAttr(state, i64)
+
+
+class _Planner:
+    """Places the buffers of one function. Values that share memory (views, in-place updates) have one root."""
+
+    def __init__(self, func: FuncOp, tensors: dict[str, int], ranges: int, start: int) -> None:
+        self.func, self.start = func, start
+        self.ops = list(func.body.block.ops)
+        self.root: dict[SSAValue, SSAValue] = {}
+        self.offset: dict[SSAValue, int] = {arg: tensors[label.name] for label, arg in arguments(func)}
+        self._share()
+        for label, value in results(func):
+            self._fix(label, self.find(value), tensors[label.name])
+        for i, value in enumerate(ranges_of(func)):
+            self.offset[value] = ranges + i * RANGE_BYTES
+
+    def find(self, value: SSAValue) -> SSAValue:
+        return self.root.get(value, value)
+
+    def _share(self) -> None:
+        """Finds the root of every view and of every state that is updated in place, which is not read any more."""
+        views: defaultdict[SSAValue, list[SSAValue]] = defaultdict(list)
+        stale: set[SSAValue] = set()
+        for op in self.ops:
+            if not stale.isdisjoint(op.operands):
+                raise CompileError(f"@{self.func.sym_name.data}", "a state is read after its update")
+            if isinstance(op, ReshapeOp):
+                self._view(op.y, op.x, views)
+            if isinstance(op, FusedOp):
+                for result, operand in op.updates().items():
+                    old = op.operands[operand]
+                    stale |= {self.find(old), *views.pop(self.find(old), ())}
+                    self._view(op.results[result], old, views)
+
+    def _view(self, value: SSAValue, of: SSAValue, views: dict[SSAValue, list[SSAValue]]) -> None:
+        self.root[value] = self.find(of)
+        views[self.find(of)].append(value)
+
+    def _fix(self, label: Label, value: SSAValue, offset: int) -> None:
+        if self.offset.setdefault(value, offset) != offset:
+            raise CompileError(f"@{self.func.sym_name.data}", f"result '{label.name}' would need a copy")
+
+    def run(self) -> int:
+        """Places what is left; gives the end of the memory used."""
+        lives = self._lifetimes()
+        values = sorted(lives, key=lambda v: (-buffer_bytes(v.type), lives[v]))
+        offsets = first_fit([(*lives[v], buffer_bytes(v.type)) for v in values])
+        self.offset |= {value: self.start + offset for value, offset in zip(values, offsets, strict=True)}
+        self._record()
+        return max([self.start, *(self.offset[v] + buffer_bytes(v.type) for v in values)])
+
+    def _lifetimes(self) -> dict[SSAValue, tuple[int, int]]:
+        """First and last phase that touches each buffer that has no place yet."""
+        lives: dict[SSAValue, tuple[int, int]] = {}
+        i = 0
+        for op in self.ops:
+            i = phase_of(op) if isinstance(op, FusedOp) else i
+            for value in map(self.find, (*op.operands, *op.results)):
+                if value not in self.offset:
+                    lives[value] = (lives.get(value, (i, i))[0], i)
+        return lives
+
+    def _record(self) -> None:
+        for op in self.ops:
+            if isinstance(op, FusedOp):
+                offsets = [self.offset[self.find(value)] for value in op.parameters]
+                op.buffers = DenseArrayBase.from_list(i64, offsets)
+
+
+def first_fit(buffers: Sequence[tuple[int, int, int]]) -> list[int]:
+    """The least offset of each buffer (first phase, last phase, bytes) beside the earlier ones alive with it.
+
+    The search is for arrays: two buffers of thousands do not make Python look at millions of pairs.
+    """
+    begin, end, size = np.array(buffers, np.int64).reshape(-1, 3).T
+    offset = np.zeros(len(buffers), np.int64)
+    for i in range(len(buffers)):
+        alive = np.flatnonzero((begin[:i] <= end[i]) & (end[:i] >= begin[i]))
+        alive = alive[np.argsort(offset[alive], kind="stable")]
+        offset[i] = _first_gap(offset[alive], offset[alive] + size[alive], int(size[i]))
+    return offset.tolist()
+
+
+def _first_gap(begins: Array, ends: Array, size: int) -> int:
+    """The least offset at which `size` bytes lie beside some intervals, which are sorted by where they begin."""
+    free = np.concatenate([[0], np.maximum.accumulate(ends)])
+    fits = np.flatnonzero(begins - free[:-1] >= size)
+    return int(free[fits[0] if len(fits) else -1])

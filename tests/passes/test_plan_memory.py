@@ -1,0 +1,132 @@
+"""The memory plan of whole programs, replayed: every kernel finds in its buffers what was last written for it."""
+
+from itertools import combinations, groupby, pairwise
+
+import numpy as np
+import pytest
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import SSAValue
+
+from nitic.ir.buffers import ALIGNMENT, buffer_bytes, place_tensors
+from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function, functions, results
+from nitic.ir.op import to_property
+from nitic.ops.fused import FusedOp, phase_of
+from nitic.ops.reshape import ReshapeOp
+from nitic.passes.kernels.assign_layouts import VARIANTS
+from nitic.pipeline import run_passes, target_passes, training_passes
+from nitic.recipe import RECIPES
+from tests.networks.stages import imported
+
+NOBODY = -1
+Buffer = tuple[SSAValue, int]
+
+
+class Arena:
+    """Who has last written each byte, while the kernels of a function run in order."""
+
+    def __init__(self, size: int) -> None:
+        self.writer = np.full(size, NOBODY)
+        self.identity: dict[SSAValue, int] = {}
+
+    def write(self, value: SSAValue, offset: int) -> None:
+        end = offset + buffer_bytes(value.type)
+        assert offset >= 0
+        assert offset % ALIGNMENT == 0
+        assert end <= len(self.writer)
+        self.identity[value] = len(self.identity)
+        self.writer[offset:end] = self.identity[value]
+
+    def read(self, value: SSAValue, offset: int) -> None:
+        region = self.writer[offset : offset + buffer_bytes(value.type)]
+        assert (region == self.identity[value]).all(), f"{value.name_hint} is overwritten"
+
+    def share(self, value: SSAValue, other: SSAValue) -> None:
+        """The value is another view of the other's memory."""
+        self.identity[value] = self.identity[other]
+
+
+def replay(func: FuncOp, arena: Arena, places: dict[str, tuple[int, int]]) -> None:
+    """Runs phase after phase, and in each all reads, then all writes: its calls may run in any order."""
+    for label, arg in arguments(func):
+        arena.write(arg, places[label.name][0])
+    for _, phase in groupby(kernels(func), phase_of):
+        run(list(phase), arena)
+        for op in func.body.block.ops:
+            if isinstance(op, ReshapeOp) and op.x in arena.identity:
+                arena.share(op.y, op.x)
+    for label, value in results(func):
+        arena.read(value, places[label.name][0])
+
+
+def kernels(func: FuncOp) -> list[FusedOp]:
+    return [op for op in func.body.block.ops if isinstance(op, FusedOp)]
+
+
+def run(phase: list[FusedOp], arena: Arena) -> None:
+    read: list[Buffer] = []
+    written: list[Buffer] = []
+    for group in phase:
+        buffers = list(zip(group.parameters, offsets_of(group), strict=True))
+        read += buffers[: len(group.operands)]
+        written += buffers[len(group.operands) :]
+    for value, offset in read:
+        arena.read(value, offset)
+    for value, offset in written:
+        arena.write(value, offset)
+    assert not any(overlap(a, b) for a in read for b in written)
+    assert not any(overlap(a, b) for a, b in combinations(written, 2))
+    for group in phase:
+        for result, operand in group.updates().items():
+            arena.share(group.results[result], group.operands[operand])
+
+
+def offsets_of(group: FusedOp) -> list[int]:
+    assert group.buffers is not None
+    offsets = to_property(group.buffers)
+    assert isinstance(offsets, list)
+    return [int(offset) for offset in offsets]
+
+
+def overlap(a: Buffer, b: Buffer) -> bool:
+    (first, i), (second, j) = a, b
+    return i < j + buffer_bytes(second.type) and j < i + buffer_bytes(first.type)
+
+
+def assert_updates_wait_for_readers(func: FuncOp) -> None:
+    """No call of a phase reads what another one of it updates in place."""
+    for _, phase in groupby(kernels(func), phase_of):
+        groups = list(phase)
+        for group in groups:
+            updated = [offsets_of(group)[operand] for operand in group.updates().values()]
+            others = [offset for other in groups if other is not group for offset in offsets_of(other)]
+            assert not set(updated) & set(others)
+
+
+@pytest.mark.parametrize(
+    ("network", "recipe"), [("mlp", "niti16"), ("digits_cnn", "niti"), ("lenet", "niti16"), ("shufflenet", "niti16")]
+)
+def test_no_kernel_loses_what_another_one_wrote(network: str, recipe: str) -> None:
+    module = imported(network, 4).module
+    run_passes(module, training_passes(RECIPES[recipe]))
+    placed: list[tuple[dict[str, tuple[int, int]], object]] = []
+    for variant in VARIANTS:
+        planned = module.clone()
+        run_passes(planned, target_passes(variant))
+        places, state = place_tensors(planned)
+        placed.append((places, state))
+        size = to_property(planned.attributes["nn.arena"])
+        assert isinstance(size, int)
+        for func in functions(planned):
+            replay(func, Arena(size), places)
+            assert_updates_wait_for_readers(func)
+    assert placed[0] == placed[1], "a checkpoint would depend on the variant"
+
+
+def test_the_state_comes_first_and_without_overlap() -> None:
+    module = imported("digits_cnn", 2).module
+    run_passes(module, [*training_passes(RECIPES["niti16"]), *target_passes("portable")])
+    places, state = place_tensors(module)
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(sorted(places.values())))
+    roles = {label.name: label.role for label in argument_labels(function(module, "train_step"))}
+    for name, role in roles.items():
+        assert (places[name][1] <= state) == (role in STATE_ROLES)

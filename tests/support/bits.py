@@ -1,0 +1,96 @@
+"""Whole programs against the interpreter: the state after every training step, bit for bit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+import nitic
+from nitic.arithmetic import updates
+from nitic.arithmetic.inputs import input_statistics
+from nitic.arithmetic.integers import Array
+from nitic.interpret import run_function
+from nitic.ir.function import argument_labels, function
+from nitic.program import Program
+from nitic.session import CompiledProgram
+
+HYPERS = {"momentum": 230, "decay": 80, "gb": 4, "seed": 1}
+State = dict[str, Array]
+
+
+@dataclass
+class Run:
+    """A program that the interpreter trains at the rate 2^-rate_shift."""
+
+    program: Program
+    rate_shift: int
+    state: State = field(init=False)
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.state = dict(self.program.state)
+
+    def normalise(self, x: Array) -> None:
+        multiplier, offset = input_statistics(x if x.ndim == 4 else x[..., None])
+        self.state["input.multiplier"] = multiplier.astype(np.int32)
+        self.state["input.offset"] = offset.astype(np.int32)
+
+    def inputs(self, x: Array, y: Array) -> dict[str, Array | int]:
+        """What @train_step takes."""
+        rate_m, rate_k = updates.scaled_rate(1, self.rate_shift, len(x))
+        return {**self.state, **HYPERS, "rate_m": rate_m, "rate_k": rate_k, "input": x, "label": y, "step": self.steps}
+
+    def step(self, x: Array, y: Array) -> None:
+        outputs = run_function(function(self.program.module, "train_step"), self.inputs(x, y))
+        self.state.update({name: value for name, value in outputs.items() if name in self.state})
+        self.steps += 1
+
+
+def session(compiled: CompiledProgram, variant: str, rate_shift: int, x: Array) -> nitic.TrainingSession:
+    """A session with the rate and the input map of a Run."""
+    made = nitic.TrainingSession(compiled, threads=2, variant=variant)
+    made.configure(lr=f"2^-{rate_shift}", schedule="constant")
+    if compiled.program.has_momentum:
+        made.configure(momentum="0.9")
+    made.set_statistics(x)
+    made.begin_epoch(0)
+    return made
+
+
+def differing(found: State, expected: State) -> list[str]:
+    return [name for name in expected if not np.array_equal(found[name], expected[name])]
+
+
+def supported(program: Program) -> list[str]:
+    """The variants that this machine runs."""
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return [name for name in program.variants if name == "portable" or "avx512_vnni" in flags]
+
+
+def trained(program: Program) -> list[str]:
+    return [label.name for label in argument_labels(program.train_step) if label.role in ("weight", "master")]
+
+
+def moves(name: str, before: Mapping[str, Array], after: Mapping[str, Array]) -> bool:
+    """Whether a parameter has changed, or its velocity, in which small gradients gather before it follows."""
+    kept = [each for each in (name, f"{name}.velocity") if each in before]
+    return any((before[each] != after[each]).any() for each in kept)
+
+
+def check_steps(compiled: CompiledProgram, x: Array, y: Array, rate_shift: int) -> None:
+    """One step per batch of x. Raises AssertionError with the step and the tensors where a variant differs, or with the
+    parameters that no step has moved."""
+    program = compiled.program
+    run = Run(program, rate_shift)
+    run.normalise(x)
+    sessions = {name: session(compiled, name, rate_shift, x) for name in supported(program)}
+    for begin in range(0, len(x), program.batch):
+        rows = slice(begin, begin + program.batch)
+        run.step(x[rows], y[rows])
+        for variant, each in sessions.items():
+            each.train_step(x[rows], y[rows])
+            wrong = differing(each.state_dict(), run.state)
+            assert not wrong, f"step {run.steps} of {variant}: {len(wrong)} tensors differ, first {wrong[:5]}"
+    still = [name for name in trained(program) if not moves(name, program.state, run.state)]
+    assert not still, f"{len(still)} parameters have not moved: {still[:5]}"
