@@ -16,7 +16,7 @@ from nitic.codegen.cuda import compiler
 from nitic.codegen.output.cache import Cache
 from nitic.driver import build_program, compile_model
 from nitic.frontend.writer import NetworkWriter
-from nitic.options import CompileOptions, Emit, Target
+from nitic.options import CompileOptions, Emit
 from nitic.paths import runtime_folder
 from nitic.program import Program
 
@@ -63,10 +63,10 @@ def build_case(folder: Path, case: Case) -> None:
     with tempfile.TemporaryDirectory() as name:
         model = Path(name) / f"{case.name}.onnx"
         case.network().save(model)
-        options = CompileOptions(model, folder / "gpu", case.recipe, batch_size=case.batch, target=Target.CUDA)
+        options = CompileOptions(model, folder / "gpu", case.recipe, batch_size=case.batch, target="cuda")
         compile_model(options)
         if case.has_cpu:
-            compile_model(replace(options, output=folder / "cpu", target=Target.X86_64_AVX512VNNI))
+            compile_model(replace(options, output=folder / "cpu", target="x86-64-avx512vnni"))
         if case.has_kernels:
             compile_model(replace(options, output=folder / "kernels.cubin", emit=Emit.CUBIN))
         program = build_program(options)

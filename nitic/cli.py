@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nitic.errors import CompileError, ExitCode
-from nitic.options import BatchNorm, CompileOptions, Emit, Init, Loss, OptOptions, Target
+from nitic.options import BatchNorm, CompileOptions, Emit, Init, Loss, OptOptions
 from nitic.version import VERSION
 
 app = typer.Typer(
@@ -53,7 +53,10 @@ RecipeOptions = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option(min=1, help="Default: what the model fixes, which it overrides, else 64.")
 ]
-TargetOption = Annotated[Target, typer.Option(help="The processor to compile for.")]
+
+TargetOption = Annotated[
+    str, typer.Option(metavar="TARGET", help="The processor to compile for. An unknown name lists all.")
+]
 InitSeed = Annotated[int, typer.Option(min=0, help="Of the weights that --init=xavier makes; training has its own.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of new initial weights, and of every random number in training.")]
 InitOption = Annotated[Init, typer.Option(help="Weights of the file, or new ones.")]
@@ -97,7 +100,7 @@ def compile_command(
     option: RecipeOptions = None,
     batch_size: BatchSize = None,
     emit: Annotated[Emit, typer.Option(help="What to write.")] = Emit.EXE,
-    target: TargetOption = Target.NATIVE,
+    target: TargetOption = "native",
     seed: InitSeed = 0,
     init: InitOption = Init.KEEP,
     loss: LossOption = Loss.CROSS_ENTROPY,
@@ -195,7 +198,7 @@ def train_command(
     recipe: Recipe = "niti16",
     option: RecipeOptions = None,
     batch_size: BatchSize = None,
-    target: TargetOption = Target.NATIVE,
+    target: TargetOption = "native",
     seed: Seed = 0,
     init: InitOption = Init.KEEP,
     loss: LossOption = Loss.CROSS_ENTROPY,

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from nitic import pipeline, state
+from nitic import pipeline, state, targets
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.batch_norm import fold_batch_norm
 from nitic.frontend.freezing import freeze
 from nitic.frontend.importer import ImportedModel, external_files, import_onnx
 from nitic.ir.text import parse_module, print_module
 from nitic.ops import Bfp, Nn
-from nitic.options import FOR_GPUS, BatchNorm, CompileOptions, Emit, Init, OptOptions, Target
+from nitic.options import FOR_GPUS, BatchNorm, CompileOptions, Emit, Init, OptOptions
 from nitic.passes.base import NiticPass
 from nitic.pipeline import PASSES, parse_passes, training_passes
 from nitic.program import Program, read_description
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from nitic.codegen.output.source import Variant
 
 HEADER = "nitic.h"
-VARIANTS = {
-    Target.X86_64: ("portable",),
-    Target.X86_64_AVX512VNNI: ("avx512vnni", "portable"),
-    Target.CUDA: ("cuda",),
-}
 SUFFIXES = {
     Emit.LIB: ".so",
     Emit.OBJ: ".o",
@@ -45,8 +40,6 @@ SUFFIXES = {
     Emit.CUBIN: ".fatbin",
 }
 TABLE_SUFFIX = ".json"
-# The level x86-64-v4, as far as kernels use it, and VNNI; runtime/variant.c asks the same of the CPU at start.
-VNNI_FLAGS = {"avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"}
 
 
 @dataclass
@@ -99,7 +92,7 @@ def build_program(options: CompileOptions, watch: Watcher | None = None) -> Prog
     for note in model.notes:
         print(f"nitic: {note}", file=sys.stderr)
     module, initial = lower(model, chosen, options, watch)
-    variants = VARIANTS[resolve(options.target)]
+    variants = tuple(variant.name for variant in targets.find(options.target).variants)
     return Program(model.name, chosen.name, module, variants, initial, options.mean is not None)
 
 
@@ -172,15 +165,6 @@ def parse_recipe(text: str) -> Recipe:
     return recipe(spelt[1]).with_options({key.strip(): value.strip() for key, _, value in pairs})
 
 
-def resolve(target: Target) -> Target:
-    """`native` as the best target that this machine runs."""
-    if target != Target.NATIVE:
-        return target
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set[str]()
-    return Target.X86_64_AVX512VNNI if flags >= VNNI_FLAGS else Target.X86_64
-
-
 def compile_model(options: CompileOptions) -> Path:
     """Writes what `options.emit` says; gives its path. Raises CompileError."""
     from nitic.codegen.output import link
@@ -189,11 +173,12 @@ def compile_model(options: CompileOptions) -> Path:
     _check_output(output, options.model)
     if options.emit == Emit.LIB:
         _check_header(output.parent / HEADER)
-    if options.target == Target.CUDA:
+    for_gpus = targets.find(options.target).device == "cuda"
+    if for_gpus:
         _check_for_gpus(output, options)
     watch = watcher(options)
     program = build_program(options, watch)
-    if options.target == Target.CUDA and options.emit != Emit.IR:
+    if for_gpus and options.emit != Emit.IR:
         print(f"nitic: {emit_cuda(program, options.emit, output, options.cache, watch)}", file=sys.stderr)
         return output
     variants = plan(program, watch, options.cache)

@@ -1,6 +1,6 @@
 """What the command line asks the driver for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -24,15 +24,6 @@ class Emit(StrEnum):
 
 
 FOR_GPUS = (Emit.CUDA, Emit.PTX, Emit.CUBIN)
-
-
-class Target(StrEnum):
-    """`native` is the best that this machine runs; a binary for x86-64 always holds the portable variant too."""
-
-    NATIVE = "native"
-    X86_64 = "x86-64"
-    X86_64_AVX512VNNI = "x86-64-avx512vnni"
-    CUDA = "cuda"
 
 
 class Init(StrEnum):
@@ -64,6 +55,7 @@ class Loss(StrEnum):
 class CompileOptions:
     """Options of `nitic compile`.
 
+    `target` is `native`, the best that this machine runs, or a name of nitic/targets.
     `output` defaults to the model's name without its suffix, in the current folder. `recipe` is a name, and
     `recipe_options` are those of its passes: {"rule": "plain"}. `batch_size` overrides what the model fixes;
     without either it is 64. `mean` and `std` hold one value per channel in units of a sample scaled to 0..1;
@@ -78,7 +70,7 @@ class CompileOptions:
     recipe_options: Mapping[str, str] = field(default_factory=dict[str, str])
     batch_size: int | None = None
     emit: Emit = Emit.EXE
-    target: Target = Target.NATIVE
+    target: str = "native"
     seed: int = 0
     init: Init = Init.KEEP
     loss: Loss = Loss.CROSS_ENTROPY
@@ -93,7 +85,7 @@ class CompileOptions:
 
     def __post_init__(self) -> None:
         """Takes the words of the command line for choices, as Python callers write them. Raises CompileError."""
-        kinds = {"emit": Emit, "target": Target, "init": Init, "loss": Loss, "batch_norm": BatchNorm}
+        kinds = {"emit": Emit, "init": Init, "loss": Loss, "batch_norm": BatchNorm}
         for name, kind in kinds.items():
             object.__setattr__(self, name, _choice(kind, name, getattr(self, name)))
         object.__setattr__(self, "freeze", (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze))
@@ -106,16 +98,23 @@ class CompileOptions:
             raise _usage("--std", "a standard deviation needs its mean: give --mean too")
 
     def _check_pair(self) -> None:
-        """What is written for a GPU alone. Raises CompileError."""
-        if self.emit in FOR_GPUS and self.target != Target.CUDA:
+        """The target, and what is written for a GPU alone. Raises CompileError."""
+        from nitic import targets
+
+        _check_choice("target", self.target, targets.names())
+        if self.emit in FOR_GPUS and targets.find(self.target).device != "cuda":
             raise _usage("--emit", f"{self.emit} is for --target=cuda, not {self.target}")
 
 
 def _choice(kind: type[Choice], name: str, value: str) -> Choice:
-    if value not in list(kind):
-        option = name.replace("_", "-")
-        raise _usage(f"--{option}", f"unknown {option} {value!r}; the choices are {', '.join(kind)}")
+    _check_choice(name, value, list(kind))
     return kind(value)
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        option = name.replace("_", "-")
+        raise _usage(f"--{option}", f"unknown {option} {value!r}; the choices are {', '.join(choices)}")
 
 
 def _usage(place: str, message: str) -> CompileError:

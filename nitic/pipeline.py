@@ -18,6 +18,7 @@ from nitic.passes.integers.insert_rounding import InsertRounding
 from nitic.passes.integers.track_exponents import TrackExponents
 from nitic.passes.kernels.assign_layouts import AssignLayouts
 from nitic.passes.kernels.fuse import Fuse
+from nitic.passes.kernels.name_kernels import NameKernels
 from nitic.passes.kernels.plan_memory import PlanMemory
 from nitic.passes.kernels.recompute_pointwise import RecomputePointwise
 from nitic.passes.kernels.schedule_calls import ScheduleCalls
@@ -26,6 +27,7 @@ from nitic.passes.training.insert_backward import InsertBackward
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.passes.training.insert_update import InsertUpdate
 from nitic.recipe import Recipe
+from nitic.targets import VARIANTS
 
 Watch = Callable[[NiticPass, ModuleOp, bool], None]
 """Told of each pass and the module, before (False) and after it (True)."""
@@ -55,13 +57,13 @@ def target_passes(variant: str) -> list[NiticPass]:
 
 def shared_passes(variants: Sequence[str]) -> list[NiticPass]:
     """Those of the target passes that do the same for every variant of a program; one for GPUs has no other variant."""
-    speculate = int("cuda" in variants)
+    speculate = int(any(VARIANTS[name].speculates for name in variants))
     return [RecomputePointwise(speculate), Fuse(speculate)]
 
 
 def variant_passes(variant: str) -> list[NiticPass]:
     """The others."""
-    return [AssignLayouts(variant), SelectKernels(), ScheduleCalls(), PlanMemory()]
+    return [SelectKernels(variant), AssignLayouts(variant), NameKernels(), ScheduleCalls(), PlanMemory()]
 
 
 PASSES: dict[str, type[NiticPass]] = {
@@ -79,8 +81,9 @@ PASSES: dict[str, type[NiticPass]] = {
         CheckRange,
         RecomputePointwise,
         Fuse,
-        AssignLayouts,
         SelectKernels,
+        AssignLayouts,
+        NameKernels,
         ScheduleCalls,
         PlanMemory,
     )

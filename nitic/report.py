@@ -68,9 +68,9 @@ def _resources(text: str) -> Iterator[str]:
 
 
 def _call(group: FusedOp) -> str:
-    """A kernel call: name, buffers as offset+bytes, and the ONNX nodes it computes."""
+    """A kernel call: name, template, and buffers as offset+bytes."""
     assert group.kernel is not None
     assert group.buffers is not None
     offsets = group.buffers.get_values()
     buffers = [f"{at}+{tensor_bytes(v.type)}" for at, v in zip(offsets, group.parameters, strict=True)]
-    return f"{group.kernel.data:36} {' '.join(buffers)}"
+    return f"{group.kernel.data:36} {group.made_by:18} {' '.join(buffers)}"

@@ -22,7 +22,7 @@ import numpy as np
 from nitic.arithmetic.integers import INT8_LIMIT, INT16_LIMIT, Array
 from nitic.arithmetic.updates import VELOCITY_LIMIT
 from nitic.errors import CompileError, ExitCode
-from nitic.options import CompileOptions, Emit, Target
+from nitic.options import CompileOptions, Emit
 from nitic.program import Program
 
 DTYPES = (np.uint8, np.int8, np.int16, np.int32, np.int64)  # nitic_dtype
@@ -40,14 +40,14 @@ class CompiledProgram:
 
 def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
     """Compiles an ONNX file for use in this process; options are those of CompileOptions. Raises CompileError."""
-    from nitic import driver
+    from nitic import driver, targets
 
     folder = tempfile.TemporaryDirectory(prefix="nitic-")
     library = Path(folder.name) / "program.so"
     asked = replace(CompileOptions(model=Path(model), emit=Emit.LIB), **options)
     watch = driver.watcher(asked)
     program = driver.build_program(asked, watch)
-    if asked.target == Target.CUDA:
+    if targets.find(asked.target).device == "cuda":
         driver.emit_cuda(program, Emit.LIB, library, asked.cache, watch)
     else:
         driver.emit(program, driver.plan(program, watch, asked.cache), Emit.LIB, library, asked.cache)

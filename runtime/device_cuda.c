@@ -75,7 +75,7 @@ static int map_host(nitic_device *d) {
   return NITIC_OK;
 }
 
-bool nitic_variant_supported(const char *name) { return strcmp(name, "cuda") == 0; }
+bool nitic_variant_supported(const nitic_variant *variant) { return variant->gpu != NULL; }
 
 int nitic_device_create(const nitic_program *program, int threads, const char *variant, nitic_device **device) {
   (void)threads;

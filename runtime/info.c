@@ -30,7 +30,7 @@ static void print_variants(const nitic_session *s) {
   for (uint32_t i = 0; i < program->variant_count; i++) {
     const nitic_variant *v = &program->variants[i];
     bool chosen = v == nitic_device_variant(s->device), runs = !chosen || nitic_device_open(s->device) == NITIC_OK;
-    const char *note = chosen && runs ? " (runs here)" : nitic_variant_supported(v->name) ? "" : " (not on this CPU)";
+    const char *note = chosen && runs ? " (runs here)" : nitic_variant_supported(v) ? "" : " (not on this CPU)";
     printf("variant    %s%s: arena %llu bytes, %u kernel calls a step", v->name, note,
            (unsigned long long)v->arena_bytes, v->functions[NITIC_TRAIN_STEP].call_count);
     printf(runs ? "\n" : "; it does not run here: %s\n", nitic_last_error());

@@ -39,8 +39,8 @@ struct nitic_session {
  */
 const nitic_tensor *nitic_tensor_of(const nitic_program *program, nitic_role role, const char *name);
 
-/* Whether the machine runs a variant, for all that its name says. */
-bool nitic_variant_supported(const char *name);
+/* Whether the processor has what a variant needs. (Whether a GPU is there shows only when it is opened.) */
+bool nitic_variant_supported(const nitic_variant *variant);
 
 /* nitic_session_create in two: without nitic_session_open there are tensors and checkpoints, but no runs. */
 int nitic_session_make(const nitic_program *program, int threads, const char *variant, nitic_session **session);

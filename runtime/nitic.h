@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NITIC_ABI_VERSION 3
+#define NITIC_ABI_VERSION 4
 #define NITIC_MAX_RANK 6
 #define NITIC_MAX_THREADS 64  /* also the number of per-thread slots (int64) of a range */
 #define NITIC_NEVER INT32_MIN /* value of a `top` statistic that no training step has set */
@@ -85,12 +85,24 @@ typedef struct {
 
 typedef enum { NITIC_TRAIN_STEP, NITIC_EVAL_STEP, NITIC_LOGITS, NITIC_CALIBRATION, NITIC_KINDS } nitic_kind;
 
+/* Where a processor says what it has: CPUID, or the registers that the operating system saves (XCR0). */
+typedef enum { NITIC_CPUID, NITIC_XCR0 } nitic_feature_source;
+
+/* All of `bits` must be set there. Of CPUID that is a leaf, a subleaf, and a register: EAX 0, EBX 1, ECX 2, EDX 3. */
+typedef struct {
+  nitic_feature_source source;
+  uint32_t bits;
+  uint32_t leaf, subleaf, reg;
+} nitic_requirement;
+
 /* One set of kernels. Variants differ in packing and scratch, never in tensors, state or results. */
 typedef struct {
   const char *name;     /* "avx512vnni", "portable" or "cuda" */
   uint64_t arena_bytes; /* 64-byte aligned memory the variant needs */
   nitic_function functions[NITIC_KINDS];
-  const nitic_gpu *gpu; /* NULL: it runs on a CPU */
+  const nitic_gpu *gpu;           /* NULL: it runs on a CPU */
+  const nitic_requirement *needs; /* of that CPU */
+  uint32_t need_count;
 } nitic_variant;
 
 typedef struct {

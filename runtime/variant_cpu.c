@@ -9,36 +9,35 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/* Which registers the operating system saves (XCR0). */
+/* Which registers the operating system saves; 0 where it says nothing of them. */
 static uint32_t saved_registers(void) {
-  uint32_t low, high;
+  uint32_t a, b, c, d, low, high;
+  bool osxsave = __get_cpuid(1, &a, &b, &c, &d) && (c & (1u << 27));
+  if (!osxsave)
+    return 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return low;
 }
 
-static bool os_saves(uint32_t mask) {
-  uint32_t a, b, c, d;
-  bool osxsave = __get_cpuid(1, &a, &b, &c, &d) && (c & (1u << 27));
-  return osxsave && (saved_registers() & mask) == mask;
-}
-
-/* What the kernels may use is x86-64-v4 and VNNI: in CPUID leaf 1 FMA (ECX 12); in leaf 7 AVX2 5, BMI2 8, AVX512 F 16,
- * DQ 17, CD 28, BW 30, VL 31 of EBX and VNNI 11 of ECX. XCR0: SSE 1, AVX 2, AVX-512 5 to 7. */
-static bool has_avx512vnni(void) {
-  const uint32_t features = 1u << 5 | 1u << 8 | 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
-  uint32_t a, b, c, d;
-  bool fma = __get_cpuid(1, &a, &b, &c, &d) && (c & (1u << 12));
-  bool avx512 = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & features) == features && (c & (1u << 11));
-  return fma && avx512 && os_saves(0xE6);
+static bool is_met(const nitic_requirement *need) {
+  uint32_t found[4] = {0};
+  if (need->source == NITIC_XCR0)
+    return (saved_registers() & need->bits) == need->bits;
+  return __get_cpuid_count(need->leaf, need->subleaf, &found[0], &found[1], &found[2], &found[3]) &&
+         (found[need->reg] & need->bits) == need->bits;
 }
 #else
-static bool has_avx512vnni(void) { return false; }
+static bool is_met(const nitic_requirement *need) {
+  (void)need;
+  return false;
+}
 #endif
 
-bool nitic_variant_supported(const char *name) {
-  if (strcmp(name, "avx512vnni") == 0)
-    return has_avx512vnni();
-  return strcmp(name, "portable") == 0;
+bool nitic_variant_supported(const nitic_variant *variant) {
+  for (uint32_t i = 0; i < variant->need_count; i++)
+    if (!is_met(&variant->needs[i]))
+      return false;
+  return true;
 }
 
 static void list_variants(const nitic_program *program, char *text, size_t size) {
@@ -52,7 +51,7 @@ static int choose_named(const nitic_program *program, const char *name, const ni
   for (uint32_t i = 0; i < program->variant_count; i++) {
     if (strcmp(program->variants[i].name, name) != 0)
       continue;
-    if (!nitic_variant_supported(name))
+    if (!nitic_variant_supported(&program->variants[i]))
       return nitic_fail(NITIC_UNSUPPORTED, "variant %s needs instructions that this CPU or its operating system lacks",
                         name);
     *variant = &program->variants[i];
@@ -69,7 +68,7 @@ int nitic_variant_choose(const nitic_program *program, const char *name, const n
   if (name && *name)
     return choose_named(program, name, variant);
   for (uint32_t i = 0; i < program->variant_count; i++)
-    if (nitic_variant_supported(program->variants[i].name)) {
+    if (nitic_variant_supported(&program->variants[i])) {
       *variant = &program->variants[i];
       return NITIC_OK;
     }

@@ -1,83 +1,72 @@
-"""Which emitter each operator has, and how a kernel becomes code."""
+"""Which emitters there are, and how a kernel becomes code."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import TypeVar
 
-from nitic.codegen.contractions import conv, mma_conv
+from nitic.codegen import contractions, operators
 from nitic.codegen.core.group import Emission, Group, Registry
 from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.core.tir import Function
 from nitic.codegen.cuda import stages
 from nitic.codegen.cuda.text import cuda_text
-from nitic.codegen.operators import (
-    activation,
-    concat,
-    elementwise,
-    loss,
-    lrn,
-    move,
-    norm,
-    pool,
-    product,
-    reduce,
-    scalars,
-    sums,
-    update,
-)
-from nitic.codegen.output.objects import TARGETS, write_object
+from nitic.codegen.output.objects import write_object
 from nitic.ops.fused import FusedOp
+from nitic.targets import VARIANTS
 
-CUDA = "cuda"
+T = TypeVar("T")
 
-REGISTRY = Registry(
-    anchors={
-        "pointwise": elementwise.pointwise,
-        **conv.ANCHORS,
-        **pool.ANCHORS,
-        **reduce.ANCHORS,
-        **loss.ANCHORS,
-        **norm.ANCHORS,
-        **move.ANCHORS,
-        **concat.ANCHORS,
-        **lrn.ANCHORS,
-        **product.ANCHORS,
-    },
-    pointwise={
-        **elementwise.POINTWISE,
-        **activation.POINTWISE,
-        **product.POINTWISE,
-        **norm.POINTWISE,
-        **update.POINTWISE,
-    },
-    scalars=scalars.SCALARS,
-)
 
-CUDA_REGISTRY = replace(
-    REGISTRY,
-    anchors={**REGISTRY.anchors, **mma_conv.ANCHORS},
-    splits={**sums.SPLITS, **mma_conv.SPLITS},
-)
+def _modules() -> Iterator[ModuleType]:
+    for package in (contractions, operators):
+        for each in iter_modules(package.__path__, f"{package.__name__}."):
+            yield import_module(each.name)
+
+
+def _merged(tables: Iterable[Mapping[str, T]]) -> Mapping[str, T]:
+    """Tables that have no name in common, as one."""
+    found: dict[str, T] = {}
+    for table in tables:
+        assert not found.keys() & table.keys()
+        found.update(table)
+    return found
+
+
+def registry() -> Registry:
+    """What the files of the two folders offer: `TEMPLATES`, `POINTWISE` and `SCALARS` of each."""
+    modules = list(_modules())
+    templates, pointwise, scalars = (
+        _merged(getattr(module, name, {}) for module in modules) for name in ("TEMPLATES", "POINTWISE", "SCALARS")
+    )
+    return Registry(templates, pointwise, scalars)
+
+
+REGISTRY = registry()
 
 
 def emit(group: FusedOp, name: str, variant: str = "portable", label: str = "") -> Kernel:
-    """The kernel of a group: a function of this name, which an error calls `label`.
+    """The kernel of a group whose template is selected: a function of this name, which an error calls `label`.
 
     Its parameters are the operands, then the results that are not written in place of one.
     """
-    view = Group(group)
+    view, chosen = Group(group), VARIANTS[variant]
     view.check_sizes(label or name)
-    if variant == CUDA:
-        return stages.emit(view, name, CUDA_REGISTRY)
-    with Function(name, view.parameters()) as function:
+    if chosen.machine is None:
+        return stages.emit(view, name, REGISTRY)
+    with Function(name, view.parameters(), lanes=chosen.lanes) as function:
         units = Emission(view, function, REGISTRY).emit()
     return function.kernel(units)
 
 
 def write_code(kernel: Kernel, variant: str, path: Path) -> None:
     """An object file, or for a GPU a text in CUDA C++ without a prologue."""
-    if variant == CUDA:
+    machine = VARIANTS[variant].machine
+    if machine is None:
         path.write_text(cuda_text(kernel.stages), encoding="utf-8")
     else:
-        write_object([kernel], TARGETS[variant], path)
+        write_object([kernel], machine, path)

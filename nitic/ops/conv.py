@@ -63,6 +63,23 @@ class ConvolutionOp(NnOp):
         top, left, bottom, right = self.ints("pads", 4)
         return Window((sh, sw), (top, left, bottom, right), (dh, dw), self.groups.value.data)
 
+    @property
+    def kernel_size(self) -> tuple[int, int]:
+        """(KH, KW)"""
+        kh, kw = shape_of(self.operands[1])[1:3]
+        return kh, kw
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether every channel is a group, with one filter."""
+        channels = {shape_of(value)[3] for value in (self.operands[0], self.results[0])}
+        return self.window.groups > 1 and channels == {self.window.groups}
+
+    @property
+    def has_taps(self) -> bool:
+        """Whether the columns of a window lie apart, so that a run of neighbours is one pixel."""
+        return self.window.dilations[1] > 1 and self.kernel_size[1] > 1
+
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.operands[0]), e.of(self.operands[1]))]
 
@@ -146,6 +163,16 @@ class ConvWgradOp(ConvolutionOp):
     dy = operand_def()
     kernel = prop_def(DenseArrayBase[I64])
     dw = result_def()
+
+    @property
+    def kernel_size(self) -> tuple[int, int]:
+        kh, kw = self.ints("kernel", 2)
+        return kh, kw
+
+    @property
+    def is_depthwise(self) -> bool:
+        channels = {shape_of(value)[3] for value in self.operands}
+        return self.window.groups > 1 and channels == {self.window.groups}
 
     @classmethod
     def like(cls, x: SSAValue, dy: SSAValue, w: SSAValue, window: Window) -> Self:

@@ -19,6 +19,8 @@ from xdsl.traits import IsolatedFromAbove, IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.ir.op import NnOp, parse_properties, print_properties
+from nitic.ir.text import meaning
+from nitic.ops.bfp import ScalarOp, TopOp
 
 
 @irdl_op_definition
@@ -35,14 +37,15 @@ class YieldOp(IRDLOperation):
 class FusedOp(IRDLOperation):
     """One kernel: its region takes the operands as block arguments and yields the results.
 
-    select-kernels names the `kernel`, schedule-calls numbers the `phase`, and plan-memory adds `buffers`, the arena
-    offset of each parameter.
+    select-kernels says which `template` it is made by, name-kernels names the `kernel`, schedule-calls numbers the
+    `phase`, and plan-memory adds `buffers`, the arena offset of each parameter.
     """
 
     name = "nn.fused"
     inputs = var_operand_def()
     outputs = var_result_def()
     body = region_def("single_block")
+    template = opt_prop_def(StringAttr)
     kernel = opt_prop_def(StringAttr)
     phase = opt_prop_def(IntegerAttr[I64])
     buffers = opt_prop_def(DenseArrayBase[I64])
@@ -56,6 +59,27 @@ class FusedOp(IRDLOperation):
     def members(self) -> list[Operation]:
         """The operators of the group, without the terminator."""
         return list(self.block.ops)[:-1]
+
+    @property
+    def anchor(self) -> NnOp | None:
+        """The first operator on tensors, which owns the loops; None in a group of scalars."""
+        return next(iter(self.tensor_ops), None)
+
+    @property
+    def tensor_ops(self) -> list[NnOp]:
+        members = [op for op in self.members if isinstance(op, NnOp)]
+        return [op for op in members if not isinstance(op, ScalarOp | TopOp)]
+
+    @property
+    def made_by(self) -> str:
+        """The template, which select-kernels has chosen."""
+        assert self.template is not None
+        return self.template.data
+
+    @property
+    def meaning(self) -> str:
+        """What decides the kernel, as text: the template, and the region apart from what its values are called."""
+        return f"{self.made_by}\n{meaning(self.body)}"
 
     @property
     def yielded(self) -> Sequence[SSAValue]:

@@ -26,6 +26,13 @@ def no_float(module: ModuleOp) -> None:
                 raise VerifyException(f"{op.name} in @{func.sym_name.data} still computes in floating point")
 
 
+def templates_selected(module: ModuleOp) -> None:
+    """From select-kernels on, every kernel has a template."""
+    for op in module.walk():
+        if isinstance(op, FusedOp) and op.template is None:
+            raise VerifyException("an nn.fused has no template: select-kernels comes before")
+
+
 def scheduled(module: ModuleOp) -> None:
     """From schedule-calls on, every kernel has a phase."""
     for op in module.walk():

@@ -19,7 +19,7 @@ from nitic.codegen.output import link
 from nitic.codegen.output.cache import Cache
 from nitic.driver import compile_model
 from nitic.frontend.writer import NetworkWriter
-from nitic.options import CompileOptions, Emit, Target
+from nitic.options import CompileOptions, Emit
 from nitic.paths import runtime_folder, runtime_sources
 from tests.emulator.emulator import SIGNATURE, driver, kernel_library
 from tests.networks.mobile import BlockWriter
@@ -97,7 +97,7 @@ def emulated_image(text: str, _cache: Cache | None = None) -> Image:
 
 def compile_emulated(options: CompileOptions) -> Path:
     with patch.object(compiler, "compile_image", emulated_image), patch.object(compiler, "compiler"):
-        return compile_model(replace(options, target=Target.CUDA))
+        return compile_model(replace(options, target="cuda"))
 
 
 @cache
@@ -105,7 +105,7 @@ def compiled(name: str, recipe: str) -> Pair:
     folder = Path(mkdtemp(prefix="nitic-emulator-"))
     net = NETWORKS[name]()
     net.save(folder / "model.onnx")
-    options = CompileOptions(folder / "model.onnx", folder / "cpu", recipe, batch_size=BATCH, target=Target.X86_64)
+    options = CompileOptions(folder / "model.onnx", folder / "cpu", recipe, batch_size=BATCH, target="x86-64")
     shape = (*net.input_shape[1:], net.input_shape[0])
     for split, count, seed in (("train", SAMPLES, 1), ("test", TEST, 2)):
         write_npy(folder, split, *samples(shape, count, seed))
@@ -142,7 +142,7 @@ def memory_for(pair: Pair, count: int) -> Mapping[str, str]:
 
 def guessing_wrong(pair: Pair) -> Mapping[str, str]:
     """Of a GPU that loses every shift that kernels keep for the next step to guess from."""
-    text = compile_model(replace(pair.options, output=pair.data / "kernels.cu", target=Target.CUDA, emit=Emit.CUDA))
+    text = compile_model(replace(pair.options, output=pair.data / "kernels.cu", target="cuda", emit=Emit.CUDA))
     kept = json.loads(text.with_suffix(".json").read_text())["kept"]
     return {"NITIC_FAKE_KEPT": str(kept["offset"]), "NITIC_FAKE_SPOILT": str(kept["bytes"])}
 

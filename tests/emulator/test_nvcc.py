@@ -16,7 +16,7 @@ from nitic.codegen.cuda import compiler, library, nvcc, nvfatbin, nvrtc
 from nitic.codegen.output.cache import Cache
 from nitic.driver import compile_model, inspect
 from nitic.errors import CompileError
-from nitic.options import CompileOptions, Emit, Target
+from nitic.options import CompileOptions, Emit
 from tests.networks.stages import WRITERS
 
 COMPILERS = {"nvcc": nvcc.find(), "NVRTC": nvrtc.find() and nvfatbin.find()}
@@ -39,7 +39,7 @@ def write_kernels(name: str, recipe: str, batch: int, folder: Path) -> Path:
     """In CUDA C++, beside their launch table."""
     (vgg_small if name == "vgg_small" else WRITERS[name])().save(folder / "m.onnx")
     paths = folder / "m.onnx", folder / "m.cu"
-    return compile_model(CompileOptions(*paths, recipe, batch_size=batch, target=Target.CUDA, emit=Emit.CUDA))
+    return compile_model(CompileOptions(*paths, recipe, batch_size=batch, target="cuda", emit=Emit.CUDA))
 
 
 def contractions(kernels: Path) -> set[str]:
@@ -109,7 +109,7 @@ def test_either_compiler_serves(name: str, tmp_path: Path, monkeypatch: pytest.M
     if name == "NVRTC":
         monkeypatch.setattr(nvcc, "find", lambda: None)
     mlp((64, 16, 10)).save(tmp_path / "m.onnx")
-    options = CompileOptions(model=tmp_path / "m.onnx", output=tmp_path / "m", target=Target.CUDA)
+    options = CompileOptions(model=tmp_path / "m.onnx", output=tmp_path / "m", target="cuda")
     program, image = compile_model(options), tmp_path / "m.cubin"
     compile_model(replace(options, output=image, emit=Emit.CUBIN))
     assert image.read_bytes() in program.read_bytes()
@@ -148,7 +148,7 @@ def test_fat_binary_without_nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_ptx(tmp_path: Path) -> None:
     mlp().save(tmp_path / "m.onnx")
     output = tmp_path / "m.ptx"
-    compile_model(CompileOptions(model=tmp_path / "m.onnx", output=output, target=Target.CUDA, emit=Emit.PTX))
+    compile_model(CompileOptions(model=tmp_path / "m.onnx", output=output, target="cuda", emit=Emit.PTX))
     table = json.loads((tmp_path / "m.json").read_text())
     names = {launch["kernel"] for launches in table["functions"].values() for launch in launches}
     made = output.read_text()

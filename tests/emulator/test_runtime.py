@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nitic.driver import compile_model, inspect
-from nitic.options import CompileOptions, Emit, Target
+from nitic.options import CompileOptions, Emit
 from tests.emulator.binaries import (
     BATCH,
     SETTINGS,
@@ -239,7 +239,7 @@ for library in map(Path, sys.argv[2:]):
 def test_library(tmp_path: Path) -> None:
     depthwise().save(tmp_path / "m.onnx")
     options = CompileOptions(
-        tmp_path / "m.onnx", tmp_path / "cpu.so", "niti", batch_size=BATCH, emit=Emit.LIB, target=Target.X86_64
+        tmp_path / "m.onnx", tmp_path / "cpu.so", "niti", batch_size=BATCH, emit=Emit.LIB, target="x86-64"
     )
     made = [compile_model(options), compile_emulated(replace(options, output=tmp_path / "gpu.so"))]
     told = succeed(Path(sys.executable), "-c", LIBRARY_SCRIPT, compiled("depthwise", "niti").data, *made).splitlines()

@@ -8,7 +8,6 @@ import pytest
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic.integers import Array
-from nitic.codegen.emitters import CUDA, emit
 from nitic.ir.layout import BatchLast
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
@@ -18,7 +17,7 @@ from nitic.ops.elementwise import AddOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp
 from nitic.ops.pack import PackOp
 from tests.emulator.emulator import needs_compiler
-from tests.kernels.harness import Build, Data, compiled, make_group, packed_types, reference, scalar
+from tests.kernels.harness import CUDA, Build, Data, compiled, kernel_of, make_group, packed_types, reference, scalar
 from tests.support.operators import type_of
 
 pytestmark = needs_compiler
@@ -135,7 +134,7 @@ def test_a_sum_of_what_was_guessed(exponents: tuple[int, int]) -> None:
     types = [type_of(named.get(i, array)) for i, array in enumerate(first)]
     keep = [(1, 0), (3, 0), (7, 0), (9, 0), (5, 0)]
     group = make_group(residual, packed_types(residual, types, CUDA, nonnegative=False), keep)
-    assert [stage.name for stage in emit(group, "kernel", CUDA).stages] == ["kernel_guess", "kernel_1", "kernel"]
+    assert [stage.name for stage in kernel_of(group, "kernel", CUDA).stages] == ["kernel_guess", "kernel_1", "kernel"]
     call = compiled(group, CUDA)
     for order, scales in enumerate(SCALES):
         arrays = residual_operands(scales, exponents)
@@ -143,6 +142,6 @@ def test_a_sum_of_what_was_guessed(exponents: tuple[int, int]) -> None:
 
 
 def test_what_is_kept() -> None:
-    kernel = emit(group_of(operands(1, 8)), "kernel", CUDA)
+    kernel = kernel_of(group_of(operands(1, 8)), "kernel", CUDA)
     assert [stage.name for stage in kernel.stages] == ["kernel_guess", "kernel"]
     assert [name for name, scratch in kernel.scratch.items() if scratch.kept] == ["guess"]

@@ -2,16 +2,15 @@
 
 import numpy as np
 import pytest
+from nitic.codegen.operators.sums import THREADS, parts_of
 from xdsl.ir import SSAValue
 
-from nitic.codegen.emitters import CUDA, emit
-from nitic.codegen.operators.sums import THREADS, parts_of
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import BiasGradOp
 from nitic.ops.norm import BatchNormStatisticsOp
 from tests.emulator.emulator import needs_compiler
-from tests.kernels.harness import Data, check, make_group, one
+from tests.kernels.harness import CUDA, Data, check, kernel_of, make_group, one
 from tests.support.operators import type_of
 
 
@@ -21,7 +20,7 @@ def bias_grad(dy: SSAValue) -> list[NnOp]:
 
 
 def test_the_sums_of_a_group_that_yields_them_lie_in_its_result() -> None:
-    kernel = emit(make_group(bias_grad, [type_of(Data(1, "random").i8(496, 6))], keep=[(0, 0)]), "kernel", CUDA)
+    kernel = kernel_of(make_group(bias_grad, [type_of(Data(1, "random").i8(496, 6))], keep=[(0, 0)]), "kernel", CUDA)
     assert [(stage.name, stage.zeroed) for stage in kernel.stages] == [("kernel_parts", ("r0",)), ("kernel", ())]
     assert kernel.before[0].units == 6 * parts_of(6, 496)
     assert not kernel.scratch
@@ -30,7 +29,7 @@ def test_the_sums_of_a_group_that_yields_them_lie_in_its_result() -> None:
 def test_others_lie_in_scratch_memory() -> None:
     """Of a batch norm the sums of values and of squares, 64 bits each."""
     group = make_group(one(BatchNormStatisticsOp), [type_of(Data(1, "random").integers((500, 6), 9, np.int16))])
-    kernel = emit(group, "kernel", CUDA)
+    kernel = kernel_of(group, "kernel", CUDA)
     assert kernel.before[0].zeroed == ("sums",)
     assert {name: scratch.count for name, scratch in kernel.scratch.items()} == {"sums": 12}
 

@@ -12,7 +12,6 @@ from xdsl.rewriter import Rewriter
 from nitic.arithmetic.integers import Array
 from nitic.codegen.contractions.mma import cut_product
 from nitic.codegen.cuda import stages
-from nitic.codegen.emitters import CUDA, emit
 from nitic.errors import CompileError
 from nitic.ir.layout import BatchLast
 from nitic.ir.op import NnOp
@@ -24,7 +23,19 @@ from nitic.ops.fused import FusedOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 from nitic.ops.pack import PackOp
 from tests.emulator.emulator import EmulatorError, needs_compiler
-from tests.kernels.harness import Build, Change, Data, make_group, one, packed_types, reference, run, scalar
+from tests.kernels.harness import (
+    CUDA,
+    Build,
+    Change,
+    Data,
+    kernel_of,
+    make_group,
+    one,
+    packed_types,
+    reference,
+    run,
+    scalar,
+)
 from tests.support.operators import type_of
 
 pytestmark = needs_compiler
@@ -49,7 +60,7 @@ def test_parts_of_sums_merge() -> None:
     """Long sums with few results are cut; the kernel adds to memory that is zero."""
     operands = Data(1, "random").i8(3000, 20), Data(2, "random").i8(3000, 9)
     group = group_of(one(GemmWgradOp), operands)
-    assert emit(group, "kernel", CUDA).zeroed == ("r0",)
+    assert kernel_of(group, "kernel", CUDA).zeroed == ("r0",)
     assert cut_product(9, 20, 3008, 2**17).parts == 7
     assert all(is_right(group, operands, threads) for threads in BOTH_ORDERS)
 
@@ -58,7 +69,7 @@ def test_too_many_blocks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "MOST_BLOCKS", 1)
     group = group_of(one(GemmOp), (Data(1, "random").i8(64, 16), Data(2, "random").i8(96, 16)))
     with pytest.raises(CompileError, match=r"kernel: \d+ blocks are beyond 1: use a smaller batch"):
-        emit(group, "kernel", CUDA)
+        kernel_of(group, "kernel", CUDA)
 
 
 def wide_product(x: SSAValue, dy: SSAValue) -> list[NnOp]:

@@ -13,7 +13,7 @@ import pytest
 
 from nitic.arithmetic.integers import Array
 from nitic.driver import compile_model
-from nitic.options import CompileOptions, Emit, Target
+from nitic.options import CompileOptions, Emit
 from tests.emulator.emulator import ORDERS, Device, Emulated, needs_compiler
 from tests.networks.stages import HYPERS, WRITERS, Interpreted, samples
 
@@ -47,7 +47,7 @@ def compiled(name: str, recipe: str) -> Compiled:
         output=text,
         recipe=recipe,
         batch_size=BATCH,
-        target=Target.CUDA,
+        target="cuda",
         emit=Emit.CUDA,
     )
     compile_model(options)

@@ -11,10 +11,9 @@ from nitic.arithmetic import inputs, updates
 from nitic.arithmetic.integers import Array
 from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
-from nitic.options import Target
 from nitic.program import Program
 from tests.networks.stages import HYPERS
-from tests.support.bits import moves
+from tests.support.bits import moves, supported
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 BATCH, STEPS = 6, 3
@@ -49,7 +48,7 @@ def test_training_by_niti_equals_the_interpreter(name: str) -> None:
 
 def assert_same_bits(model: Path, **options: Any) -> Program:
     """Compiles a network, and compares the state after a few steps of random samples; gives the program."""
-    compiled = nitic.compile(model, batch_size=BATCH, target=Target.X86_64_AVX512VNNI, **options)
+    compiled = nitic.compile(model, batch_size=BATCH, target="x86-64-avx512vnni", **options)
     program, rng = compiled.program, np.random.default_rng(0)
     x = rng.integers(0, 256, (STEPS * BATCH, *program.input_shape[1:]), np.uint8)
     y = rng.integers(0, program.classes, STEPS * BATCH)
@@ -86,8 +85,3 @@ def interpreted(program: Program, x: Array, y: Array) -> dict[str, Array]:
         outputs = run_function(function(program.module, "train_step"), {**batch, **hypers, **state})
         state.update({name: value for name, value in outputs.items() if name in state})
     return state
-
-
-def supported(program: Program) -> list[str]:
-    flags = Path("/proc/cpuinfo").read_text().split()
-    return [name for name in program.variants if name == "portable" or "avx512_vnni" in flags]

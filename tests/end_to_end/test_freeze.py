@@ -16,7 +16,7 @@ from nitic.frontend.writer import NetworkWriter
 from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
 from nitic.ops.fused import FusedOp
-from nitic.options import CompileOptions, Init, Target
+from nitic.options import CompileOptions, Init
 from nitic.passes.base import NiticPass
 from nitic.passes.frontend.canonicalise import Canonicalise
 from nitic.passes.training.insert_backward import InsertBackward
@@ -69,7 +69,7 @@ def test_a_frozen_prefix_costs_its_forward_part_only(tmp_path: Path, recipe: str
     backward = [each for each in operators(program) if "grad" in each or "update" in each]
     assert {each.split()[0] for each in backward} == {"classifier"}
     assert not any("gemm_dgrad" in each for each in backward)
-    whole = driver.build_program(CompileOptions(model, batch_size=6, recipe=recipe, target=Target.X86_64))
+    whole = driver.build_program(CompileOptions(model, batch_size=6, recipe=recipe, target="x86-64"))
     arenas = [{variant.name: variant.arena for variant in driver.plan(each)} for each in (program, whole)]
     assert arenas[0]["portable"] < arenas[1]["portable"]
 
@@ -107,7 +107,7 @@ def test_wrong_globs(tmp_path: Path, globs: list[str], sentence: str) -> None:
 
 
 def test_new_weights_leave_frozen_ones_alone(tmp_path: Path) -> None:
-    options = CompileOptions(small_net(tmp_path), init=Init.XAVIER, freeze=("features.0*",), target=Target.X86_64)
+    options = CompileOptions(small_net(tmp_path), init=Init.XAVIER, freeze=("features.0*",), target="x86-64")
     kept = driver.build_program(replace(options, init=Init.KEEP)).state
     new = driver.build_program(options).state
     assert np.array_equal(new["features.0.weight"], kept["features.0.weight"])
@@ -117,7 +117,7 @@ def test_new_weights_leave_frozen_ones_alone(tmp_path: Path) -> None:
 
 
 def test_inspect_and_info_say_what_is_frozen(tmp_path: Path) -> None:
-    options = CompileOptions(small_net(tmp_path), tmp_path / "net", freeze=("features.*",), target=Target.X86_64)
+    options = CompileOptions(small_net(tmp_path), tmp_path / "net", freeze=("features.*",), target="x86-64")
     driver.compile_model(options)
     assert "parameters 724 in 2 tensors, frozen 459 in 7 tensors" in driver.inspect(tmp_path / "net")
     info = subprocess.run([tmp_path / "net", "info"], capture_output=True, text=True, check=True).stdout

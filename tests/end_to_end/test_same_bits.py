@@ -17,10 +17,11 @@ import pytest
 
 import nitic
 from models.lenet import lenet
+from nitic import targets
 from nitic.arithmetic.integers import Array
 from nitic.data import shuffle
 from nitic.driver import compile_model
-from nitic.options import CompileOptions, Target
+from nitic.options import CompileOptions
 from tests.networks.stages import Interpreted, samples
 from tests.runtime.helpers import read_checkpoint, succeed
 
@@ -72,7 +73,7 @@ def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     np.save(folder / "y_train.npy", y)
     model = folder / "lenet.onnx"
     lenet().save(model)
-    target = Target.X86_64_AVX512VNNI
+    target = "x86-64-avx512vnni"
     options = CompileOptions(model=model, output=folder / "lenet", batch_size=BATCH, recipe=recipe, target=target)
     binary = compile_model(options)
     net = Interpreted("lenet", BATCH, recipe)
@@ -112,7 +113,7 @@ def test_executable_equals_interpreter(setting: Setting, variant: str, threads: 
 @pytest.mark.parametrize("variant", ["portable", "avx512vnni"])
 def test_library_equals_interpreter(setting: Setting, variant: str) -> None:
     needs(variant)
-    program = nitic.compile(setting.model, batch_size=BATCH, recipe=setting.recipe, target=Target.X86_64_AVX512VNNI)
+    program = nitic.compile(setting.model, batch_size=BATCH, recipe=setting.recipe, target="x86-64-avx512vnni")
     session = nitic.TrainingSession(program, threads=2, variant=variant, seed=SEED)
     session.configure(schedule="constant", **HYPERS[setting.recipe])
     x, y = np.load(setting.data / "x_train.npy"), np.load(setting.data / "y_train.npy")
@@ -146,6 +147,5 @@ def wait_for(checkpoint: Path, process: "subprocess.Popen[bytes]") -> None:
 
 
 def needs(variant: str) -> None:
-    flags = Path("/proc/cpuinfo").read_text().split()
-    if variant == "avx512vnni" and "avx512_vnni" not in flags:
-        pytest.skip("this CPU has no AVX512-VNNI")
+    if not targets.runs_here(targets.VARIANTS[variant]):
+        pytest.skip(f"this machine runs no {variant}")

@@ -15,7 +15,6 @@ from models.lenet import lenet
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.writer import NetworkWriter
-from nitic.options import Target
 from nitic.session import CompiledProgram, _in_input_order
 from tests.networks.stages import samples
 
@@ -35,7 +34,7 @@ def colour_net() -> NetworkWriter:
 def program(tmp_path_factory: pytest.TempPathFactory) -> CompiledProgram:
     path = tmp_path_factory.mktemp("session") / "lenet.onnx"
     lenet().save(path)
-    return nitic.compile(path, batch_size=BATCH, target=Target.X86_64)
+    return nitic.compile(path, batch_size=BATCH, target="x86-64")
 
 
 @pytest.fixture
@@ -103,7 +102,7 @@ def test_options_hold_from_the_next_step_on(session: nitic.TrainingSession) -> N
 
 def test_a_parameter_may_have_the_name_of_a_scalar(tmp_path: Path) -> None:
     colour_net().save(tmp_path / "colour.onnx")
-    program = nitic.compile(tmp_path / "colour.onnx", batch_size=2, target=Target.X86_64)
+    program = nitic.compile(tmp_path / "colour.onnx", batch_size=2, target="x86-64")
     session = nitic.TrainingSession(program, threads=1)
     x = np.random.default_rng(0).integers(0, 256, (2, 3, 3, 3), dtype=np.uint8)
     session.set_statistics(x)
@@ -119,7 +118,7 @@ def test_a_parameter_may_have_the_name_of_a_scalar(tmp_path: Path) -> None:
 
 def test_orders_of_a_colour_image(tmp_path: Path) -> None:
     colour_net().save(tmp_path / "colour.onnx")
-    session = nitic.TrainingSession(nitic.compile(tmp_path / "colour.onnx", batch_size=2, target=Target.X86_64))
+    session = nitic.TrainingSession(nitic.compile(tmp_path / "colour.onnx", batch_size=2, target="x86-64"))
     nchw = np.random.default_rng(0).integers(0, 256, (2, 3, 3, 3), dtype=np.uint8)
     np.testing.assert_array_equal(session._samples(nchw), nchw.transpose(0, 2, 3, 1))
     for shape in ((2, 27), (2, 9, 3), (2, 3, 9), (2, 1, 3, 3, 3), ()):

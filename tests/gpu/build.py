@@ -7,7 +7,7 @@ from pathlib import Path
 from nitic.driver import compile_model
 from nitic.ir.function import argument, function
 from nitic.ir.types import shape_of
-from nitic.options import CompileOptions, Target
+from nitic.options import CompileOptions
 from tests.networks.stages import WRITERS, imported, samples
 from tests.runtime.helpers import write_npy
 
@@ -25,9 +25,9 @@ def build(folder: Path, name: str, recipe: str, batch: int) -> None:
     """A binary for each device, and data for both."""
     folder.mkdir(parents=True, exist_ok=True)
     WRITERS[name]().save(folder / "model.onnx")
-    options = CompileOptions(folder / "model.onnx", folder / "gpu", recipe, batch_size=batch, target=Target.CUDA)
+    options = CompileOptions(folder / "model.onnx", folder / "gpu", recipe, batch_size=batch, target="cuda")
     compile_model(options)
-    compile_model(replace(options, output=folder / "cpu", target=Target.X86_64_AVX512VNNI))
+    compile_model(replace(options, output=folder / "cpu", target="x86-64-avx512vnni"))
     shape = shape_of(argument(function(imported(name, batch).module, "predict"), "input"))[1:]
     for split, count, seed in (("train", batch * STEPS + 5, 1), ("test", TEST, 2)):
         write_npy(folder, split, *samples(shape, count, seed))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from nitic.codegen.emitters import CUDA
+from tests.kernels.harness import CUDA
 
 FEW = 4
 SETTINGS = "_hypothesis_internal_use_settings"  # there is no public way to give one parameter of a test its own

@@ -15,22 +15,27 @@ from hypothesis import strategies as st
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
+from nitic import targets
 from nitic.arithmetic.integers import Array
 from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.core.tir import MAX_THREADS
 from nitic.codegen.cuda.launch import launch_entry
 from nitic.codegen.cuda.text import cuda_text, prologue
-from nitic.codegen.emitters import CUDA, emit
-from nitic.codegen.output.objects import TARGETS, write_object
+from nitic.codegen.emitters import emit
+from nitic.codegen.output.objects import write_object
 from nitic.ir.layout import SLACK, Layout, parse_layout
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type
 from nitic.ops.fused import FusedOp, YieldOp
-from nitic.ops.layouts import operand_layouts
+from nitic.passes.kernels.select_kernels import select
+from nitic.targets import VARIANTS
+from nitic.targets.base import Machine
 from tests.emulator.emulator import COMPILER, ORDERS, Emulated
 from tests.support.operators import type_of
 
 GARBAGE = 0x55
+CUDA = "cuda"
+FOR_CPUS = [name for name, variant in VARIANTS.items() if variant.machine]
 _counter = itertools.count()
 
 Build = Callable[..., Sequence[NnOp]]
@@ -38,16 +43,13 @@ Types = Sequence[Attribute]
 
 
 def runs_here(variant: str) -> bool:
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    return {"portable": True, "avx512vnni": "avx512_vnni" in flags, CUDA: COMPILER is not None}[variant]
+    """On this processor, or in the emulator."""
+    return COMPILER is not None if variant == CUDA else targets.runs_here(VARIANTS[variant])
 
 
 variants = pytest.mark.parametrize(
     "variant",
-    [
-        pytest.param(v, marks=pytest.mark.skipif(not runs_here(v), reason=f"this machine runs no {v}"))
-        for v in (*TARGETS, CUDA)
-    ],
+    [pytest.param(v, marks=pytest.mark.skipif(not runs_here(v), reason=f"this machine runs no {v}")) for v in VARIANTS],
 )
 
 
@@ -122,7 +124,7 @@ def packed_types(build: Build, types: Types, variant: str, nonnegative: bool) ->
     """The types, with the layouts that the first operator wants of its operands."""
     block = Block(arg_types=types)
     first = build(*block.args)[0]
-    wanted = dict(zip(first.operands, operand_layouts(first, variant, nonnegative), strict=True))
+    wanted = dict(zip(first.operands, VARIANTS[variant].layouts(first, nonnegative), strict=True))
     return [with_layout(arg.type, wanted.get(arg)) for arg in block.args]
 
 
@@ -157,9 +159,22 @@ def run(group: FusedOp, variant: str, operands: Sequence[Array], threads: int = 
     return compiled(group, variant, change)(operands, threads)
 
 
+def kernel_of(group: FusedOp, name: str, variant: str = "portable") -> Kernel:
+    """By the template that the variant's rules select."""
+    select([group], VARIANTS[variant])
+    return emit(group, name, variant)
+
+
+def machine(variant: str) -> Machine:
+    """What LLVM makes code for."""
+    found = VARIANTS[variant].machine
+    assert found is not None
+    return found
+
+
 def compiled(group: FusedOp, variant: str, change: Change = str) -> Callable[[Sequence[Array], int], list[Array]]:
     """The kernel, as a function of operands and the number of threads."""
-    kernel = emit(group, f"kernel_{next(_counter)}", variant)
+    kernel = kernel_of(group, f"kernel_{next(_counter)}", variant)
     with tempfile.TemporaryDirectory() as folder:
         launch = _emulated(kernel, Path(folder), change) if variant == CUDA else _here(kernel, Path(folder), variant)
     slots = 1 if variant == CUDA else MAX_THREADS
@@ -181,7 +196,7 @@ Launch = Callable[[Sequence[Array], int], None]
 
 def _here(kernel: Kernel, folder: Path, variant: str) -> Launch:
     library = folder / "kernel.so"
-    write_object([kernel], TARGETS[variant], library.with_suffix(".o"))
+    write_object([kernel], machine(variant), library.with_suffix(".o"))
     subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")], check=True)
     function = getattr(ctypes.CDLL(str(library)), kernel.name)
 

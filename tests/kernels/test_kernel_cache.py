@@ -14,17 +14,20 @@ from nitic.codegen.output.generate import Generated, generate
 from nitic.driver import Watcher, build_program, plan
 from nitic.frontend.demo import digits_cnn
 from nitic.ir.op import NnOp
-from nitic.ir.text import meaning
 from nitic.ir.types import i8, i32, tensor
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import ReluOp
-from nitic.options import CompileOptions, Target
+from nitic.options import CompileOptions
+from nitic.passes.kernels.select_kernels import select
 from nitic.progress import QUIET_SECONDS, Progress
+from nitic.targets import VARIANTS
 from tests.kernels.harness import make_group, one
 
 KERNEL, CODE = Kernel("nitic_0123", {"a0": "int8", "r0": "int64"}, 7), bytes(range(256))
 GROUPS: list[tuple[type[NnOp], list[Attribute]]] = [(RangeOp, [tensor((9, 9), i8)]), (ReluOp, [tensor((9, 9), i32)])]
-MEANINGS = {"portable": {op.name: meaning(make_group(one(op), types).body) for op, types in GROUPS}}
+MADE = {op.name: make_group(one(op), types) for op, types in GROUPS}
+select(MADE.values(), VARIANTS["portable"])
+MEANINGS = {"portable": {name: group.meaning for name, group in MADE.items()}}
 
 
 def made(folder: Path, kept: Path | None) -> Generated:
@@ -179,7 +182,7 @@ def test_progress_is_silent_when_quick_and_short_otherwise(capsys: pytest.Captur
 
 def test_one_process_plans_as_several_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     digits_cnn().save(tmp_path / "cnn.onnx")
-    program = build_program(CompileOptions(tmp_path / "cnn.onnx", batch_size=2, target=Target.X86_64_AVX512VNNI))
+    program = build_program(CompileOptions(tmp_path / "cnn.onnx", batch_size=2, target="x86-64-avx512vnni"))
     several = plan(program)
     monkeypatch.setattr(processes, "processors", lambda: 1)
     assert plan(program) == several
@@ -188,7 +191,7 @@ def test_one_process_plans_as_several_do(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_a_plan_out_of_the_cache_is_that_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NITIC_CACHE", str(tmp_path / "cache"))
     digits_cnn().save(tmp_path / "cnn.onnx")
-    program = build_program(CompileOptions(tmp_path / "cnn.onnx", batch_size=2, target=Target.X86_64))
+    program = build_program(CompileOptions(tmp_path / "cnn.onnx", batch_size=2, target="x86-64"))
     made = plan(program, use_cache=True)
     (path,) = files(tmp_path / "cache")
     monkeypatch.setattr("nitic.driver._plan", lambda program, watch: [])

@@ -12,7 +12,6 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.rewriter import Rewriter
 
 from nitic.arithmetic.integers import Array
-from nitic.codegen.output.objects import TARGETS
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import element_of, i32, i64, with_element
 from nitic.ops.bfp import RangeOp
@@ -22,7 +21,7 @@ from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 from nitic.ops.norm import BatchNormStatisticsOp, ScaleGradOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp
 from nitic.passes.integers.check_range import LIMIT
-from tests.kernels.harness import compiled, make_group, packed_types, reference, runs_here
+from tests.kernels.harness import FOR_CPUS, compiled, make_group, packed_types, reference, runs_here
 from tests.support.operators import type_of
 
 Shape = tuple[int, ...]
@@ -99,7 +98,7 @@ SUMS = [
 ]
 
 
-@pytest.mark.parametrize("variant", [v for v in TARGETS if runs_here(v)])
+@pytest.mark.parametrize("variant", [v for v in FOR_CPUS if runs_here(v)])
 @pytest.mark.parametrize("case", SUMS, ids=lambda case: case.what)
 def test_nothing_overflows(case: Sum, variant: str) -> None:
     check(case, variant, case.operands((1, 1)), case.operands((1, -1)), case.operands((-1, -1)))
@@ -114,7 +113,7 @@ def check(case: Sum, variant: str, *all_operands: Sequence[Array]) -> None:
             np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("variant", [v for v in TARGETS if runs_here(v)])
+@pytest.mark.parametrize("variant", [v for v in FOR_CPUS if runs_here(v)])
 def test_mixed_signs_overflow_nowhere(variant: str) -> None:
     """A batch norm's worst variance: one half of the values at each end."""
     case = next(case for case in SUMS if case.op is BatchNormStatisticsOp)
@@ -123,7 +122,7 @@ def test_mixed_signs_overflow_nowhere(variant: str) -> None:
     check(case, variant, [x])
 
 
-@pytest.mark.parametrize("variant", [v for v in TARGETS if runs_here(v)])
+@pytest.mark.parametrize("variant", [v for v in FOR_CPUS if runs_here(v)])
 def test_every_window_picks_the_same_pixel(variant: str) -> None:
     """Nine errors meet where 3x3 windows overlap."""
     case = Sum("max pool's gradient", MaxPoolDgradOp, [(1, 14, 14, 64)] * 2, {**POOL, "size": [14, 14]})
@@ -132,7 +131,7 @@ def test_every_window_picks_the_same_pixel(variant: str) -> None:
     check(case, variant, [np.full((1, 14, 14, 64), -127, np.int8), np.ascontiguousarray(index, np.int8)])
 
 
-@pytest.mark.parametrize("variant", [v for v in TARGETS if runs_here(v)])
+@pytest.mark.parametrize("variant", [v for v in FOR_CPUS if runs_here(v)])
 def test_a_bias_at_its_largest_on_top(variant: str) -> None:
     """VGG's first linear layer and a bias that alignment has shifted as far as it may."""
     acc = np.full((8, 64), 25088 * 127 * 127, np.int32)

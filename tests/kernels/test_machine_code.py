@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 from xdsl.ir import Attribute, SSAValue
 
-from nitic.codegen.emitters import emit
 from nitic.codegen.output.cache import KernelCache
 from nitic.codegen.output.generate import generate
-from nitic.codegen.output.objects import TARGETS, compile_module
+from nitic.codegen.output.objects import compile_module
 from nitic.errors import CompileError
 from nitic.ir.layout import GroupPanels, Padded, Panels, Quads
 from nitic.ir.op import NnOp
-from nitic.ir.text import meaning
 from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
 from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluOp
 from nitic.ops.bfp import AlignOp, DitherOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
@@ -30,7 +28,9 @@ from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, Ma
 from nitic.ops.product import AddConstOp, MulOp, MulSumOp, ScaleConstOp
 from nitic.ops.reshape import TransposeOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
-from tests.kernels.harness import Build, make_group, one, packed_types
+from nitic.passes.kernels.select_kernels import select
+from nitic.targets import VARIANTS
+from tests.kernels.harness import FOR_CPUS, Build, kernel_of, machine, make_group, one, packed_types
 
 WINDOW = Window((2, 1), (1, 1, 1, 1))
 DEPTHWISE = Window((2, 1), (1, 1, 1, 1), groups=6)
@@ -134,10 +134,10 @@ def groups(variant: str) -> dict[str, FusedOp]:
     return {f"kernel_{i}": group for i, group in enumerate(made)}
 
 
-@pytest.mark.parametrize("variant", TARGETS)
+@pytest.mark.parametrize("variant", FOR_CPUS)
 def test_no_floating_point(variant: str) -> None:
-    kernels = [emit(group, name) for name, group in groups(variant).items()]
-    assembly = compile_module(kernels, TARGETS[variant]).inspect_source("asm")
+    kernels = [kernel_of(group, name, variant) for name, group in groups(variant).items()]
+    assembly = compile_module(kernels, machine(variant)).inspect_source("asm")
     instructions = {line.split()[0] for line in assembly.splitlines() if line.startswith("\t") and line[1] not in ".#"}
     assert len(instructions) > 50, "that is not a disassembly"
     assert {name for name in instructions if FLOAT.match(name)} == set()
@@ -157,7 +157,11 @@ def test_what_does_not(name: str) -> None:
 
 def test_objects_link_anywhere(tmp_path: Path) -> None:
     """Into a position-independent program and a library, with nothing else but libc; several processes made them."""
-    meanings = {v: {name: meaning(group.body) for name, group in groups(v).items()} for v in TARGETS}
+    meanings: dict[str, dict[str, str]] = {}
+    for variant in FOR_CPUS:
+        made = groups(variant)
+        select(made.values(), VARIANTS[variant])
+        meanings[variant] = {name: group.meaning for name, group in made.items()}
     generated = generate(meanings, tmp_path, KernelCache(None), jobs=2)
     objects = generated.objects
     names = [kernel.name for named in generated.kernels.values() for kernel in named.values()]
@@ -173,10 +177,11 @@ def test_objects_link_anywhere(tmp_path: Path) -> None:
 def test_a_tensor_beyond_int32_indices_is_refused() -> None:
     group = make_group(one(RangeOp), [tensor((2**16, 2**15), i8)])
     with pytest.raises(CompileError, match="2147483648 elements is beyond"):
-        emit(group, "kernel")
+        kernel_of(group, "kernel")
 
 
 def test_an_error_of_a_compiling_process_arrives(tmp_path: Path) -> None:
     group = make_group(one(RangeOp), [tensor((2**16, 2**15), i8)])
+    select([group], VARIANTS["portable"])
     with pytest.raises(CompileError, match="smaller batch"):
-        generate({"portable": {"kernel": meaning(group.body)}}, tmp_path, KernelCache(None))
+        generate({"portable": {"kernel": group.meaning}}, tmp_path, KernelCache(None))

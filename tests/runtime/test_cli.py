@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nitic import targets
 from nitic.codegen.output.link import STEP_SOURCES
 from nitic.data import shuffle
 from nitic.paths import runtime_folder, runtime_sources
@@ -63,7 +64,7 @@ def test_info(toy: Path) -> None:
 def test_variants(toolchain: Toolchain, toy: Path) -> None:
     assert "portable (runs here)" in succeed(toy, "info", "--variant", "portable")
     assert "portable (runs here)" in succeed(toy, "info", env=os.environ | {"NITIC_VARIANT": "portable"})
-    supported = "avx512_vnni" in Path("/proc/cpuinfo").read_text()
+    supported = targets.runs_here(targets.VARIANTS["avx512vnni"])
     best = "avx512vnni (runs here)" if supported else "avx512vnni (not on this CPU)"
     assert best in succeed(toy, "info", env={})
     done = run(toy, "info", "--variant", "avx512vnni")

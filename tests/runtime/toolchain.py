@@ -8,10 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from nitic.codegen.output.source import requirements
 from nitic.paths import runtime_folder, runtime_sources
+from nitic.targets import VARIANTS
 
 HERE = Path(__file__).parent
-FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", f"-I{runtime_folder()}"]
+NEEDS = ",".join(requirements(VARIANTS["avx512vnni"]))
+FLAGS = [
+    *("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC"),
+    *(f"-I{runtime_folder()}", f"-DTOY_AVX512VNNI={NEEDS}"),
+]
 SANITIZERS = {
     "": [],
     "memory": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"],

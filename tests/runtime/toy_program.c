@@ -191,13 +191,18 @@ static const nitic_tensor tensors[] = {
     {"visits", NITIC_OUTPUT, NITIC_I32, 1, {1000}, VISITS, 4000},
 };
 
-#define FUNCTIONS \
-  {{train_calls, 6, NULL}, {eval_calls, 2, NULL}, {eval_calls, 1, NULL}, {calibrate_calls, 2, NULL}}
+#define FUNCTIONS                                                                                                      \
+  {                                                                                                                    \
+    {train_calls, 6, NULL}, {eval_calls, 2, NULL}, {eval_calls, 1, NULL}, { calibrate_calls, 2, NULL }                 \
+  }
+#ifndef TOY_ONLY_PORTABLE
+static const nitic_requirement avx512vnni_needs[] = {TOY_AVX512VNNI};
+#endif
 static const nitic_variant variants[] = {
 #ifndef TOY_ONLY_PORTABLE
-    {"avx512vnni", ARENA, FUNCTIONS, NULL},
+    {"avx512vnni", ARENA, FUNCTIONS, NULL, avx512vnni_needs, sizeof avx512vnni_needs / sizeof *avx512vnni_needs},
 #endif
-    {"portable", ARENA + 1000, FUNCTIONS, NULL},
+    {"portable", ARENA + 1000, FUNCTIONS, NULL, NULL, 0},
 };
 
 static union {

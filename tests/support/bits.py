@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 import nitic
+from nitic import targets
 from nitic.arithmetic import updates
 from nitic.arithmetic.inputs import input_statistics
 from nitic.arithmetic.integers import Array
@@ -64,8 +64,7 @@ def differing(found: State, expected: State) -> list[str]:
 
 def supported(program: Program) -> list[str]:
     """The variants that this machine runs."""
-    flags = Path("/proc/cpuinfo").read_text().split()
-    return [name for name in program.variants if name == "portable" or "avx512_vnni" in flags]
+    return [name for name in program.variants if targets.runs_here(targets.VARIANTS[name])]
 
 
 def trained(program: Program) -> list[str]:

@@ -16,13 +16,14 @@ import numpy as np
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
+from nitic import targets
 from nitic.arithmetic.integers import Array
 from nitic.driver import build_program
 from nitic.ir.function import arguments, function
 from nitic.ir.layout import Layout
 from nitic.ir.op import NnOp
 from nitic.ops.fused import FusedOp
-from nitic.options import CompileOptions, Target
+from nitic.options import CompileOptions
 from nitic.pipeline import run_passes, target_passes
 from tests.kernels.harness import compiled, layout_of, reference
 from tests.support.bits import Run
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="niti16")
     parser.add_argument("--init", default="xavier")
     options = parser.parse_args()
-    target = Target.X86_64_AVX512VNNI if options.variant == "avx512vnni" else Target.X86_64
+    target = next(each.name for each in targets.TARGETS.values() if options.variant in {v.name for v in each.variants})
     program = build_program(
         CompileOptions(options.model, batch_size=options.batch, recipe=options.recipe, init=options.init, target=target)
     )

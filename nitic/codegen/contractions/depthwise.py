@@ -8,18 +8,18 @@ gradient: pixels) are added in pairs before they are widened.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.ir import SSAValue
 
 from nitic.codegen.core import tir
-from nitic.codegen.core.group import Emission, Point
+from nitic.codegen.core.group import Emission, Point, Template, layout_of
 from nitic.codegen.core.tir import Buffer, Expr, Register
 from nitic.ir.layout import Padded, ceildiv
-from nitic.ir.types import Shape, dtype_of
-from nitic.ops.conv import Window
+from nitic.ir.op import NnOp
+from nitic.ir.types import Shape, dtype_of, shape_of
+from nitic.ops.conv import ConvDgradOp, ConvolutionOp, Window
 
-LANES = (16, 8)
 TOGETHER = 4  # columns that share the loads of the weights
 PIXELS, UNITS = 256, 32  # at least so many pixels in a unit of work, to pay for its weights; at least so many units
 MOST_PRODUCTS = 1 << 16  # of two int8, in an int32
@@ -34,6 +34,7 @@ class Slide:
     taps: tuple[int, int]  # KH, KW
     tap_strides: tuple[int, int]
     channels: int
+    lanes: int = 1  # channels of a vector
 
     @staticmethod
     def of(padded: Padded, shape: Shape, pixels: Shape, kernel: Shape, window: Window) -> Slide:
@@ -45,9 +46,10 @@ class Slide:
             (n, oh, ow), strides, (kernel[0], kernel[1]), (window.dilations[0] * row, window.dilations[1] * c), c
         )
 
-    @property
-    def lanes(self) -> int:
-        return next((lanes for lanes in LANES if self.channels % lanes == 0), min(self.channels, LANES[0]))
+    def vectorised(self, vectors: tuple[int, int]) -> Slide:
+        """With vectors of one of these lengths."""
+        fitting = (lanes for lanes in vectors if self.channels % lanes == 0)
+        return replace(self, lanes=next(fitting, min(self.channels, vectors[0])))
 
     @property
     def vectors(self) -> int:
@@ -161,3 +163,34 @@ def _add_row(s: Slide, totals: Sequence[Register], x: Buffer, dy: Buffer, first:
         add(pair * 2, 2)
     if ow % 2:
         add(ow - 1, 1)
+
+
+def _padded(value: SSAValue) -> Padded:
+    """How the operand that slides lies; without a frame it is row-major."""
+    layout = layout_of(value) or Padded(biased=False)
+    assert isinstance(layout, Padded)
+    return layout
+
+
+def forward(emission: Emission, op: NnOp) -> int:
+    """nn.conv, or nn.conv_dgrad as a convolution with the rotated window."""
+    assert isinstance(op, ConvolutionOp)
+    (x, w), flipped = op.operands, isinstance(op, ConvDgradOp)
+    window = replace(op.window, strides=(1, 1)) if flipped else op.window
+    slid = Slide.of(_padded(x), shape_of(x), shape_of(op.result), op.kernel_size, window)
+    slid = slid.vectorised(emission.function.vectors)
+    emission.open(op, slid.lanes)
+    return slide(emission, emission.buffer(x), emission.buffer(w), slid, op.result, flipped)
+
+
+def weight_gradient(emission: Emission, op: NnOp) -> int:
+    """nn.conv_wgrad."""
+    assert isinstance(op, ConvolutionOp)
+    x, dy = op.operands
+    emission.open(op, 1)
+    slid = Slide.of(_padded(x), shape_of(x), shape_of(dy), op.kernel_size, op.window)
+    slid = slid.vectorised(emission.function.vectors)
+    return wgrad(emission, emission.buffer(x), emission.buffer(dy), slid, op.result)
+
+
+TEMPLATES = {"depthwise": Template(forward), "depthwise_wgrad": Template(weight_gradient)}

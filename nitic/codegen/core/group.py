@@ -43,15 +43,6 @@ class Group:
                     name, f"a tensor of {physical_size(value)} elements is beyond 2^31 - 1: use a smaller batch"
                 )
 
-    @property
-    def anchor(self) -> NnOp | None:
-        """The first operator on tensors; None in a group of scalars."""
-        return next((op for op in self.tensor_ops()), None)
-
-    def tensor_ops(self) -> list[NnOp]:
-        members = [op for op in self.op.members if isinstance(op, NnOp)]
-        return [op for op in members if not isinstance(op, ScalarOp | TopOp)]
-
     def names(self) -> Mapping[SSAValue, str]:
         """By block argument and by yielded value."""
         updates = self.op.updates()
@@ -108,14 +99,25 @@ class Split:
     finish: Callable[[Emission, Buffer], int]
 
 
-@dataclass
-class Registry:
-    """The emitters of every operator, by name; `splits` gives None where an operator's sums come whole."""
+@dataclass(frozen=True)
+class Template:
+    """How the kernel of a group comes about: `emit` makes the loops of its anchor.
 
-    anchors: dict[str, Emit] = field(default_factory=dict)
-    pointwise: dict[str, Prepare] = field(default_factory=dict)
-    scalars: dict[str, Scalar] = field(default_factory=dict)
-    splits: dict[str, Callable[[NnOp], Split | None]] = field(default_factory=dict)
+    On a GPU, `split` may give the anchor's sums in parts; it gives None where they come whole. Where they never do,
+    there is no `emit`.
+    """
+
+    emit: Emit | None
+    split: Callable[[NnOp], Split | None] = lambda _: None
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The templates by the names that nitic/targets has for them, and the emitters of other operators by theirs."""
+
+    templates: Mapping[str, Template] = field(default_factory=dict[str, Template])
+    pointwise: Mapping[str, Prepare] = field(default_factory=dict[str, Prepare])
+    scalars: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
 
 
 @dataclass
@@ -136,11 +138,12 @@ class Emission:
 
     def emit(self) -> int:
         """The whole body; gives the units of work."""
-        anchor = self.group.anchor
+        anchor = self.group.op.anchor
         if anchor is None:
             self.open(None, 1)
             return 1
-        emit = self.registry.anchors.get(anchor.name, self.registry.anchors["pointwise"])
+        emit = self.registry.templates[self.group.op.made_by].emit
+        assert emit is not None
         units = emit(self, anchor)
         self._close()
         return units
@@ -166,7 +169,7 @@ class Emission:
     def prepare(self, anchor: NnOp | None, lanes: int) -> None:
         """What is behind the anchor, for so many lanes."""
         self.lanes = lanes
-        for op in self.group.tensor_ops():
+        for op in self.group.op.tensor_ops:
             if op is not anchor and not isinstance(op, PackOp):  # the anchor's own emitter writes a second layout
                 self._prepare(op)
 
@@ -214,7 +217,7 @@ class Emission:
         """Everything behind the anchor, for one value of its result: the tail, ranges, stores."""
         if result is not None:
             point.values[result] = value
-        for op in self.group.tensor_ops():
+        for op in self.group.op.tensor_ops:
             if isinstance(op, RangeOp):
                 self.observe(op, self.value(op.x, point))
         for out in self.group.op.yielded:

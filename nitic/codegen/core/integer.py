@@ -213,3 +213,8 @@ def log2_q8(value: Expr, log2: Buffer) -> Expr:
 
 def _element(value: Expr) -> str:
     return tir.dtype_of(value).partition("x")[0]
+
+
+def product(a: Expr, b: Expr) -> Expr:
+    """Of two int8: 16 bits hold it, and short multiplications are what old vector units have."""
+    return tir.cast(tir.cast(a, "int16") * tir.cast(b, "int16"), "int32")

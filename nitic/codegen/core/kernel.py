@@ -57,4 +57,4 @@ class Kernel:
 
 
 Kernels = Mapping[str, Mapping[str, Kernel]]
-"""By variant and by the name that select-kernels gave."""
+"""By variant and by the name that name-kernels gave."""

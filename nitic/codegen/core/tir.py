@@ -240,6 +240,7 @@ class Function(AbstractContextManager["Function"]):
 
     name: str
     parameters: Mapping[str, str]
+    lanes: int = 16  # of an explicit vector of int32, at most; tables are stored by them, since LLVM is slow with many
     buffers: dict[str, Buffer] = field(default_factory=dict)
     thread: Expr = None
     begin: Expr = None
@@ -249,7 +250,6 @@ class Function(AbstractContextManager["Function"]):
 
     ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True}
     BLOCK: ClassVar[int] = 4096  # elements of a unit of work of a point-wise kernel
-    LANES: ClassVar[int] = 16  # of an explicit vector, at most; tables are stored by them, since LLVM is slow with many
     WHOLE_ROWS: ClassVar[bool] = True  # such a unit is rows of channels where an operator asks for the channel
 
     def __enter__(self) -> Function:
@@ -280,6 +280,11 @@ class Function(AbstractContextManager["Function"]):
     def __getitem__(self, name: str) -> Buffer:
         return self.buffers[name]
 
+    @property
+    def vectors(self) -> tuple[int, int]:
+        """The lengths of explicit vectors, the longer one first."""
+        return self.lanes, max(1, self.lanes // 2)
+
     def units(self) -> AbstractContextManager[Expr]:
         """A loop over the units of work that are to be done here."""
         return loop(self.begin, self.end)
@@ -300,8 +305,8 @@ class Function(AbstractContextManager["Function"]):
     def table(self, values: Sequence[int]) -> Buffer:
         """A constant table of int32, in the thread's memory."""
         made = local("int32", len(values))
-        for i in range(0, len(values), self.LANES):
-            some = [constant(value) for value in values[i : i + self.LANES]]
+        for i in range(0, len(values), self.lanes):
+            some = [constant(value) for value in values[i : i + self.lanes]]
             made.store(i, shuffle(some, range(len(some))) if len(some) > 1 else some[0])
         return made
 

@@ -31,7 +31,7 @@ class CudaFunction(Function):
 
     ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True, "calling_conv": 2, "tirx.is_global_func": True}
     BLOCK: ClassVar[int] = 4
-    LANES: ClassVar[int] = 1
+    lanes: int = 1
     WHOLE_ROWS: ClassVar[bool] = False
 
     block: Expr = None

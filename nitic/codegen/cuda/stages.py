@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nitic.codegen.core.group import Emission, Group, Registry, Split
+from nitic.codegen.core.group import Emission, Group, Registry, Split, Template
 from nitic.codegen.core.kernel import Kernel, Scratch
 from nitic.codegen.cuda.function import MOST_BLOCKS, CudaFunction
 from nitic.codegen.cuda.speculation import Speculation, guessed_shifts
@@ -43,9 +43,8 @@ def _launchable(kernel: Kernel, name: str) -> Kernel:
 
 
 def stages_of(group: Group, registry: Registry) -> Stages:
-    anchor = group.anchor
-    split = registry.splits.get(anchor.name, lambda _: None)(anchor) if anchor else None
-    if split:
+    anchor = group.op.anchor
+    if anchor and (split := registry.templates[group.op.made_by].split(anchor)):
         return _split(group, registry, split)
     if shifts := guessed_shifts(group):
         return _speculation(group, registry, shifts)
@@ -54,8 +53,6 @@ def stages_of(group: Group, registry: Registry) -> Stages:
 
 def _split(group: Group, registry: Registry, split: Split) -> Stages:
     """Without a second kernel where nothing is behind the sums."""
-    anchor = group.anchor
-    assert anchor is not None
     yielded = split.result is not None and split.result in group.op.yielded
     memory = group.names()[split.result] if yielded else SUMS
 
@@ -64,10 +61,11 @@ def _split(group: Group, registry: Registry, split: Split) -> Stages:
         return split.add(Emission(group, f, registry), f[memory])
 
     def finish(f: CudaFunction) -> int:
-        anchors = {**registry.anchors, anchor.name: lambda emission, _: split.finish(emission, f[memory])}
-        return Emission(group, f, replace(registry, anchors=anchors)).emit()
+        last = Template(lambda emission, _: split.finish(emission, f[memory]))
+        templates = {**registry.templates, group.op.made_by: last}
+        return Emission(group, f, replace(registry, templates=templates)).emit()
 
-    if yielded and group.op.members == [anchor]:
+    if yielded and group.op.members == [group.op.anchor]:
         return Stages({"": add})
     return Stages({"_parts": add, "": finish}, {} if yielded else {SUMS: Scratch(split.dtype, split.size)})
 

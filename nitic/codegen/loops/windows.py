@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from xdsl.ir import SSAValue
 
-from nitic.codegen.contractions.portable import Geometry, each_window
 from nitic.codegen.core import tir
 from nitic.codegen.core.group import Emission, Point
 from nitic.codegen.core.tir import Expr
+from nitic.codegen.loops.geometry import Geometry, each_window
 from nitic.ir.types import dtype_of
 
 

@@ -8,7 +8,7 @@ from math import prod
 from xdsl.ir import SSAValue
 
 from nitic.codegen.core import integer, tir
-from nitic.codegen.core.group import Emission, Emit, Point
+from nitic.codegen.core.group import Emission, Point, Template
 from nitic.codegen.core.tir import Expr
 from nitic.codegen.operators.move import point_of, strides
 from nitic.ir.layout import ceildiv
@@ -120,4 +120,4 @@ def _zeros(emission: Emission, y: SSAValue, first: Expr, count: Expr) -> None:
         emission.finish(y, tir.constant(0), point_of(emission, y, first + k))
 
 
-ANCHORS: dict[str, Emit] = {"nn.concat": concat, "nn.pad": pad}
+TEMPLATES = {"concat": Template(concat), "pad": Template(pad)}

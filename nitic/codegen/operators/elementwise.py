@@ -12,7 +12,7 @@ from xdsl.ir import SSAValue
 from nitic.arithmetic.integers import INT8_LIMIT
 from nitic.arithmetic.pointwise import dropout_multiplier, dropout_threshold
 from nitic.codegen.core import integer, tir
-from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare
+from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare, Template
 from nitic.codegen.core.tir import Expr
 from nitic.codegen.loops.broadcast import Grid
 from nitic.ir.layout import ceildiv
@@ -23,15 +23,14 @@ from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputM
 from nitic.ops.product import broadcasts
 
 Evaluators = Mapping[SSAValue, Evaluate]
-LANES = (16, 8)  # of explicit vectors; in plain loops LLVM makes them
 COLUMNS = 4096  # at most, of a row of a tensor to which another one broadcasts
 
 
 def pointwise(emission: Emission, _: NnOp) -> int:
     """The loops of a group without another owner: over rows and columns where an operand broadcasts."""
-    f, shape, ops = emission.function, _domain(emission), emission.group.tensor_ops()
+    f, shape, ops = emission.function, _domain(emission), emission.group.op.tensor_ops
     others = _broadcast(emission, shape)
-    lanes = _lanes(ops, shape[-1]) if others == [shape[-1:]] and f.WHOLE_ROWS else 1
+    lanes = _lanes(ops, shape[-1], f.vectors) if others == [shape[-1:]] and f.WHOLE_ROWS else 1
     emission.open(None, lanes)
     if lanes > 1:
         return _by_channels(emission, shape)
@@ -44,11 +43,12 @@ def pointwise(emission: Emission, _: NnOp) -> int:
     return ceildiv(count, f.BLOCK)
 
 
-def _lanes(ops: Sequence[NnOp], channels: int) -> int:
-    """As many as divide the channels, or leave a rest that is worth a mask."""
-    if channels < min(LANES) or any(op.name not in VECTORS or is_stochastic(op) for op in ops):
+def _lanes(ops: Sequence[NnOp], channels: int, vectors: tuple[int, int]) -> int:
+    """As many as divide the channels, or leave a rest that is worth a mask. (In plain loops LLVM makes the vectors.)"""
+    long, short = vectors
+    if channels < short or any(op.name not in VECTORS or is_stochastic(op) for op in ops):
         return 1
-    return next((lanes for lanes in LANES if channels % lanes == 0), LANES[0] if channels > LANES[0] else LANES[-1])
+    return next((lanes for lanes in vectors if channels % lanes == 0), long if channels > long else short)
 
 
 def _by_columns(emission: Emission, grid: Grid, others: Sequence[Shape]) -> int:
@@ -95,14 +95,14 @@ def _by_channels(emission: Emission, shape: Shape) -> int:
 
 def _domain(emission: Emission) -> Shape:
     """The shape of what is computed, which every operator keeps; an aligned bias alone is smaller."""
-    ops = emission.group.tensor_ops()
+    ops = emission.group.op.tensor_ops
     shapes = [shape_of(v) for op in ops for v in (op.operands[0], *op.results) if is_tensor(v)]
     return max(shapes, key=lambda shape: (prod(shape), len(shape)))
 
 
 def _broadcast(emission: Emission, shape: Shape) -> list[Shape]:
     """The shapes of operands that broadcast to it; those of rank 0 are scalars."""
-    operands = [operand for op in emission.group.tensor_ops() for operand in op.operands if is_tensor(operand)]
+    operands = [operand for op in emission.group.op.tensor_ops for operand in op.operands if is_tensor(operand)]
     found = dict.fromkeys(shape_of(operand) for operand in operands)
     return [other for other in found if other and other != shape and broadcasts(other, shape)]
 
@@ -278,3 +278,4 @@ POINTWISE: dict[str, Prepare] = {
     "nn.dropout": dropout,
     "nn.input_map": input_map,
 }
+TEMPLATES = {"pointwise": Template(pointwise)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nitic.arithmetic import integers, losses
 from nitic.arithmetic.integers import INT8_LIMIT
 from nitic.codegen.core import integer, tir
-from nitic.codegen.core.group import Emission, Emit, Point
+from nitic.codegen.core.group import Emission, Point, Template
 from nitic.codegen.core.tir import Buffer, Expr, Register
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
@@ -158,11 +158,11 @@ def mean_squared_error(emission: Emission, op: NnOp) -> int:
 
 def put_difference(emission: Emission, op: MeanSquaredErrorOp, d: Expr, index: Expr) -> None:
     """Stores an element of dlogits and counts it into its range, as far as the group asks for them."""
-    for behind in emission.group.tensor_ops():
+    for behind in emission.group.op.tensor_ops:
         if isinstance(behind, RangeOp):
             emission.observe(behind, d)
     if op.dlogits in emission.group.op.yielded:
         emission.store(op.dlogits, d, Point(index))
 
 
-ANCHORS: dict[str, Emit] = {"nn.cross_entropy": cross_entropy, "nn.mean_squared_error": mean_squared_error}
+TEMPLATES = {"cross_entropy": Template(cross_entropy), "mean_squared_error": Template(mean_squared_error)}

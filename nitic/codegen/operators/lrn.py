@@ -10,7 +10,7 @@ from xdsl.ir import SSAValue
 
 from nitic.arithmetic import losses
 from nitic.codegen.core import integer, tir
-from nitic.codegen.core.group import Emission, Emit, Point
+from nitic.codegen.core.group import Emission, Point, Template
 from nitic.codegen.core.tir import Buffer, Expr, Function
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
@@ -133,4 +133,4 @@ def _quotient(f: Function, product: Expr, denominator: Expr) -> Expr:
     return tir.let(tir.select(product < 0, -quotient, quotient))
 
 
-ANCHORS: dict[str, Emit] = {"nn.lrn": lrn, "nn.lrn_dgrad": lrn_dgrad}
+TEMPLATES = {"lrn": Template(lrn), "lrn_dgrad": Template(lrn_dgrad)}

@@ -12,9 +12,8 @@ from math import prod
 
 from xdsl.ir import SSAValue
 
-from nitic.codegen.contractions.pack import pack
 from nitic.codegen.core import tir
-from nitic.codegen.core.group import Emission, Emit, Point, elements
+from nitic.codegen.core.group import Emission, Point, Template, elements
 from nitic.codegen.core.tir import Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
@@ -120,9 +119,4 @@ def reshape(emission: Emission, op: NnOp) -> int:
     return ceildiv(count, f.BLOCK)
 
 
-ANCHORS: dict[str, Emit] = {
-    "nn.transpose": transpose,
-    "nn.slice": slice_,
-    "nn.reshape": reshape,
-    "nn.pack": pack,
-}
+TEMPLATES = {"transpose": Template(transpose), "slice": Template(slice_), "reshape": Template(reshape)}

@@ -10,9 +10,9 @@ from xdsl.ir import SSAValue
 
 from nitic.arithmetic import integers, norms
 from nitic.arithmetic.integers import WIDE
-from nitic.codegen.contractions.portable import product
 from nitic.codegen.core import integer, tir
-from nitic.codegen.core.group import Emission, Emit, Evaluate, Point, Prepare
+from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare, Template
+from nitic.codegen.core.integer import product
 from nitic.codegen.core.tir import Buffer, Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
@@ -32,7 +32,6 @@ from nitic.ops.norm import (
 )
 
 Evaluators = Mapping[SSAValue, Evaluate]
-LANES = 8  # channels of a vector of int64
 MOST_VECTORS = 4  # of a unit of work; fewer where there are few channels, so that threads have something to share
 
 
@@ -95,7 +94,7 @@ class Columns:
 
     @staticmethod
     def of(emission: Emission, x: SSAValue) -> Columns:
-        return Columns(shape_of(x), min(LANES, emission.function.LANES))
+        return Columns(shape_of(x), emission.function.vectors[1])
 
     @property
     def rows(self) -> int:
@@ -267,7 +266,7 @@ def _square_root(value: Expr) -> Expr:
     return tir.let(root.value)
 
 
-ANCHORS: dict[str, Emit] = {"nn.batch_norm_statistics": statistics, "nn.scale_grad": scale_grad}
+TEMPLATES = {"batch_norm_statistics": Template(statistics), "scale_grad": Template(scale_grad)}
 POINTWISE: dict[str, Prepare] = {
     "nn.batch_norm_recall": recall,
     "nn.batch_norm_running": running,

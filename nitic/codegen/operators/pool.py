@@ -7,10 +7,10 @@ from dataclasses import replace
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic import integers, sums
-from nitic.codegen.contractions.portable import Geometry
 from nitic.codegen.core import tir
-from nitic.codegen.core.group import Emission, Emit, Point
+from nitic.codegen.core.group import Emission, Point, Template
 from nitic.codegen.core.tir import Expr
+from nitic.codegen.loops.geometry import Geometry
 from nitic.codegen.loops.windows import Factor, Tap, gather, slide
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
@@ -106,9 +106,9 @@ def avg_pool_dgrad(emission: Emission, op: NnOp) -> int:
     return gather(emission, g, op.dx, error, multipliers(op, g, op.dx))
 
 
-ANCHORS: dict[str, Emit] = {
-    "nn.max_pool": max_pool,
-    "nn.max_pool_dgrad": max_pool_dgrad,
-    "nn.avg_pool": avg_pool,
-    "nn.avg_pool_dgrad": avg_pool_dgrad,
+TEMPLATES = {
+    "max_pool": Template(max_pool),
+    "max_pool_dgrad": Template(max_pool_dgrad),
+    "avg_pool": Template(avg_pool),
+    "avg_pool_dgrad": Template(avg_pool_dgrad),
 }

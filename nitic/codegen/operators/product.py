@@ -9,7 +9,7 @@ from math import prod
 from xdsl.ir import SSAValue
 
 from nitic.codegen.core import integer, tir
-from nitic.codegen.core.group import Emission, Emit, Evaluate, Point, Prepare
+from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare, Template
 from nitic.codegen.core.tir import Expr
 from nitic.codegen.loops.broadcast import Run, runs
 from nitic.ir.layout import ceildiv
@@ -105,7 +105,7 @@ def _start(axes: list[Run], before: Expr, loops: ExitStack) -> Expr:
     return start * axes[-1].size
 
 
-ANCHORS: dict[str, Emit] = {"nn.mul_sum": mul_sum, "nn.reduce_sum": reduce_sum}
+TEMPLATES = {"mul_sum": Template(mul_sum), "reduce_sum": Template(reduce_sum)}
 POINTWISE: dict[str, Prepare] = {
     "nn.mul": mul,
     "nn.expand": expand,

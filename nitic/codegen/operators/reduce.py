@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from nitic.codegen.core import tir
-from nitic.codegen.core.group import Emission, Emit, Point
+from nitic.codegen.core.group import Emission, Point, Template
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
@@ -46,4 +46,4 @@ def bias_grad(emission: Emission, op: NnOp) -> int:
     return ceildiv(channels, width)
 
 
-ANCHORS: dict[str, Emit] = {"nn.bias_grad": bias_grad}
+TEMPLATES = {"bias_grad": Template(bias_grad)}

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Block
 
 from nitic.codegen.core.kernel import Kernel, Kernels
@@ -22,7 +23,7 @@ from nitic.ops.fused import FusedOp
 from nitic.progress import Progress
 
 Meanings = Mapping[str, Mapping[str, str]]
-"""Groups as text: by variant, then by the name that select-kernels gave."""
+"""Groups as text: by variant, then by the name that name-kernels gave."""
 COSTLY = ("nn.conv", "nn.gemm")  # to generate; they come first, so that no process is left with one at the end
 
 
@@ -76,14 +77,14 @@ def _compile(
     cache: KernelCache,
     jobs: int | None,
 ) -> dict[str, Kernel]:
-    from nitic.codegen import emitters as table  # tvm: once, before there are several processes
+    from nitic.codegen import emitters  # tvm: once, before there are several processes
 
     def work(i: int) -> Kernel:
         gc.enable()  # kernels leave much behind, and are many
         name = missing[i]
         group = wanted[name]
-        kernel = table.emit(parse_group(group.meaning), name, group.variant, group.label)
-        table.write_code(kernel, group.variant, _code(folder, name))
+        kernel = emitters.emit(parse_group(group.meaning), name, group.variant, group.label)
+        emitters.write_code(kernel, group.variant, _code(folder, name))
         described = kernel.described()
         cache.store(described, _code(folder, name).read_bytes())
         return described
@@ -99,10 +100,12 @@ def _code(folder: Path, name: str) -> Path:
 
 def parse_group(meaning: str) -> FusedOp:
     """A group from its text; its operands are arguments of a block of its own."""
-    body = parse_region(meaning, [Nn, Bfp])
+    template, _, text = meaning.partition("\n")
+    body = parse_region(text, [Nn, Bfp])
     last = body.block.last_op
     assert last is not None
     source = Block(arg_types=body.block.arg_types)
-    group = FusedOp.create(operands=source.args, result_types=last.operand_types, regions=[body])
+    properties = {"template": StringAttr(template)}
+    group = FusedOp.create(operands=source.args, result_types=last.operand_types, properties=properties, regions=[body])
     source.add_op(group)
     return group

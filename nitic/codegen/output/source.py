@@ -10,13 +10,15 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
+from nitic import targets
 from nitic.codegen.core.kernel import Kernel, Kernels
 from nitic.ir.buffers import named_tensors, place_tensors, tensor_bytes
 from nitic.ir.function import Label, functions
-from nitic.ir.text import meaning, print_module
+from nitic.ir.text import print_module
 from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.ops.fused import FusedOp, phase_of
 from nitic.program import Program, arena_bytes
+from nitic.targets import VARIANTS
 from nitic.version import VERSION
 
 FUNCTIONS = ("train_step", "eval_step", "predict", "calibrate")
@@ -28,7 +30,7 @@ DTYPES = {"uint8": "NITIC_U8", "int8": "NITIC_I8", "int16": "NITIC_I16", "int32"
 class Variant:
     """What the files of a program hold of one variant's module, as text, which processes can send each other.
 
-    description: its IR. kernels: the meaning of each group by the name that select-kernels gave. tables: its calls in
+    description: its IR. kernels: the meaning of each group by the name that name-kernels gave. tables: its calls in
     C; functions and gpu: initialisers, the latter of what only a variant for GPUs has.
     """
 
@@ -44,7 +46,7 @@ class Variant:
 def describe(name: str, module: ModuleOp) -> Variant:
     """The variant of a module that is planned."""
     groups = {label_of(op): op for func in functions(module) for op in calls(func)}
-    meanings = {label: meaning(group.body) for label, group in groups.items()}
+    meanings = {label: group.meaning for label, group in groups.items()}
     tables = [_function(name, func) for func in functions(module)]
     sizes = {func.sym_name.data: sum(1 for _ in calls(func)) for func in functions(module)}
     entries = ", ".join(f"{{{name}_{func}, {sizes[func]}, NULL}}" for func in FUNCTIONS)
@@ -163,8 +165,20 @@ def _tensor(label: Label, type_: Attribute, offset: int) -> str:
 
 
 def _variants(variants: Sequence[Variant]) -> str:
-    lines = [f"  {{{c_string(each.name)}, {each.arena}, {each.functions}, {each.gpu}}}," for each in variants]
-    return "\n".join(["static const nitic_variant variants[] = {", *lines, "};"])
+    needs: list[str] = []
+    lines: list[str] = []
+    for each in variants:
+        required = requirements(VARIANTS[each.name])
+        if required:
+            needs.append(f"static const nitic_requirement {each.name}_needs[] = {{{', '.join(required)}}};")
+        array = f"{each.name}_needs, {len(required)}" if required else "NULL, 0"
+        lines.append(f"  {{{c_string(each.name)}, {each.arena}, {each.functions}, {each.gpu}, {array}}},")
+    return "\n".join([*needs, "static const nitic_variant variants[] = {", *lines, "};"])
+
+
+def requirements(variant: targets.Variant) -> list[str]:
+    """What the runtime asks of a processor before it runs a variant: an initialiser of nitic_requirement each."""
+    return [f"{{{r.source}, {r.bits:#x}, {r.leaf}, {r.subleaf}, {r.register}}}" for r in variant.needs]
 
 
 def _program(program: Program, initial_bytes: int) -> str:

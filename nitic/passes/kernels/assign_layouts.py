@@ -1,4 +1,4 @@
-"""assign-layouts: the physical form of every operand that a variant's kernels want otherwise than row-major.
+"""assign-layouts: the physical form of every operand that its kernel's template wants otherwise than row-major.
 
 Packing is explicit: an nn.pack, whose result plan-memory sees. It is a kernel of its own before the first reader, or
 the end of the kernel that makes the tensor, where that can write both forms.
@@ -20,17 +20,19 @@ from nitic.ops.bfp import RoundShiftOp
 from nitic.ops.concat import ConcatOp, PadOp, SliceOp
 from nitic.ops.elementwise import DropoutOp, ReluOp
 from nitic.ops.fused import FusedOp
-from nitic.ops.layouts import operand_layouts, writes_too
 from nitic.ops.lrn import LrnOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
 from nitic.ops.product import MulOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
-from nitic.passes.base import NiticPass, option_error
+from nitic.passes.base import NiticPass, error_at
+from nitic.passes.invariants import templates_selected
 from nitic.passes.kernels.fuse import make_group
+from nitic.passes.kernels.select_kernels import select
+from nitic.targets import VARIANTS
+from nitic.targets.base import Variant
 
 Packed = dict[tuple[SSAValue, Layout], SSAValue]
-VARIANTS = ("portable", "avx512vnni", "cuda")
 KEEP_SIGNS = (RoundShiftOp, MaxPoolOp, AveragePoolOp, DropoutOp, ReshapeOp, TransposeOp, SliceOp, PadOp, LrnOp, PackOp)
 ROW_MAJOR = Padded(biased=False)  # the same bytes as no layout at all
 
@@ -41,40 +43,44 @@ class AssignLayouts(NiticPass):
 
     variant: str = "portable"
     name = "assign-layouts"
-
-    def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise option_error(self, f"unknown variant '{self.variant}'; the variants are {', '.join(VARIANTS)}")
+    requires = (templates_selected,)
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
-            assign(func, self.variant)
+            assign(func, VARIANTS[self.variant])
 
 
-def assign(func: FuncOp, variant: str) -> None:
+def assign(func: FuncOp, variant: Variant) -> None:
     packed: Packed = {}
     for group in [op for op in func.body.block.ops if isinstance(op, FusedOp)]:
-        for op in [op for op in group.members if isinstance(op, NnOp)]:
-            for operand, layout in _wanted(op, variant):
-                _use_packed(group, op, operand, layout, packed)
+        if anchor := group.anchor:
+            if group.made_by != (template := variant.template(group)):
+                message = f"its template is {group.made_by}, but {variant.name} computes it by {template}"
+                raise error_at(anchor, message, "select-kernels and assign-layouts have the same variant")
+            for operand, layout in _wanted(anchor, variant):
+                _use_packed(group, anchor, operand, layout, packed)
+    select([copy.owner for copy in packed.values() if isinstance(copy.owner, FusedOp)], variant)
     written: dict[FusedOp, FusedOp] = {}  # a kernel writes one such copy
     for (source, layout), copy in packed.items():
         writer, pack = source.owner, copy.owner
-        if isinstance(writer, FusedOp) and isinstance(pack, FusedOp) and _writes(writer, layout):
+        if isinstance(writer, FusedOp) and isinstance(pack, FusedOp) and _writes(writer, layout, variant):
             written.setdefault(writer, pack)
     for groups in written.items():
         _merge(groups)
 
 
-def _writes(group: FusedOp, layout: Layout) -> bool:
+def _writes(group: FusedOp, layout: Layout, variant: Variant) -> bool:
     """Whether a group's kernel can write a packed copy too."""
-    return any(isinstance(op, NnOp) and writes_too(op, layout) for op in group.members)
+    anchor = group.anchor
+    return anchor is not None and variant.rule(anchor).also(anchor, layout)
 
 
 def _merge(groups: Sequence[FusedOp]) -> None:
     """Makes one group of several, where the first of them was."""
     ops = [op for group in groups for op in _take_members(group)]
-    Rewriter.insert_op(make_group(ops), InsertPoint.before(groups[0]))
+    merged = make_group(ops)
+    merged.template = groups[0].template
+    Rewriter.insert_op(merged, InsertPoint.before(groups[0]))
     for group in groups:
         Rewriter.erase_op(group)
 
@@ -93,8 +99,8 @@ def _take_members(group: FusedOp) -> list[Operation]:
     return members
 
 
-def _wanted(op: NnOp, variant: str) -> list[tuple[SSAValue, Layout]]:
-    layouts = operand_layouts(op, variant, bool(op.operands) and is_nonnegative(op.operands[0]))
+def _wanted(op: NnOp, variant: Variant) -> list[tuple[SSAValue, Layout]]:
+    layouts = variant.layouts(op, bool(op.operands) and is_nonnegative(op.operands[0]))
     pairs = zip(op.operands, layouts, strict=True)
     return [(operand, layout) for operand, layout in pairs if layout is not None and layout != ROW_MAJOR]
 

@@ -1,35 +1,32 @@
-"""select-kernels: a name for every group's kernel; groups that mean the same share one."""
+"""select-kernels: the kernel template of every group, by the table of rules in nitic/targets."""
 
-from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
-from nitic.ir.text import meaning
-from nitic.ops.bfp import BfpOp, RangeOp, RoundShiftOp
 from nitic.ops.fused import FusedOp
-from nitic.passes.base import NiticPass
+from nitic.passes.base import NiticPass, option_error
+from nitic.targets import VARIANTS
+from nitic.targets.base import Variant
 
 
 @dataclass(frozen=True)
 class SelectKernels(NiticPass):
-    """Names each nn.fused after its operators, and a number where several groups would have the name."""
+    """Writes on every nn.fused which template of `variant` makes its kernel."""
 
+    variant: str = "portable"
     name = "select-kernels"
     ANNOTATES = True
 
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise option_error(self, f"unknown variant '{self.variant}'; the variants are {', '.join(VARIANTS)}")
+
     def apply(self, module: ModuleOp) -> None:
-        names: dict[str, str] = {}
-        taken: defaultdict[str, int] = defaultdict(int)
-        for group in [op for op in module.walk() if isinstance(op, FusedOp)]:
-            text = meaning(group.body)
-            if text not in names:
-                stem = _stem(group)
-                taken[stem] += 1
-                names[text] = f"{stem}_{taken[stem]}"
-            group.kernel = StringAttr(names[text])
+        select([op for op in module.walk() if isinstance(op, FusedOp)], VARIANTS[self.variant])
 
 
-def _stem(group: FusedOp) -> str:
-    named = [op for op in group.members if not isinstance(op, BfpOp) or isinstance(op, RoundShiftOp | RangeOp)]
-    return "_".join(op.name.split(".")[1] for op in named or {op.name: op for op in group.members}.values())
+def select(groups: Iterable[FusedOp], variant: Variant) -> None:
+    for group in groups:
+        group.template = StringAttr(variant.template(group))

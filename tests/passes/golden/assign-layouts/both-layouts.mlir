@@ -1,14 +1,14 @@
-// RUN: nitic opt --passes=fuse{speculate=1},assign-layouts{variant=cuda}
+// RUN: nitic opt --passes=fuse{speculate=1},select-kernels{variant=cuda},assign-layouts{variant=cuda}
 // The kernel of a contraction writes what it rounds in both layouts, or in the one that is read; 16 images are side by side.
-// CHECK:       %[[R:.*]], %[[Y:.*]], %[[P:.*]] = nn.fused %x, %w : {{.*}} -> (!bfp.range, tensor<16x4x4x4xi8>, tensor<16x4x4x4xi8, "batchlast()">) {
+// CHECK:       %[[R:.*]], %[[Y:.*]], %[[P:.*]] = nn.fused %x, %w template = tensor_cores : {{.*}} -> (!bfp.range, tensor<16x4x4x4xi8>, tensor<16x4x4x4xi8, "batchlast()">) {
 // CHECK:       nn.pack
-// CHECK:       %{{[^,]*}}, %[[Q:[^,]*]] = nn.fused %x, %v : {{.*}} -> (!bfp.range, tensor<16x4x4x2xi8, "batchlast()">) {
+// CHECK:       %{{[^,]*}}, %[[Q:[^,]*]] = nn.fused %x, %v template = tensor_cores : {{.*}} -> (!bfp.range, tensor<16x4x4x2xi8, "batchlast()">) {
 // CHECK:       nn.pack
-// CHECK:       %[[X:.*]] = nn.fused %x : {{.*}} -> tensor<16x4x4x16xi8, "batchlast()">
-// CHECK:       nn.fused %[[X]], %[[P]] :
+// CHECK:       %[[X:.*]] = nn.fused %x template = pack : {{.*}} -> tensor<16x4x4x16xi8, "batchlast()">
+// CHECK:       nn.fused %[[X]], %[[P]] template = tensor_cores_wgrad :
 // CHECK-NEXT:  ^bb0
 // CHECK-NEXT:  nn.conv_wgrad
-// CHECK:       nn.fused %[[X]], %[[Q]] :
+// CHECK:       nn.fused %[[X]], %[[Q]] template = tensor_cores_wgrad :
 // CHECK:       func.return %[[Y]]
 func.func @predict(%x: tensor<16x4x4x16xi8>, %w: tensor<4x3x3x16xi8>, %v: tensor<2x3x3x16xi8>) -> (tensor<16x4x4x4xi8>, tensor<4x3x3x16xi32>, tensor<2x3x3x16xi32>) {
   %acc = nn.conv %x, %w dilations = [1, 1] groups = 1 pads = [1, 1, 1, 1] strides = [1, 1] : (tensor<16x4x4x16xi8>, tensor<4x3x3x16xi8>) -> tensor<16x4x4x4xi32>

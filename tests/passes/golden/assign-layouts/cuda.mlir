@@ -1,16 +1,16 @@
-// RUN: nitic opt --passes=fuse,assign-layouts{variant=cuda}
+// RUN: nitic opt --passes=fuse,select-kernels{variant=cuda},assign-layouts{variant=cuda}
 // Sixteen neighbours in memory are neighbours of the sum: weights whose runs are 48 bytes are so already, those of the data
 // gradient are not, and a weight gradient sums over the batch.
-// CHECK:       nn.fused %x, %w :
+// CHECK:       nn.fused %x, %w template = tensor_cores :
 // CHECK-NEXT:  ^bb0
 // CHECK-NEXT:  nn.conv {{.*}} -> tensor<3x4x4x2xi32>
-// CHECK:       %[[W:.*]] = nn.fused %w : (tensor<2x3x3x16xi8>) -> tensor<2x3x3x16xi8, "runs(False, True, 1, 1)">
-// CHECK:       nn.fused %dy, %[[W]] :
+// CHECK:       %[[W:.*]] = nn.fused %w template = pack : (tensor<2x3x3x16xi8>) -> tensor<2x3x3x16xi8, "runs(False, True, 1, 1)">
+// CHECK:       nn.fused %dy, %[[W]] template = tensor_cores_dgrad :
 // CHECK-NEXT:  ^bb0
 // CHECK-NEXT:  nn.conv_dgrad
-// CHECK:       %[[X:.*]] = nn.fused %x : {{.*}} -> tensor<3x4x4x16xi8, "batchlast()">
-// CHECK:       %[[DY:.*]] = nn.fused %dy : {{.*}} -> tensor<3x4x4x2xi8, "batchlast()">
-// CHECK:       nn.fused %[[X]], %[[DY]] :
+// CHECK:       %[[X:.*]] = nn.fused %x template = pack : {{.*}} -> tensor<3x4x4x16xi8, "batchlast()">
+// CHECK:       %[[DY:.*]] = nn.fused %dy template = pack : {{.*}} -> tensor<3x4x4x2xi8, "batchlast()">
+// CHECK:       nn.fused %[[X]], %[[DY]] template = tensor_cores_wgrad :
 // CHECK-NEXT:  ^bb0
 // CHECK-NEXT:  nn.conv_wgrad
 func.func @predict(%x: tensor<3x4x4x16xi8>, %w: tensor<2x3x3x16xi8>, %dy: tensor<3x4x4x2xi8>) -> (tensor<3x4x4x2xi32>, tensor<3x4x4x16xi32>, tensor<2x3x3x16xi32>) {

@@ -1,4 +1,4 @@
-// RUN: nitic opt --passes=fuse,assign-layouts{variant=portable}
+// RUN: nitic opt --passes=fuse,select-kernels{variant=portable},assign-layouts{variant=portable}
 // Portable kernels read every operand row-major.
 // CHECK-NOT:   nn.pack
 // CHECK:       nn.conv

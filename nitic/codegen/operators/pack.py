@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nitic.codegen.core import tir
-from nitic.codegen.core.group import Emission
+from nitic.codegen.core.group import Emission, Template
 from nitic.codegen.core.tir import Buffer, Expr, Register
 from nitic.ir.layout import (
     BIAS,
@@ -328,3 +328,6 @@ def _flipped(f: Copy, filters: Sequence[int], vector: Expr, base: Expr) -> Gathe
         return tir.shuffle(rows, INTERLEAVE)
 
     return gather
+
+
+TEMPLATES = {"pack": Template(pack)}

@@ -1,6 +1,6 @@
-// RUN: nitic opt --passes=fuse,assign-layouts{variant=avx1024}
-// A variant that does not exist.
-// ERROR: assign-layouts: unknown variant 'avx1024'; the variants are portable, avx512vnni
+// RUN: nitic opt --passes=fuse,assign-layouts
+// Layouts belong to templates, and none is chosen.
+// ERROR: an nn.fused has no template: select-kernels comes before
 func.func @predict(%x: tensor<1x4x4x4xi32>, %s: !bfp.exp, %w: tensor<2x3x3x4xi8>) -> tensor<1x4x4x2xi32> {
   %a1 = nn.relu %x : (tensor<1x4x4x4xi32>) -> tensor<1x4x4x4xi32>
   %y1 = bfp.round_shift %a1, %s round = nearest to = i8 : (tensor<1x4x4x4xi32>, !bfp.exp) -> tensor<1x4x4x4xi8>

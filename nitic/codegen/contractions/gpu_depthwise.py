@@ -5,31 +5,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nitic.codegen.contractions import conv
-from nitic.codegen.contractions.portable import Geometry, product
 from nitic.codegen.core import tir
-from nitic.codegen.core.group import Emission, Split, elements
+from nitic.codegen.core.group import Emission, Split, Template, elements
+from nitic.codegen.core.integer import product
 from nitic.codegen.core.tir import Buffer, Expr
 from nitic.codegen.cuda.function import call, pointer
+from nitic.codegen.cuda.parts import parts_of, split
+from nitic.codegen.loops.geometry import Geometry
 from nitic.codegen.loops.windows import Tap, gather, slide
-from nitic.codegen.operators import sums
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import dtype_of, shape_of
+from nitic.ir.types import shape_of
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp
-from nitic.ops.layouts import is_depthwise
 
 LONGEST = 2**16  # products of two int8 that an int32 sums for certain
 
 
-def without(emission: Emission, op: NnOp) -> int:
-    """A contraction without tensor cores, but no weight gradient."""
-    if isinstance(op, ConvOp | ConvDgradOp) and is_depthwise(op) and dtype_of(op.result).__name__ == "int32":
-        return _depthwise(emission, op)
-    return conv.by_element(emission, op)
-
-
-def _depthwise(emission: Emission, op: ConvOp | ConvDgradOp) -> int:
+def forward(emission: Emission, op: NnOp) -> int:
+    """nn.conv, nn.conv_dgrad."""
+    assert isinstance(op, ConvOp | ConvDgradOp)
     a, w = (emission.buffer(operand) for operand in op.operands)
     (_, kh, kw, _), (x, out) = shape_of(op.w), (shape_of(v) for v in (op.operands[0], op.result))
     emission.open(op, 1)
@@ -56,7 +50,7 @@ class Filters:
     def share(self) -> int:
         """Rows of a part."""
         (oc, kh, kw, c), width = self.g.w, self.g.out[2]
-        parts = sums.parts_of(oc * kh * kw * c, self.rows * width)
+        parts = parts_of(oc * kh * kw * c, self.rows * width)
         return min(ceildiv(self.rows, parts), max(1, LONGEST // width))
 
     def add(self, x: Buffer, dy: Buffer, emission: Emission, memory: Buffer) -> int:
@@ -87,7 +81,7 @@ class Filters:
         return total.value
 
 
-def grouped_wgrad(op: NnOp) -> Split:
+def split_wgrad(op: NnOp) -> Split:
     """nn.conv_wgrad."""
     assert isinstance(op, ConvWgradOp)
     x, dy = op.operands
@@ -96,4 +90,7 @@ def grouped_wgrad(op: NnOp) -> Split:
     def add(emission: Emission, memory: Buffer) -> int:
         return filters.add(emission.buffer(x), emission.buffer(dy), emission, memory)
 
-    return sums.split(op.result, elements(op.result), add)
+    return split(op.result, elements(op.result), add)
+
+
+TEMPLATES = {"gpu_depthwise": Template(forward), "gpu_filters": Template(None, split_wgrad)}

@@ -5,26 +5,25 @@ A convolution with groups is so many products, one behind the other in the launc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd, prod
 
 from xdsl.ir import SSAValue
 
 from nitic.codegen.contractions import mma
-from nitic.codegen.contractions.grouped_conv import grouped_wgrad, without
-from nitic.codegen.contractions.portable import images
 from nitic.codegen.core import tir
-from nitic.codegen.core.group import Emission, Emit, Point, Split, elements
+from nitic.codegen.core.group import Emission, Point, Split, Template, elements
 from nitic.codegen.core.tir import Buffer, Expr
 from nitic.codegen.cuda.function import CudaFunction, call, pointer
-from nitic.codegen.operators import sums
+from nitic.codegen.cuda.parts import split
+from nitic.codegen.loops.geometry import images
 from nitic.ir.layout import CHUNK, BatchLast, ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import Shape, dtype_of, shape_of
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
-from nitic.ops.layouts import cuda_runs, on_tensor_cores
 from nitic.ops.pack import PackOp
+from nitic.targets.tensor_cores import runs_of
 
 SECTOR = 32  # bytes that a GPU's cache reads and writes together
 OUTSIDE = -(2**20)  # a row or column that no window reaches from inside
@@ -235,8 +234,6 @@ class Merge:
 
 def forward(emission: Emission, op: NnOp) -> int:
     """nn.conv, nn.gemm."""
-    if not on_tensor_cores(op):
-        return without(emission, op)
     window = op.window if isinstance(op, ConvOp) else Window()
     _, height, width, _ = images(shape_of(op.operands[0]))
     axes = (
@@ -248,8 +245,6 @@ def forward(emission: Emission, op: NnOp) -> int:
 
 def dgrad(emission: Emission, op: NnOp) -> int:
     """nn.conv_dgrad, nn.gemm_dgrad: a pixel sees the windows that saw it, through the filter turned by half."""
-    if not on_tensor_cores(op):
-        return without(emission, op)
     window = op.window if isinstance(op, ConvDgradOp) else Window()
     _, height, width, _ = images(shape_of(op.operands[0]))
     _, kh, kw, _ = images(shape_of(op.operands[1]))
@@ -264,7 +259,7 @@ def dgrad(emission: Emission, op: NnOp) -> int:
 def _slide(emission: Emission, op: NnOp, axes: tuple[Axis, Axis]) -> int:
     x, w = op.operands
     n, oh, ow, outputs = images(shape_of(op.results[0]))
-    layout, (_, kh, _, _) = cuda_runs(op), images(shape_of(w))
+    layout, (_, kh, _, _) = runs_of(op), images(shape_of(w))
     _, runs, bytes_ = layout.shape(shape_of(w))
     length, channels, groups = ceildiv(bytes_, CHUNK) * CHUNK, shape_of(x)[-1], layout.groups // layout.joined
     pack = next((each for each in emission.group.op.members if isinstance(each, PackOp)), None)
@@ -337,8 +332,6 @@ def wgrad(emission: Emission, op: NnOp) -> int:
 
 def split_wgrad(op: NnOp) -> Split | None:
     """In parts, unless those of one block are few enough."""
-    if not on_tensor_cores(op):
-        return grouped_wgrad(op)
     gradient, result = Gradient(op), op.results[0]
     if gradient.product.parts == 1:
         return None
@@ -347,7 +340,7 @@ def split_wgrad(op: NnOp) -> Split | None:
         first = gradient.first(emission)
         return gradient.emit(emission, first, Merge(memory, gradient.columns, tir.let(first * gradient.columns)))
 
-    return sums.split(result, elements(result), add)
+    return split(result, elements(result), add)
 
 
 def _cuda(emission: Emission) -> CudaFunction:
@@ -355,12 +348,8 @@ def _cuda(emission: Emission) -> CudaFunction:
     return emission.function
 
 
-ANCHORS: dict[str, Emit] = {
-    "nn.conv": forward,
-    "nn.gemm": forward,
-    "nn.conv_dgrad": dgrad,
-    "nn.gemm_dgrad": dgrad,
-    "nn.conv_wgrad": wgrad,
-    "nn.gemm_wgrad": wgrad,
+TEMPLATES = {
+    "tensor_cores": Template(forward),
+    "tensor_cores_dgrad": Template(dgrad),
+    "tensor_cores_wgrad": Template(wgrad, split_wgrad),
 }
-SPLITS: dict[str, Callable[[NnOp], Split | None]] = {"nn.conv_wgrad": split_wgrad, "nn.gemm_wgrad": split_wgrad}

@@ -1,4 +1,4 @@
-// RUN: nitic opt --passes=fuse,select-kernels
+// RUN: nitic opt --passes=fuse,select-kernels,name-kernels
 // Two groups that differ only in what their values are called are one kernel; another shape or property is another one.
 // CHECK:       nn.fused %x, %w1 kernel = gemm_relu_range_1
 // CHECK:       nn.fused %x, %w2 kernel = gemm_relu_range_1

@@ -14,9 +14,10 @@ from math import prod
 from xdsl.ir import SSAValue
 
 from nitic.codegen.core import tir
-from nitic.codegen.core.group import Emission, Point, Split
+from nitic.codegen.core.group import Emission, Split, Template
 from nitic.codegen.core.tir import Buffer, Expr
 from nitic.codegen.cuda.function import call, pointer
+from nitic.codegen.cuda.parts import parts_of, split
 from nitic.codegen.loops.broadcast import Run, runs
 from nitic.codegen.operators.norm import rounded_quotient
 from nitic.ir.layout import ceildiv
@@ -25,16 +26,8 @@ from nitic.ir.types import dtype_of, shape_of
 from nitic.ops.norm import BatchNormStatisticsOp
 from nitic.ops.product import SumOp
 
-THREADS = 2**16  # parts that keep a large GPU busy
-LEAST = 16  # elements of a part
-
 Term = Callable[[Emission, Expr], Expr]
 """What the element of an index gives to a sum."""
-
-
-def parts_of(sums: int, count: int) -> int:
-    """Into how many parts sums of so many elements are cut."""
-    return max(1, min(THREADS // sums, count // LEAST))
 
 
 @dataclass(frozen=True)
@@ -91,19 +84,6 @@ def products(op: NnOp) -> Split:
     return split(op.result, axes.count(True), lambda emission, memory: axes.add(emission, memory, term))
 
 
-def split(result: SSAValue, size: int, add: Callable[[Emission, Buffer], int]) -> Split:
-    """Sums that are a result as they are."""
-
-    def finish(emission: Emission, memory: Buffer) -> int:
-        emission.open(result.owner if isinstance(result.owner, NnOp) else None, 1)
-        f, channels = emission.function, shape_of(result)[-1] if shape_of(result) else 1
-        with f.elements(size) as i:
-            emission.finish(result, memory.load(i), Point(i, emission.channel(i % channels)))
-        return ceildiv(size, f.BLOCK)
-
-    return Split(result, dtype_of(result).__name__, size, add, finish)
-
-
 def statistics(op: NnOp) -> Split:
     """Sums of x and of its squares; with q = -mean >> 4, (256 x - mean) >> 4 = 16 x + q."""
     assert isinstance(op, BatchNormStatisticsOp)
@@ -132,10 +112,4 @@ def statistics(op: NnOp) -> Split:
     return Split(None, "int64", 2 * channels, lambda emission, memory: axes.add(emission, memory, term, square), finish)
 
 
-SPLITS: dict[str, Callable[[NnOp], Split | None]] = {
-    "nn.bias_grad": products,
-    "nn.scale_grad": products,
-    "nn.mul_sum": products,
-    "nn.reduce_sum": products,
-    "nn.batch_norm_statistics": statistics,
-}
+TEMPLATES = {"gpu_sums": Template(None, products), "gpu_statistics": Template(None, statistics)}

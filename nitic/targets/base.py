@@ -1,0 +1,109 @@
+"""What a target is: variants of a program, each with a table of rules that say which kernel template serves a group.
+
+The templates themselves are in nitic/codegen; here they have names.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from nitic.ir.layout import Layout
+from nitic.ir.op import NnOp
+from nitic.ops.fused import FusedOp
+
+Layouts = tuple[Layout | None, ...]
+"""One entry per operand; None is row-major."""
+SCALARS = "scalars"
+
+
+def always(*_: object) -> bool:
+    return True
+
+
+def never(*_: object) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """These operators, where the condition holds, are computed by this template, which reads operands of these layouts.
+
+    `layouts` is told whether operand 0 is known to hold no negative value. Without it every operand is row-major.
+    `also` says of a layout whether the template can write its result in that one too, beside row-major.
+    """
+
+    operators: Sequence[str]
+    template: str
+    when: Callable[[NnOp], bool] = always
+    layouts: Callable[[NnOp, bool], Layouts] | None = None
+    also: Callable[[NnOp, Layout], bool] = never
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What LLVM is told of a processor: a triple, a CPU, and features as llc's -mattr spells them."""
+
+    triple: str
+    cpu: str
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """All of these bits are set where a processor says what it has: a nitic_requirement of runtime/nitic.h, as C.
+
+    `source` is one of its nitic_feature_source; CPUID has a leaf, a subleaf, and registers from EAX, which is 0, on.
+    """
+
+    source: str
+    bits: int
+    leaf: int = 0
+    subleaf: int = 0
+    register: int = 0
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One set of kernels. The first rule that fits a group's anchor decides; a group of scalars alone needs none.
+
+    name: unique among all targets' variants. rules: the table. machine: None where the kernels are no LLVM's.
+    lanes: int32 elements of the explicit vectors that kernels are written with. flags: what /proc/cpuinfo must list.
+    needs: the same as the runtime asks the processor for it. speculates: whether roundings may guess their shifts
+    (nitic/passes/kernels/fuse.py).
+    """
+
+    name: str
+    rules: Sequence[Rule]
+    machine: Machine | None = None
+    lanes: int = 16
+    flags: frozenset[str] = frozenset()
+    needs: tuple[Requirement, ...] = ()
+    speculates: bool = False
+
+    def rule(self, op: NnOp) -> Rule:
+        """Raises LookupError where the table has none."""
+        for rule in self.rules:
+            if op.name in rule.operators and rule.when(op):
+                return rule
+        raise LookupError(f"no rule of {self.name} names {op.name}")
+
+    def template(self, group: FusedOp) -> str:
+        """The kernel template of a group. Raises LookupError."""
+        return self.rule(group.anchor).template if group.anchor else SCALARS
+
+    def layouts(self, op: NnOp, nonnegative: bool) -> Layouts:
+        """How the template of an operator wants its operands to lie."""
+        layouts = self.rule(op).layouts
+        return layouts(op, nonnegative) if layouts else (None,) * len(op.operands)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What `--target` names: the variants of a program, best first, and the folder of the runtime for its device."""
+
+    name: str
+    variants: tuple[Variant, ...]
+    device: str = "cpu"
+
+    def runs_on(self, flags: Iterable[str]) -> bool:
+        """Whether a processor with these flags runs the best variant."""
+        return self.variants[0].flags <= set(flags)

@@ -1,0 +1,75 @@
+"""x86-64 on Linux: any processor, and those with the dot products of AVX512-VNNI."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nitic.targets import vnni
+from nitic.targets.base import Machine, Requirement, Rule, Target, Variant
+from nitic.targets.common import BY_ELEMENT, COMMON, DGRAD, FORWARD, WGRAD, is_depthwise, sums_in_int64
+
+TRIPLE = "x86_64-unknown-linux-gnu"
+EAX, EBX, ECX, EDX = range(4)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A bit of CPUID, by the name that /proc/cpuinfo has for it (Intel's manual, volume 2A, CPUID)."""
+
+    flag: str
+    leaf: int
+    register: int
+    bit: int
+
+
+AVX2 = (Feature("avx2", 7, EBX, 5), Feature("fma", 1, ECX, 12), Feature("bmi2", 7, EBX, 8))
+AVX512 = (
+    Feature("avx512f", 7, EBX, 16),
+    Feature("avx512dq", 7, EBX, 17),
+    Feature("avx512cd", 7, EBX, 28),
+    Feature("avx512bw", 7, EBX, 30),
+    Feature("avx512vl", 7, EBX, 31),
+)
+VNNI = Feature("avx512_vnni", 7, ECX, 11)
+# Registers that the operating system must save between processes, as bits of XCR0.
+SAVES_AVX512 = 0xE6  # SSE 1, AVX 2, AVX-512 5 to 7
+
+
+def requirements(features: Sequence[Feature], saved: int) -> tuple[Requirement, ...]:
+    """One for each register of CPUID, and one for the registers that are saved."""
+    places = sorted({(each.leaf, each.register) for each in features})
+    masks = {at: sum(1 << each.bit for each in features if (each.leaf, each.register) == at) for at in places}
+    asked = (Requirement("NITIC_CPUID", bits, leaf, 0, register) for (leaf, register), bits in masks.items())
+    return (*asked, Requirement("NITIC_XCR0", saved))
+
+
+DEPTHWISE = (
+    Rule((*FORWARD, *DGRAD), "depthwise", when=is_depthwise, layouts=vnni.depthwise),
+    Rule(WGRAD, "depthwise_wgrad", when=is_depthwise, layouts=vnni.depthwise),
+)
+
+PORTABLE = Variant(
+    name="portable",
+    machine=Machine(TRIPLE, "x86-64"),
+    rules=(*DEPTHWISE, *COMMON),
+)
+
+AVX512_VNNI = Variant(
+    name="avx512vnni",
+    # The common part of Cascade Lake and later, and Zen 4 and later. Without the tuning flag LLVM stops at 256 bits.
+    machine=Machine(TRIPLE, "x86-64-v4", ("+avx512vnni", "-prefer-256-bit")),
+    flags=frozenset(each.flag for each in (*AVX2, *AVX512, VNNI)),
+    needs=requirements((*AVX2, *AVX512, VNNI), SAVES_AVX512),
+    rules=(
+        *DEPTHWISE,
+        Rule(BY_ELEMENT.operators, BY_ELEMENT.template, when=sums_in_int64),  # rare: not worth a template of their own
+        Rule(FORWARD, "vnni_conv", layouts=vnni.forward),
+        Rule(DGRAD, "vnni_dgrad", layouts=vnni.dgrad),
+        Rule(WGRAD, "vnni_wgrad", layouts=vnni.wgrad),
+        *COMMON,
+    ),
+)
+
+TARGETS = (
+    Target("x86-64", (PORTABLE,)),
+    Target("x86-64-avx512vnni", (AVX512_VNNI, PORTABLE)),
+)
