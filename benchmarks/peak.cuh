@@ -1,6 +1,6 @@
-/* peak.cu: how fast a GPU multiplies int8, when it does nothing else. Behind nitic_ptx.cuh, whose instructions it uses.
- * Operands are made of the thread's number, so that none is zero; sums are stored where they have a value that says
- * nothing, so that no compiler leaves them out. */
+/* peak.cuh: how fast a GPU multiplies int8, when it does nothing else. It stands behind nitic_ptx.cuh, whose
+ * instructions it uses. Operands are made of the thread's number, so that none is zero; sums are stored where they
+ * happen to have one value, so that no compiler leaves them out. */
 
 enum { NITIC_PEAK_SUMS = 8, NITIC_PEAK_BYTES = 4096 + 8192 };
 

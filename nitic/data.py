@@ -1,6 +1,6 @@
 """What the runtime does with data sets, in NumPy: the order of an epoch, and what training sees of an image.
 
-docs/data.md has the formulas; the runtime has the same in C, to the same bits (runtime/random.c, runtime/augment.c).
+docs/data.md has the formulas; the runtime has the same in C, to the same bits (runtime/core/random.c, runtime/data/).
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Size = tuple[int, int]
 
 
 def shuffle(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The samples of an epoch in the order of training, as nitic_shuffle in runtime/random.c.
+    """The samples of an epoch in the order of training, as nitic_shuffle in runtime/core/random.c.
 
     Sample i has the 64-bit key w0 + 2^32 w1, where w is Philox4x32-10 with key = seed and counter =
     (i low, i high, SHUFFLE_STREAM, epoch). Samples are sorted by key, those of equal keys by i. Training leaves out the

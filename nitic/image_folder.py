@@ -1,6 +1,6 @@
 """`nitic data pack`: an image folder, decoded once, as the shards that a training binary maps into memory.
 
-docs/data.md states the format, which runtime/packed.c reads.
+docs/data.md states the format, which runtime/data/packed.c reads.
 """
 
 import json

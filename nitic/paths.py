@@ -7,15 +7,18 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def runtime_folder() -> Path:
-    """The folder with nitic.h and the runtime's .c files: inside the package in a wheel, beside it in a checkout."""
+    """The folder with nitic.h and the runtime's parts: inside the package in a wheel, beside it in a checkout.
+
+    Includes are relative to it.
+    """
     packaged = _PACKAGE / "_runtime"
     return packaged if packaged.is_dir() else _PACKAGE.parent / "runtime"
 
 
 def runtime_sources(device: str = "cpu") -> list[Path]:
-    """The C files of a binary for this device, main.c included, in a fixed order.
+    """The C files of a binary for this device, in a fixed order.
 
-    What is for one device alone ends in its name.
+    What is for one device alone lies in the folder of its name.
     """
-    others = tuple(f"_{each}.c" for each in DEVICES if each != device)
-    return sorted(path for path in runtime_folder().glob("*.c") if not path.name.endswith(others))
+    others = {each for each in DEVICES if each != device}
+    return sorted(path for path in runtime_folder().glob("*/*.c") if path.parent.name not in others)

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from nitic import abi
 from nitic.arithmetic.integers import INT8_LIMIT, INT16_LIMIT, Array
 from nitic.arithmetic.updates import VELOCITY_LIMIT
 from nitic.errors import CompileError, ExitCode
 from nitic.options import CompileOptions, Emit
 from nitic.program import Program
 
-DTYPES = (np.uint8, np.int8, np.int16, np.int32, np.int64)  # nitic_dtype
 LIMITS = {np.int8: INT8_LIMIT, np.int16: INT16_LIMIT}  # of parameters: they do without the least value of their type
 
 
@@ -73,34 +73,6 @@ class Metrics:
         return self.loss / self.count / 2**16
 
 
-class _Metrics(ctypes.Structure):
-    _fields_ = (("loss", ctypes.c_int64), ("correct", ctypes.c_int64), ("count", ctypes.c_int64))
-
-
-class _Progress(ctypes.Structure):
-    _fields_ = (
-        ("seed", ctypes.c_int64),
-        ("epochs", ctypes.c_int64),
-        ("epoch", ctypes.c_int64),
-        ("epoch_step", ctypes.c_int64),
-        ("step", ctypes.c_int64),
-        ("samples", ctypes.c_int64),
-        ("running", _Metrics),
-    )
-
-
-class _Tensor(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("role", ctypes.c_int),
-        ("dtype", ctypes.c_int),
-        ("rank", ctypes.c_uint32),
-        ("shape", ctypes.c_int64 * 6),
-        ("offset", ctypes.c_uint64),
-        ("bytes", ctypes.c_uint64),
-    )
-
-
 class TrainingSession:
     """A program, its state and its threads. `threads` of 0 are as many as there are cores.
 
@@ -125,9 +97,9 @@ class TrainingSession:
         self._library = ctypes.CDLL(str(compiled.library))
         self._library.nitic_last_error.restype = ctypes.c_char_p
         self._library.nitic_session_tensor.restype = ctypes.c_void_p
-        self._library.nitic_tensor_find.restype = ctypes.POINTER(_Tensor)
+        self._library.nitic_tensor_find.restype = ctypes.POINTER(abi.Tensor)
         self._library.nitic_session_variant.restype = ctypes.c_char_p
-        self._library.nitic_session_progress.restype = ctypes.POINTER(_Progress)
+        self._library.nitic_session_progress.restype = ctypes.POINTER(abi.Progress)
         self._library.nitic_configuration.restype = ctypes.c_char_p
         self._program = ctypes.byref(ctypes.c_char.in_dll(self._library, "nitic_program_instance"))
         self._session = ctypes.c_void_p()
@@ -168,7 +140,7 @@ class TrainingSession:
         self._call("begin_epoch", ctypes.c_int64(epoch))
         progress = self._progress
         if epoch != progress.epoch:
-            progress.epoch, progress.epoch_step, progress.running = epoch, 0, _Metrics()
+            progress.epoch, progress.epoch_step, progress.running = epoch, 0, abi.Metrics()
 
     def set_statistics(self, samples: Array) -> None:
         """Takes the input's mean and standard deviation from training samples."""
@@ -222,7 +194,7 @@ class TrainingSession:
         self._call("checkpoint_load", str(path).encode())
 
     @property
-    def _progress(self) -> _Progress:
+    def _progress(self) -> abi.Progress:
         return self._library.nitic_session_progress(self._session).contents
 
     def _configure_without_end(self) -> None:
@@ -242,7 +214,7 @@ class TrainingSession:
         y = self._labels(labels, len(samples))
         if name == "eval":
             self._calibrate_untrained(samples, stacklevel=4)
-        metrics = _Metrics()
+        metrics = abi.Metrics()
         count = () if name == "step" else (len(samples),)
         self._call(name, _pointer(samples), _pointer(y), *count, ctypes.byref(metrics))
         return Metrics(metrics.loss, metrics.correct, metrics.count)
@@ -276,7 +248,7 @@ class TrainingSession:
         tensor = found.contents
         shape = tuple(tensor.shape[: tensor.rank])
         buffer = (ctypes.c_char * tensor.bytes).from_address(address)
-        return np.frombuffer(buffer, DTYPES[tensor.dtype])[: prod(shape)].reshape(shape)
+        return np.frombuffer(buffer, abi.DTYPES[tensor.dtype])[: prod(shape)].reshape(shape)
 
     def _call(self, name: str, *arguments: Any) -> None:
         self._check(getattr(self._library, f"nitic_{name}")(self._session, *arguments))
@@ -289,7 +261,7 @@ class TrainingSession:
 
 
 def _in_input_order(samples: Array, want: tuple[int, ...]) -> Array | None:
-    """The samples as the program takes them, by the rule of runtime/data.c; None where they do not fit."""
+    """The samples as the program takes them, by the rule of runtime/data/input_shape.c; None where they do not fit."""
     given = samples.shape[1:]
     if samples.ndim == 0 or prod(given) != prod(want):
         return None

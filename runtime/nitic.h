@@ -23,7 +23,7 @@ typedef enum {
   NITIC_MASTER,    /* int16 parameter */
   NITIC_VELOCITY,  /* int32 momentum of a master */
   NITIC_EXPONENT,  /* int32 exponent of a parameter */
-  NITIC_STATISTIC, /* `top` of an activation; input.multiplier and input.offset */
+  NITIC_STATISTIC, /* `top` of an activation (its largest exponent); input.multiplier and input.offset */
   NITIC_FROZEN,    /* int8 parameter that training does not change */
   NITIC_METRIC,    /* loss (int64, sum over the batch), correct (int32) */
   NITIC_OUTPUT     /* logits (int8) and logits.exponent (int32) */
@@ -41,8 +41,8 @@ typedef struct {
   uint64_t bytes;
 } nitic_tensor;
 
-/* What one thread is to do of one kernel call: units [begin, end). Every thread makes every call, with an empty range
- * too. */
+/* The share of one thread in one kernel call: units [begin, end). Every thread makes every call, also where its share
+ * is empty. */
 typedef struct {
   int32_t thread;
   int32_t begin;
@@ -60,13 +60,13 @@ typedef struct {
   int32_t starts_phase; /* 1 where every thread must have finished the calls before */
 } nitic_call;
 
-/* How a call starts on a GPU. Its arguments are the addresses of its buffers, and its units. */
+/* How a call starts on a GPU. The arguments of its kernel are the addresses of its buffers, and then its units. */
 typedef struct {
-  const char *kernel; /* in the machine code */
+  const char *kernel; /* its name in the machine code */
   uint32_t blocks, threads;
   uint32_t shared;        /* bytes of dynamic shared memory */
-  int32_t follows;        /* 1 where it comes after the call before, of whatever phase */
-  const uint64_t *zeroed; /* what must be zero before it: offset, bytes, offset, ... */
+  int32_t follows;        /* 1 where it waits for the call before it, although both are of one phase */
+  const uint64_t *zeroed; /* memory that must be zero when it starts: offset, bytes, offset, ... */
   uint32_t zeroed_count;  /* pairs */
 } nitic_launch;
 
@@ -78,9 +78,9 @@ typedef struct {
 
 /* What a variant for GPUs has besides its functions. */
 typedef struct {
-  uint64_t ranges, range_bytes; /* offset and size of what is zero when a function begins */
-  nitic_launch gather;          /* of a batch from samples that lie in the GPU's memory: store_cuda.h */
-  const uint8_t *image;         /* of the kernels: a fat binary */
+  uint64_t ranges, range_bytes; /* offset and size of the ranges, which must be zero when a function starts */
+  nitic_launch gather;          /* copies the samples of a batch from a data set in the GPU's memory */
+  const uint8_t *image;         /* the kernels: a fat binary */
 } nitic_gpu;
 
 typedef enum { NITIC_TRAIN_STEP, NITIC_EVAL_STEP, NITIC_LOGITS, NITIC_CALIBRATION, NITIC_KINDS } nitic_kind;
@@ -124,9 +124,9 @@ typedef struct {
   int32_t squared_error; /* 1 where the loss is a sum of squares in Q16, not of bits in Q8 */
 } nitic_program;
 
-/* ---- the session: what a program needs at run time. Every function that returns int gives 0 or one of these codes
- * (the exit codes of the command line too), and nitic_last_error() then has the sentence. A session belongs to one
- * thread at a time. */
+/* ---- the session: a program, its memory and its threads. Every function that returns int gives 0 or one of these
+ * codes (the exit codes of the command line too), and nitic_last_error() then has the sentence. A session belongs to
+ * one thread at a time. */
 
 #pragma GCC visibility push(default)
 
@@ -144,19 +144,20 @@ enum {
 
 typedef struct nitic_session nitic_session;
 
-/* Sums over the rows that count. */
+/* Sums over the rows of a batch that have a label. */
 typedef struct {
   int64_t loss; /* bits in Q8, or squares in Q16: nitic_program.squared_error */
   int64_t correct;
   int64_t count;
 } nitic_metrics;
 
-/* Where a run stands; a checkpoint holds it. nitic_step advances `step` and `epoch_step`, the rest is the caller's. */
+/* How far a training run has come; a checkpoint holds it. nitic_step advances `step` and `epoch_step`, the rest is the
+ * caller's. */
 typedef struct {
   int64_t seed;
   int64_t epochs;        /* of the whole run: cosine schedules need it */
   int64_t epoch;         /* finished epochs */
-  int64_t epoch_step;    /* finished steps of the epoch at work */
+  int64_t epoch_step;    /* finished steps of the current epoch */
   int64_t step;          /* finished steps of the run */
   int64_t samples;       /* of the training set; 0 = unknown */
   nitic_metrics running; /* sums over the finished steps of this epoch */
@@ -172,35 +173,35 @@ const char *nitic_session_variant(const nitic_session *session);
 int nitic_session_threads(const nitic_session *session);
 nitic_progress *nitic_session_progress(nitic_session *session);
 
-/* The description and the memory of a named tensor, or NULL. The memory is the session's own: writing changes the
- * state, until the next step, after which to ask again. */
+/* The description and the memory of a named tensor, or NULL. The memory is the session's own, so writing to it changes
+ * the state. The address holds until the next step: then ask again. */
 const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *name);
 void *nitic_session_tensor(nitic_session *session, const char *name);
 
-/* Back to the initial state (weights as compiled, nothing trained). */
+/* Goes back to the initial state (weights as compiled, nothing trained). */
 void nitic_session_reset(nitic_session *session);
 
-/* An option in the command line's words: lr, momentum, schedule, gb, weight-decay or augment
- * (which the command train obeys; whoever calls nitic_step makes the samples). */
+/* Sets an option, in the command line's words: lr, momentum, schedule, gb, weight-decay or augment. The last one
+ * changes what the command train reads; a caller of nitic_step brings samples that are already augmented. */
 int nitic_configure(nitic_session *session, const char *option, const char *text);
-/* The option as text, NULL when there is no such option; "" where the program has no use for it. */
+/* An option as text: NULL when there is none of this name, "" where the program does not use it. */
 const char *nitic_configuration(const nitic_session *session, const char *option);
 /* Sets the hyper tensors for epoch `epoch` (from 0) of progress.epochs. */
 int nitic_begin_epoch(nitic_session *session, int64_t epoch);
-/* Sets one hyper tensor; lasts until the next nitic_begin_epoch. */
+/* Sets one hyper tensor, until the next nitic_begin_epoch. */
 int nitic_set_hyper(nitic_session *session, const char *name, int64_t value);
 
-/* 1 when the program has no need of input statistics or has them already. */
+/* 1 when the program needs no input statistics or has them already. */
 int nitic_session_normalised(const nitic_session *session);
 /* Sets input.multiplier and input.offset from `count` training samples (uint8, NHWC, contiguous). */
 int nitic_set_statistics(nitic_session *session, const uint8_t *samples, int64_t count);
-/* 1 when no step has set any `top`, so that nitic_calibrate is due before evaluation. */
+/* 1 when no step has set any `top`: then nitic_calibrate has to come before evaluation. */
 int nitic_session_untrained(nitic_session *session);
 
 /* One training step on exactly `batch` samples. samples and labels may be NULL: the input and label tensors are filled
  * already. */
 int nitic_step(nitic_session *session, const uint8_t *samples, const int32_t *labels, nitic_metrics *metrics);
-/* The next three take 1 to `batch` samples; the missing rows repeat these and count for nothing. */
+/* The next three take 1 to `batch` samples. The other rows of the batch repeat these and do not count. */
 int nitic_eval(nitic_session *session, const uint8_t *samples, const int32_t *labels, int32_t count,
                nitic_metrics *metrics);
 /* logits: count x classes mantissas at *exponent. Either may be NULL. */
@@ -218,8 +219,8 @@ int nitic_checkpoint_probe(const char *path);
 /* The order in which epoch `epoch` of a run with `seed` visits `count` samples: order[0 .. count). */
 int nitic_shuffle(int64_t count, int64_t seed, int64_t epoch, int64_t *order);
 
-/* A learning rate for batches of `batch`: the loss's 2^floor(log2 N) / N is folded in. text * that = m * 2^-k, m odd
- * below 256. */
+/* A learning rate with the scale of the loss folded in: rate * 2^floor(log2 N) / N = m * 2^-k for a batch of N, with m
+ * odd and below 256. */
 int nitic_scaled_rate(const char *text, int32_t batch, int32_t *m, int32_t *k);
 
 #pragma GCC visibility pop

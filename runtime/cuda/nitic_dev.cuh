@@ -11,12 +11,12 @@ typedef unsigned short ushort;
 
 enum { NITIC_WARP = 32, NITIC_MOST_WARPS = 32 };
 
-/* Counts the maximum of every thread of the block into a range, with at most one atomic operation. */
+/* Raises a range to the maximum over all threads of the block, with at most one atomic operation. */
 NITIC_DEVICE void nitic_range_max(int64_t *range, int64_t top) {
   __shared__ int64_t tops[NITIC_MOST_WARPS];
   for (int distance = NITIC_WARP / 2; distance > 0; distance /= 2)
     top = max(top, nitic_shuffle_xor(top, distance));
-  nitic_block_barrier(); /* everybody has read the tops of an earlier range */
+  nitic_block_barrier(); /* all threads have read the tops of an earlier range */
   if (threadIdx.x % NITIC_WARP == 0)
     tops[threadIdx.x / NITIC_WARP] = top;
   nitic_block_barrier();
@@ -44,8 +44,8 @@ template <int ROWS, int COLUMNS, int WARP_ROWS, int WARP_COLUMNS> struct nitic_t
     return together ? slab * WARP_COLUMNS : warp() % (COLUMNS / WARP_COLUMNS) * WARP_COLUMNS;
   }
 
-  /* Where a chunk of a row lies: the 8 rows that a load of matrices reads are in 8 different groups of banks. */
-  NITIC_DEVICE int place(int row, int chunk) { return row * step_bytes + (chunk ^ (row >> 1 & 3)) * 16; }
+  /* The offset of a chunk of a row. The 8 rows that a load of matrices reads are in 8 different groups of banks. */
+  NITIC_DEVICE int chunk_offset(int row, int chunk) { return row * step_bytes + (chunk ^ (row >> 1 & 3)) * 16; }
 
   /* acc += a . b^T for the 64 of k that lie at an offset of shared memory, a before b. */
   NITIC_DEVICE void multiply(int32_t *acc, int a) {
@@ -68,10 +68,11 @@ template <int ROWS, int COLUMNS, int WARP_ROWS, int WARP_COLUMNS> struct nitic_t
     uint32_t of_a[WARP_ROWS / 16][4], of_b[WARP_COLUMNS / 8][2];
 #pragma unroll
     for (int i = 0; i < WARP_ROWS / 16; i++)
-      nitic_load_matrices(of_a[i], a + place(row(i) + lane() % 16, chunk + lane() / 16));
+      nitic_load_matrices(of_a[i], a + chunk_offset(row(i) + lane() % 16, chunk + lane() / 16));
 #pragma unroll
     for (int j = 0; j < WARP_COLUMNS / 8; j += 2)
-      nitic_load_matrices(of_b[j], b + place(column(0) + j * 8 + lane() % 8 + lane() / 16 * 8, chunk + lane() / 8 % 2));
+      nitic_load_matrices(of_b[j],
+                          b + chunk_offset(column(0) + j * 8 + lane() % 8 + lane() / 16 * 8, chunk + lane() / 8 % 2));
 #pragma unroll
     for (int i = 0; i < WARP_ROWS / 16; i++)
 #pragma unroll
@@ -108,7 +109,7 @@ NITIC_DEVICE void nitic_gather_byte(uint8_t *batch, const uint8_t *samples, cons
   batch[unit] = inside ? samples[(((int64_t)pick[0] * HEIGHT + y) * WIDTH + x) * CHANNELS + channel] : pad[channel];
 }
 
-/* The low bytes of four words to shared memory, side by side. */
+/* The low bytes of four words to four neighbours in shared memory. */
 NITIC_DEVICE void nitic_store_bytes(int to, const int32_t *words) {
   uint32_t bytes = 0;
 #pragma unroll
@@ -117,7 +118,8 @@ NITIC_DEVICE void nitic_store_bytes(int to, const int32_t *words) {
   nitic_store4(to, bytes);
 }
 
-/* Sixteen bytes that lie `stride` apart in shared memory, each one the same of four, to 16 side by side. */
+/* Sixteen bytes that lie `stride` apart in shared memory, each the byte of that number in its word, to 16 neighbours in
+ * global memory. */
 NITIC_DEVICE void nitic_store_column(int8_t *to, int from, int stride, int byte) {
   uint32_t words[4] = {0, 0, 0, 0};
 #pragma unroll

@@ -149,11 +149,12 @@ def guessing_wrong(pair: Pair) -> Mapping[str, str]:
 
 def compile_mutant(pair: Pair, file: str, old: str, new: str, folder: Path) -> Path:
     """The program for GPUs with another text in one file of the runtime."""
-    shutil.copytree(runtime_folder(), folder / "runtime")
-    changed = folder / "runtime" / file
+    runtime = folder / "runtime"
+    shutil.copytree(runtime_folder(), runtime)
+    changed = runtime / file
     assert old in changed.read_text()
     changed.write_text(changed.read_text().replace(old, new))
-    sources = sorted((folder / "runtime" / path.name) for path in runtime_sources("cuda"))
+    sources = [runtime / path.relative_to(runtime_folder()) for path in runtime_sources("cuda")]
     with patch.object(link, "runtime_sources", lambda _device: sources):
         return compile_emulated(replace(pair.options, output=folder / "gpu"))
 

@@ -1,8 +1,8 @@
-/* declarations.c: compiles where runtime/driver_cuda.h says of the driver what NVIDIA's header says. */
+/* declarations.c: compiles where runtime/cuda/driver.h says of the driver what NVIDIA's header says. */
 #include <cuda.h>
 #include <stddef.h>
 
-#include "driver_cuda.h"
+#include "cuda/driver.h"
 
 #define SAME(ours, theirs) _Static_assert((ours) == (theirs), #ours)
 #define SAME_MEMBER(ours, a, theirs, b)                                                                                \

@@ -63,7 +63,7 @@ void fail(const char *message) {
   wait(FINISHED);
 }
 
-uint8_t *place(int offset, int bytes) {
+uint8_t *shared_at(int offset, int bytes) {
   if (offset < 0 || offset % bytes || offset + bytes > shared_size)
     fail("an access outside of the shared memory");
   return shared + offset;
@@ -72,7 +72,7 @@ uint8_t *place(int offset, int bytes) {
 void copy_later(int to, const int8_t *from, bool inside) {
   if ((uintptr_t)from % 16)
     fail("an asynchronous copy from an address that is no multiple of 16");
-  Copy copy = {place(to, 16), {}};
+  Copy copy = {shared_at(to, 16), {}};
   if (inside)
     memcpy(copy.bytes, from, 16);
   memset(copy.to, POISON, 16);
@@ -90,7 +90,7 @@ void finish_groups(unsigned left) {
 }
 
 void store(int to, const void *bytes, int size) {
-  memcpy(place(to, size), bytes, (size_t)size);
+  memcpy(shared_at(to, size), bytes, (size_t)size);
   memset(shown + to, POISON, (size_t)size);
   threads[current].hidden.push_back({to, size});
 }

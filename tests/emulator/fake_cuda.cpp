@@ -16,7 +16,7 @@ constexpr size_t PAGE = 4096;
 int failure, alive;
 static thread_local bool entered;           /* whether the thread has a context */
 static std::map<cu_address, size_t> memory; /* of the GPU, by address */
-static cu_address first;                    /* what was allocated first: the arena */
+static cu_address first;                    /* the first allocation: the arena */
 static std::map<void *, size_t> pinned;
 static std::vector<Stream *> streams;
 
@@ -38,7 +38,7 @@ bool is_memory(cu_address address, size_t bytes) {
   return address + bytes <= found->first + found->second;
 }
 
-/* Its last bytes are before a page that nobody may touch; addresses are multiples of 256, as a driver gives them. */
+/* Memory that ends before a page which nobody may touch; addresses are multiples of 256, as a driver gives them. */
 static void *map(size_t bytes, int access) {
   size_t whole = (bytes + PAGE - 1) / PAGE * PAGE;
   auto *base = (uint8_t *)mmap(nullptr, whole + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -59,7 +59,7 @@ static void protect(int access) {
     mprotect(first_page((void *)address), (bytes + PAGE - 1) / PAGE * PAGE, access);
 }
 
-/* What kernels guess from is in none of their results: between two graphs anything may happen to it. */
+/* The shifts that kernels keep as guesses must not change results: so between two graphs they may be overwritten. */
 static void spoil_guesses() {
   memset((void *)(first + setting("NITIC_FAKE_KEPT", 0)), 0x80, setting("NITIC_FAKE_SPOILT", 0));
 }
@@ -78,7 +78,7 @@ static void finish(Event *event, uint64_t generation) {
     step(event->stream);
 }
 
-/* Does what comes next in a stream, and before it what that waits for. */
+/* Does the next operation of a stream, after the event that it waits for. */
 static void step(Stream *stream) {
   Operation next = stream->waiting.front();
   if (next.event)
@@ -177,7 +177,7 @@ int cuDevicePrimaryCtxRetain(cu_handle *context, int) {
   return 0;
 }
 
-/* The one context is as good as the handle; its few bytes stay. */
+/* There is one context, and its few bytes are not freed: the handle does not name it. */
 int cuDevicePrimaryCtxRelease_v2(int) {
   alive--;
   return 0;
@@ -268,7 +268,7 @@ int cuStreamSynchronize(cu_handle stream) {
   return failure;
 }
 
-/* It may be pending events' stream: it stays, but is no longer counted. */
+/* Events may still name the stream, so it is not freed, only no longer counted. */
 int cuStreamDestroy_v2(cu_handle stream) {
   alive--;
   return cuStreamSynchronize(stream);

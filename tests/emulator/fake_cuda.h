@@ -1,8 +1,8 @@
-/* fake_cuda.h: what the parts of the fake libcuda.so.1 share. Its GPU is the emulator, its memory that of the host, out
- * of reach but while something runs on it. What is queued is done as late as possible, when somebody waits for it, or
- * as early as possible, for each stream alone (a bit of $NITIC_FAKE_EARLY, in the order of their making): so a missing
- * wait shows in the results. It refuses what a driver refuses and more, and ends the process with 70 where something is
- * left behind. */
+/* fake_cuda.h: what the parts of the fake libcuda.so.1 share. Its GPU is the emulator; its memory is the host's, and
+ * can be reached only while something runs on the GPU. Queued operations are done as late as possible, when somebody
+ * waits for them, or as early as possible in those streams whose bit is set in $NITIC_FAKE_EARLY (bit n: the n-th
+ * stream that was made): so a missing wait shows in the results. It refuses what a driver refuses and more, and ends
+ * the process with 70 where something was not released. */
 #ifndef NITIC_FAKE_CUDA_H
 #define NITIC_FAKE_CUDA_H
 
@@ -14,7 +14,7 @@
 #include <vector>
 
 extern "C" {
-#include "driver_cuda.h"
+#include "cuda/driver.h"
 }
 
 namespace fake {
@@ -35,7 +35,7 @@ struct Event {
   uint64_t recorded = 0, done = 0;
 };
 
-/* Something to do, or an event to wait for. */
+/* Something to do, an event to wait for first, or both. */
 struct Operation {
   std::function<void()> run;
   Event *event = nullptr;
@@ -52,23 +52,23 @@ struct Node {
   std::vector<Node *> after;
 };
 
-/* Nodes in the order of their making. */
+/* Nodes in the order in which they were made. */
 using Graph = std::vector<Node *>;
 using Executable = std::vector<std::function<void()>>;
 
-/* Puts something on a stream. */
+/* Appends an operation to a stream. */
 int enqueue(cu_handle stream, Operation operation);
 
 extern int failure; /* once something went wrong on the GPU, everything fails */
-extern int alive;   /* whatever was made and not released */
+extern int alive;   /* how many things were made and not released */
 
-/* A number of the environment. */
+/* An environment variable as a number. */
 long setting(const char *name, long otherwise);
 /* Says why on the standard error; gives `error`. */
 int refuse(int error, const char *why);
-/* Whether all of it is memory of the GPU. */
+/* Whether all these bytes are memory of the GPU. */
 bool is_memory(cu_address address, size_t bytes);
-/* Memory of the GPU can be reached while one of these lives. */
+/* While one of these exists, memory of the GPU can be reached. */
 struct Reach {
   Reach();
   ~Reach();

@@ -1,5 +1,5 @@
-/* fake_graph.cpp: the fake driver's modules and graphs: see fake_cuda.h. A module is a file that names a library, in
- * which launch_NAME and parameters_NAME stand for each kernel (emulator.py). */
+/* fake_graph.cpp: the fake driver's modules and graphs: see fake_cuda.h. A module is a file that names a library, which
+ * has launch_NAME and parameters_NAME for each kernel (emulator.py). */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ using namespace fake;
 
 static const char MAGIC[] = "emulated kernels: ";
 
-/* What a kernel gets, and how it starts. */
+/* A kernel, its arguments, and how many threads it has. */
 struct Call {
   Function *function;
   std::vector<void *> buffers;
@@ -42,7 +42,7 @@ static void run(const Call &call) {
     failure = LAUNCH_FAILED;
 }
 
-/* Of what a driver is given. */
+/* From what the driver is given. */
 static Call call_of(cu_handle function, unsigned blocks, unsigned threads, unsigned shared, void **arguments) {
   Call call = {(Function *)function, {}, blocks, threads, (int)shared, 0};
   for (int i = 0; i < call.function->parameters; i++)
@@ -64,7 +64,7 @@ static int add(cu_handle *made, cu_handle graph, const cu_handle *after, size_t 
   return failure;
 }
 
-/* An order that respects what comes after what, and otherwise has the first node first, or the last. */
+/* The nodes in an order that respects their edges, and otherwise takes the first one first, or the last. */
 static Executable ordered(const Graph &graph) {
   const char *order = getenv("NITIC_EMULATOR_ORDER");
   Graph left = graph, done;

@@ -48,7 +48,7 @@ NITIC_DEVICE void nitic_store8(int to, const int32_t *words) { emulator::store(t
 NITIC_DEVICE void nitic_store4(int to, uint32_t word) { emulator::store(to, &word, 4); }
 NITIC_DEVICE uint32_t nitic_load4(int from) {
   uint32_t word;
-  __builtin_memcpy(&word, emulator::place(from, 4), 4);
+  __builtin_memcpy(&word, emulator::shared_at(from, 4), 4);
   return word;
 }
 NITIC_DEVICE void nitic_write16(int8_t *to, const uint32_t *words) {
@@ -56,7 +56,7 @@ NITIC_DEVICE void nitic_write16(int8_t *to, const uint32_t *words) {
     emulator::fail("16 bytes written to an address that is no multiple of 16");
   __builtin_memcpy(to, words, 16);
 }
-NITIC_DEVICE void nitic_load16(int32_t *words, int from) { __builtin_memcpy(words, emulator::place(from, 16), 16); }
+NITIC_DEVICE void nitic_load16(int32_t *words, int from) { __builtin_memcpy(words, emulator::shared_at(from, 16), 16); }
 
 NITIC_DEVICE void nitic_load_matrices(uint32_t *words, int from) {
   using namespace emulator;
@@ -64,7 +64,7 @@ NITIC_DEVICE void nitic_load_matrices(uint32_t *words, int from) {
   wait(AT_WARP);
   for (unsigned matrix = 0; matrix < 4; matrix++) {
     int row = (int)exchange[warp_start() + matrix * 8 + lane() / 4][0];
-    __builtin_memcpy(&words[matrix], place(row, 16) + lane() % 4 * 4, 4);
+    __builtin_memcpy(&words[matrix], shared_at(row, 16) + lane() % 4 * 4, 4);
   }
   wait(AT_WARP);
 }

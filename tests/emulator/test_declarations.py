@@ -1,4 +1,4 @@
-"""The declarations of runtime/driver_cuda.h are those of NVIDIA's header, where that is installed."""
+"""The declarations of runtime/cuda/driver.h are those of NVIDIA's header, where that is installed."""
 
 import os
 import re
@@ -23,7 +23,7 @@ NUMBERS = ("int", "unsigned", "unsigned int", "CUdevice", "CUresult", "CUdevice_
 
 def ours() -> dict[str, str]:
     """Parameters by symbol."""
-    text = (runtime_folder() / "driver_cuda.h").read_text().replace("\\\n", " ")
+    text = (runtime_folder() / "cuda" / "driver.h").read_text().replace("\\\n", " ")
     return dict(re.findall(r"F\(\w+,\s*(\w+),\s*\(([^()]*)\)\)", text))
 
 

@@ -94,12 +94,12 @@ def test_what_is_kept_is_what_the_program_takes(augment: str, tmp_path: Path) ->
 
 MUTANTS = {
     "samples are gathered before their picks are there": (
-        "device_cuda.c",
+        "cuda/device.c",
         "program, d->copying",
         "program, d->computing",
     ),
-    "data change while they are copied": ("store_cuda.c", "result = cu->stream_finish(store->stream)", "result = 0"),
-    "data are left behind": ("store_cuda.c", "store->place->driver->release(store->kept[i])", "(void)0"),
+    "data change while they are copied": ("cuda/store.c", "result = cu->stream_finish(store->stream)", "result = 0"),
+    "data are left behind": ("cuda/store.c", "store->handles->driver->release(store->kept[i])", "(void)0"),
 }
 
 

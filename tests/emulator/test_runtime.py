@@ -249,17 +249,17 @@ def test_library(tmp_path: Path) -> None:
 
 # What the runtime has for other reasons than to work in the simplest order of events.
 MUTANTS = {
-    "the copies are not waited for": ("device_cuda.c", "cu->stream_wait(d->computing, s->uploaded, 0)", "0"),
-    "a batch is written before it is read": ("device_cuda.c", "return SLOTS;", "return SLOTS + 1;"),
-    "a run is not waited for": ("device_cuda.c", "d->driver.event_finish(s->done)", "0"),
-    "stages begin early": ("graph_cuda.c", "launch->follows && b->phase_count > 0", "false"),
-    "the state is not brought back": ("device_cuda.c", "d->gpu_is_newer |= ", "d->gpu_is_newer = false && "),
-    "the state is not waited for": ("device_cuda.c", "result = cu->stream_finish(d->computing)", "result = 0"),
-    "a thread has no context": ("device_cuda.c", "d->driver.context_set(d->place.context)", "0"),
-    "memory is left behind": ("device_cuda.c", "cu->release(d->memory)", "(void)0"),
-    "phases begin early": ("graph_cuda.c", "if (b->function->calls[i].starts_phase)", "if (false)"),
-    "ranges keep the last step's": ("graph_cuda.c", "gpu->ranges, gpu->range_bytes)", "gpu->ranges, 1)"),
-    "sums keep the last step's": ("graph_cuda.c", "i < launch->zeroed_count && status", "false && status"),
+    "the copies are not waited for": ("cuda/device.c", "cu->stream_wait(d->computing, s->uploaded, 0)", "0"),
+    "a batch is written before it is read": ("cuda/device.c", "return SLOTS;", "return SLOTS + 1;"),
+    "a run is not waited for": ("cuda/device.c", "d->driver.event_finish(s->done)", "0"),
+    "stages begin early": ("cuda/graph.c", "launch->follows && b->phase_count > 0", "false"),
+    "the state is not brought back": ("cuda/device.c", "d->gpu_is_newer |= ", "d->gpu_is_newer = false && "),
+    "the state is not waited for": ("cuda/device.c", "result = cu->stream_finish(d->computing)", "result = 0"),
+    "a thread has no context": ("cuda/device.c", "d->driver.context_set(d->handles.context)", "0"),
+    "memory is left behind": ("cuda/device.c", "cu->release(d->memory)", "(void)0"),
+    "phases begin early": ("cuda/graph.c", "if (b->function->calls[i].starts_phase)", "if (false)"),
+    "ranges keep the last step's": ("cuda/graph.c", "gpu->ranges, gpu->range_bytes)", "gpu->ranges, 1)"),
+    "sums keep the last step's": ("cuda/graph.c", "i < launch->zeroed_count && status", "false && status"),
 }
 
 

@@ -1,6 +1,7 @@
 """Dependencies point one way, and heavy packages are imported only where they are needed."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,18 @@ FORBIDDEN = {
     "frontend": ("nitic.codegen", "nitic.pipeline", "nitic.driver", "nitic.cli", "tvm"),
     "interpret.py": ("nitic.passes", "nitic.codegen", "nitic.frontend", "nitic.pipeline", "nitic.driver"),
     "cli.py": ("nitic.passes", "nitic.codegen", "nitic.frontend", "nitic.ops", "nitic.ir", "onnx", "tvm"),
+}
+
+RUNTIME = PACKAGE.parent / "runtime"
+
+# What the files of a folder of the runtime may include of others. All know nitic.h.
+RUNTIME_INCLUDES = {
+    "core": (),
+    "data": ("core",),
+    "checkpoint": ("core",),
+    "cli": ("core", "data", "checkpoint"),
+    "cpu": ("core",),
+    "cuda": ("core",),
 }
 
 
@@ -44,6 +57,24 @@ def test_dependencies_point_one_way(part: str) -> None:
         for path in files
         for module in imported_modules(path)
         if within(module, FORBIDDEN[part])
+    ]
+    assert crossings == []
+
+
+def test_every_folder_of_the_runtime_has_its_rule() -> None:
+    assert {path.name for path in RUNTIME.iterdir() if path.is_dir()} == RUNTIME_INCLUDES.keys()
+    assert [path.name for path in RUNTIME.iterdir() if path.is_file()] == ["nitic.h"]
+
+
+@pytest.mark.parametrize("folder", RUNTIME_INCLUDES)
+def test_includes_of_the_runtime_point_one_way(folder: str) -> None:
+    """Their paths are relative to runtime/, so that each names its folder."""
+    allowed = {f"{each}/" for each in (folder, *RUNTIME_INCLUDES[folder])}
+    crossings = [
+        f"{path.relative_to(RUNTIME)} includes {header}"
+        for path in sorted((RUNTIME / folder).rglob("*.[ch]"))
+        for header in re.findall(r'^#include "(.*)"', path.read_text(), re.MULTILINE)
+        if header != "nitic.h" and not header.startswith(tuple(allowed))
     ]
     assert crossings == []
 

@@ -1,10 +1,10 @@
 /* fuzz.c: damages a file again and again and reads it: fuzz checkpoint|npy|idx|images FILE COUNT SEED. Sanitizers find
- * what reads where it must not; here it is checked that a refused checkpoint leaves the session as it was. */
+ * reads that are out of bounds; this program checks that a refused checkpoint leaves the session as it was. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data.h"
+#include "data/dataset.h"
 
 typedef struct {
   uint8_t bytes[1 << 16];

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nitic import abi
+
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 IDX = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -73,22 +75,6 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
     return json.loads(metadata["nitic"]), tensors
 
 
-class Metrics(ctypes.Structure):
-    _fields_ = (("loss", ctypes.c_int64), ("correct", ctypes.c_int64), ("count", ctypes.c_int64))
-
-
-class Progress(ctypes.Structure):
-    _fields_ = (
-        ("seed", ctypes.c_int64),
-        ("epochs", ctypes.c_int64),
-        ("epoch", ctypes.c_int64),
-        ("epoch_step", ctypes.c_int64),
-        ("step", ctypes.c_int64),
-        ("samples", ctypes.c_int64),
-        ("running", Metrics),
-    )
-
-
 class RuntimeFailure(Exception):
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -103,7 +89,7 @@ class Session:
         self.c.nitic_last_error.restype = ctypes.c_char_p
         self.c.nitic_session_tensor.restype = ctypes.c_void_p
         self.c.nitic_configuration.restype = ctypes.c_char_p
-        self.c.nitic_session_progress.restype = ctypes.POINTER(Progress)
+        self.c.nitic_session_progress.restype = ctypes.POINTER(abi.Progress)
         self.handle = ctypes.c_void_p()
         program = ctypes.byref(ctypes.c_char.in_dll(self.c, "nitic_program_instance"))
         self._check(self.c.nitic_session_create(program, threads, None, ctypes.byref(self.handle)))
@@ -112,7 +98,7 @@ class Session:
         self.c.nitic_session_destroy(self.handle)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> abi.Progress:
         return self.c.nitic_session_progress(self.handle).contents
 
     def tensor(self, name: str, dtype: Any, count: int = 1) -> NDArray[Any]:
@@ -150,7 +136,7 @@ class Session:
         self._check(getattr(self.c, f"nitic_{name}")(self.handle, *map(_argument, arguments)))
 
     def metrics(self, name: str, *arguments: Any) -> tuple[int, int, int]:
-        result = Metrics()
+        result = abi.Metrics()
         self.call(name, *arguments, ctypes.byref(result))
         return result.loss, result.correct, result.count
 

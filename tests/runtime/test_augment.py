@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from nitic import abi
 from nitic.data import Augment, Box, Image, augment, centre_box, draw_box, pad_value, resample, shuffle
-from tests.runtime.helpers import Metrics, Session, fail, read_checkpoint, run, succeed, write_npy
+from tests.runtime.helpers import Session, fail, read_checkpoint, run, succeed, write_npy
 from tests.runtime.toolchain import Toolchain
 
 PAD = np.array([7, 100, 250], np.uint8)
@@ -300,7 +301,7 @@ def test_resuming_at_any_step_with_augmentation(
     progress.seed, progress.epochs, progress.samples = 1, 2, 23
     for step, (x, y) in zip(range(stop), steps_in_numpy(session, samples, WORDS[text], 2), strict=False):
         if step % 5 == 0:
-            progress.epoch, progress.epoch_step, progress.running = step // 5, 0, Metrics()
+            progress.epoch, progress.epoch_step, progress.running = step // 5, 0, abi.Metrics()
             session.begin_epoch(step // 5)
         session.call("step", x, y, None)
     session.call("checkpoint_save", part)

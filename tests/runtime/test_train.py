@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nitic import abi
 from nitic.data import shuffle
 from tests.runtime.conftest import toy_samples
-from tests.runtime.helpers import Metrics, Session, fail, read_checkpoint, run, succeed, write_npy
+from tests.runtime.helpers import Session, fail, read_checkpoint, run, succeed, write_npy
 from tests.runtime.toolchain import Toolchain
 
 
@@ -158,7 +159,7 @@ def take_steps(session: Session, steps: int, path: Path) -> None:
     for step in range(steps):
         if step % 10 == 0:
             progress.epoch, progress.epoch_step = step // 10, 0
-            progress.running = Metrics()
+            progress.running = abi.Metrics()
             session.begin_epoch(step // 10)
         batch = shuffle(42, 1, step // 10)[step % 10 * 4 :][:4]
         session.call("step", np.ascontiguousarray(x[batch]), y[batch].astype(np.int32), None)

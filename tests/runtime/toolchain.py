@@ -68,7 +68,7 @@ class Toolchain:
         return self._make("fuzz", ["fuzz.c", "toy_program.c"], [], "memory")
 
     def _make(
-        self, name: str, sources: list[str], flags: list[str], sanitizer: str = "", without: str = "main"
+        self, name: str, sources: list[str], flags: list[str], sanitizer: str = "", without: str = "cli-main"
     ) -> Path:
         output = self.folder / name
         with (self.folder / "lock").open("w") as lock:
@@ -83,16 +83,16 @@ class Toolchain:
 
     def _runtime(self, sanitizer: str) -> list[Path]:
         folder = self.folder / f"runtime-{sanitizer}"
-        objects = [folder / f"{source.stem}.o" for source in runtime_sources()]
+        sources = {f"{source.parent.name}-{source.stem}.o": source for source in runtime_sources()}
         if not folder.exists():
             new = self.folder / "new"
             new.mkdir()
             flags = [*FLAGS, *SANITIZERS[sanitizer], "-c"]
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                commands = [[*flags, str(source), "-o", str(new / f"{source.stem}.o")] for source in runtime_sources()]
+                commands = [[*flags, str(source), "-o", str(new / name)] for name, source in sources.items()]
                 list(pool.map(self.cc, commands))
             new.rename(folder)
-        return objects
+        return [folder / name for name in sources]
 
     @staticmethod
     def cc(arguments: list[str]) -> None:

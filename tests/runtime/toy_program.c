@@ -134,7 +134,7 @@ static int32_t metrics(void *const b[], const nitic_ctx *ctx) {
   return 0;
 }
 
-/* (visits): counts who did what, to show that shares are disjoint and complete. */
+/* (visits): counts how often each unit is done, to show that the shares of threads are disjoint and complete. */
 static int32_t visit(void *const b[], const nitic_ctx *ctx) {
   for (int32_t i = ctx->begin; i < ctx->end; i++)
     ((int32_t *)b[0])[i]++;

@@ -22,7 +22,8 @@ FLAGS = [
 ]
 # The step loop computes nothing in floating point: the compiler may not even use its registers.
 STEP_FLAGS = ["-mgeneral-regs-only"]
-STEP_SOURCES = ("step.c", "pool.c", "device_cpu.c", "device_cuda.c", "graph_cuda.c", "store_cuda.c")
+STEP_SOURCES = ("core/step.c", "cpu/device.c", "cpu/pool.c", "cuda/device.c", "cuda/graph.c", "cuda/store.c")
+COMMAND_LINE = "cli"  # the folder that only an executable needs
 LINK_FLAGS = {
     Emit.EXE: ["-pthread", "-Wl,--gc-sections", "-s"],
     Emit.LIB: ["-shared", "-pthread", "-Wl,--gc-sections", "-s"],
@@ -51,7 +52,7 @@ def link(
 
     The output appears only when it is complete. Raises CompileError.
     """
-    sources = [path for path in runtime_sources(device) if emit == Emit.EXE or path.name != "main.c"]
+    sources = [path for path in runtime_sources(device) if emit == Emit.EXE or path.parent.name != COMMAND_LINE]
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder, ThreadPoolExecutor() as pool:
         compiled = list(pool.map(lambda each: runtime_object(each, cache, Path(folder)), sources))
         program = Path(folder) / "program.o"  # tables, and calls that lead on: level 2 wins nothing and takes longer
@@ -100,8 +101,9 @@ def runtime_object(source: Path, cache: Path | None, spare: Path) -> Path:
 
     Where the cache cannot be used, the object is made in the folder `spare`: a cache saves time, and is no need.
     """
-    flags = [*FLAGS, *(STEP_FLAGS if source.name in STEP_SOURCES else [])]
-    name = f"{source.stem}-{_digest(source, flags)}.o"
+    part = source.parent.name  # two devices have files of the same names
+    flags = [*FLAGS, *(STEP_FLAGS if f"{part}/{source.name}" in STEP_SOURCES else [])]
+    name = f"{part}-{source.stem}-{_digest(source, flags)}.o"
     if cache is not None:
         with suppress(OSError):
             if not (target := cache / name).exists():
@@ -115,7 +117,7 @@ def _make_object(source: Path, flags: list[str], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
-        _run([*compiler(), *flags, "-c", str(source), "-o", str(made)])
+        _run([*compiler(), *flags, "-I", str(runtime_folder()), "-c", str(source), "-o", str(made)])
         made.replace(target)
 
 
@@ -124,7 +126,7 @@ def _digest(source: Path, flags: list[str]) -> str:
     command = compiler()
     executable = Path(command[0])
     stamp = f"{command} {executable.stat().st_mtime_ns if executable.exists() else 0} {flags}"
-    parts = [path.read_bytes() for path in (source, *sorted(runtime_folder().glob("*.h")))]
+    parts = [path.read_bytes() for path in (source, *sorted(runtime_folder().rglob("*.h")))]
     return hashlib.sha256(stamp.encode() + b"".join(parts)).hexdigest()[:16]
 
 

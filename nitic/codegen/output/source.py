@@ -22,7 +22,6 @@ from nitic.targets import VARIANTS
 from nitic.version import VERSION
 
 FUNCTIONS = ("train_step", "eval_step", "predict", "calibrate")
-MAX_RANK = 6
 DTYPES = {"uint8": "NITIC_U8", "int8": "NITIC_I8", "int16": "NITIC_I16", "int32": "NITIC_I32", "int64": "NITIC_I64"}
 
 

@@ -24,19 +24,19 @@ typedef unsigned long long uint64_t;
 #define NITIC_WGMMA 0
 #endif
 
-/* A pointer parameter is what no compiler can know: a multiple of 16. */
+/* Tells the compiler what it cannot know of a pointer parameter: it is a multiple of 16. */
 #define NITIC_ALIGNED(pointer) pointer = (decltype(pointer))__builtin_assume_aligned(pointer, 16)
 
 NITIC_DEVICE void nitic_block_barrier() { __syncthreads(); }
 
-/* What a thread of the warp has written to shared memory before, the others see behind it. */
+/* What each thread of the warp wrote to shared memory before it, the others see after it. */
 NITIC_DEVICE void nitic_warp_barrier() { __syncwarp(); }
 
 NITIC_DEVICE int64_t nitic_shuffle_xor(int64_t value, int distance) {
   return __shfl_xor_sync(0xffffffffu, (long long)value, distance);
 }
 
-/* Most values are below what is there already: reading is cheap. */
+/* Most values are below what is there already: then a cheap read saves the atomic operation. */
 NITIC_DEVICE void nitic_atomic_max(int64_t *address, int64_t value) {
   if (value > *(volatile int64_t *)address)
     atomicMax((long long *)address, (long long)value);
@@ -64,7 +64,7 @@ NITIC_DEVICE void nitic_copy16(int to, const int8_t *from, int inside) {
 /* Ends a group of copies. */
 NITIC_DEVICE void nitic_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-/* Waits until at most N groups of the thread are on their way. */
+/* Waits until at most N groups of the thread are unfinished. */
 template <int N> NITIC_DEVICE void nitic_copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
 NITIC_DEVICE void nitic_store16(int to, const uint32_t *words) {
@@ -99,7 +99,7 @@ NITIC_DEVICE void nitic_write16(int8_t *to, const uint32_t *words) {
   *(uint4 *)to = make_uint4(words[0], words[1], words[2], words[3]);
 }
 
-/* Four 8 x 16 byte matrices: thread i gives the place of row i % 8 of matrix i / 8, and gets bytes 4 * (i % 4) and
+/* Four 8 x 16 byte matrices: thread i gives the offset of row i % 8 of matrix i / 8, and gets bytes 4 * (i % 4) and
  * following of row i / 4 of each. */
 NITIC_DEVICE void nitic_load_matrices(uint32_t *words, int from) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -122,10 +122,10 @@ NITIC_DEVICE uint64_t nitic_operand(int offset) {
   return (uint64_t)2 << 62 | (uint64_t)(512 >> 4) << 32 | (uint64_t)1 << 16 | (nitic_shared(offset) & 0x3ffff) >> 4;
 }
 
-/* What the thread has put into shared memory before, the products of its block see behind its next barrier. */
+/* What the thread wrote to shared memory before it, the products of its block see after the next block barrier. */
 NITIC_DEVICE void nitic_proxy_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-/* The sums of the products that follow are in registers. */
+/* To call before products: what was written to their sums before is in the registers. */
 NITIC_DEVICE void nitic_products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 
 /* Ends a group of products and waits for it. */
@@ -164,7 +164,8 @@ template <int N> NITIC_DEVICE void nitic_multiply_later(int32_t *acc, int a, int
 NITIC_DEVICE void nitic_proxy_fence() {}
 NITIC_DEVICE void nitic_products_begin() {}
 NITIC_DEVICE void nitic_products_wait() {}
-template <int N> NITIC_DEVICE void nitic_multiply_later(int32_t *, int, int) {} /* which nobody calls */
+template <int N>
+NITIC_DEVICE void nitic_multiply_later(int32_t *, int, int) {} /* never called: it makes the text compile */
 #endif
 
 #endif

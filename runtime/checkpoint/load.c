@@ -1,0 +1,296 @@
+/* checkpoint/load.c: loading a checkpoint. The file may be anything: every length, offset and count is checked before
+ * it is used, and the session changes only after the whole file has been found good. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "checkpoint/checkpoint.h"
+
+/* ---- the file */
+
+static int read_bytes(nitic_reader *r, int file) {
+  r->data = malloc(r->bytes + 1);
+  if (!r->data)
+    return nitic_fail(NITIC_RUNTIME, "%s: no memory to read %llu bytes", r->path, (unsigned long long)r->bytes);
+  for (uint64_t done = 0; done < r->bytes;) {
+    ssize_t got = read(file, r->data + done, r->bytes - done);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got <= 0)
+      return nitic_fail(NITIC_RUNTIME, "%s: cannot read: %s", r->path, got < 0 ? strerror(errno) : "the file shrank");
+    done += (uint64_t)got;
+  }
+  return NITIC_OK;
+}
+
+static int read_open_file(nitic_reader *r, int file, uint64_t most) {
+  struct stat info;
+  if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode))
+    return nitic_fail(NITIC_RUNTIME, "%s: not a regular file", r->path);
+  r->bytes = (uint64_t)info.st_size < most ? (uint64_t)info.st_size : most;
+  return read_bytes(r, file);
+}
+
+static int read_file(nitic_reader *r, uint64_t most) {
+  int file = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0)
+    return nitic_fail(NITIC_RUNTIME, "%s: cannot open: %s", r->path, strerror(errno));
+  int status = read_open_file(r, file, most);
+  close(file);
+  return status;
+}
+
+/* ---- the description: progress, configuration and the program that the checkpoint belongs to */
+
+typedef struct {
+  const char *identity, *model, *recipe;
+} owner;
+
+static int64_t *progress_field(nitic_progress *p, const char *key) {
+  const struct {
+    const char *name;
+    int64_t *field;
+  } fields[] = {
+      {"epoch", &p->epoch},
+      {"epoch_step", &p->epoch_step},
+      {"epochs", &p->epochs},
+      {"running_correct", &p->running.correct},
+      {"running_count", &p->running.count},
+      {"running_loss", &p->running.loss},
+      {"samples", &p->samples},
+      {"seed", &p->seed},
+      {"step", &p->step},
+  };
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+    if (strcmp(fields[i].name, key) == 0)
+      return fields[i].field;
+  return NULL;
+}
+
+static void read_owner(owner *who, const char *key, const char *value) {
+  if (strcmp(key, "identity") == 0)
+    who->identity = value;
+  else if (strcmp(key, "model") == 0)
+    who->model = value;
+  else if (strcmp(key, "recipe") == 0)
+    who->recipe = value;
+}
+
+/* A key that means nothing here is skipped, so that later versions may add some. */
+static int read_pair(nitic_reader *r, nitic_json *json, owner *who) {
+  const char *key = nitic_json_string(json);
+  if (!key || !nitic_json_take(json, ':'))
+    return nitic_header_malformed(r, json, "a key of the description");
+  int64_t number, *field = progress_field(&r->progress, key);
+  if (nitic_json_integer(json, field ? field : &number))
+    return NITIC_OK;
+  const char *value = field ? NULL : nitic_json_string(json);
+  if (!value)
+    return nitic_header_malformed(r, json, "a value of the description");
+  read_owner(who, key, value);
+  if (*value && nitic_hyper_text(&r->hyper, key) && nitic_hyper_set(&r->hyper, key, value) != NITIC_OK)
+    return nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: '%.40s' is no value of %s", r->path, value, key);
+  return NITIC_OK;
+}
+
+static int check_owner(const nitic_reader *r, const owner *who) {
+  if (who->identity && strcmp(who->identity, r->program->identity) == 0)
+    return NITIC_OK;
+  return nitic_fail(
+      NITIC_MISMATCH,
+      "%s: the checkpoint belongs to another program: model %.100s, recipe %.20s, identity %.12s; this is %s, "
+      "recipe %s, identity %.12s",
+      r->path, who->model ? who->model : "?", who->recipe ? who->recipe : "?", who->identity ? who->identity : "?",
+      r->program->model, r->program->recipe, r->program->identity);
+}
+
+static int check_progress(const nitic_reader *r) {
+  const nitic_progress *p = &r->progress;
+  const int64_t limit = (int64_t)1 << 40;
+  bool good = p->seed >= 0 && p->epochs >= 1 && p->epochs <= 1000000000 && p->epoch >= 0 && p->epoch < limit &&
+              p->epoch_step >= 0 && p->epoch_step < limit && p->step >= 0 && p->step < limit && p->samples >= 0;
+  good = good && p->running.count >= 0 && p->running.count < limit && p->running.correct >= 0 &&
+         p->running.correct <= p->running.count;
+  good = good && llabs(p->running.loss) < limit << 20;
+  if (good && p->samples > 0)
+    good = p->epoch_step <= p->samples / r->program->batch;
+  return good ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: its progress makes no sense", r->path);
+}
+
+/* To call before the description is parsed: its strings are decoded in place, which changes the text. */
+static void take_checksum(nitic_reader *r) {
+  char *digits = nitic_checksum_digits(r->description);
+  if (!digits)
+    return;
+  char text[NITIC_CHECKSUM_DIGITS + 1] = {0};
+  memcpy(text, digits, NITIC_CHECKSUM_DIGITS);
+  memset(digits, '0', NITIC_CHECKSUM_DIGITS);
+  r->checksum = strtoull(text, NULL, 16);
+  r->described = nitic_checksum(NITIC_CHECKSUM_START, r->description, strlen(r->description));
+}
+
+static int read_description(nitic_reader *r) {
+  if (!r->description)
+    return nitic_fail(NITIC_MISMATCH, "%s: a safetensors file, but no checkpoint of nitic (it lacks metadata 'nitic')",
+                      r->path);
+  take_checksum(r);
+  nitic_json json = {r->description, r->description + strlen(r->description)};
+  owner who = {0};
+  int status = nitic_json_take(&json, '{') ? NITIC_OK : nitic_header_malformed(r, &json, "'{'");
+  do
+    if (status == NITIC_OK)
+      status = read_pair(r, &json, &who);
+  while (status == NITIC_OK && nitic_json_take(&json, ','));
+  if (status == NITIC_OK && !nitic_json_take(&json, '}'))
+    status = nitic_header_malformed(r, &json, "'}'");
+  if (status == NITIC_OK)
+    status = check_owner(r, &who);
+  return status == NITIC_OK ? check_progress(r) : status;
+}
+
+/* ---- the tensors */
+
+static int check_tensor(const nitic_reader *r, const nitic_tensor *tensor, const nitic_entry *e) {
+  const char *what = NULL;
+  if (!e->seen)
+    return nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: tensor '%s' is missing", r->path, tensor->name);
+  if (strcmp(e->dtype, NITIC_SAFETENSORS_NAMES[tensor->dtype]) != 0)
+    what = "dtype";
+  else if (e->rank != tensor->rank || memcmp(e->shape, tensor->shape, tensor->rank * sizeof *e->shape) != 0)
+    what = "shape";
+  else if (e->end - e->begin != tensor->bytes)
+    what = "size";
+  if (what)
+    return nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: tensor '%s' has another %s than in the program", r->path,
+                      tensor->name, what);
+  uint64_t data = r->bytes - 8 - r->header_bytes;
+  if (e->end > data)
+    return nitic_fail(NITIC_MISMATCH, "%s: truncated: tensor '%s' ends at byte %llu of the data, the file has %llu",
+                      r->path, tensor->name, (unsigned long long)e->end, (unsigned long long)data);
+  return NITIC_OK;
+}
+
+static int compare_entries(const void *a, const void *b) {
+  const nitic_entry *x = a, *y = b;
+  if (x->begin != y->begin)
+    return x->begin < y->begin ? -1 : 1;
+  return (x->end > y->end) - (x->end < y->end);
+}
+
+/* The tensors must cover the data exactly: no overlap, no hole, nothing behind. */
+static int check_tiling(const nitic_reader *r) {
+  uint32_t count = r->program->tensor_count;
+  nitic_entry *sorted = calloc(count + 1, sizeof *sorted);
+  if (!sorted)
+    return nitic_fail(NITIC_RUNTIME, "%s: no memory to check the checkpoint", r->path);
+  memcpy(sorted, r->entries, count * sizeof *sorted);
+  qsort(sorted, count, sizeof *sorted, compare_entries);
+  uint64_t at = 0;
+  bool good = true;
+  for (uint32_t i = 0; i < count && good; i++)
+    if (sorted[i].seen) {
+      good = sorted[i].begin == at;
+      at = sorted[i].end;
+    }
+  free(sorted);
+  if (good && at == r->bytes - 8 - r->header_bytes)
+    return NITIC_OK;
+  return nitic_fail(NITIC_MISMATCH,
+                    "%s: damaged checkpoint: its tensors overlap or leave holes at byte %llu of the data", r->path,
+                    (unsigned long long)at);
+}
+
+static int check_tensors(const nitic_reader *r) {
+  if (r->stranger)
+    return nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: the program has no tensor '%.200s'", r->path,
+                      r->stranger);
+  for (uint32_t i = 0; i < r->program->tensor_count; i++) {
+    const nitic_tensor *tensor = &r->program->tensors[i];
+    int status = nitic_is_state(tensor) ? check_tensor(r, tensor, &r->entries[i]) : NITIC_OK;
+    if (status != NITIC_OK)
+      return status;
+  }
+  return check_tiling(r);
+}
+
+static int check_checksum(const nitic_reader *r) {
+  uint32_t count;
+  const nitic_tensor **tensors = nitic_sorted_state(r->program, &count);
+  if (!tensors)
+    return nitic_fail(NITIC_RUNTIME, "%s: no memory to check the checkpoint", r->path);
+  const char *data = r->data + 8 + r->header_bytes;
+  uint64_t sum = r->described;
+  for (uint32_t i = 0; i < count; i++) {
+    const nitic_entry *e = &r->entries[tensors[i] - r->program->tensors];
+    sum = nitic_checksum(sum, tensors[i]->name, strlen(tensors[i]->name));
+    sum = nitic_checksum(sum, data + e->begin, tensors[i]->bytes);
+  }
+  free(tensors);
+  if (r->described != 0 && sum == r->checksum)
+    return NITIC_OK;
+  return nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: its checksum is not that of its contents", r->path);
+}
+
+/* ---- together */
+
+static int read_checkpoint(nitic_reader *r) {
+  r->entries = calloc(r->program->tensor_count + 1, sizeof *r->entries);
+  if (!r->entries)
+    return nitic_fail(NITIC_RUNTIME, "%s: no memory to read the checkpoint", r->path);
+  int status = read_file(r, UINT64_MAX);
+  if (status == NITIC_OK)
+    status = nitic_header_parse(r);
+  if (status == NITIC_OK)
+    status = read_description(r);
+  if (status == NITIC_OK)
+    status = check_tensors(r);
+  return status == NITIC_OK ? check_checksum(r) : status;
+}
+
+/* Length of the header that the first 8 bytes of a file promise; 0 when there are none. */
+static uint64_t promised_header(const char *path) {
+  nitic_reader r = {.path = path};
+  uint64_t length = 0;
+  if (read_file(&r, 8) == NITIC_OK && r.bytes == 8)
+    for (int i = 0; i < 8; i++)
+      length |= (uint64_t)(unsigned char)r.data[i] << 8 * i;
+  free(r.data);
+  return length;
+}
+
+/* Reads no more than the header: the file may be anything, of any size. The header is parsed for a program without
+ * tensors, so it does not matter whose checkpoint it is. */
+bool nitic_checkpoint_recognise(const char *path) {
+  static const nitic_program none;
+  nitic_reader r = {.path = path, .program = &none};
+  uint64_t length = promised_header(path);
+  bool good = length > 0 && length <= NITIC_MAX_HEADER && read_file(&r, 8 + length) == NITIC_OK &&
+              nitic_header_parse(&r) == NITIC_OK && r.description;
+  free(r.data);
+  return good;
+}
+
+static void apply(nitic_session *s, const nitic_reader *r) {
+  const char *data = r->data + 8 + r->header_bytes;
+  for (uint32_t i = 0; i < r->program->tensor_count; i++)
+    if (r->entries[i].seen)
+      memcpy(s->memory + r->program->tensors[i].offset, data + r->entries[i].begin, r->program->tensors[i].bytes);
+  nitic_state_written(s);
+  s->progress = r->progress;
+  s->hyper = r->hyper;
+}
+
+int nitic_checkpoint_load(nitic_session *s, const char *path) {
+  nitic_reader r = {.path = path, .program = s->program, .hyper = s->hyper, .progress = {.epochs = 1}};
+  int status = read_checkpoint(&r);
+  if (status == NITIC_OK)
+    status = nitic_settle(s);
+  if (status == NITIC_OK)
+    apply(s, &r);
+  free(r.entries);
+  free(r.data);
+  return status == NITIC_OK ? nitic_begin_epoch(s, s->progress.epoch) : status;
+}

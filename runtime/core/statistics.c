@@ -1,0 +1,68 @@
+/* core/statistics.c: mean and standard deviation of the training set become the integer input map of numerics.md:
+ * m = saturate(R(x * multiplier + offset, 16)) at exponent -5, channel by channel. */
+#include <stdlib.h>
+
+#include "core/internal.h"
+
+int nitic_statistics_init(nitic_statistics *statistics, int32_t channels) {
+  int64_t *sums = calloc((size_t)channels * 2, sizeof *sums);
+  if (!sums)
+    return nitic_fail(NITIC_RUNTIME, "no memory for the statistics of %d channels", channels);
+  *statistics = (nitic_statistics){.channels = channels, .sum = sums, .square_sum = sums + channels};
+  return NITIC_OK;
+}
+
+void nitic_statistics_add(nitic_statistics *statistics, const uint8_t *samples, int64_t pixels) {
+  for (int64_t i = 0; i < pixels; i++)
+    for (int32_t c = 0; c < statistics->channels; c++) {
+      int64_t x = *samples++;
+      statistics->sum[c] += x;
+      statistics->square_sum[c] += x * x;
+    }
+  statistics->pixels += pixels;
+}
+
+/* div(a << 16, n) of numerics.md without the overflow of a << 16: whole part and remainder apart. */
+static int64_t mean_q16(int64_t a, int64_t n) { return (a / n << 16) + (((a % n) << 17) + n) / (2 * n); }
+
+int64_t nitic_square_root(int64_t v) {
+  int64_t root = 0;
+  for (int bit = 30; bit >= 0; bit--) {
+    int64_t trial = root | (int64_t)1 << bit;
+    if (trial * trial <= v)
+      root = trial;
+  }
+  return root;
+}
+
+/* Mean and deviation in Q16. The deviation is at least 2^8, as in numerics.md. */
+static void channel_map(int64_t mean, int64_t mean_square, int64_t *multiplier, int64_t *offset) {
+  int64_t variance = mean_square - (mean * mean >> 16);
+  int64_t deviation = nitic_square_root((variance > 0 ? variance : 0) << 16);
+  if (deviation < 1 << 8)
+    deviation = 1 << 8;
+  *multiplier = (((int64_t)1 << 38) + deviation) / (2 * deviation);
+  *offset = -((*multiplier * mean + (1 << 15)) >> 16);
+}
+
+/* Writes one multiplier and offset per channel; writes nothing on failure. Releases the statistics in any case. */
+int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset) {
+  int status = statistics->pixels ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "there are no samples to take statistics of");
+  for (int pass = 0; pass < 2 && status == NITIC_OK; pass++)
+    for (int32_t c = 0; c < statistics->channels && status == NITIC_OK; c++) {
+      int64_t mean = mean_q16(statistics->sum[c], statistics->pixels), m, o;
+      channel_map(mean, mean_q16(statistics->square_sum[c], statistics->pixels), &m, &o);
+      if (o < -(int64_t)INT32_MAX)
+        status = nitic_fail(NITIC_MISMATCH,
+                            "channel %d of the training set hardly varies around %lld, so it cannot be normalised: "
+                            "compile with --mean and --std",
+                            c, (long long)(mean >> 16));
+      else if (pass == 1) {
+        multiplier[c] = (int32_t)m;
+        offset[c] = (int32_t)o;
+      }
+    }
+  free(statistics->sum);
+  *statistics = (nitic_statistics){0};
+  return status;
+}

@@ -1,0 +1,175 @@
+/* data/loader.c: see loader.h. */
+#include "data/loader.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/batch.h"
+
+/* Whose the batch is: the worker may touch it while it is WANTED, the caller otherwise. */
+typedef enum { IDLE, WANTED, READY, STOP } loader_state;
+
+struct nitic_loader {
+  const nitic_session *session;
+  const nitic_dataset *data;
+  nitic_draw draw;
+  const int64_t *order;
+  int64_t next, end; /* the batch to make next, and where the epoch ends */
+  bool threaded;
+  pthread_t worker;
+  pthread_mutex_t mutex;
+  pthread_cond_t changed;
+  loader_state state;
+  uint8_t *pad, *samples;
+  int32_t *labels;
+};
+
+static void make_batch(const nitic_loader *l, uint8_t *samples, int32_t *labels) {
+  int32_t batch = l->session->program->batch;
+  const int64_t *order = l->order + l->next * batch;
+  for (int32_t row = 0; row < batch; row++)
+    nitic_data_will_need(l->data, order[row]);
+  for (int32_t row = 0; row < batch; row++)
+    nitic_data_draw(l->data, &l->draw, order[row], samples + (size_t)row * l->session->sample_bytes, &labels[row]);
+}
+
+/* ---- the worker */
+
+static void *work(void *argument) {
+  nitic_loader *l = argument;
+  pthread_mutex_lock(&l->mutex);
+  while (l->state != STOP) {
+    if (l->state != WANTED) {
+      pthread_cond_wait(&l->changed, &l->mutex);
+      continue;
+    }
+    pthread_mutex_unlock(&l->mutex);
+    make_batch(l, l->samples, l->labels);
+    pthread_mutex_lock(&l->mutex);
+    l->state = READY;
+    pthread_cond_broadcast(&l->changed);
+  }
+  pthread_mutex_unlock(&l->mutex);
+  return NULL;
+}
+
+/* Locks the loader once the worker is not making a batch; put unlocks it. */
+static void take(nitic_loader *l) {
+  pthread_mutex_lock(&l->mutex);
+  while (l->state == WANTED)
+    pthread_cond_wait(&l->changed, &l->mutex);
+}
+
+static void put(nitic_loader *l, loader_state state) {
+  l->state = state;
+  pthread_cond_broadcast(&l->changed);
+  pthread_mutex_unlock(&l->mutex);
+}
+
+/* The worker gets no signals, like those of the thread pool. */
+static int start_worker(nitic_loader *l) {
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  int status = pthread_create(&l->worker, NULL, work, l);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  l->threaded = status == 0;
+  return status ? nitic_fail(NITIC_RUNTIME, "cannot start the thread that reads data: %s", strerror(status)) : NITIC_OK;
+}
+
+/* ---- the caller */
+
+/* The pixel value that the input map takes nearest to zero, channel by channel. */
+static void find_pad(const nitic_session *s, uint8_t *pad) {
+  for (int32_t c = 0; c < s->channels && s->input_multiplier && s->input_offset; c++) {
+    int64_t multiplier = s->input_multiplier[c] > 0 ? s->input_multiplier[c] : 1, offset = -(int64_t)s->input_offset[c];
+    int64_t value = offset > 0 ? (2 * offset + multiplier) / (2 * multiplier) : 0;
+    pad[c] = (uint8_t)(value > 255 ? 255 : value);
+  }
+}
+
+static int set_up(nitic_loader *l) {
+  const nitic_session *s = l->session;
+  size_t batch = (size_t)s->program->batch;
+  pthread_mutex_init(&l->mutex, NULL);
+  pthread_cond_init(&l->changed, NULL);
+  l->pad = calloc((size_t)s->channels, 1);
+  l->samples = malloc(batch * s->sample_bytes);
+  l->labels = calloc(batch, sizeof *l->labels);
+  if (!l->pad || !l->samples || !l->labels)
+    return nitic_fail(NITIC_RUNTIME, "no memory for a batch of %zu samples", batch);
+  find_pad(s, l->pad);
+  l->draw = (nitic_draw){.augment = s->hyper.augment, .seed = (uint64_t)s->progress.seed, .pad = l->pad};
+  return NITIC_OK;
+}
+
+/* A device can only pick boxes of the input's size: with resized-crop, batches are made here. */
+static int choose(nitic_loader *l, nitic_dataset *data) {
+  const nitic_augment *a = &l->draw.augment;
+  int status = a->resized_crop ? NITIC_OK : nitic_batch_keep(l->session, data, l->pad);
+  bool threaded = !data->kept && (data->packed || nitic_augments(a));
+  return status == NITIC_OK && threaded ? start_worker(l) : status;
+}
+
+int nitic_loader_create(const nitic_session *session, nitic_dataset *data, nitic_loader **loader) {
+  nitic_loader *l = calloc(1, sizeof *l);
+  if (!l)
+    return nitic_fail(NITIC_RUNTIME, "no memory for the data loader");
+  l->session = session;
+  l->data = data;
+  int status = set_up(l);
+  if (status == NITIC_OK)
+    status = choose(l, data);
+  if (status != NITIC_OK)
+    nitic_loader_destroy(l);
+  else
+    *loader = l;
+  return status;
+}
+
+void nitic_loader_destroy(nitic_loader *l) {
+  if (!l)
+    return;
+  if (l->threaded) {
+    take(l);
+    put(l, STOP);
+    pthread_join(l->worker, NULL);
+  }
+  pthread_cond_destroy(&l->changed);
+  pthread_mutex_destroy(&l->mutex);
+  free(l->pad);
+  free(l->samples);
+  free(l->labels);
+  free(l);
+}
+
+static loader_state wanted(const nitic_loader *l) { return l->threaded && l->next < l->end ? WANTED : IDLE; }
+
+void nitic_loader_begin(nitic_loader *l, const int64_t *order, int64_t first, int64_t end) {
+  take(l);
+  l->order = order;
+  l->next = first;
+  l->end = end;
+  l->draw.epoch = l->session->progress.epoch;
+  put(l, wanted(l));
+}
+
+void nitic_loader_next(nitic_loader *l) {
+  const nitic_session *s = l->session;
+  size_t batch = (size_t)s->program->batch;
+  if (!l->threaded) {
+    if (l->data->kept)
+      nitic_batch_draw(s, l->data, &l->draw, l->order + l->next * s->program->batch);
+    else
+      make_batch(l, s->input, s->label);
+    l->next++;
+    return;
+  }
+  take(l);
+  memcpy(s->input, l->samples, batch * s->sample_bytes);
+  memcpy(s->label, l->labels, batch * sizeof *l->labels);
+  l->next++;
+  put(l, wanted(l));
+}

@@ -1,0 +1,81 @@
+/* data/open.c: finds out which format a folder or a file has, and opens it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "data/formats.h"
+
+static int check_folder(const char *folder) {
+  struct stat info;
+  if (stat(folder, &info) != 0)
+    return nitic_fail(NITIC_RUNTIME, "%s: cannot open: %s", folder, strerror(errno));
+  if (!S_ISDIR(info.st_mode))
+    return nitic_fail(NITIC_RUNTIME, "%s: not a folder", folder);
+  return NITIC_OK;
+}
+
+static int nothing_found(const char *folder) {
+  bool packed = nitic_file_exists(folder, "train-images-idx3-ubyte.gz");
+  return nitic_fail(
+      NITIC_MISMATCH,
+      "%s: no data set here: expected train-images-idx3-ubyte and train-labels-idx1-ubyte, data_batch_1.bin, "
+      "x_train.npy and y_train.npy, or train-00000.images, which `nitic data pack` makes of a folder of images%s",
+      folder, packed ? "; unpack with: gunzip *.gz" : "");
+}
+
+static int open_folder(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {
+  static const char *const idx[][2] = {{"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
+                                       {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}};
+  static const char *const npy[][2] = {{"x_train.npy", "y_train.npy"}, {"x_test.npy", "y_test.npy"}};
+  static const char *const cifar[] = {"data_batch_1.bin", "test_batch.bin"};
+  static const char *const images[] = {"train-00000.images", "test-00000.images"};
+  if (nitic_file_exists(folder, idx[split][0]))
+    return nitic_idx_open(data, program, folder, idx[split][0], idx[split][1]);
+  if (nitic_file_exists(folder, cifar[split]))
+    return nitic_cifar_open(data, program, folder, split);
+  if (nitic_file_exists(folder, npy[split][0]))
+    return nitic_npy_open(data, program, folder, npy[split][0], npy[split][1]);
+  if (nitic_file_exists(folder, images[split]))
+    return nitic_packed_open(data, program, folder, split);
+  nitic_split other = split == NITIC_TRAIN_SPLIT ? NITIC_TEST_SPLIT : NITIC_TRAIN_SPLIT;
+  bool any = nitic_file_exists(folder, idx[other][0]) || nitic_file_exists(folder, cifar[other]) ||
+             nitic_file_exists(folder, npy[other][0]) || nitic_file_exists(folder, images[other]);
+  return any ? NITIC_OK : nothing_found(folder);
+}
+
+int nitic_data_open(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {
+  *data = (nitic_dataset){0};
+  int status = check_folder(folder);
+  if (status == NITIC_OK)
+    status = open_folder(data, program, folder, split);
+  return status == NITIC_OK ? nitic_parts_check(data) : status;
+}
+
+static bool ends_in(const char *path, const char *suffix) {
+  size_t length = strlen(path), tail = strlen(suffix);
+  return length > tail && strcmp(path + length - tail, suffix) == 0;
+}
+
+static int open_file(nitic_dataset *data, const nitic_program *program, const char *path) {
+  if (ends_in(path, ".npy"))
+    return nitic_npy_open(data, program, "", path, NULL);
+  if (ends_in(path, ".images"))
+    return nitic_packed_open_file(data, program, path);
+  return nitic_idx_open(data, program, "", path, NULL);
+}
+
+int nitic_data_open_samples(nitic_dataset *data, const nitic_program *program, const char *path) {
+  *data = (nitic_dataset){0};
+  int status = open_file(data, program, path);
+  return status == NITIC_OK ? nitic_parts_check(data) : status;
+}
+
+void nitic_data_close(nitic_dataset *data) {
+  for (int32_t i = 0; i < data->part_count; i++) {
+    nitic_file_close(&data->parts[i].samples_file);
+    nitic_file_close(&data->parts[i].labels_file);
+  }
+  free(data->parts);
+  *data = (nitic_dataset){0};
+}
