@@ -22,7 +22,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 C_SOURCES := $(wildcard runtime/*.h runtime/*/*.[ch] runtime/cuda/*.cuh runtime/cuda/ptx/*.cuh tests/emulator/*.[ch] \
-	tests/emulator/*.cpp tests/emulator/*.cuh tests/runtime/*.c benchmarks/*.cuh)
+	tests/emulator/*.cpp tests/emulator/*.cuh tests/runtime/*.c benchmarks/gpu/*.cuh)
 
 # `cross` brings a C compiler where the machine has none that links.
 HAS_CC := $(shell t=$$(mktemp) && echo 'int main(void) { return 0; }' | cc -x c - -o $$t 2>/dev/null && $$t && echo yes; rm -f $$t)
@@ -57,27 +57,27 @@ format: $(VENV)/.dev
 	$(if $(C_SOURCES),$(BIN)/clang-format -i $(C_SOURCES))
 
 accuracy: $(VENV)/.bench
-	$(BIN)/python benchmarks/gradients.py
-	$(BIN)/python benchmarks/accuracy.py --mnist $(DATA) $(if $(CIFAR),--cifar $(CIFAR))
+	$(BIN)/python -m benchmarks.accuracy.gradients
+	$(BIN)/python -m benchmarks.accuracy.recipes --mnist $(DATA) $(if $(CIFAR),--cifar $(CIFAR))
 
 models: $(VENV)/.bench
 	$(PIP) onnxscript huggingface_hub safetensors pyyaml
 	$(PIP) --no-deps torchvision timm
-	$(BIN)/python benchmarks/zoo.py
+	$(BIN)/python -m benchmarks.zoo.measure
 
 imagenet: $(VENV)/.imagenet
 	@test -d '$(DATA)/train' || { echo "give the folder that holds ImageNet's train/ and val/: make imagenet DATA=..." >&2; exit 1; }
-	$(BIN)/python benchmarks/imagenet.py --data $(DATA)
+	$(BIN)/python -m benchmarks.accuracy.imagenet --data $(DATA)
 
 bench: $(VENV)/.bench
-	$(BIN)/python benchmarks/step.py --threads $(THREADS)
-	$(BIN)/python benchmarks/compile.py
-	$(BIN)/python benchmarks/kernels.py --batch 16
+	$(BIN)/python -m benchmarks.speed.step --threads $(THREADS)
+	$(BIN)/python -m benchmarks.speed.compile
+	$(BIN)/python -m benchmarks.speed.kernels --batch 16
 
 bench-gpu: $(VENV)/.bench
-	$(BIN)/python benchmarks/gpu.py build build/gpu-bench
-	-$(BIN)/python build/gpu-bench/gpu.py run --work build/gpu-work $(if $(wildcard $(DATA)),--mnist $(DATA)) $(if $(CIFAR),--cifar $(CIFAR))
-	$(BIN)/python benchmarks/gpu.py table build/gpu-work/results.jsonl
+	$(BIN)/python -m benchmarks.gpu build build/gpu-bench
+	-$(BIN)/python build/gpu-bench run --work build/gpu-work $(if $(wildcard $(DATA)),--mnist $(DATA)) $(if $(CIFAR),--cifar $(CIFAR))
+	$(BIN)/python -m benchmarks.gpu table build/gpu-work/results.jsonl
 
 clean:
 	rm -rf $(VENV) build dist nitic-demo .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
-"""One side of step.py or gpu.py, in a process of its own:
+"""One side of speed/step.py or gpu/parts.py, in a process of its own:
 
-    step_worker.py nitic|torch|torch-graph|torch-compile NET BATCH THREADS [LIBRARY]
+    python -m benchmarks.step_worker nitic|torch|torch-graph|torch-compile NET BATCH THREADS [LIBRARY]
 
 First writes how much memory it held once its libraries were loaded. Then answers each line, a number of training steps,
 with the seconds that they took, until its input ends.
@@ -48,7 +48,8 @@ def each(step: Callable[[], Any]) -> Steps:
 def torch_steps(task: Task) -> tuple[float, Steps]:
     """fp32; the input is normalised beforehand, so that torch is not charged for it."""
     import torch
-    from torch_nets import NETS, Trainer
+
+    from benchmarks.torch_nets import NETS, Trainer
 
     held = memory(os.getpid())
     torch.set_num_threads(task.threads)
@@ -75,7 +76,8 @@ def torch_gpu_steps(task: Task, is_graph: bool) -> tuple[float, Steps]:
     The whole step, update included, is captured as one CUDA graph and replayed; or graphs are left to torch.compile.
     """
     import torch
-    from torch_nets import NETS, Trainer
+
+    from benchmarks.torch_nets import NETS, Trainer
 
     held = memory(os.getpid())
     torch.manual_seed(0)
@@ -118,7 +120,7 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
 
 
 def nitic_steps(task: Task, path: Path) -> tuple[float, Steps]:
-    """The shared library that step.py compiled, through the C interface of nitic.h: no compiler is in the process."""
+    """The library that speed/step.py compiled, through the C interface of nitic.h: no compiler is in the process."""
     library = ctypes.CDLL(str(path))
     held = memory(os.getpid())
     program, session = ctypes.byref(ctypes.c_char.in_dll(library, "nitic_program_instance")), ctypes.c_void_p()

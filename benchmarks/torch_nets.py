@@ -72,7 +72,7 @@ def resnet20() -> nn.Module:
 
 def mobilenet_v2() -> nn.Module:
     """torchvision's MobileNetV2 of half width for [N, 3, 32, 32]: 16x16 after its first layer, 4x4 at the end."""
-    from export_models import declare_operators
+    from benchmarks.zoo.export_models import declare_operators
 
     declare_operators()
     from torchvision.models import MobileNetV2

@@ -9,7 +9,7 @@ from statistics import median
 from types import TracebackType
 from typing import Self
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Worker:
@@ -28,8 +28,9 @@ class Worker:
         *more: "str | Path",
         limit: float | None = None,
     ) -> None:
-        command = [python, str(HERE / "step_worker.py"), side, net, *map(str, (batch, threads, *more))]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        command = [python, "-P", "-m", "benchmarks.step_worker", side, net, *map(str, (batch, threads, *more))]
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path}
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1, env=environment)
         self.side, self.limit = side, limit

@@ -9,6 +9,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from nitic.arithmetic.integers import Array
+from nitic.frontend.attributes import shown
 from nitic.frontend.nodes import Node
 from nitic.frontend.values import Constant, Layout, NodeError, Value
 
@@ -63,27 +64,26 @@ def generated(node: Node, inputs: list[Constant | None]) -> Constant:
 def random(node: Node, inputs: list[Constant | None]) -> Array:
     """Drawn once, at import, from the node's seed or else its name."""
     like = inputs[0] if inputs else None
-    shape = like.shape if like else node.ints("shape")
+    shape = like.shape if like else node.integers("shape")
     if not 0 <= prod(shape) <= MAX_ELEMENTS:
         raise NodeError(f"makes a constant of {prod(shape)} elements")
     seed = node.attributes.get("seed", node.proto.output[0])
     rng = np.random.default_rng(crc32(str(seed).encode()))
     if node.op.startswith("RandomNormal"):
-        return rng.normal(node.get("mean", 0.0), abs(node.get("scale", 1.0)), shape)
-    return rng.uniform(node.get("low", 0.0), node.get("high", 1.0), shape)
+        return rng.normal(node.number("mean"), node.number("scale"), shape)
+    low, high = node.number("low"), node.number("high")
+    if low > high:
+        raise NodeError(f"attribute 'low' is {shown(low)}, but must be at most 'high', {shown(high)}")
+    return rng.uniform(low, high, shape)
 
 
 def constant(node: Node) -> Constant:
     """What a Constant node holds. A matrix or filter in it is as trainable as an initializer."""
-    for key, dtype in (("value_float", np.float32), ("value_floats", np.float32), ("value_int", np.int64)):
+    kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    for key, dtype in kinds.items():
         if key in node.attributes:
-            return Constant(np.asarray(node.attributes[key], dtype), node.proto.output[0])
-    if "value_ints" in node.attributes:
-        return Constant(np.asarray(node.attributes["value_ints"], np.int64), node.proto.output[0])
-    tensor = node.attributes.get("value")
-    if not isinstance(tensor, onnx.TensorProto):
-        raise NodeError(f"a constant of {', '.join(node.attributes) or 'nothing'} is not supported")
-    return tensor_value(tensor, node.proto.output[0], parameter_rank=2)
+            return Constant(np.asarray(node.read(key), dtype), node.proto.output[0])
+    return tensor_value(node.read("value"), node.proto.output[0], parameter_rank=2)
 
 
 def tensor_value(tensor: onnx.TensorProto, name: str, parameter_rank: int = 1) -> Constant:
@@ -114,5 +114,5 @@ def shape_constant(node: Node, shape: tuple[int, ...], name: str) -> Constant:
     """The result of a Shape node: all of the shape, or the dimensions from start to end. Size is their product."""
     if node.op == "Size":
         return Constant(np.asarray(prod(shape), np.int64), name)
-    first, last = node.get("start", 0), node.get("end", len(shape))
+    first, last = node.integer("start"), node.integer("end", len(shape))
     return Constant(np.asarray(shape[first:last], np.int64), name)

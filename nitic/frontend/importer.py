@@ -14,6 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
 from nitic.frontend import folding
+from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.emitter import MAX_ELEMENTS, Emitter
 from nitic.frontend.model_file import first_line, read_model, stored_tensors
 from nitic.frontend.nodes import Node, unique_names
@@ -264,6 +265,8 @@ class _Importer:
         known = (HANDLERS, folding.FOLDABLE, folding.GENERATORS, _SHAPES, {"Constant"})
         if not any(node.op in each for each in known):
             raise NodeError(f"operator {node.op} is not supported")
+        if node.op in HANDLERS or node.op in ATTRIBUTES:  # those of other operators are for onnx, which evaluates them
+            node.check_attributes()
         if node.op in LAST_ONLY:
             self.finals.update(dict.fromkeys(node.proto.output, node))
         for name in node.proto.input:

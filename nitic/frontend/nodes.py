@@ -4,14 +4,14 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 import onnx
 from onnx import helper
 
+from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.values import NodeError
 
-T = TypeVar("T", int, float, str)
 _FRAME = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<function>\S+)\n\s*(?P<text>.*)')
 _LIBRARY = re.compile(r"(^|/)(torch|torchvision|site-packages)/")
 
@@ -23,7 +23,7 @@ class Node:
         self.proto = proto
         self.opset = opset
         self.name = name or file_name(proto)
-        self.attributes: dict[str, Any] = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
+        self.attributes: dict[str, Any] = {a.name: _decoded(helper.get_attribute_value(a)) for a in proto.attribute}
 
     @property
     def op(self) -> str:
@@ -34,19 +34,34 @@ class Node:
     def __str__(self) -> str:
         return f"node {self.name!r} ({self.op})"
 
-    def get(self, name: str, default: T) -> T:
-        """An attribute of the default's type."""
-        value = self.attributes.get(name, default)
-        value = value.decode(errors="replace") if isinstance(value, bytes) else value
-        if not isinstance(value, type(default)):
-            raise NodeError(f"attribute {name!r} is {value!r}, not of type {type(default).__name__}")
+    def check_attributes(self) -> None:
+        """Raises NodeError for an attribute that is unknown, of another kind or outside its domain."""
+        for name in self.attributes:
+            if name not in ATTRIBUTES.get(self.op, {}):
+                raise NodeError(f"attribute {name!r} is not supported")
+            self.read(name)
+
+    def read(self, name: str, default: Any = None) -> Any:
+        """An attribute, or its default. Raises NodeError for one that is missing or outside its domain."""
+        attribute = ATTRIBUTES[self.op][name]
+        value = self.attributes.get(name, attribute.default if default is None else default)
+        if value is None:
+            raise NodeError(f"attribute {name!r} is missing")
+        attribute.check(f"attribute {name!r}", value)
         return value
 
-    def ints(self, name: str, default: Sequence[int] | None = None, length: int | None = None) -> tuple[int, ...]:
-        """A list of integers of some length. Raises NodeError where there is neither it nor a default."""
-        value = self.attributes.get(name, default)
-        if not isinstance(value, Sequence) or not all(isinstance(v, int) for v in value):
-            raise NodeError(f"attribute {name!r} is {value!r}, not a list of integers")
+    def number(self, name: str) -> float:
+        return self.read(name)
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        return self.read(name, default)
+
+    def word(self, name: str) -> str:
+        return self.read(name)
+
+    def integers(self, name: str, default: Sequence[int] | None = None, length: int | None = None) -> tuple[int, ...]:
+        """A list of integers of some length."""
+        value = self.read(name, default)
         if length is not None and len(value) != length:
             raise NodeError(f"attribute {name!r} has {len(value)} values; two spatial dimensions need {length}")
         return tuple(value)
@@ -79,6 +94,10 @@ class Node:
 
     def _metadata(self, key: str) -> str:
         return next((entry.value for entry in self.proto.metadata_props if entry.key == key), "")
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def file_name(proto: onnx.NodeProto) -> str:

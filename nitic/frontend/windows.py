@@ -37,13 +37,10 @@ class PoolWindow:
 
 
 def conv_window(node: Node, size: Shape, kernel: Shape) -> Window:
-    if node.ints("kernel_shape", kernel) != kernel:
-        raise NodeError(f"kernel_shape is {list(node.ints('kernel_shape'))} but the filter is {list(kernel)}")
-    strides, dilations = _positive(node, "strides"), _positive(node, "dilations")
-    groups = node.get("group", 1)
-    if groups < 1:
-        raise NodeError(f"group is {groups}, but must be positive")
-    pads = _pads(node, size, kernel, strides, dilations)
+    if node.integers("kernel_shape", kernel) != kernel:
+        raise NodeError(f"kernel_shape is {list(node.integers('kernel_shape'))} but the filter is {list(kernel)}")
+    strides, dilations = _pair(node, "strides", 1), _pair(node, "dilations", 1)
+    pads, groups = _pads(node, size, kernel, strides, dilations), node.integer("group")
     return Window((strides[0], strides[1]), (pads[0], pads[1], pads[2], pads[3]), (dilations[0], dilations[1]), groups)
 
 
@@ -52,15 +49,18 @@ def transposed_window(node: Node, size: Shape, kernel: Shape) -> tuple[Window, t
 
     output_shape and the SAME modes of auto_pad leave the pads to ONNX, which splits them in halves.
     """
-    strides, padding = _positive(node, "strides"), node.ints("output_padding", (0, 0), length=2)
-    if not all(0 <= extra < stride for extra, stride in zip(padding, strides, strict=True)):
+    strides, padding = _pair(node, "strides", 1), _pair(node, "output_padding", 0)
+    if not all(extra < stride for extra, stride in zip(padding, strides, strict=True)):
         raise NodeError(f"output_padding {list(padding)} is not below the strides {list(strides)}")
     window = conv_window(node, size, kernel)
     spans = [d * (k - 1) + 1 for d, k in zip(window.dilations, kernel, strict=True)]
     full = [s * (n - 1) + span + extra for s, n, span, extra in zip(strides, size, spans, padding, strict=True)]
-    mode = node.get("auto_pad", "NOTSET")
+    mode = node.word("auto_pad")
     same = [s * n for s, n in zip(strides, size, strict=True)] if mode.startswith("SAME") else ()
-    wanted = node.ints("output_shape", same)[-2:]
+    wanted = node.integers("output_shape", same)
+    if len(wanted) not in {0, 2, 4}:
+        raise NodeError(f"attribute 'output_shape' has {len(wanted)} values; two spatial dimensions need 2")
+    wanted = wanted[-2:]
     if not wanted:
         top, left, bottom, right = window.pads
         return window, (full[0] - top - bottom, full[1] - left - right)
@@ -73,11 +73,10 @@ def transposed_window(node: Node, size: Shape, kernel: Shape) -> tuple[Window, t
 def pool_window(node: Node, shape: Shape) -> PoolWindow:
     if len(shape) != 4:
         raise NodeError(f"only 1-D and 2-D pooling is supported, not of an input of {list(shape)}")
-    kernel, strides = _positive(node, "kernel_shape", None), _positive(node, "strides")
-    dilations = _positive(node, "dilations")
+    kernel, strides, dilations = _pair(node, "kernel_shape"), _pair(node, "strides", 1), _pair(node, "dilations", 1)
     pads = _pads(node, shape[2:], kernel, strides, dilations)
     beyond = (0, 0)
-    if node.get("ceil_mode", 0):
+    if node.integer("ceil_mode"):
         axes = zip(shape[2:], kernel, strides, dilations, pads[:2], pads[2:], strict=True)
         rows, columns = (_beyond(*axis) for axis in axes)
         beyond = (rows, columns)
@@ -92,24 +91,17 @@ def _beyond(size: int, kernel: int, stride: int, dilation: int, before: int, aft
     return left if begin < size + before else 0
 
 
-def _positive(node: Node, name: str, default: Sequence[int] | None = (1, 1)) -> tuple[int, ...]:
-    values = node.ints(name, default, length=2)
-    if min(values) < 1:
-        raise NodeError(f"attribute {name!r} is {list(values)}, but must be positive")
-    return values
+def _pair(node: Node, name: str, default: int | None = None) -> tuple[int, ...]:
+    """A value per spatial axis."""
+    return node.integers(name, None if default is None else (default, default), length=2)
 
 
 def _pads(node: Node, size: Shape, kernel: Shape, strides: Shape, dilations: Shape) -> tuple[int, ...]:
-    mode = node.get("auto_pad", "NOTSET")
+    mode = node.word("auto_pad")
     if mode == "NOTSET":
-        pads = node.ints("pads", (0, 0, 0, 0), length=4)
-        if min(pads) < 0:
-            raise NodeError(f"negative pads {list(pads)} are not supported")
-        return pads
+        return node.integers("pads", (0, 0, 0, 0), length=4)
     if mode == "VALID":
         return (0, 0, 0, 0)
-    if mode not in {"SAME_UPPER", "SAME_LOWER"}:
-        raise NodeError(f"auto_pad {mode!r} is unknown")
     total = [_same(*values) for values in zip(size, kernel, strides, dilations, strict=True)]
     small, large = [t // 2 for t in total], [t - t // 2 for t in total]
     return (*small, *large) if mode == "SAME_UPPER" else (*large, *small)
@@ -131,7 +123,7 @@ def one_row(node: Node) -> Node:
     lifted.attributes = dict(node.attributes)
     for name, row in _SPATIAL.items():
         if name in node.attributes:
-            values = node.ints(name)
+            values = node.integers(name)
             expected = 2 if name == "pads" else 1
             if len(values) != expected:
                 raise NodeError(f"attribute {name!r} has {len(values)} values; one spatial dimension needs {expected}")

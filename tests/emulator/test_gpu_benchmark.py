@@ -1,10 +1,9 @@
-"""benchmarks/gpu.py, from build to table, on narrow networks and the emulated GPU: that it runs, not how fast."""
+"""benchmarks/gpu, from build to table, on narrow networks and the emulated GPU: that it runs, not how fast."""
 
 import json
 import stat
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,6 +11,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
+from benchmarks.gpu.build import Case, build
+from benchmarks.gpu.table import curve
 from nitic.codegen.cuda import compiler
 from nitic.codegen.cuda.compiler import Image
 from tests.emulator.binaries import emulated_image, environment
@@ -21,7 +22,7 @@ from tests.networks.stages import WRITERS
 from tests.runtime.helpers import write_idx
 
 pytestmark = needs_compiler
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 BATCH = 4
 
 
@@ -30,15 +31,13 @@ def image_of_sm_90a(text: str, _cache: object) -> Image:
 
 
 @pytest.fixture
-def carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    builder = import_module("gpu_build")
+def carried(tmp_path: Path) -> Path:
     cases = [
-        builder.Case("lenet", WRITERS["lenet"], "niti16", BATCH, has_cpu=True),
-        builder.Case("vgg_small", WRITERS["vgg_narrow"], "niti", BATCH, has_kernels=True),
+        Case("lenet", WRITERS["lenet"], "niti16", BATCH, has_cpu=True),
+        Case("vgg_small", WRITERS["vgg_narrow"], "niti", BATCH, has_kernels=True),
     ]
     with patch.object(compiler, "compile_image", image_of_sm_90a), patch.object(compiler, "compiler"):
-        builder.build(tmp_path / "carried", cases)
+        build(tmp_path / "carried", cases)
     return tmp_path / "carried"
 
 
@@ -59,14 +58,14 @@ def write_sanitizer(folder: Path) -> None:
 
 
 def gpu(folder: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    """The script as it was carried, where nothing of nitic can be imported."""
+    """The folder as it was carried, where nothing of nitic can be imported."""
     settings = environment({"PYTHONPATH": "", "PATH": f"{folder.parent}:/usr/bin:/bin"})
-    command = [sys.executable, str(folder / "gpu.py"), *map(str, arguments)]
+    command = [sys.executable, str(folder), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.parent, env=settings)
 
 
 def test_a_part_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    done = gpu(BENCHMARKS, "run", "--parts", "step,kernel", "--work", tmp_path)
+    done = gpu(ROOT / "benchmarks" / "gpu", "run", "--parts", "step,kernel", "--work", tmp_path)
     assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
     assert "invalid parts value: 'step,kernel'" in done.stderr
 
@@ -74,23 +73,26 @@ def test_a_part_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("line", "code"), [({"equal": False}, 1), ({"clean": False}, 1), ({"equal": True}, 0)])
 def test_the_exit_code_tells_wrong_results(line: dict[str, Any], code: int, tmp_path: Path) -> None:
     script = (
-        f"import gpu, sys; gpu.lines_of = lambda *_: [{line}]; sys.argv[1:] = ['run', '--parts', 'lenet']; gpu.main()"
+        "import sys; from benchmarks.gpu import __main__ as gpu; "
+        f"gpu.lines_of = lambda *_: [{line}]; sys.argv[1:] = ['run', '--parts', 'lenet']; gpu.main()"
     )
-    paths = f"{BENCHMARKS}:{BENCHMARKS.parent / 'tests' / 'gpu'}"
-    settings = environment({"PYTHONPATH": paths})
+    settings = environment({"PYTHONPATH": str(ROOT)})
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=settings, check=False)
     assert done.returncode == code
 
 
 HANGS = """
-import gpu_parts, pathlib, sys, turns
-gpu_parts.LIMIT = 0.5
+import pathlib, signal, sys
+from benchmarks import turns
+from benchmarks.gpu import parts
+parts.LIMIT = 0.5
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a process inherits
 try:
-    gpu_parts.until(0.1, [sys.executable, "-c", "import signal; signal.signal(2, signal.SIG_IGN); signal.pause()"])
-except gpu_parts.subprocess.TimeoutExpired:
+    parts.until(0.1, [sys.executable, "-c", "import signal; signal.pause()"])
+except parts.subprocess.TimeoutExpired:
     print("until")
 try:
-    turns.HERE = pathlib.Path(sys.argv[1])
+    turns.ROOT = pathlib.Path(sys.argv[1])
     turns.Worker(sys.executable, "torch-graph", "vgg_small", 1, limit=0.5)
 except RuntimeError as error:
     print(error)
@@ -98,22 +100,22 @@ except RuntimeError as error:
 
 
 def test_what_hangs_is_ended(tmp_path: Path) -> None:
-    (tmp_path / "step_worker.py").write_text("import signal; signal.pause()")
-    settings = environment({"PYTHONPATH": f"{BENCHMARKS}:{BENCHMARKS.parent / 'tests' / 'gpu'}"})
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").touch()
+    (tmp_path / "benchmarks" / "step_worker.py").write_text("import signal; signal.pause()")
+    settings = environment({"PYTHONPATH": str(ROOT)})
     command = [sys.executable, "-c", HANGS, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=settings)
     assert done.stdout == "until\ntorch-graph gave no answer within 0.5 seconds\n"
 
 
-def curve_of(monkeypatch: pytest.MonkeyPatch, accuracy: list[float | None], epochs: int) -> str:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    line = {"accuracy": accuracy, "best": 90.5, "epochs": epochs}
-    return next(iter(import_module("gpu_table").curve([line], {})))
+def curve_of(accuracy: list[float | None], epochs: int) -> str:
+    return next(iter(curve([{"accuracy": accuracy, "best": 90.5, "epochs": epochs}], {})))
 
 
-def test_the_last_epoch_is_called_last_where_it_was_tested(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert curve_of(monkeypatch, [90.5, None, 89.0], 3) == "3 of 3 epochs: best 90.5 %, last 89.0 %\n"
-    assert curve_of(monkeypatch, [90.5, 89.0], 3) == "2 of 3 epochs: best 90.5 %\n"
+def test_the_last_epoch_is_called_last_where_it_was_tested() -> None:
+    assert curve_of([90.5, None, 89.0], 3) == "3 of 3 epochs: best 90.5 %, last 89.0 %\n"
+    assert curve_of([90.5, 89.0], 3) == "2 of 3 epochs: best 90.5 %\n"
 
 
 @pytest.mark.slow

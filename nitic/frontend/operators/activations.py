@@ -2,32 +2,32 @@
 
 from math import inf
 
+from nitic.frontend.attributes import FLOAT_MAX, as_written
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.arithmetic import add_constant, operands, plain, product_of, sum_of
-from nitic.frontend.operators.inputs import Handler, Inputs, activation, as_written, constant, required
+from nitic.frontend.operators.inputs import Handler, Inputs, activation, number_of, required
 from nitic.frontend.values import Activation, Constant, NodeError, Value
 from nitic.ops.activation import ActivationOp, ClipOp, LeakyReluOp
 from nitic.ops.elementwise import ReluOp
 
-FLOAT_MAX = 3.4e38  # exporters write it for no bound at all
-# The ONNX operator, what nitic.activations calls it, and its attributes with their defaults.
-FUNCTIONS: dict[str, tuple[str, dict[str, float]]] = {
-    "Elu": ("elu", {"alpha": 1.0}),
-    "Erf": ("erf", {}),
-    "HardSigmoid": ("hard_sigmoid", {"alpha": 0.2, "beta": 0.5}),
-    "HardSwish": ("hard_swish", {}),
-    "Mish": ("mish", {}),
-    "Selu": ("selu", {"alpha": 1.6732631921768188, "gamma": 1.0507010221481323}),
-    "Sigmoid": ("sigmoid", {}),
-    "Softplus": ("softplus", {}),
-    "Tanh": ("tanh", {}),
+# The ONNX operator, what nitic.activations calls it, and its attributes.
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "Elu": ("elu", "alpha"),
+    "Erf": ("erf",),
+    "HardSigmoid": ("hard_sigmoid", "alpha", "beta"),
+    "HardSwish": ("hard_swish",),
+    "Mish": ("mish",),
+    "Selu": ("selu", "alpha", "gamma"),
+    "Sigmoid": ("sigmoid",),
+    "Softplus": ("softplus",),
+    "Tanh": ("tanh",),
 }
 
 
 def function(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    name, defaults = FUNCTIONS[node.op]
-    values = [as_written(node.get(key, default)) for key, default in defaults.items()]
+    name, *keys = FUNCTIONS[node.op]
+    values = [as_written(node.number(key)) for key in keys]
     constants = dict(zip(("alpha", "beta"), values, strict=False))
     return apply(emitter, activation(inputs), name, **constants)
 
@@ -38,15 +38,12 @@ def apply(emitter: Emitter, x: Activation, name: str, **constants: float) -> Act
 
 def gelu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     names = {"none": "gelu", "tanh": "gelu_tanh"}
-    approximate = node.get("approximate", "none")
-    if approximate not in names:
-        raise NodeError(f"approximate={approximate!r} is none of ONNX's")
-    return apply(emitter, activation(inputs), names[approximate])
+    return apply(emitter, activation(inputs), names[node.word("approximate")])
 
 
 def swish(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    if node.get("alpha", 1.0) != 1:
-        raise NodeError(f"only alpha=1 is supported, not {node.get('alpha', 1.0)}")
+    if node.number("alpha") != 1:
+        raise NodeError(f"only alpha=1 is supported, not {node.number('alpha')}")
     return apply(emitter, activation(inputs), "swish")
 
 
@@ -61,7 +58,7 @@ def rectified(emitter: Emitter, x: Activation) -> Activation:
 
 def leaky_relu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
-    return x.with_value(emitter.emit(LeakyReluOp.of(x.value, alpha=as_written(node.get("alpha", 0.01)))))
+    return x.with_value(emitter.emit(LeakyReluOp.of(x.value, alpha=as_written(node.number("alpha")))))
 
 
 def prelu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
@@ -80,10 +77,7 @@ def clip(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
 
 
 def bound(node: Node, inputs: Inputs, index: int, key: str, none: float) -> float:
-    given = constant(inputs, index)
-    if given is not None and given.array.size != 1:
-        raise NodeError(f"{key} has the shape {list(given.shape)}, but must be one number")
-    value = as_written(float(given.array.flat[0]) if given else node.get(key, none))
+    value = as_written(number_of(node, inputs, index, key))
     return value if abs(value) < FLOAT_MAX else none
 
 

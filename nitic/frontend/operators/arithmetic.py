@@ -7,10 +7,11 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic.activations import SIXTH
+from nitic.frontend.attributes import as_written
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.folding import is_parameter
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.inputs import Handler, Inputs, as_written
+from nitic.frontend.operators.inputs import Handler, Inputs
 from nitic.frontend.operators.pointwise import bias
 from nitic.frontend.values import NHWC, Activation, Constant, Inverted, NodeError, Scaled, Value, inverse
 from nitic.ir.op import Property, to_property

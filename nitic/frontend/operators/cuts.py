@@ -3,24 +3,24 @@
 from collections.abc import Mapping, Sequence
 
 from nitic.frontend.emitter import Emitter
-from nitic.frontend.folding import integers
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.inputs import Handler, Inputs, activation, constant, required
+from nitic.frontend.operators.inputs import (
+    Handler,
+    Inputs,
+    activation,
+    axis_of,
+    from_front,
+    integers_of,
+    number_of,
+    required,
+)
 from nitic.frontend.values import NHWC, Activation, NodeError, Value, inverse
 from nitic.ops.concat import ConcatOp, PadOp, SliceOp
 
 
-def axis_of(axis: int, x: Activation) -> int:
-    """An axis counted from the front."""
-    rank = len(x.shape)
-    if not -rank <= axis < rank:
-        raise NodeError(f"there is no axis {axis} in an input of {list(x.shape)}")
-    return axis % rank
-
-
 def concat(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     parts = [emitter.with_axes(activation(inputs, i)) for i in range(len(inputs))]
-    axis = axis_of(node.get("axis", 1), parts[0])
+    axis = axis_of(node, parts[0])
     if {len(part.shape) for part in parts} != {len(parts[0].shape)}:
         raise NodeError(f"cannot join tensors of {[list(part.shape) for part in parts]}")
     orders = [inverse(part.perm) for part in parts]
@@ -47,30 +47,24 @@ def cut(emitter: Emitter, x: Activation, ranges: Mapping[int, range]) -> Activat
 
 def slice_(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
-    starts, ends = (_list(node, inputs, i, name) for i, name in ((1, "starts"), (2, "ends")))
-    axes = _list(node, inputs, 3, "axes") or tuple(range(len(starts)))
-    steps = _list(node, inputs, 4, "steps") or (1,) * len(starts)
+    starts, ends = (integers_of(inputs, i, node.integers(key, ())) for i, key in ((1, "starts"), (2, "ends")))
+    axes = integers_of(inputs, 3, node.integers("axes", ())) or tuple(range(len(starts)))
+    steps = integers_of(inputs, 4) or (1,) * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise NodeError(f"starts, ends, axes and steps differ in number: {starts}, {ends}, {axes}, {steps}")
     if min(steps, default=1) < 1:
         raise NodeError(f"steps {list(steps)} are not supported: they must be positive")
-    where = [axis_of(axis, x) for axis in axes]
-    cuts = zip(where, starts, ends, steps, strict=True)
+    cuts = zip(from_front(axes, len(x.shape)), starts, ends, steps, strict=True)
     return cut(emitter, x, {axis: range(x.shape[axis])[start:end:step] for axis, start, end, step in cuts})
-
-
-def _list(node: Node, inputs: Inputs, index: int, name: str) -> tuple[int, ...]:
-    """What is an input in newer opsets and an attribute in older ones; empty where it is neither."""
-    given = constant(inputs, index)
-    return node.ints(name, ()) if given is None else integers(given.array)
 
 
 def split(emitter: Emitter, node: Node, inputs: Inputs) -> Sequence[Value]:
     x, count = activation(inputs), len(node.proto.output)
-    axis = axis_of(node.get("axis", 0), x)
+    axis = axis_of(node, x)
     size = x.shape[axis]
-    each = -(-size // node.get("num_outputs", count))
-    sizes = _list(node, inputs, 1, "split") or tuple(min(each, size - i * each) for i in range(count))
+    each = -(-size // node.integer("num_outputs", count))
+    sizes = integers_of(inputs, 1, node.integers("split", ()))
+    sizes = sizes or tuple(min(each, size - i * each) for i in range(count))
     if sum(sizes) != size or len(sizes) != count or min(sizes) < 1:
         raise NodeError(f"cannot split an axis of {size} into {count} parts of {list(sizes)}")
     ends = [sum(sizes[: i + 1]) for i in range(count)]
@@ -80,7 +74,7 @@ def split(emitter: Emitter, node: Node, inputs: Inputs) -> Sequence[Value]:
 def gather(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     """Of one index, or of indices that a slice takes."""
     x, indices = activation(inputs), required(inputs, 1).array
-    axis = axis_of(node.get("axis", 0), x)
+    axis = axis_of(node, x)
     taken = [int(i) % x.shape[axis] for i in indices.flat]
     step = taken[1] - taken[0] if len(taken) > 1 else 1
     if indices.ndim > 1 or not taken or step < 1 or taken != list(range(taken[0], taken[-1] + 1, step)):
@@ -91,19 +85,17 @@ def gather(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
 
 def pad(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     """Zeros around; a negative pad cuts."""
-    x, given = activation(inputs), _list(node, inputs, 1, "pads")
-    axes = [axis_of(axis, x) for axis in _list(node, inputs, 3, "axes")] or list(range(len(x.shape)))
+    x, given = activation(inputs), integers_of(inputs, 1, node.integers("pads", ()))
+    axes = [*from_front(integers_of(inputs, 3), len(x.shape))] or list(range(len(x.shape)))
     if len(given) != 2 * len(axes):
         raise NodeError(f"pads {list(given)} are not two for each of the axes {axes}")
     before = dict(zip(axes, given[: len(axes)], strict=True))
     after = dict(zip(axes, given[len(axes) :], strict=True))
     if not any(given):
         return x
-    if (mode := node.get("mode", "constant")) != "constant":
+    if (mode := node.word("mode")) != "constant":
         raise NodeError(f"padding with mode {mode!r} is not supported, only with zeros")
-    filler = constant(inputs, 2)
-    value = float(filler.array.reshape(())) if filler else node.get("value", 0.0)
-    if value != 0:
+    if (value := number_of(node, inputs, 2, "value")) != 0:
         raise NodeError(f"padding with {value} is not supported, only with zeros")
     kept = {axis: range(max(0, -before[axis]), x.shape[axis] - max(0, -after[axis])) for axis in axes}
     return padded(emitter, cut(emitter, x, kept), before, after)
@@ -121,23 +113,23 @@ def padded(emitter: Emitter, x: Activation, before: Mapping[int, int], after: Ma
 
 
 def depth_to_space(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    x, b = activation(inputs), node.get("blocksize", 0)
+    x, b = activation(inputs), node.integer("blocksize")
     n, c, h, w = _image(x)
-    if b < 1 or c % (b * b):
+    if c % (b * b):
         raise NodeError(f"{c} channels are not a multiple of the square of blocksize {b}")
-    by_column = node.get("mode", "DCR") == "CRD"
+    by_column = node.word("mode") == "CRD"
     blocks = x.reshape((n, c // (b * b), b, b, h, w) if by_column else (n, b, b, c // (b * b), h, w))
     order = (0, 1, 4, 2, 5, 3) if by_column else (0, 3, 4, 1, 5, 2)
     return emitter.view(blocks, order).reshape((n, c // (b * b), h * b, w * b))
 
 
 def space_to_depth(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    x, b = activation(inputs), node.get("blocksize", 0)
+    x, b = activation(inputs), node.integer("blocksize")
     n, c, h, w = _image(x)
-    if b < 1 or h % b or w % b:
+    if h % b or w % b:
         raise NodeError(f"an image of {h}x{w} is not a multiple of blocksize {b}")
     blocks = x.reshape((n, c, h // b, b, w // b, b))
-    order = (0, 1, 3, 5, 2, 4) if node.get("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+    order = (0, 1, 3, 5, 2, 4) if node.word("mode") == "CRD" else (0, 3, 5, 1, 2, 4)
     return emitter.view(blocks, order).reshape((n, c * b * b, h // b, w // b))
 
 

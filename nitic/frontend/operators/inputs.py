@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
+from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.folding import integers
 from nitic.frontend.nodes import Node
@@ -41,13 +40,39 @@ def required(inputs: Inputs, index: int) -> Constant:
 def axes_of(node: Node, inputs: Inputs, rank: int) -> tuple[int, ...]:
     """Axes come as an attribute or, in newer opsets, as an input; counted from the front and sorted."""
     given = constant(inputs, 1)
-    axes = node.ints("axes", ()) if given is None else integers(given.array)
-    result = tuple(sorted(axis + rank if axis < 0 else axis for axis in axes))
+    return tuple(sorted(from_front(node.integers("axes", ()) if given is None else integers(given.array), rank)))
+
+
+def from_front(axes: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Axes counted from the front. Raises NodeError where one is none or comes twice."""
+    result = tuple(axis + rank if axis < 0 else axis for axis in axes)
     if len(set(result)) != len(result) or not all(0 <= axis < rank for axis in result):
         raise NodeError(f"the axes {list(axes)} are not axes of a tensor of rank {rank}")
     return result
 
 
-def as_written(value: float) -> float:
-    """0.1 as float32 is not the 0.1 that the user wrote."""
-    return float(np.format_float_positional(np.float32(value)))
+def axis_of(node: Node, x: Value, default: int | None = None, beyond: int = 0) -> int:
+    """The attribute `axis`, counted from the front; up to `beyond` more than the last one."""
+    axis, rank = node.integer("axis", default), len(x.shape)
+    if not -rank <= axis < rank + beyond:
+        allowed = f"from {-rank} to {rank + beyond - 1} for an input of {list(x.shape)}"
+        raise NodeError(f"attribute 'axis' is {axis}, but must be {allowed}")
+    return axis + rank if axis < 0 else axis
+
+
+def integers_of(inputs: Inputs, index: int, otherwise: Sequence[int] = ()) -> tuple[int, ...]:
+    """A list that is an input, or else `otherwise`: what older opsets have as an attribute."""
+    given = constant(inputs, index)
+    return tuple(otherwise) if given is None else integers(given.array)
+
+
+def number_of(node: Node, inputs: Inputs, index: int, name: str) -> float:
+    """A number that is an input in newer opsets and an attribute in older ones."""
+    given = constant(inputs, index)
+    if given is None:
+        return node.number(name)
+    if given.array.size != 1:
+        raise NodeError(f"{name} has the shape {list(given.shape)}, but must be one number")
+    value = float(given.array.flat[0])
+    ATTRIBUTES[node.op][name].check(f"input {name!r}", value)
+    return value

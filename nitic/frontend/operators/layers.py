@@ -2,9 +2,10 @@
 
 from math import prod
 
+from nitic.frontend.attributes import as_written
 from nitic.frontend.emitter import Emitter, batch_flattened
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.inputs import Handler, Inputs, activation, as_written, constant, required
+from nitic.frontend.operators.inputs import Handler, Inputs, activation, constant, required
 from nitic.frontend.operators.pointwise import bias
 from nitic.frontend.operators.sequences import sequences_too
 from nitic.frontend.values import NHWC, Activation, Constant, NodeError, Scaled, Value
@@ -46,13 +47,14 @@ def conv_transpose(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
 
 def gemm(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x, w = activation(inputs), required(inputs, 1)
-    if node.get("transA", 0):
+    if node.integer("transA"):
         raise NodeError("transA=1 is not supported: the rows of the input must be the batch")
-    if not node.get("transB", 0):
+    if not node.integer("transB"):
         w = emitter.transpose(w, (1, 0))
-    result = product(emitter, x, scaled(w, node.get("alpha", 1.0)))
-    b = constant(inputs, 2)
-    beta = node.get("beta", 1.0)
+    if (alpha := node.number("alpha")) == 0:
+        raise NodeError("alpha=0 is not supported: the weight would have no part in the result")
+    result = product(emitter, x, scaled(w, alpha))
+    b, beta = constant(inputs, 2), node.number("beta")
     if b is None or beta == 0:
         return result
     if prod(b.shape[:-1]) != 1:
@@ -89,11 +91,9 @@ def batch_norm(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     nhwc = emitter.nhwc(x) if len(x.shape) == 4 else emitter.in_onnx_order(x)
     statistics = ((mean, "running_mean"), (variance, "running_var"))
     running = [emitter.parameter(value, kind, "statistic") for value, kind in statistics]
-    recall = BatchNormRecallOp.of(*running, nhwc, momentum=as_written(node.get("momentum", 0.9)))
+    recall = BatchNormRecallOp.of(*running, nhwc, momentum=as_written(node.number("momentum")))
     emitter.emit(recall)
-    inverse = emitter.emit(
-        BatchNormInverseOp.of(recall.recalled_variance, epsilon=as_written(node.get("epsilon", 1e-5)))
-    )
+    inverse = emitter.emit(BatchNormInverseOp.of(recall.recalled_variance, epsilon=as_written(node.number("epsilon"))))
     xhat = emitter.emit(NormaliseOp.of(nhwc, recall.recalled_mean, inverse))
     scale = emitter.parameter(gamma, "weight"), emitter.parameter(beta, "bias")
     y = emitter.emit(BatchNormScaleOp.of(xhat, *scale))

@@ -5,7 +5,7 @@ from math import prod
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.folding import integers, is_float_type
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.inputs import Handler, Inputs, axes_of, required
+from nitic.frontend.operators.inputs import Handler, Inputs, axes_of, axis_of, required
 from nitic.frontend.values import Activation, NodeError, Value
 from nitic.ir.types import Shape
 
@@ -18,20 +18,19 @@ def identity(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
 
 
 def cast(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    if node.op == "Cast" and not is_float_type(node.get("to", 0)):
+    if node.op == "Cast" and not is_float_type(node.integer("to")):
         raise NodeError("a cast to a type other than float is not supported")
     return identity(emitter, node, inputs)
 
 
 def transpose(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x = identity(emitter, node, inputs)
-    return emitter.transpose(x, node.ints("perm", range(len(x.shape))[::-1]))
+    return emitter.transpose(x, node.integers("perm", range(len(x.shape))[::-1]))
 
 
 def flatten(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x = identity(emitter, node, inputs)
-    axis = node.get("axis", 1)
-    axis += len(x.shape) if axis < 0 else 0
+    axis = axis_of(node, x, beyond=1)
     return x.reshape((prod(x.shape[:axis]), prod(x.shape[axis:])))
 
 
@@ -41,7 +40,7 @@ def reshape(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     if isinstance(x, Activation) and emitter.declared_batch and target[:1] == (emitter.declared_batch,):
         # The exporter wrote its batch into the graph; --batch-size may have changed it.
         target = (emitter.batch if x.shape[0] == emitter.batch else target[0], *target[1:])
-    if not node.get("allowzero", 0):
+    if not node.integer("allowzero"):
         target = tuple(x.shape[i] if size == 0 and i < len(x.shape) else size for i, size in enumerate(target))
     return x.reshape(resolved(target, x.shape))
 

@@ -2,10 +2,11 @@
 
 from math import prod
 
+from nitic.frontend.attributes import as_written
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.folding import is_parameter
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.inputs import Handler, Inputs, activation, as_written, constant
+from nitic.frontend.operators.inputs import Handler, Inputs, activation, axis_of, number_of
 from nitic.frontend.values import Activation, Constant, NodeError, Value, inverse
 from nitic.ops.elementwise import BiasOp, DropoutOp
 
@@ -27,8 +28,7 @@ def bias(emitter: Emitter, x: Activation, b: Constant | None, axis: int) -> Acti
 
 def dropout(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     """Kept in inference form, too: whoever trains the network wants it."""
-    x, ratio = activation(inputs), constant(inputs, 1)
-    p = float(ratio.array.reshape(())) if ratio else node.get("ratio", 0.5)
+    x, p = activation(inputs), number_of(node, inputs, 1, "ratio")
     if p == 0:
         return x
     return x.with_value(emitter.emit(DropoutOp.of(x.value, p=as_written(p))))
@@ -37,9 +37,8 @@ def dropout(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
 def log_softmax(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     """Dropped: the importer checks that nothing follows it, and the loss takes logits."""
     x = activation(inputs)
-    default = -1 if node.opset >= 13 else 1
-    axis = node.get("axis", default)
-    if len(x.shape) < 2 or axis % len(x.shape) != 1 or prod(x.shape[2:]) != 1:
+    axis = axis_of(node, x, default=-1 if node.opset >= 13 else 1)
+    if len(x.shape) < 2 or axis != 1 or prod(x.shape[2:]) != 1:
         raise NodeError(f"only {node.op} over the classes of [N, classes] is supported, not of {list(x.shape)}")
     emitter.note(f"{node}: dropped, because the loss takes logits")
     return x

@@ -2,9 +2,10 @@
 
 from math import prod
 
+from nitic.frontend.attributes import as_written
 from nitic.frontend.emitter import Emitter
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.inputs import Handler, Inputs, activation, as_written, axes_of
+from nitic.frontend.operators.inputs import Handler, Inputs, activation, axes_of
 from nitic.frontend.operators.sequences import sequences_too
 from nitic.frontend.values import Activation, NodeError, Value, inverse
 from nitic.frontend.windows import PoolWindow, pool_window
@@ -19,7 +20,7 @@ def max_pool(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
 
 def average_pool(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
-    return average(emitter, x, pool_window(node, x.shape), count_pads=bool(node.get("count_include_pad", 0)))
+    return average(emitter, x, pool_window(node, x.shape), count_pads=bool(node.integer("count_include_pad")))
 
 
 def largest(emitter: Emitter, x: Activation, window: PoolWindow) -> Activation:
@@ -41,7 +42,7 @@ def reduce_(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
     axes = axes_of(node, inputs, len(x.shape))
     y = reduced(emitter, node, x, axes)
     kept = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
-    return y if node.get("keepdims", 1) else y.reshape(kept)
+    return y if node.integer("keepdims") else y.reshape(kept)
 
 
 def reduced(emitter: Emitter, node: Node, x: Activation, axes: tuple[int, ...]) -> Activation:
@@ -64,11 +65,10 @@ def reduced(emitter: Emitter, node: Node, x: Activation, axes: tuple[int, ...]) 
 
 
 def lrn(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    x, size = activation(inputs), node.get("size", 0)
+    x, size = activation(inputs), node.integer("size")
     if len(x.shape) < 2:
         raise NodeError(f"expected an input with channels, found one of the shape {list(x.shape)}")
-    defaults = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
-    constants = {key: as_written(node.get(key, value)) for key, value in defaults.items()}
+    constants = {key: as_written(node.number(key)) for key in ("alpha", "beta", "bias")}
     order = (0, *range(2, len(x.shape)), 1)
     y = emitter.emit(LrnOp.of(emitter.arranged(x, order), size=size, **constants))
     return Activation(y, inverse(order), x.shape)

@@ -1,6 +1,6 @@
 """What compiling costs and what comes of it: seconds, size, start-up, and the calls and phases of a training step.
 
-    python benchmarks/compile.py [--nets lenet,vgg_small]
+    python -m benchmarks.speed.compile [--nets lenet,vgg_small]
 
 Seconds are those of a whole `nitic compile` process, first without the cache, then with everything in it; start-up is
 that of `info`, which reads nothing but the binary. All are medians.
@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from networks import BATCHES, WRITERS
-
+from benchmarks.speed.networks import BATCHES, WRITERS
 from nitic.driver import build_program
 from nitic.ir.function import function
 from nitic.ops.fused import FusedOp, phase_of

@@ -1,4 +1,4 @@
-"""Writes docs/models.md from the records of zoo.py."""
+"""Writes docs/models.md from the records of measure.py."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

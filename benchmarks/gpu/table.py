@@ -1,4 +1,4 @@
-"""The results of gpu.py as Markdown."""
+"""The results of a run as Markdown."""
 
 from collections.abc import Iterator, Sequence
 from math import nan
@@ -74,7 +74,7 @@ def kernels(lines: Sequence[Line], parts: Parts) -> Iterator[str]:
 
 
 def plot_curve(lines: Sequence[Line], path: Path) -> None:
-    from report import plot  # needs matplotlib
+    from benchmarks.accuracy.report import plot  # needs matplotlib
 
     accuracy = of_last_run(lines, "curve")[-1]["accuracy"]
     plot({NITI: [nan if value is None else value for value in accuracy]}, path)

@@ -1,6 +1,6 @@
 """Seconds per training step and peak memory, beside torch fp32 on the same number of threads.
 
-    python benchmarks/step.py [--threads 1] [--nets lenet,vgg_small]
+    python -m benchmarks.speed.step [--threads 1] [--nets lenet,vgg_small]
 
 Both sides stay warm in processes of their own and take turns in short rounds, so that a change of the machine's speed
 meets both; the speed-up is the median of the rounds' ratios. Memory is the highest RssAnon + RssShmem during training
@@ -17,10 +17,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from networks import BATCHES, WRITERS
-from step_worker import memory
-from turns import Worker, ratio, take_turns
-
+from benchmarks.speed.networks import BATCHES, WRITERS
+from benchmarks.step_worker import memory
+from benchmarks.turns import Worker, ratio, take_turns
 from nitic import driver
 from nitic.options import CompileOptions, Emit
 

@@ -1,7 +1,7 @@
 """Whole networks: what they are, that their integers are exact, that they learn, and what a step costs.
 
-    python benchmarks/zoo.py                                     all of them, then docs/models.md
-    python benchmarks/zoo.py --models 'light_*,resnet18-*'       those of some names
+    python -m benchmarks.zoo.measure                                  all of them, then docs/models.md
+    python -m benchmarks.zoo.measure --models 'light_*,resnet18-*'    those of some names
 
 The models are the nine of the onnx wheel and those that export_models.py writes. Three stages for each: `program`
 lowers it, `bits` compares 3 training steps with the interpreter's, and `train` takes 50 steps on 64 fixed samples.
@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from zoo_table import write_table
 
 import nitic
+from benchmarks.zoo.table import write_table
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
 from nitic.frontend.importer import import_onnx
@@ -69,7 +69,7 @@ class Model:
     def path(self) -> Path:
         if self.is_light:
             return LIGHT / f"{self.name}.onnx"
-        from export_models import Export
+        from benchmarks.zoo.export_models import Export
 
         return Export.parse(f"{self.name}-{self.size}").write(self.folder)
 
@@ -78,7 +78,7 @@ class Model:
 
 
 def models(size: int, folder: Path) -> list[Model]:
-    from export_models import exports
+    from benchmarks.zoo.export_models import exports
 
     light = [Model(path.stem, 224, folder) for path in sorted(LIGHT.glob("light_*.onnx"))]
     return light + [Model(export.name.rpartition("-")[0], size, folder) for export in exports(size)]

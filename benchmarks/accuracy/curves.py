@@ -1,7 +1,7 @@
 """Test accuracy by epoch on CIFAR-10: ResNet-20 and MobileNetV2 of half width, integer recipes and torch fp32.
 
-    python benchmarks/curves.py --cifar cifar-10-batches-bin/       all runs, then docs/accuracy.md
-    python benchmarks/curves.py --cifar cifar-10-batches-bin/ --nets resnet20 --methods fp32
+    python -m benchmarks.accuracy.curves --cifar cifar-10-batches-bin/       all runs, then docs/accuracy.md
+    python -m benchmarks.accuracy.curves --cifar cifar-10-batches-bin/ --nets resnet20 --methods fp32
 
 A network is exported by torch and compiled as it is, so all methods start from the same weights, and all see the same
 samples in the same order, shifted and mirrored alike. One JSON line per run goes to --log; runs that are there are not
@@ -19,14 +19,14 @@ from dataclasses import asdict, dataclass
 from math import cos, pi
 from pathlib import Path
 
-import cifar
 import numpy as np
 import torch
-from accuracy import Run, recorded, test_accuracies
-from export_models import legacy
-from report import FP32, write_tables
-from torch_nets import NETS, Trainer
 
+from benchmarks.accuracy import cifar
+from benchmarks.accuracy.recipes import Run, recorded, test_accuracies
+from benchmarks.accuracy.report import FP32, write_tables
+from benchmarks.torch_nets import NETS, Trainer
+from benchmarks.zoo.export_models import legacy
 from nitic import data
 from nitic.arithmetic import inputs
 from nitic.arithmetic.integers import Array

@@ -1,6 +1,6 @@
 """Kernels by themselves: the peak of the multipliers, and each kernel of a step.
 
-gpu_kernels.py PART FOLDER CHECKPOINT UNITS writes a line of JSON for each result; gpu_parts.py starts it.
+benchmarks.gpu.kernels PART FOLDER CHECKPOINT UNITS writes a line of JSON for each result; parts.py starts it.
 """
 
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import gpu_driver
-from gpu_driver import DriverError, Gpu, Timer
+from benchmarks.gpu import driver
+from benchmarks.gpu.driver import DriverError, Gpu, Timer
 
 Line = dict[str, Any]
 NET = "vgg_small"
@@ -29,7 +29,7 @@ HYPER = {"rate_m": 1, "rate_k": 6, "momentum": 230, "decay": 80, "gb": 5, "seed"
 
 @dataclass(frozen=True)
 class Options:
-    """folder: what gpu_build.py made; checkpoint: a state of NET; units: how long the loops of peak.cuh are."""
+    """folder: what build.py made; checkpoint: a state of NET; units: how long the loops of peak.cuh are."""
 
     folder: Path
     checkpoint: Path
@@ -42,7 +42,7 @@ class Options:
 def peak(o: Options, repeats: int = 5) -> Iterator[Line]:
     """int8 operations per second with all operands at hand, and bytes per second of a copy, read and written."""
     with Gpu() as gpu:
-        yield {"gpu": gpu.name, "driver": gpu.driver, "clock_khz": gpu.attribute(gpu_driver.CLOCK)}
+        yield {"gpu": gpu.name, "driver": gpu.driver, "clock_khz": gpu.attribute(driver.CLOCK)}
         products = Products(gpu, o)
         timer = Timer(gpu, repeats, products.launcher("nitic_peak_mma"))
         for name, (_, operations) in PEAKS.items():
@@ -61,7 +61,7 @@ class Products:
     def __init__(self, gpu: Gpu, o: Options, blocks_of_each: int = 4) -> None:
         self.gpu, self.units = gpu, o.units
         self.module, self.out = gpu.module((o.folder / "peak.cubin").read_bytes()), gpu.allocate(64)
-        self.blocks = blocks_of_each * gpu.attribute(gpu_driver.PROCESSORS)
+        self.blocks = blocks_of_each * gpu.attribute(driver.PROCESSORS)
 
     def launcher(self, name: str) -> Callable[[], None]:
         shared, _ = PEAKS[name]
@@ -73,7 +73,7 @@ class Products:
         try:
             return self.launcher(name)
         except DriverError as error:
-            if error.number == gpu_driver.NOT_FOUND:
+            if error.number == driver.NOT_FOUND:
                 return None
             raise
 

@@ -1,4 +1,4 @@
-"""The parts of gpu.py. Each gives lines of results, and needs what gpu_build.py made.
+"""The parts of a run. Each gives lines of results, and needs what build.py made.
 
 Whatever touches the GPU is a process of its own, which ends after LIMIT seconds even if the GPU does not.
 """
@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-import gpu_data
-from check import LIMIT, SANITIZER, digest, ended, run, sanitized
-from gpu_kernels import NET, Line
-from turns import Worker, ratio, take_turns
+from benchmarks.gpu.data import cifar, mnist
+from benchmarks.gpu.kernels import NET, Line
+from benchmarks.turns import Worker, ratio, take_turns
+from tests.gpu.check import LIMIT, SANITIZER, digest, ended, run, sanitized
 
 TORCH = ("torch-graph", "torch-compile")
 STEPS = 100  # of torch in a round
@@ -27,7 +27,7 @@ AUGMENT = ("--augment", "crop:4,flip")
 
 @dataclass(frozen=True)
 class Options:
-    """folder: what gpu_build.py made; work: where everything is written. Both are absolute.
+    """folder: what build.py made; work: where everything is written. Both are absolute.
 
     python: an interpreter that has torch. seconds: after so many the long run is saved, to go on another time.
     units: how long the loops of peak.cuh are.
@@ -46,7 +46,7 @@ class Options:
 
 def lenet(o: Options) -> Iterator[Line]:
     """One epoch on the GPU and on the CPU: the same checkpoint?"""
-    data, digests = gpu_data.mnist(o.mnist, o.work / "mnist"), list[str]()
+    data, digests = mnist(o.mnist, o.work / "mnist"), list[str]()
     for program in ("gpu", "cpu"):
         checkpoint, start = o.work / f"lenet-{program}.ckpt", time.perf_counter()
         run(o.folder / "lenet", program, "train", "--data", data, "--epochs", 1, "--save", checkpoint)
@@ -82,7 +82,7 @@ def step(o: Options) -> Iterator[Line]:
 
 def epoch_time(o: Options) -> float:
     """Seconds per step of `train`, as it is: the second of two epochs, by the program's own log."""
-    log, data = o.work / "step.jsonl", gpu_data.cifar(o.cifar, o.work / "cifar")
+    log, data = o.work / "step.jsonl", cifar(o.cifar, o.work / "cifar")
     log.unlink(missing_ok=True)
     options = ["--epochs", 2, *AUGMENT, "--log", log, "--log-every", 1 << 30, "--save", trained(o)]
     run(o.folder / NET, "gpu", "train", "--data", data, *options)
@@ -117,8 +117,8 @@ def kernels(o: Options) -> Iterator[Line]:
 
 
 def by_itself(part: str, o: Options) -> Iterator[Line]:
-    """A part of gpu_kernels.py. Raises CalledProcessError behind what it found, TimeoutExpired."""
-    done = ended([o.python, "-m", "gpu_kernels", part, o.folder, trained(o), o.units], o.folder)
+    """A part of kernels.py. Raises CalledProcessError behind what it found, TimeoutExpired."""
+    done = ended([o.python, "-m", "benchmarks.gpu.kernels", part, o.folder, trained(o), o.units], o.folder)
     yield from map(json.loads, done.stdout.splitlines())
     done.check_returncode()
 

@@ -1,7 +1,7 @@
 """Test accuracy of small networks: both integer recipes and torch fp32, from the same initial weights for each seed.
 
-    python benchmarks/accuracy.py --mnist mnist/ --cifar cifar-10-batches-bin/      everything, then docs/accuracy.md
-    python benchmarks/accuracy.py --mnist mnist/ --torch       fp32 on MNIST only;  --nitic: the integer recipes only
+    python -m benchmarks.accuracy.recipes --mnist mnist/ --cifar cifar-10-batches-bin/    all, then docs/accuracy.md
+    python -m benchmarks.accuracy.recipes --mnist mnist/ --torch     fp32 on MNIST only;  --nitic: integers only
 
 LeNet-5 on MNIST, and ResNet-8 with batch norm on the first 10,000 samples of CIFAR-10, averaged to 16x16. One JSON line
 per run goes to --log; runs that are already there are not repeated, so an interrupted call goes on. Delete that file
@@ -18,10 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cifar
-import mnist
-from report import FP32, WITHOUT_BIAS, write_tables
-
+from benchmarks.accuracy import cifar, mnist
+from benchmarks.accuracy.report import FP32, WITHOUT_BIAS, write_tables
 from models.lenet import lenet
 from models.resnet8 import resnet8
 from nitic.arithmetic import inputs
@@ -103,7 +101,8 @@ class Run:
 def run_torch(task: Task, method: Method, seed: int, data: Path) -> Run:
     """SGD with momentum 0.9 on one thread."""
     import torch
-    from torch_nets import NETS, Trainer, load_initial_weights
+
+    from benchmarks.torch_nets import NETS, Trainer, load_initial_weights
 
     train_x, train_y, test_x, test_y = (torch.from_numpy(values) for values in as_floats(*task.load(data)))
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Writes docs/accuracy.md and its plots from the runs of accuracy.py and curves.py."""
+"""Writes docs/accuracy.md and its plots from the runs of recipes.py and curves.py."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ CURVES = """
 Two networks that torch exports, on all of CIFAR-10: 50,000 training samples shifted by up to 4 pixels and mirrored at
 random, alike for every method, in the same order; batch 128, one seed, torch's initial weights. The rate of fp32 and
 niti16 falls from 2^-5 by a cosine; niti keeps 5, 4, then 3 bits of the update. Accuracy on the 10,000 test samples, in
-percent. `python benchmarks/curves.py --cifar folder` reproduces it.
+percent. `python -m benchmarks.accuracy.curves --cifar folder` reproduces it.
 
 Both have batch norm, so niti16 dithers their errors; [numerics.md](numerics.md) says why. **niti16 stochastic** is
 niti16 with `--option errors=stochastic`: random numbers instead, which make steps longer. niti has not been run.

@@ -1,4 +1,4 @@
-"""The part of NVIDIA's driver interface that gpu_kernels.py needs, by ctypes: kernels on a stream, and their times."""
+"""The part of NVIDIA's driver interface that kernels.py needs, by ctypes: kernels on a stream, and their times."""
 
 import ctypes
 from collections.abc import Callable, Sequence

@@ -1,8 +1,10 @@
 """Everything that is to be measured on a GPU, in one command, on a machine that need not have nitic or TVM:
 
-    python benchmarks/gpu.py build build/gpu-bench                              where nitic is
-    python gpu-bench/gpu.py run --mnist mnist/ --cifar cifar-10-batches-bin/    on the machine with the GPU
-    python gpu-bench/gpu.py table gpu-work/results.jsonl                        the results as Markdown
+    python -m benchmarks.gpu build build/gpu-bench                       where nitic is
+    python gpu-bench run --mnist mnist/ --cifar cifar-10-batches-bin/    on the machine with the GPU
+    python gpu-bench table gpu-work/results.jsonl                        the results as Markdown
+
+This file lies at the top of the folder that `build` makes, and the modules that it needs lie below it as they do here.
 
 Parts (--parts): `lenet` (an epoch on the GPU and on the CPU: one checkpoint?), `peak` (int8 operations per second of a
 loop of products), `step` (VGG-small-7, batch 256: seconds per step beside torch in bf16, compiled, as CUDA graphs, by
@@ -26,7 +28,7 @@ PARTS = ("lenet", "peak", "step", "kernels", "sanitizer", "curve")
 
 def measure(given: argparse.Namespace) -> bool:
     """Whether every part came to its end, with the CPU's checkpoint and without a find of compute-sanitizer."""
-    from gpu_parts import Options
+    from benchmarks.gpu.parts import Options
 
     work, here = given.work.resolve(), Path(__file__).resolve().parent
     work.mkdir(parents=True, exist_ok=True)
@@ -45,11 +47,11 @@ def measure(given: argparse.Namespace) -> bool:
 
 def lines_of(part: str, options: Any) -> Iterator[Line]:
     """The results of a part, and at the end what went wrong."""
-    import gpu_parts
-    from check import FAILURES, reason
+    from benchmarks.gpu import parts as measurements
+    from tests.gpu.check import FAILURES, reason
 
     try:
-        yield from getattr(gpu_parts, part)(options)
+        yield from getattr(measurements, part)(options)
     except FAILURES as error:
         yield {"error": reason(error)}
     except (OSError, RuntimeError, LookupError, ValueError, ArithmeticError) as error:
@@ -86,11 +88,11 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     if given.command == "build":
-        from gpu_build import build
+        from benchmarks.gpu.build import build
 
         build(given.folder)
     elif given.command == "table":
-        from gpu_table import markdown, plot_curve
+        from benchmarks.gpu.table import markdown, plot_curve
 
         lines = [json.loads(line) for line in given.results.read_text().splitlines()]
         print(markdown(lines))

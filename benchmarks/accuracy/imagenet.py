@@ -1,7 +1,7 @@
 """ResNet-18 and AlexNet as ImageNet trains them, by the recipe niti16: pack an image folder, compile, train, evaluate.
 
-    python benchmarks/imagenet.py --data imagenet/                both networks, 90 epochs
-    python benchmarks/imagenet.py --generate                      200 steps on 1,000 classes of images made here
+    python -m benchmarks.accuracy.imagenet --data imagenet/    both networks, 90 epochs
+    python -m benchmarks.accuracy.imagenet --generate          200 steps on 1,000 classes of images made here
 
 The folder holds train/CLASS/*.JPEG and val/CLASS/*.JPEG. A packing that is there already is taken as it is.
 """

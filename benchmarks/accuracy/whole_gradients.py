@@ -1,6 +1,6 @@
 """Integer gradients of whole networks against those of the float stage at the same weights: writes docs/gradients.md.
 
-    python benchmarks/whole_gradients.py [--models 'resnet18,densenet121']
+    python -m benchmarks.accuracy.whole_gradients [--models 'resnet18,densenet121']
 
 The networks are torchvision's and timm's in inference form, which has no dropout, with Xavier weights, before any
 training step. One JSON line per network goes to --log; networks that are already there are not repeated.
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from export_models import Export
 from xdsl.ir import SSAValue
-from zoo import Record, recorded, samples
 
+from benchmarks.zoo.export_models import Export
+from benchmarks.zoo.measure import Record, recorded, samples
 from nitic import state
 from nitic.arithmetic import inputs
 from nitic.arithmetic.integers import Array
@@ -57,8 +57,8 @@ arithmetic. **moved** is the same when instead every weight has moved by {NOISE:
 **rounded**: what is lost is lost by storing activations in 8 bits, not by the backward operators.
 
 Quantiles are over the parameters of two axes and more (weights) and of one (1-D), but for those whose gradient is zero
-in exact arithmetic, as that of a beta before another batch norm. `python benchmarks/whole_gradients.py` writes this
-table.
+in exact arithmetic, as that of a beta before another batch norm. `python -m benchmarks.accuracy.whole_gradients` writes
+this table.
 
 """
 QUANTILES = {"least": 0, "10 %": 0.1, "median": 0.5}

@@ -1,6 +1,6 @@
-"""Writes the models of benchmarks/zoo.py: torchvision's and timm's definitions, random weights, both exporters.
+"""Writes the models of measure.py: torchvision's and timm's definitions, random weights, both exporters.
 
-    python benchmarks/export_models.py --out build/models resnet18-torchvision-legacy-224 ...
+    python -m benchmarks.zoo.export_models --out build/models resnet18-torchvision-legacy-224 ...
 
 A file is LIBRARY's network NET written by EXPORTER for images of SIZE: NET-LIBRARY-EXPORTER-SIZE.onnx. It needs torch,
 onnxscript, and the two libraries, whose compiled parts and downloads are not used:

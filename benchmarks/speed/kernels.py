@@ -1,6 +1,6 @@
 """Multiply-accumulates per second of every contraction of VGG-small-7's training step, on one thread.
 
-    python benchmarks/kernels.py [--batch 32] [--variants avx512vnni,portable]
+    python -m benchmarks.speed.kernels [--batch 32] [--variants avx512vnni,portable]
 
 Each kernel runs alone, by ctypes, on memory of its own: int8 operands are random, all else is zero. That is as in a
 step, but for the caches: there, other kernels have used them in between. The best of the rounds counts.
@@ -17,9 +17,9 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from networks import WRITERS
 from xdsl.ir import Attribute
 
+from benchmarks.speed.networks import WRITERS
 from nitic.arithmetic.integers import Array
 from nitic.codegen.output.cache import KernelCache
 from nitic.codegen.output.generate import generate
@@ -27,7 +27,6 @@ from nitic.codegen.output.link import compiler
 from nitic.driver import build_program
 from nitic.ir.buffers import buffer_bytes
 from nitic.ir.function import function
-from nitic.ir.text import meaning
 from nitic.ir.types import element_of, i8, is_tensor, shape_of, u8
 from nitic.ops.conv import ConvolutionOp
 from nitic.ops.fused import FusedOp
@@ -87,7 +86,7 @@ def seconds(each: Contraction, call: Callable[..., int], units: int) -> float:
 
 def measure(program: Program, variant: str, folder: Path) -> None:
     found = list(contractions(program, variant))
-    meanings = {variant: {each.kernel: meaning(each.group.body) for each in found}}
+    meanings = {variant: {each.kernel: each.group.meaning for each in found}}
     generated = generate(meanings, folder, KernelCache(None))
     library = folder / f"{variant}.so"
     subprocess.run([*compiler(), "-shared", "-nostdlib", "-o", str(library), *map(str, generated.objects)], check=True)

@@ -1,6 +1,8 @@
 """The float stage of nitic's IR against torch: the gradients of LeNet-5 in float64, at the same weights and samples.
 
-python benchmarks/gradients.py        prints the relative difference of each parameter's gradient; fails above 1e-9
+    python -m benchmarks.accuracy.gradients
+
+prints the relative difference of each parameter's gradient, and fails above 1e-9.
 """
 
 import sys
@@ -10,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch_nets import lenet as torch_lenet
-from torch_nets import load_initial_weights
 
+from benchmarks.torch_nets import lenet as torch_lenet
+from benchmarks.torch_nets import load_initial_weights
 from models.lenet import lenet
 from nitic.arithmetic import losses
 from nitic.arithmetic.integers import Array

@@ -1,4 +1,4 @@
-"""Data for gpu.py: folders of the real sets, or random ones of the same form, for what only takes time."""
+"""Data for a run: folders of the real sets, or random ones of the same form, for what only takes time."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What gpu.py takes to a machine with a GPU: programs, kernels, and the scripts. Needs no GPU."""
+"""What is taken to a machine with a GPU: programs, kernels, and the scripts. Needs no GPU."""
 
 import json
 import shutil
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from kernels import contractions
 
+from benchmarks.speed.kernels import contractions
 from models.lenet import lenet
 from models.vgg_small import vgg_small
 from nitic.codegen.cuda import compiler
@@ -21,10 +21,12 @@ from nitic.paths import runtime_folder
 from nitic.program import Program
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = [
-    *(f"gpu{part}.py" for part in ("", "_data", "_driver", "_kernels", "_parts", "_table")),
-    *("turns.py", "report.py", "step_worker.py", "torch_nets.py", "../tests/gpu/check.py"),
-]
+ROOT = HERE.parents[1]
+SCRIPTS = (
+    *(f"benchmarks/gpu/{name}.py" for name in ("__init__", "data", "driver", "kernels", "parts", "table")),
+    *(f"benchmarks/{name}.py" for name in ("__init__", "step_worker", "torch_nets", "turns")),
+    *("benchmarks/accuracy/__init__.py", "benchmarks/accuracy/report.py", "tests/__init__.py", "tests/gpu/check.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,10 @@ CASES = (
 def build(folder: Path, cases: Sequence[Case] = CASES) -> None:
     """Fills the folder. Raises CompileError."""
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(HERE / "__main__.py", folder)
     for script in SCRIPTS:
-        shutil.copy(HERE / script, folder)
+        (folder / script).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / script, folder / script)
     text = (runtime_folder() / "cuda/ptx/nitic_ptx.cuh").read_text() + (HERE / "peak.cuh").read_text()
     (folder / "peak.cubin").write_bytes(compiler.compile_image(text, Cache(None)).content)
     for case in cases:

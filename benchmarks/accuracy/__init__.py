@@ -1,0 +1,1 @@
+"""Test accuracy beside torch fp32, and gradients beside exact ones."""

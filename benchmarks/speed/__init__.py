@@ -1,0 +1,1 @@
+"""Seconds per training step, of compiling, and of single kernels."""

@@ -1,0 +1,1 @@
+"""Whole networks as users have them, through both exporters of PyTorch."""

@@ -1,0 +1,206 @@
+"""The attributes of the ONNX operators that nitic imports: the kind, default and domain of each.
+
+Kinds and defaults are ONNX's own, which the tests compare with its schemas. A domain is ONNX's, less what no integer
+form can hold. A handler refuses what is valid, but not supported.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from operator import ge, gt, le, lt
+from typing import Any
+
+import numpy as np
+import onnx
+
+from nitic.frontend.values import NodeError
+from nitic.ops.activation import LARGEST_SLOPE
+from nitic.ops.lrn import MAX_BETA, MAX_SIZE
+
+A = onnx.AttributeProto
+T = onnx.TensorProto
+_KINDS: dict[int, tuple[str, type]] = {
+    A.FLOAT: ("a number", float),
+    A.INT: ("an integer", int),
+    A.STRING: ("a string", str),
+    A.TENSOR: ("a tensor", T),
+    A.FLOATS: ("a list of numbers", float),
+    A.INTS: ("a list of integers", int),
+}
+_LISTS = frozenset({A.FLOATS, A.INTS})
+# How a bound compares with a value within it.
+_RELATIONS: dict[str, Callable[[Any, Any], bool]] = {"above": lt, "at_least": le, "below": gt, "at_most": ge}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value, or each of a list of them, must be."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A kind (of onnx.AttributeProto), a default, and what a value must be.
+
+    The default is None where the attribute is required, or where its handler knows the default.
+    """
+
+    kind: int
+    default: float | str | None = None
+    rules: tuple[Rule, ...] = ()
+
+    def __str__(self) -> str:
+        each = "each " if self.kind in _LISTS and self.rules else ""
+        return ", ".join([_KINDS[self.kind][0], *(f"{each}{rule.text}" for rule in self.rules)])
+
+    def check(self, place: str, value: Any) -> None:
+        """Raises NodeError, with the place, for a value of another kind or outside the domain."""
+        if not self._admits(value):
+            raise NodeError(f"{place} is {shown(value)}, but must be {self}")
+
+    def _admits(self, value: Any) -> bool:
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        if is_list != (self.kind in _LISTS):
+            return False
+        each = value if is_list else (value,)
+        return all(isinstance(v, _KINDS[self.kind][1]) and all(rule.holds(v) for rule in self.rules) for v in each)
+
+
+def as_written(value: float) -> float:
+    """0.1 as float32 is not the 0.1 that the user wrote."""
+    return float(np.format_float_positional(np.float32(value)))
+
+
+def shown(value: Any) -> str:
+    """A value for a message."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(shown, value))}]"
+    return repr(as_written(value)) if isinstance(value, float) else repr(value)
+
+
+def _bounds(**bounds: float) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(f"{word.replace('_', ' ')} {shown(bound)}", partial(_RELATIONS[word], bound))
+        for word, bound in bounds.items()
+    )
+
+
+def number(default: float | None = None, **bounds: float) -> Attribute:
+    """A finite number within bounds: above, at_least, below, at_most."""
+    return Attribute(A.FLOAT, default, (Rule("finite", isfinite), *_bounds(**bounds)))
+
+
+def integer(default: int | None = None, **bounds: int) -> Attribute:
+    return Attribute(A.INT, default, _bounds(**bounds))
+
+
+def integers(**bounds: int) -> Attribute:
+    return Attribute(A.INTS, rules=_bounds(**bounds))
+
+
+def flag(default: int) -> Attribute:
+    return Attribute(A.INT, default, (Rule("0 or 1", (0, 1).__contains__),))
+
+
+def word(*values: str) -> Attribute:
+    """One of some strings, of which the first is the default."""
+    return Attribute(A.STRING, values[0], (Rule(" or ".join(map(repr, values)), values.__contains__),))
+
+
+def element_type(*types: int, default: int | None = None) -> Attribute:
+    names = " or ".join(T.DataType.Name(each) for each in types) if types else "an element type of ONNX"
+    return Attribute(A.INT, default, (Rule(names, (types or T.DataType.values()[1:]).__contains__),))
+
+
+AXIS, AXES = integer(), integers()  # the rank of the input is the bound
+SIZE = {"at_least": 1, "at_most": 2**24}  # kernels compute places in int32
+AUTO_PAD = word("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+WINDOW = {
+    "auto_pad": AUTO_PAD,
+    "dilations": integers(**SIZE),
+    "kernel_shape": integers(**SIZE),
+    "pads": integers(at_least=0, at_most=SIZE["at_most"]),
+    "strides": integers(**SIZE),
+}
+CONVOLUTION = {**WINDOW, "group": integer(1, **SIZE)}
+POOL = {**WINDOW, "ceil_mode": flag(0)}
+BLOCKS = {"blocksize": integer(**SIZE), "mode": word("DCR", "CRD")}
+CAST = {"round_mode": word("up", "down", "nearest"), "saturate": flag(1)}
+REDUCTION = {"axes": AXES, "keepdims": flag(1), "noop_with_empty_axes": flag(0)}
+# A table of an activation function has 15 bits more than its constants, and values up to 100 times these.
+CONSTANT = {"at_least": -(2**20), "at_most": 2**20}
+FLOAT_TYPES = (T.FLOAT, T.FLOAT16, T.DOUBLE, T.BFLOAT16)
+RANDOM = {"dtype": element_type(*FLOAT_TYPES, default=T.FLOAT), "shape": integers(at_least=0), "seed": number()}
+RANDOM_LIKE = {"dtype": element_type(*FLOAT_TYPES), "seed": number()}
+NORMAL = {"mean": number(0.0), "scale": number(1.0, at_least=0)}
+UNIFORM = {"low": number(0.0), "high": number(1.0)}
+FLOAT_MAX = 3.4e38  # exporters write it, float32's own limit or infinity for no bound at all
+LOWEST, HIGHEST = (float(limit) for limit in (np.finfo(np.float32).min, np.finfo(np.float32).max))
+
+ATTRIBUTES: dict[str, dict[str, Attribute]] = {
+    "AveragePool": {**POOL, "count_include_pad": flag(0)},
+    "BatchNormalization": {
+        "epsilon": number(1e-5, at_least=2.0**-48, at_most=2.0**14),  # an int64 in units of 2^-48
+        "momentum": number(0.9, at_least=0, at_most=1),
+        "training_mode": flag(0),
+    },
+    "Cast": {**CAST, "to": element_type()},
+    "CastLike": CAST,
+    "Clip": {
+        "max": Attribute(A.FLOAT, HIGHEST, _bounds(above=-FLOAT_MAX)),
+        "min": Attribute(A.FLOAT, LOWEST, _bounds(below=FLOAT_MAX)),
+    },
+    "Concat": {"axis": AXIS},
+    "Constant": {
+        "value": Attribute(A.TENSOR),
+        "value_float": Attribute(A.FLOAT),
+        "value_floats": Attribute(A.FLOATS),
+        "value_int": Attribute(A.INT),
+        "value_ints": Attribute(A.INTS),
+    },
+    "ConstantOfShape": {"value": Attribute(A.TENSOR)},
+    "Conv": CONVOLUTION,
+    "ConvTranspose": {
+        **CONVOLUTION,
+        "output_padding": integers(at_least=0, at_most=SIZE["at_most"]),
+        "output_shape": integers(**SIZE),
+    },
+    "DepthToSpace": BLOCKS,
+    "Dropout": {"ratio": number(0.5, at_least=0, below=1), "seed": integer()},
+    "Elu": {"alpha": number(1.0, **CONSTANT)},
+    "Flatten": {"axis": integer(1)},
+    "Gather": {"axis": integer(0)},
+    "Gelu": {"approximate": word("none", "tanh")},
+    "Gemm": {"alpha": number(1.0), "beta": number(1.0), "transA": flag(0), "transB": flag(0)},
+    "HardSigmoid": {"alpha": number(0.2, at_most=LARGEST_SLOPE), "beta": number(0.5)},
+    "LRN": {
+        "alpha": number(1e-4, above=0),
+        "beta": number(0.75, at_least=0, at_most=MAX_BETA),
+        "bias": number(1.0, above=0),
+        "size": integer(at_least=1, at_most=MAX_SIZE),
+    },
+    "LeakyRelu": {"alpha": number(0.01)},
+    "LogSoftmax": {"axis": AXIS},
+    "MaxPool": {**POOL, "storage_order": flag(0)},
+    "Pad": {"mode": word("constant", "reflect", "edge", "wrap"), "pads": integers(), "value": number(0.0)},
+    "RandomNormal": {**RANDOM, **NORMAL},
+    "RandomNormalLike": {**RANDOM_LIKE, **NORMAL},
+    "RandomUniform": {**RANDOM, **UNIFORM},
+    "RandomUniformLike": {**RANDOM_LIKE, **UNIFORM},
+    "ReduceMax": REDUCTION,
+    "ReduceMean": REDUCTION,
+    "Reshape": {"allowzero": flag(0)},
+    "Selu": {"alpha": number(1.6732631921768188, **CONSTANT), "gamma": number(1.0507010221481323, **CONSTANT)},
+    "Shape": {"end": integer(), "start": integer(0)},
+    "Slice": {"axes": AXES, "ends": integers(), "starts": integers()},
+    "Softmax": {"axis": AXIS},
+    "SpaceToDepth": BLOCKS,
+    "Split": {"axis": integer(0), "num_outputs": integer(at_least=1), "split": integers(at_least=0)},
+    "Squeeze": {"axes": AXES},
+    "Swish": {"alpha": number(1.0)},
+    "Transpose": {"perm": integers(at_least=0)},
+    "Unsqueeze": {"axes": AXES},
+}
