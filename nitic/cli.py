@@ -1,4 +1,4 @@
-"""The command line: arguments only. What they ask for is done in nitic.driver, nitic.launch and nitic.demo."""
+"""The command line: arguments only. What they ask for is done in nitic.driver and nitic.data."""
 
 import gc
 import sys
@@ -114,7 +114,7 @@ def compile_command(
     cache: CacheOption = True,
 ) -> None:
     """Compile MODEL to one native training binary."""
-    from nitic import driver
+    from nitic.driver.compile import compile_model
 
     options = CompileOptions(
         model=model,
@@ -136,7 +136,7 @@ def compile_command(
         print_after=tuple(print_after or ()),
         cache=cache,
     )
-    typer.echo(driver.compile_model(options))
+    typer.echo(compile_model(options))
 
 
 @app.command("check")
@@ -150,7 +150,7 @@ def check_command(
     as_json: Annotated[bool, typer.Option("--json", help="Write the report as JSON: docs/check.md.")] = False,
 ) -> None:
     """Say what of MODEL is supported and what is not, without compiling it. The exit code is 0 or 3."""
-    from nitic import check
+    from nitic.driver.check import check_model
 
     options = CompileOptions(
         model=model,
@@ -160,7 +160,7 @@ def check_command(
         freeze=tuple(freeze or ()),
         batch_norm=batch_norm,
     )
-    report = check.check_model(options)
+    report = check_model(options)
     typer.echo(report.json() if as_json else report.text())
     raise typer.Exit(report.exit_code)
 
@@ -174,10 +174,10 @@ def opt_command(
     print_after: PrintAfter = None,
 ) -> None:
     """Apply passes to FILE and print the IR."""
-    from nitic import driver
+    from nitic.driver.opt import transform_file
 
     before, after = tuple(print_before or ()), tuple(print_after or ())
-    driver.run_passes(OptOptions(file, passes, output, before, after))
+    transform_file(OptOptions(file, passes, output, before, after))
 
 
 @app.command("inspect")
@@ -185,9 +185,9 @@ def inspect_command(
     binary: Annotated[Path, typer.Argument(metavar="BINARY", help="What `nitic compile` wrote.", show_default=False)],
 ) -> None:
     """Show operators, kernels, buffers, arena size, parameters and exponents of BINARY."""
-    from nitic import driver
+    from nitic.driver.inspect import describe
 
-    typer.echo(driver.inspect(binary), nl=False)
+    typer.echo(describe(binary), nl=False)
 
 
 @app.command("train", context_settings=PASS_THROUGH)
@@ -209,7 +209,7 @@ def train_command(
     cache: CacheOption = True,
 ) -> None:
     """Compile MODEL and train it: all other options go to the binary (--data DIR --epochs N --lr R --save FILE ...)."""
-    from nitic import launch
+    from nitic.driver.launch import compile_and_train
 
     options = CompileOptions(
         model=model,
@@ -227,7 +227,7 @@ def train_command(
         batch_norm=batch_norm,
         cache=cache,
     )
-    raise typer.Exit(launch.compile_and_train(options, context.args))
+    raise typer.Exit(compile_and_train(options, context.args))
 
 
 data_app = typer.Typer(help="Prepare data sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -246,9 +246,9 @@ def pack_command(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be decoded.")] = False,
 ) -> None:
     """Decode an image folder once, for binaries to train on (--data OUT)."""
-    from nitic import image_folder
+    from nitic.data.image_folder import PackOptions, pack
 
-    typer.echo(image_folder.pack(image_folder.PackOptions(folder, output, size, shard_mb, skip_bad)))
+    typer.echo(pack(PackOptions(folder, output, size, shard_mb, skip_bad)))
 
 
 @app.command("demo")
@@ -257,9 +257,9 @@ def demo_command(
     folder: Annotated[Path, typer.Option(help="Where the model, the binary and the IR dumps go.")] = Path("nitic-demo"),
 ) -> None:
     """Write a small CNN as ONNX, compile it, train it on handwritten digits and evaluate it."""
-    from nitic import demo
+    from nitic.driver.demo import run
 
-    raise typer.Exit(demo.run(folder, seed))
+    raise typer.Exit(run(folder, seed))
 
 
 def main() -> None:

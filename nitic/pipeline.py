@@ -1,16 +1,17 @@
-"""The compiler at a glance: the ordered list of passes, and how a list is spelt and run."""
+"""The ordered list of passes, the parts of it that a compilation runs, and how a list is spelt and run."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Literal
+from enum import Enum
+from typing import Any, Literal
 
 from xdsl.dialects.builtin import ModuleOp
 
 from nitic.errors import CompileError, ExitCode
-from nitic.passes.base import NiticPass, option_value
-from nitic.passes.frontend.canonicalise import Canonicalise
-from nitic.passes.frontend.infer_shapes import InferShapes
+from nitic.passes.base import QUOTED, NiticPass, option_value, unquoted
+from nitic.passes.frontend.fold_batch_norm import FoldBatchNorm
+from nitic.passes.frontend.freeze import Freeze
 from nitic.passes.integers.check_range import CheckRange
 from nitic.passes.integers.eliminate_dead_code import EliminateDeadCode
 from nitic.passes.integers.insert_calibration import InsertCalibration
@@ -23,6 +24,8 @@ from nitic.passes.kernels.plan_memory import PlanMemory
 from nitic.passes.kernels.recompute_pointwise import RecomputePointwise
 from nitic.passes.kernels.schedule_calls import ScheduleCalls
 from nitic.passes.kernels.select_kernels import SelectKernels
+from nitic.passes.training.canonicalise import Canonicalise
+from nitic.passes.training.infer_shapes import InferShapes
 from nitic.passes.training.insert_backward import InsertBackward
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.passes.training.insert_update import InsertUpdate
@@ -34,20 +37,58 @@ Watch = Callable[[NiticPass, ModuleOp, bool], None]
 Verify = Literal["each", "end", "never"]
 
 
+class Stage(Enum):
+    """What the passes of a compilation have in common, in order."""
+
+    FRONTEND = "on @predict in floats, where options ask for it; after them the values of the parameters are read"
+    TRAINING = "from @predict in floats to a whole training step in floats"
+    INTEGERS = "from floats to integers; what is left is the program: it means the same on every target"
+    KERNELS = "from operators to kernels, in the same way for every variant of a program"
+    VARIANT = "calls and memory of one variant"
+
+
+ORDER: Sequence[tuple[type[NiticPass], Stage, str]] = (
+    (FoldBatchNorm, Stage.FRONTEND, "before freeze: a parameter that it takes away can no longer be frozen"),
+    (Freeze, Stage.FRONTEND, "before @predict is copied, and before anything asks what is trained"),
+    (Canonicalise, Stage.TRAINING, "first: every later pass has fewer operators to look at"),
+    (InferShapes, Stage.TRAINING, "before any pass reads the type of a result"),
+    (InsertLoss, Stage.TRAINING, "makes @train_step and @eval_step, and the loss that the backward pass starts from"),
+    (InsertBackward, Stage.TRAINING, "from the loss back; on floats, which the gradient rules are written for"),
+    (InsertUpdate, Stage.TRAINING, "takes the gradients, and says which parameters are int16 masters"),
+    (InsertRounding, Stage.INTEGERS, "once forward, backward and update are there: it rounds in all three"),
+    (InsertCalibration, Stage.INTEGERS, "copies those statistics of @train_step that rounding has added"),
+    (TrackExponents, Stage.INTEGERS, "once no pass asks for a further exponent"),
+    (EliminateDeadCode, Stage.INTEGERS, "removes what the passes before have left without a reader"),
+    (CheckRange, Stage.INTEGERS, "last of the program: proves the accumulators that are left, and widens some"),
+    (RecomputePointwise, Stage.KERNELS, "before fuse, which puts each copy into the kernel of its reader"),
+    (Fuse, Stage.KERNELS, "before layouts: only what passes between kernels lies in memory"),
+    (SelectKernels, Stage.VARIANT, "before layouts, which belong to templates"),
+    (AssignLayouts, Stage.VARIANT, "before kernels are named: a layout is part of what a kernel means"),
+    (NameKernels, Stage.VARIANT, "once groups no longer change: equal ones share a kernel"),
+    (ScheduleCalls, Stage.VARIANT, "once every call is there, packing included"),
+    (PlanMemory, Stage.VARIANT, "last: which buffers live at the same time follows from the phases"),
+)
+"""The compiler at a glance: every pass, its stage, and why it stands there."""
+
+PASSES: dict[str, type[NiticPass]] = {kind.name: kind for kind, _, _ in ORDER}
+
+
+def _passes_of(stage: Stage, *chosen: NiticPass) -> list[NiticPass]:
+    """The passes of a stage in order: the chosen ones with their options, the others as they are by default."""
+    options = {type(each): each for each in chosen}
+    return [options.get(kind) or kind() for kind, each, _ in ORDER if each == stage]
+
+
+def frontend_passes(fold_batch_norm: bool = False, frozen: Sequence[str] = ()) -> list[NiticPass]:
+    """What options ask of the imported @predict; `frozen` are globs of parameters."""
+    asked: dict[type[NiticPass], bool] = {FoldBatchNorm: fold_batch_norm, Freeze: bool(frozen)}
+    return [each for each in _passes_of(Stage.FRONTEND, Freeze(tuple(frozen))) if asked[type(each)]]
+
+
 def training_passes(recipe: Recipe, loss: str = "cross-entropy", statistics: str = "batch") -> list[NiticPass]:
     """From @predict in floats to every function in integers; the result means the same on every target."""
-    return [
-        Canonicalise(),
-        InferShapes(),
-        InsertLoss(loss, statistics),
-        recipe.backward,
-        recipe.update,
-        recipe.rounding,
-        InsertCalibration(),
-        TrackExponents(),
-        EliminateDeadCode(),
-        CheckRange(),
-    ]
+    training = _passes_of(Stage.TRAINING, InsertLoss(loss, statistics), recipe.backward, recipe.update)
+    return [*training, *_passes_of(Stage.INTEGERS, recipe.rounding)]
 
 
 def target_passes(variant: str) -> list[NiticPass]:
@@ -56,41 +97,18 @@ def target_passes(variant: str) -> list[NiticPass]:
 
 
 def shared_passes(variants: Sequence[str]) -> list[NiticPass]:
-    """Those of the target passes that do the same for every variant of a program; one for GPUs has no other variant."""
+    """The target passes that do the same for every variant of a program; one for GPUs has no other variant."""
     speculate = int(any(VARIANTS[name].speculates for name in variants))
-    return [RecomputePointwise(speculate), Fuse(speculate)]
+    return _passes_of(Stage.KERNELS, RecomputePointwise(speculate), Fuse(speculate))
 
 
 def variant_passes(variant: str) -> list[NiticPass]:
-    """The others."""
-    return [SelectKernels(variant), AssignLayouts(variant), NameKernels(), ScheduleCalls(), PlanMemory()]
+    """The target passes that differ between the variants of a program: layouts, kernels, calls, memory."""
+    return _passes_of(Stage.VARIANT, SelectKernels(variant), AssignLayouts(variant))
 
 
-PASSES: dict[str, type[NiticPass]] = {
-    each.name: each
-    for each in (
-        Canonicalise,
-        InferShapes,
-        InsertLoss,
-        InsertBackward,
-        InsertUpdate,
-        InsertRounding,
-        InsertCalibration,
-        TrackExponents,
-        EliminateDeadCode,
-        CheckRange,
-        RecomputePointwise,
-        Fuse,
-        SelectKernels,
-        AssignLayouts,
-        NameKernels,
-        ScheduleCalls,
-        PlanMemory,
-    )
-}
-
-
-_SPEC = r"\s*([\w-]+)\s*(?:\{([^{}]*)\})?\s*"
+_SPEC = rf'\s*([\w-]+)\s*(?:\{{((?:[^{{}}"]|{QUOTED})*)\}})?\s*'
+_OPTION = rf'(?:[^,"]|{QUOTED})+'
 
 
 def run_passes(
@@ -111,7 +129,11 @@ def run_passes(
 
 
 def parse_passes(text: str) -> list[NiticPass]:
-    """`insert-rounding{bits=7},track-exponents` as passes. Raises CompileError."""
+    """`insert-rounding{bits=7},track-exponents` as passes. Raises CompileError.
+
+    A value that holds a comma, a brace or a quotation mark stands in quotes, with a backslash before each quotation
+    mark and backslash. An option of several values is repeated: `freeze{parameters=conv*,parameters="a,b"}`.
+    """
     if text.strip() and not re.fullmatch(rf"{_SPEC}(?:,{_SPEC})*", text):
         raise _usage(f"cannot read '{text}'; write pass{{option=value}},pass")
     return [_make_pass(name, options) for name, options in re.findall(_SPEC, text)]
@@ -121,13 +143,14 @@ def _make_pass(name: str, options: str) -> NiticPass:
     if name not in PASSES:
         raise _usage(f"unknown pass '{name}'; the passes are {', '.join(PASSES)}")
     kind = PASSES[name]
-    known = [field.name for field in fields(kind)]
-    values: dict[str, int | str] = {}
-    for option in filter(None, options.split(",")):
-        key, _, value = (part.strip() for part in option.partition("="))
-        if key not in known:
-            raise _usage(f"pass '{name}' has no option '{key}'; it has {', '.join(known) or 'none'}")
-        values[key] = option_value(kind, key, value)
+    types = {field.name: field.type for field in fields(kind)}
+    values: dict[str, Any] = {}
+    for option in filter(None, re.findall(_OPTION, options)):
+        key, _, text = (part.strip() for part in option.partition("="))
+        if key not in types:
+            raise _usage(f"pass '{name}' has no option '{key}'; it has {', '.join(types) or 'none'}")
+        value = option_value(kind, key, unquoted(text))
+        values[key] = (*values.get(key, ()), value) if types[key] == tuple[str, ...] else value
     return kind(**values)
 
 

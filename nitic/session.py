@@ -40,17 +40,21 @@ class CompiledProgram:
 
 def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
     """Compiles an ONNX file for use in this process; options are those of CompileOptions. Raises CompileError."""
-    from nitic import driver, targets
+    from nitic import targets
+    from nitic.driver.build import build_program
+    from nitic.driver.outputs import write_for_cpu, write_for_gpu
+    from nitic.driver.plan import plan
+    from nitic.driver.watcher import watcher
 
     folder = tempfile.TemporaryDirectory(prefix="nitic-")
     library = Path(folder.name) / "program.so"
     asked = replace(CompileOptions(model=Path(model), emit=Emit.LIB), **options)
-    watch = driver.watcher(asked)
-    program = driver.build_program(asked, watch)
+    watch = watcher(asked)
+    program = build_program(asked, watch)
     if targets.find(asked.target).device == "cuda":
-        driver.emit_cuda(program, Emit.LIB, library, asked.cache, watch)
+        write_for_gpu(program, Emit.LIB, library, asked.cache, watch)
     else:
-        driver.emit(program, driver.plan(program, watch, asked.cache), Emit.LIB, library, asked.cache)
+        write_for_cpu(program, plan(program, watch, asked.cache), Emit.LIB, library, asked.cache)
     return CompiledProgram(program, library, folder)
 
 

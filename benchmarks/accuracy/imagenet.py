@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from models.alexnet import alexnet
 from models.resnet18 import resnet18
+from nitic.data.image_folder import PackOptions, pack, pillow
 from nitic.frontend.writer import NetworkWriter
-from nitic.image_folder import PackOptions, pack, pillow
 
 CLASSES = 1000
 # The usual statistics of ImageNet, per channel, of samples scaled to 0..1.

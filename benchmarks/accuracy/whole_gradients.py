@@ -24,10 +24,10 @@ from nitic.interpret import Change, run_function
 from nitic.ir.function import argument_labels, function
 from nitic.ops.bfp import RoundShiftOp
 from nitic.ops.norm import NormaliseOp
-from nitic.passes.frontend.canonicalise import Canonicalise
 from nitic.passes.integers.check_range import CheckRange
 from nitic.passes.integers.insert_rounding import InsertRounding, Quantiser
 from nitic.passes.integers.track_exponents import TrackExponents
+from nitic.passes.training.canonicalise import Canonicalise
 from nitic.passes.training.insert_backward import InsertBackward
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.pipeline import run_passes

@@ -14,7 +14,8 @@ from models.lenet import lenet
 from models.vgg_small import vgg_small
 from nitic.codegen.cuda import compiler
 from nitic.codegen.output.cache import Cache
-from nitic.driver import build_program, compile_model
+from nitic.driver.build import build_program
+from nitic.driver.compile import compile_model
 from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions, Emit
 from nitic.paths import runtime_folder

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.speed.networks import BATCHES, WRITERS
-from nitic.driver import build_program
+from nitic.driver.build import build_program
 from nitic.ir.function import function
 from nitic.ops.fused import FusedOp, phase_of
 from nitic.options import CompileOptions

@@ -24,7 +24,7 @@ from nitic.arithmetic.integers import Array
 from nitic.codegen.output.cache import KernelCache
 from nitic.codegen.output.generate import generate
 from nitic.codegen.output.link import compiler
-from nitic.driver import build_program
+from nitic.driver.build import build_program
 from nitic.ir.buffers import buffer_bytes
 from nitic.ir.function import function
 from nitic.ir.types import element_of, i8, is_tensor, shape_of, u8

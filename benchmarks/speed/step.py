@@ -20,7 +20,7 @@ from statistics import median
 from benchmarks.speed.networks import BATCHES, WRITERS
 from benchmarks.step_worker import memory
 from benchmarks.turns import Worker, ratio, take_turns
-from nitic import driver
+from nitic.driver.compile import compile_model
 from nitic.options import CompileOptions, Emit
 
 
@@ -64,7 +64,7 @@ def compile_library(case: Case, folder: Path) -> Path:
     model, library = folder / f"{case.net}.onnx", folder / f"{case.net}.so"
     WRITERS[case.net]().save(model)
     start = time.perf_counter()
-    driver.compile_model(CompileOptions(model=model, output=library, batch_size=case.batch, emit=Emit.LIB))
+    compile_model(CompileOptions(model=model, output=library, batch_size=case.batch, emit=Emit.LIB))
     print(f"{case.net}: compiled in {time.perf_counter() - start:.1f} s", flush=True)
     return library
 

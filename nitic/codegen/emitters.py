@@ -10,16 +10,19 @@ from types import ModuleType
 from typing import TypeVar
 
 from nitic.codegen import contractions, operators
-from nitic.codegen.core.group import Emission, Group, Registry
+from nitic.codegen.core.group import Emission, Group, NoEmitter, Registry
 from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.core.tir import Function
 from nitic.codegen.cuda import stages
 from nitic.codegen.cuda.text import cuda_text
 from nitic.codegen.output.objects import write_object
+from nitic.errors import CompileError
 from nitic.ops.fused import FusedOp
 from nitic.targets import VARIANTS
+from nitic.targets.base import Variant
 
 T = TypeVar("T")
+NO_EMITTER_NOTE = "emitters are registered by family: CONTRIBUTING.md, 'Checklist: add an operator'"
 
 
 def _modules() -> Iterator[ModuleType]:
@@ -52,14 +55,22 @@ REGISTRY = registry()
 def emit(group: FusedOp, name: str, variant: str = "portable", label: str = "") -> Kernel:
     """The kernel of a group whose template is selected: a function of this name, which an error calls `label`.
 
-    Its parameters are the operands, then the results that are not written in place of one.
+    Its parameters are the operands, then the results that are not written in place of one. Raises CompileError where
+    an operator has no emitter.
     """
     view, chosen = Group(group), VARIANTS[variant]
     view.check_sizes(label or name)
-    if chosen.machine is None:
-        return stages.emit(view, name, REGISTRY)
-    with Function(name, view.parameters(), lanes=chosen.lanes) as function:
-        units = Emission(view, function, REGISTRY).emit()
+    try:
+        return _emit(view, name, chosen)
+    except NoEmitter as what:
+        raise CompileError(label or name, f"no kernel for {what} on {variant}", NO_EMITTER_NOTE) from what
+
+
+def _emit(group: Group, name: str, variant: Variant) -> Kernel:
+    if variant.machine is None:
+        return stages.emit(group, name, REGISTRY)
+    with Function(name, group.parameters(), lanes=variant.lanes) as function:
+        units = Emission(group, function, REGISTRY).emit()
     return function.kernel(units)
 
 

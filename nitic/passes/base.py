@@ -15,6 +15,8 @@ from nitic.ir.function import functions
 from nitic.ir.op import NnOp
 
 Invariant = Callable[[ModuleOp], None]
+QUOTED = r'"(?:[^"\\]|\\.)*"'
+"""The text of an option's value that holds what separates options, as a regular expression."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,12 @@ class NiticPass(ABC):
             raise CompileError("", f"{error}".splitlines()[-1], f"raised around {self.name}") from error
 
     def spec(self) -> str:
-        """The pass as `nitic opt --passes` spells it."""
-        options = ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
-        return f"{self.name}{{{options}}}" if options else self.name
+        """The pass as `nitic opt --passes` spells it; an option of several values is repeated."""
+        options: list[str] = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            options += [f"{field.name}={quoted(each)}" for each in (value if isinstance(value, tuple) else (value,))]
+        return f"{self.name}{{{','.join(options)}}}" if options else self.name
 
 
 def unlabelled(module: ModuleOp) -> str:
@@ -76,8 +81,21 @@ def unlabelled(module: ModuleOp) -> str:
     return ""
 
 
+def quoted(value: int | str) -> str:
+    """A value of an option as text, in quotes where it holds what separates options."""
+    text = str(value)
+    if text == text.strip() and not re.search(r'[{},"]', text):
+        return text
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
+def unquoted(text: str) -> str:
+    """What `quoted` made the text of."""
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if re.fullmatch(QUOTED, text) else text
+
+
 def option_value(kind: type[NiticPass], option: str, text: str) -> int | str:
-    """What an option's text means. Raises CompileError."""
+    """What the text of an option means, or that of one of its values. Raises CompileError."""
     types = {field.name: field.type for field in fields(kind)}
     if types[option] is not int:
         return text

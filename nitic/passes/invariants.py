@@ -18,6 +18,13 @@ def unrounded(module: ModuleOp) -> None:
                 raise VerifyException(f"{place} is of a later stage: this pass works on floats")
 
 
+def only_predict(module: ModuleOp) -> None:
+    """Before insert-loss, @predict is the only function."""
+    for func in functions(module):
+        if func.sym_name.data != "predict":
+            raise VerifyException(f"@{func.sym_name.data} is of a later stage: this pass works on @predict alone")
+
+
 def no_float(module: ModuleOp) -> None:
     """From insert-rounding on, nothing is a float."""
     for func in functions(module):

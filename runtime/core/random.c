@@ -1,4 +1,4 @@
-/* core/random.c: counter-based random numbers. nitic/data.py has the same in NumPy. */
+/* core/random.c: counter-based random numbers. nitic/data/arrays.py has the same in NumPy. */
 #include <stdlib.h>
 #include <string.h>
 

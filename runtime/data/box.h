@@ -1,5 +1,5 @@
 /* data/box.h: which part of a stored image becomes a sample. Integers alone; docs/data.md is the specification,
- * nitic/data.py has the same in NumPy. */
+ * nitic/data/arrays.py has the same in NumPy. */
 #ifndef NITIC_DATA_BOX_H
 #define NITIC_DATA_BOX_H
 

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from nitic import check, cli
+from nitic import cli
+from nitic.driver.check import check_model
 from nitic.errors import CompileError, ExitCode
 from nitic.options import CompileOptions
 
@@ -18,7 +19,7 @@ FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
 
 def report(name: str, **options: Any) -> dict[str, Any]:
-    return json.loads(check.check_model(CompileOptions(FIXTURES / f"{name}.onnx", **options)).json())
+    return json.loads(check_model(CompileOptions(FIXTURES / f"{name}.onnx", **options)).json())
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -127,7 +128,7 @@ def test_what_the_passes_refuse(tmp_path: Path) -> None:
         [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in values.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
-    found = check.check_model(CompileOptions(tmp_path / "m.onnx"))
+    found = check_model(CompileOptions(tmp_path / "m.onnx"))
     assert found.exit_code == ExitCode.UNSUPPORTED_MODEL
     assert found.network is not None
     assert [p.message for p in found.problems] == ["parameters 'idle', 'idler' have no influence on the loss"]

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from nitic import cli, driver
+from nitic import cli
 from nitic.errors import CompileError, ExitCode
 from nitic.options import BatchNorm, CompileOptions, Emit, Init, OptOptions
 from nitic.state import Normalisation
@@ -23,19 +23,20 @@ class Asked:
         self.options = options
         return options.output or Path("made")
 
-    def run_passes(self, options: OptOptions) -> None:
+    def transform_file(self, options: OptOptions) -> None:
         self.options = options
 
-    def inspect(self, binary: Path) -> str:
+    def describe(self, binary: Path) -> str:
         return f"about {binary}\n"
 
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     asked = Asked()
-    monkeypatch.setattr(driver, "compile_model", asked.compile_model)
-    monkeypatch.setattr(driver, "run_passes", asked.run_passes)
-    monkeypatch.setattr(driver, "inspect", asked.inspect)
+    for module in ("compile", "launch"):
+        monkeypatch.setattr(f"nitic.driver.{module}.compile_model", asked.compile_model)
+    monkeypatch.setattr("nitic.driver.opt.transform_file", asked.transform_file)
+    monkeypatch.setattr("nitic.driver.inspect.describe", asked.describe)
     return asked
 
 
@@ -122,7 +123,7 @@ def test_errors_are_one_sentence_with_an_exit_code(
     def refuse(options: CompileOptions) -> NoReturn:
         raise CompileError("m.onnx: node 'a' (Elu)", "unsupported operator", "raised by import")
 
-    monkeypatch.setattr(driver, "compile_model", refuse)
+    monkeypatch.setattr("nitic.driver.compile.compile_model", refuse)
     assert run(monkeypatch, "compile", "m.onnx") == ExitCode.UNSUPPORTED_MODEL
     expected = "m.onnx: node 'a' (Elu): unsupported operator\n  note: raised by import\n"
     assert capsys.readouterr().err == expected
@@ -132,7 +133,7 @@ def test_an_unwritable_path_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsy
     def fail(options: CompileOptions) -> NoReturn:
         raise PermissionError(13, "Permission denied", "/out/m")
 
-    monkeypatch.setattr(driver, "compile_model", fail)
+    monkeypatch.setattr("nitic.driver.compile.compile_model", fail)
     assert run(monkeypatch, "compile", "m.onnx") == ExitCode.RUN_TIME
     assert capsys.readouterr().err == "/out/m: Permission denied\n"
 

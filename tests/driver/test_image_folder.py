@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nitic import image_folder
+from nitic.data import image_folder
+from nitic.data.image_folder import PackOptions, pack
 from nitic.errors import CompileError, ExitCode
-from nitic.image_folder import PackOptions, pack
 
 Image = image_folder.pillow()
 

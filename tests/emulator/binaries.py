@@ -17,7 +17,7 @@ from nitic.codegen.cuda import compiler
 from nitic.codegen.cuda.compiler import Image, Resources
 from nitic.codegen.output import link
 from nitic.codegen.output.cache import Cache
-from nitic.driver import compile_model
+from nitic.driver.compile import compile_model
 from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions, Emit
 from nitic.paths import runtime_folder, runtime_sources

@@ -14,7 +14,8 @@ from models.mlp import mlp
 from models.vgg_small import vgg_small
 from nitic.codegen.cuda import compiler, library, nvcc, nvfatbin, nvrtc
 from nitic.codegen.output.cache import Cache
-from nitic.driver import compile_model, inspect
+from nitic.driver.compile import compile_model
+from nitic.driver.inspect import describe
 from nitic.errors import CompileError
 from nitic.options import CompileOptions, Emit
 from tests.networks.stages import WRITERS
@@ -113,7 +114,7 @@ def test_either_compiler_serves(name: str, tmp_path: Path, monkeypatch: pytest.M
     program, image = compile_model(options), tmp_path / "m.cubin"
     compile_model(replace(options, output=image, emit=Emit.CUBIN))
     assert image.read_bytes() in program.read_bytes()
-    assert re.search(r"^    gemm_\w+ +[\d,]+( +\d+){4}$", inspect(program), re.MULTILINE)
+    assert re.search(r"^    gemm_\w+ +[\d,]+( +\d+){4}$", describe(program), re.MULTILINE)
     check_image(image)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from nitic.driver import compile_model, inspect
+from nitic.driver.compile import compile_model
+from nitic.driver.inspect import describe
 from nitic.options import CompileOptions, Emit
 from tests.emulator.binaries import (
     BATCH,
@@ -133,10 +134,10 @@ def test_info_needs_no_gpu(pair: Pair) -> None:
 
 @pytest.mark.xdist_group("emulated-depthwise-niti")
 def test_inspect_tells_what_kernels_take(pair: Pair) -> None:
-    told = inspect(pair.gpu)
+    told = describe(pair.gpu)
     assert "kernels, shared memory of a block, registers of a thread (+ bytes spilled): sm_80\n" in told
     assert re.search(r"^    gemm_bias_range_\d +9,\d+    46\+8$", told, re.MULTILINE)
-    assert "kernels, " not in inspect(pair.cpu)
+    assert "kernels, " not in describe(pair.cpu)
 
 
 FAILURES = {

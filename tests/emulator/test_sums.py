@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from nitic.codegen.operators.sums import THREADS, parts_of
 from xdsl.ir import SSAValue
 
+from nitic.codegen.cuda.parts import THREADS, parts_of
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import BiasGradOp

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nitic.arithmetic.integers import Array
-from nitic.driver import compile_model
+from nitic.driver.compile import compile_model
 from nitic.options import CompileOptions, Emit
 from tests.emulator.emulator import ORDERS, Device, Emulated, needs_compiler
 from tests.networks.stages import HYPERS, WRITERS, Interpreted, samples

@@ -99,7 +99,7 @@ def test_dump_ir_writes_every_stage(folder: Path) -> None:
     assert names[0] == "01-canonicalise.mlir"
     assert "06-insert-rounding.mlir" in names
     assert any(name.endswith("-fuse.mlir") and name[0].isdigit() for name in names), "the same for every variant"
-    assert "portable-04-plan-memory.mlir" in names
+    assert "portable-05-plan-memory.mlir" in names
 
 
 def test_train_compiles_and_trains(folder: Path) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nitic.demo import LEAST_ACCURACY
+from nitic.driver.demo import LEAST_ACCURACY
 
 
 def test_the_demo_reaches_97_percent(tmp_path: Path) -> None:

@@ -6,19 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from nitic import driver
 from nitic.arithmetic.integers import Array
+from nitic.driver.build import build_program, import_model
+from nitic.driver.compile import compile_model
+from nitic.driver.inspect import describe
+from nitic.driver.plan import plan
+from nitic.driver.watcher import Watcher
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.frontend.writer import NetworkWriter
 from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
+from nitic.ir.text import print_module
 from nitic.ops.fused import FusedOp
-from nitic.options import CompileOptions, Init
+from nitic.options import BatchNorm, CompileOptions, Init
 from nitic.passes.base import NiticPass
-from nitic.passes.frontend.canonicalise import Canonicalise
+from nitic.passes.training.canonicalise import Canonicalise
 from nitic.passes.training.insert_backward import InsertBackward
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.pipeline import run_passes
@@ -69,8 +75,8 @@ def test_a_frozen_prefix_costs_its_forward_part_only(tmp_path: Path, recipe: str
     backward = [each for each in operators(program) if "grad" in each or "update" in each]
     assert {each.split()[0] for each in backward} == {"classifier"}
     assert not any("gemm_dgrad" in each for each in backward)
-    whole = driver.build_program(CompileOptions(model, batch_size=6, recipe=recipe, target="x86-64"))
-    arenas = [{variant.name: variant.arena for variant in driver.plan(each)} for each in (program, whole)]
+    whole = build_program(CompileOptions(model, batch_size=6, recipe=recipe, target="x86-64"))
+    arenas = [{variant.name: variant.arena for variant in plan(each)} for each in (program, whole)]
     assert arenas[0]["portable"] < arenas[1]["portable"]
 
 
@@ -102,14 +108,40 @@ def test_frozen_statistics(tmp_path: Path, recipe: str) -> None:
 )
 def test_wrong_globs(tmp_path: Path, globs: list[str], sentence: str) -> None:
     with pytest.raises(CompileError, match=re.escape(sentence)) as caught:
-        driver.import_model(CompileOptions(small_net(tmp_path), freeze=globs))  # pyright: ignore[reportArgumentType]
+        import_model(CompileOptions(small_net(tmp_path), freeze=globs))  # pyright: ignore[reportArgumentType]
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_a_glob_goes_by_the_names_of_the_file_too(tmp_path: Path) -> None:
+    """Also where these hold what has a meaning in a glob or in a list of passes."""
+    model = onnx.load(small_net(tmp_path))
+    for node in model.graph.node:
+        node.input[:] = [name.replace("classifier.weight", "fc[0]{,}") for name in node.input]
+    for tensor in model.graph.initializer:
+        tensor.name = tensor.name.replace("classifier.weight", "fc[0]{,}")
+    onnx.save(model, tmp_path / "named.onnx")
+    found = import_model(CompileOptions(tmp_path / "named.onnx", freeze=("fc*", "features.0*")))
+    labels = argument_labels(function(found.module, "predict"))
+    frozen = {found.layouts[label.name].source for label in labels if label.role == "frozen"}
+    assert frozen == {"fc[0]{,}", "features.0.weight"}
+
+
+def test_the_passes_of_the_front_end_are_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watch = Watcher(before=("fold-batch-norm",), after=("freeze",))
+    model = import_model(
+        CompileOptions(small_net(tmp_path), freeze=("classifier.*",), batch_norm=BatchNorm.FOLD), watch
+    )
+    told = capsys.readouterr().err
+    assert told.startswith("// before fold-batch-norm\n")
+    assert "// after freeze{parameters=classifier.*}\n" in told
+    assert "builtin.module @initial_values" in told
+    assert "initial_values" not in print_module(model.module)  # else the program would have another identity
 
 
 def test_new_weights_leave_frozen_ones_alone(tmp_path: Path) -> None:
     options = CompileOptions(small_net(tmp_path), init=Init.XAVIER, freeze=("features.0*",), target="x86-64")
-    kept = driver.build_program(replace(options, init=Init.KEEP)).state
-    new = driver.build_program(options).state
+    kept = build_program(replace(options, init=Init.KEEP)).state
+    new = build_program(options).state
     assert np.array_equal(new["features.0.weight"], kept["features.0.weight"])
     assert not np.array_equal(new["features.2.weight"], kept["features.2.weight"])
     assert np.unique(new["features.3.weight"]).tolist() == [2**13]  # 1 at an exponent of -13
@@ -118,8 +150,8 @@ def test_new_weights_leave_frozen_ones_alone(tmp_path: Path) -> None:
 
 def test_inspect_and_info_say_what_is_frozen(tmp_path: Path) -> None:
     options = CompileOptions(small_net(tmp_path), tmp_path / "net", freeze=("features.*",), target="x86-64")
-    driver.compile_model(options)
-    assert "parameters 724 in 2 tensors, frozen 459 in 7 tensors" in driver.inspect(tmp_path / "net")
+    compile_model(options)
+    assert "parameters 724 in 2 tensors, frozen 459 in 7 tensors" in describe(tmp_path / "net")
     info = subprocess.run([tmp_path / "net", "info"], capture_output=True, text=True, check=True).stdout
     assert "parameters 724, frozen 459\n" in info
     assert "  frozen    i8  [6, 3, 3, 3] features.0.weight\n" in info
@@ -128,7 +160,7 @@ def test_inspect_and_info_say_what_is_frozen(tmp_path: Path) -> None:
 def test_folded_batch_norm(tmp_path: Path) -> None:
     """The folded network computes what the whole one does, and trains as a network of convolutions with biases."""
     model = small_net(tmp_path)
-    whole, folded = import_onnx(model, 2), driver.import_model(CompileOptions(model, batch_size=2, batch_norm="fold"))  # pyright: ignore[reportArgumentType]
+    whole, folded = import_onnx(model, 2), import_model(CompileOptions(model, batch_size=2, batch_norm="fold"))  # pyright: ignore[reportArgumentType]
     x = np.random.default_rng(1).normal(size=(2, 8, 8, 3))
     np.testing.assert_allclose(predicted(folded, x), predicted(whole, x), atol=1e-5)
     assert sorted(folded.parameters) == [
@@ -141,6 +173,21 @@ def test_folded_batch_norm(tmp_path: Path) -> None:
     ]
     assert not any("norm" in op.name for op in folded.module.walk())
     assert_same_bits(model, batch_norm="fold")
+
+
+def test_folded_values(tmp_path: Path) -> None:
+    model = small_net(tmp_path)
+    whole = import_onnx(model, 2).parameters
+    folded = import_model(CompileOptions(model, batch_size=2, batch_norm=BatchNorm.FOLD)).parameters
+    gamma, beta, mean, variance = (
+        whole[f"features.3.{name}"].astype(np.float64) for name in ("weight", "bias", "running_mean", "running_var")
+    )
+    factor = gamma / np.sqrt(variance + 1e-5)
+    weight = whole["features.2.weight"] * factor[:, None, None, None]
+    bias = (whole["features.2.bias"] - mean) * factor + beta
+    assert all(value.dtype == np.float32 for value in folded.values())
+    np.testing.assert_array_equal(folded["features.2.weight"], weight.astype(np.float32))
+    np.testing.assert_array_equal(folded["features.2.bias"], bias.astype(np.float32))
 
 
 def predicted(model: ImportedModel, x: Array) -> Array:
@@ -157,7 +204,7 @@ def test_what_cannot_be_folded_is_listed(tmp_path: Path) -> None:
     net.linear("fc", 3)
     net.save(tmp_path / "net.onnx")
     with pytest.raises(CompileError) as caught:
-        driver.import_model(CompileOptions(tmp_path / "net.onnx", batch_norm="fold"))  # pyright: ignore[reportArgumentType]
+        import_model(CompileOptions(tmp_path / "net.onnx", batch_norm="fold"))  # pyright: ignore[reportArgumentType]
     assert str(caught.value).splitlines() == [
         "net: --batch-norm fold cannot fold 2 of the batch normalisations",
         "  note: node 'first': no convolution and no linear layer comes before it",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from models.resnet8 import resnet8
-from nitic.driver import compile_model
-from nitic.image_folder import PackOptions, pack, pillow
+from nitic.data.image_folder import PackOptions, pack, pillow
+from nitic.driver.compile import compile_model
 from nitic.options import CompileOptions
 from tests.runtime.helpers import succeed
 

@@ -8,7 +8,7 @@ import pytest
 
 import nitic
 from nitic import state
-from nitic.driver import compile_model
+from nitic.driver.compile import compile_model
 from nitic.frontend.importer import import_onnx
 from nitic.interpret import run_function
 from nitic.ir.function import function

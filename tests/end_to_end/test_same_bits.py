@@ -20,7 +20,7 @@ from models.lenet import lenet
 from nitic import targets
 from nitic.arithmetic.integers import Array
 from nitic.data import shuffle
-from nitic.driver import compile_model
+from nitic.driver.compile import compile_model
 from nitic.options import CompileOptions
 from tests.networks.stages import Interpreted, samples
 from tests.runtime.helpers import read_checkpoint, succeed

@@ -7,7 +7,7 @@ from nitic.interpret import run_function
 from nitic.ir.function import function
 from nitic.ir.text import parse_module
 from nitic.ops import Bfp, Nn
-from nitic.passes.frontend.canonicalise import Canonicalise
+from nitic.passes.training.canonicalise import Canonicalise
 from tests.support.onnx_models import random
 
 HEAD = """

@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from nitic.driver import compile_model
+from nitic.driver.compile import compile_model
 from nitic.ir.function import argument, function
 from nitic.ir.types import shape_of
 from nitic.options import CompileOptions

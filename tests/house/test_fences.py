@@ -18,6 +18,7 @@ FORBIDDEN = {
     "passes": ("nitic.codegen", "nitic.frontend", "nitic.pipeline", "nitic.driver", "nitic.cli", "onnx", "tvm"),
     "codegen": ("nitic.passes", "nitic.frontend", "nitic.pipeline", "nitic.driver", "nitic.cli", "onnx"),
     "frontend": ("nitic.codegen", "nitic.pipeline", "nitic.driver", "nitic.cli", "tvm"),
+    "data": ("nitic.ir", "nitic.ops", "nitic.passes", "nitic.codegen", "nitic.frontend", "nitic.driver", "onnx", "tvm"),
     "interpret.py": ("nitic.passes", "nitic.codegen", "nitic.frontend", "nitic.pipeline", "nitic.driver"),
     "cli.py": ("nitic.passes", "nitic.codegen", "nitic.frontend", "nitic.ops", "nitic.ir", "onnx", "tvm"),
 }

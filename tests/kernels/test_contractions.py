@@ -13,11 +13,11 @@ from xdsl.rewriter import Rewriter
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import NnOp
 from nitic.ir.types import i8, i64, tensor
-from nitic.ops import layouts
 from nitic.ops.bfp import AlignOp, RangeOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasOp, ReluOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
+from nitic.targets import vnni
 from tests.kernels.harness import (
     Build,
     Data,
@@ -40,7 +40,7 @@ EXAMPLES = examples(20)
 def every_layout() -> Iterator[None]:
     """Small cases get the layout of large ones too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layouts, "MANY_PIXELS", 1)
+        patch.setattr(vnni, "MANY_PIXELS", 1)
         yield
 
 

@@ -11,7 +11,9 @@ from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.output import cache, processes
 from nitic.codegen.output.cache import KernelCache
 from nitic.codegen.output.generate import Generated, generate
-from nitic.driver import Watcher, build_program, plan
+from nitic.driver.build import build_program
+from nitic.driver.plan import plan
+from nitic.driver.watcher import Watcher
 from nitic.frontend.demo import digits_cnn
 from nitic.ir.op import NnOp
 from nitic.ir.types import i8, i32, tensor
@@ -194,7 +196,7 @@ def test_a_plan_out_of_the_cache_is_that_plan(monkeypatch: pytest.MonkeyPatch, t
     program = build_program(CompileOptions(tmp_path / "cnn.onnx", batch_size=2, target="x86-64"))
     made = plan(program, use_cache=True)
     (path,) = files(tmp_path / "cache")
-    monkeypatch.setattr("nitic.driver._plan", lambda program, watch: [])
+    monkeypatch.setattr("nitic.driver.plan._run_passes_of_variants", lambda program, watch: [])
     assert plan(program, use_cache=True) == made
     assert plan(program) == []
     assert plan(program, Watcher(after=("fuse",)), use_cache=True) == []

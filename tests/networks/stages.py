@@ -23,10 +23,10 @@ from nitic.frontend.writer import NetworkWriter
 from nitic.interpret import run_function
 from nitic.ir.function import argument, function, results
 from nitic.ir.types import shape_of
-from nitic.passes.frontend.canonicalise import Canonicalise
 from nitic.passes.integers.check_range import CheckRange
 from nitic.passes.integers.insert_rounding import InsertRounding
 from nitic.passes.integers.track_exponents import TrackExponents
+from nitic.passes.training.canonicalise import Canonicalise
 from nitic.passes.training.insert_backward import InsertBackward
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.pipeline import run_passes, training_passes

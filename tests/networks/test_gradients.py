@@ -11,9 +11,9 @@ from nitic.arithmetic.inputs import INPUT_EXPONENT, input_map
 from nitic.arithmetic.integers import Array
 from nitic.interpret import run_function
 from nitic.ir.function import function
-from nitic.passes.frontend.canonicalise import Canonicalise
 from nitic.passes.integers.insert_rounding import InsertRounding
 from nitic.passes.integers.track_exponents import TrackExponents
+from nitic.passes.training.canonicalise import Canonicalise
 from nitic.passes.training.insert_backward import InsertBackward
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.pipeline import run_passes

@@ -1,6 +1,6 @@
 """From track-exponents on, no pass changes what the interpreter computes: outputs, state and metrics, bit for bit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from nitic.arithmetic import integers, updates
 from nitic.arithmetic.integers import Array
-from nitic.driver import parse_recipe
+from nitic.driver.build import parse_recipe
 from nitic.interpret import run_function
 from nitic.ir.function import Label, arguments, functions
 from nitic.ir.types import is_tensor, shape_of
@@ -82,7 +82,7 @@ def assert_ranges_end_kernels(module: ModuleOp) -> None:
             assert all(isinstance(use.operation, YieldOp) for use in op.r.uses)
 
 
-def check(network: str, recipe: str, variants: Sequence[str] = VARIANTS) -> None:
+def check(network: str, recipe: str, variants: Iterable[str] = VARIANTS) -> None:
     """Runs the whole pipeline, and every function after each pass."""
     module = imported(network, 2).module
     passes = training_passes(parse_recipe(recipe))

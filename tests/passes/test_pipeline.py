@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from nitic.driver import Watcher, parse_recipe
+from nitic.driver.build import parse_recipe
+from nitic.driver.watcher import Watcher
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.importer import import_onnx
 from nitic.frontend.nodes import unique_names
@@ -17,12 +18,23 @@ from nitic.ir.function import function
 from nitic.ir.text import parse_module
 from nitic.ops import Bfp, Nn
 from nitic.passes.base import NiticPass
+from nitic.passes.frontend.fold_batch_norm import FoldBatchNorm
+from nitic.passes.frontend.freeze import Freeze
 from nitic.passes.integers.check_range import CheckRange
 from nitic.passes.integers.insert_rounding import ROUNDINGS, InsertRounding
 from nitic.passes.kernels.assign_layouts import AssignLayouts
 from nitic.passes.kernels.fuse import Fuse
 from nitic.passes.training.insert_update import InsertUpdate
-from nitic.pipeline import PASSES, parse_passes, run_passes, target_passes, training_passes
+from nitic.pipeline import (
+    ORDER,
+    PASSES,
+    Stage,
+    frontend_passes,
+    parse_passes,
+    run_passes,
+    target_passes,
+    training_passes,
+)
 from nitic.recipe import RECIPES, recipe
 from nitic.session import CompiledProgram, TrainingSession, compile_program
 from tests.networks.stages import imported
@@ -45,18 +57,40 @@ from tests.networks.stages import imported
             "insert-update{rule=plain},assign-layouts{variant=avx512vnni}",
             [InsertUpdate(rule="plain"), AssignLayouts(variant="avx512vnni")],
         ),
+        ("freeze", [Freeze()]),
+        ("freeze{parameters=fc.*}", [Freeze(("fc.*",))]),
+        (
+            r'freeze{parameters=a*, parameters="b,{c}\"\\", parameters=d=[!e]},fuse',
+            [Freeze(("a*", 'b,{c}"\\', "d=[!e]")), Fuse()],
+        ),
     ],
 )
 def test_a_list_of_passes(text: str, passes: list[NiticPass]) -> None:
     assert parse_passes(text) == passes
 
 
+ODD = ("features.*", "[!a]?", "a,b", "{b}", ' "c" ', "d\\", '"e\\', "", "f=g")
+
+
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("variant", ["portable", "avx512vnni"])
 def test_what_a_pass_prints_is_how_it_is_spelt(name: str, variant: str) -> None:
-    passes = [*training_passes(RECIPES[name]), *target_passes(variant)]
+    passes = [*frontend_passes(True, ODD), *training_passes(RECIPES[name]), *target_passes(variant)]
     assert parse_passes(",".join(each.spec() for each in passes)) == passes
     assert {each.name for each in passes} == set(PASSES)
+
+
+def test_the_list_of_passes_goes_stage_by_stage_and_says_why() -> None:
+    stages = [list(Stage).index(stage) for _, stage, _ in ORDER]
+    assert stages == sorted(stages)
+    assert len(PASSES) == len(ORDER)
+    assert all(why for _, _, why in ORDER)
+
+
+def test_the_front_end_runs_what_is_asked_for() -> None:
+    assert frontend_passes() == []
+    assert frontend_passes(frozen=["a*"]) == [Freeze(("a*",))]
+    assert frontend_passes(True, ("a*",)) == [FoldBatchNorm(), Freeze(("a*",))]
 
 
 JUNK = "cannot read '{}'; write pass{{option=value}},pass"
@@ -84,6 +118,8 @@ JUNK = "cannot read '{}'; write pass{{option=value}},pass"
         ("{bits=6}", f"--passes: {JUNK.format('{bits=6}')}"),
         (",fuse", f"--passes: {JUNK.format(',fuse')}"),
         ("fuse,,fuse", f"--passes: {JUNK.format('fuse,,fuse')}"),
+        ('freeze{parameters="a}', "--passes: " + JUNK.format('freeze{parameters="a}')),
+        ("freeze{globs=a}", "--passes: pass 'freeze' has no option 'globs'; it has parameters"),
         ("fuse,", f"--passes: {JUNK.format('fuse,')}"),
     ],
 )

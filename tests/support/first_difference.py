@@ -18,7 +18,7 @@ from xdsl.ir import SSAValue
 
 from nitic import targets
 from nitic.arithmetic.integers import Array
-from nitic.driver import build_program
+from nitic.driver.build import build_program
 from nitic.ir.function import arguments, function
 from nitic.ir.layout import Layout
 from nitic.ir.op import NnOp

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 from xdsl.dialects.builtin import StringAttr
@@ -77,6 +78,7 @@ class Point:
     values: dict[SSAValue, Expr] = field(default_factory=dict)
 
 
+T = TypeVar("T")
 Evaluate = Callable[[Point], Expr]
 Prepare = Callable[["Emission", NnOp], Mapping[SSAValue, Evaluate]]
 Emit = Callable[["Emission", NnOp], int]
@@ -99,6 +101,10 @@ class Split:
     finish: Callable[[Emission, Buffer], int]
 
 
+class NoEmitter(Exception):
+    """An operator that no emitter is registered for, by its name: `emitters.emit` says on which variant."""
+
+
 @dataclass(frozen=True)
 class Template:
     """How the kernel of a group comes about: `emit` makes the loops of its anchor.
@@ -118,6 +124,27 @@ class Registry:
     templates: Mapping[str, Template] = field(default_factory=dict[str, Template])
     pointwise: Mapping[str, Prepare] = field(default_factory=dict[str, Prepare])
     scalars: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+
+    def template_of(self, group: FusedOp) -> Template:
+        """Raises NoEmitter."""
+        if group.made_by not in self.templates:
+            operator = group.anchor.name if group.anchor else "scalars"
+            raise NoEmitter(f"{operator} by the template '{group.made_by}'")
+        return self.templates[group.made_by]
+
+    def pointwise_of(self, op: NnOp) -> Prepare:
+        """Raises NoEmitter."""
+        return _found(self.pointwise, op)
+
+    def scalar_of(self, op: NnOp) -> Scalar:
+        """Raises NoEmitter."""
+        return _found(self.scalars, op)
+
+
+def _found(emitters: Mapping[str, T], op: NnOp) -> T:
+    if op.name not in emitters:
+        raise NoEmitter(op.name)
+    return emitters[op.name]
 
 
 @dataclass
@@ -142,7 +169,7 @@ class Emission:
         if anchor is None:
             self.open(None, 1)
             return 1
-        emit = self.registry.templates[self.group.op.made_by].emit
+        emit = self.registry.template_of(self.group.op).emit
         assert emit is not None
         units = emit(self, anchor)
         self._close()
@@ -175,7 +202,7 @@ class Emission:
 
     def _write_scalar(self, op: NnOp) -> None:
         with tir.when(self.function.thread == 0):
-            self.buffer(op.result).store(0, self.registry.scalars[op.name](self, op))
+            self.buffer(op.result).store(0, self.registry.scalar_of(op)(self, op))
 
     def _prepare(self, op: NnOp) -> None:
         if isinstance(op, RangeOp):
@@ -183,7 +210,7 @@ class Emission:
             dtype = "int64" if wide else "int32"
             self._tops[op.r] = tir.register(dtype, tir.constant(0, dtype), self.lanes)
         else:
-            self._evaluate.update(self.registry.pointwise[op.name](self, op))
+            self._evaluate.update(self.registry.pointwise_of(op)(self, op))
 
     def scalar(self, value: SSAValue) -> Expr:
         """A scalar of the group: int32, an int64 of a range or a seed."""
@@ -195,7 +222,7 @@ class Emission:
         if not isinstance(value, BlockArgument):
             op = value.owner
             assert isinstance(op, NnOp)
-            return self.registry.scalars[op.name](self, op)
+            return self.registry.scalar_of(op)(self, op)
         memory = self.buffer(value)
         return self.function.read_range(memory) if value.type == range_ else memory.load(0)
 

@@ -66,7 +66,7 @@ def _list(declaration: str, entries: Iterable[str]) -> Iterator[str]:
 
 
 def _resources(functions: Mapping[str, Sequence[Table]], image: Image) -> str:
-    """A comment of the IR for each kernel, for nitic/report.py: shared memory, and by architecture registers+spills."""
+    """A comment of the IR for each kernel, for `nitic inspect`: shared memory, and by architecture registers+spills."""
     launches = {_label(launch): launch for each in functions.values() for launch in each}
     return "".join(f"// kernel {label} {_taken(each, image)}\n" for label, each in launches.items())
 

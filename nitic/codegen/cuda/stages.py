@@ -44,7 +44,7 @@ def _launchable(kernel: Kernel, name: str) -> Kernel:
 
 def stages_of(group: Group, registry: Registry) -> Stages:
     anchor = group.op.anchor
-    if anchor and (split := registry.templates[group.op.made_by].split(anchor)):
+    if anchor and (split := registry.template_of(group.op).split(anchor)):
         return _split(group, registry, split)
     if shifts := guessed_shifts(group):
         return _speculation(group, registry, shifts)

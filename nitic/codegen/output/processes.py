@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import tempfile
+import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar, cast
@@ -21,7 +23,8 @@ Count = Callable[[int], None]
 def in_processes(work: Callable[[int], T], pieces: int, jobs: int | None = None, count: Count | None = None) -> list[T]:
     """[work(0), ..., work(pieces - 1)]: each process inherits everything, and what it makes is sent back.
 
-    Raises what a process raised. LLVM ends its process when it cannot write.
+    Raises what a process raised, with the traceback of that process as a note, unless it is a CompileError: that one is
+    the user's. LLVM ends its process when it cannot write.
     """
     context = multiprocessing.get_context("fork")
     turn = context.Value("q", 0)
@@ -52,8 +55,21 @@ def _work(work: Callable[[int], T], pieces: int, turn: Any, end: Connection) -> 
         try:
             end.send((piece, work(piece)))
         except Exception as error:  # noqa: BLE001  it is raised again in the parent
-            end.send(error)
+            end.send(_sendable(error))
             return
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error as the parent shall raise it. One that does not survive the way there becomes a RuntimeError."""
+    if isinstance(error, CompileError):
+        return error
+    told = f"in a child process:\n{traceback.format_exc()}"
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  its own bytes
+    except Exception:  # noqa: BLE001  a constructor may raise anything
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    error.add_note(told)
+    return error
 
 
 def _collect(pipes: list[Connection], count: Count) -> dict[int, T]:

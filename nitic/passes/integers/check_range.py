@@ -15,8 +15,8 @@ from nitic.ir.function import functions
 from nitic.ir.op import NnOp
 from nitic.ir.types import element_of, i32, i64, with_element
 from nitic.passes.base import NiticPass, error_at
-from nitic.passes.frontend.infer_shapes import infer
 from nitic.passes.invariants import no_float
+from nitic.passes.training.infer_shapes import infer
 
 LIMIT = 2**30
 

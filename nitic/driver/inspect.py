@@ -4,31 +4,40 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from math import prod
+from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import ParseError
 
+from nitic.errors import CompileError, ExitCode
 from nitic.ir.buffers import tensor_bytes
 from nitic.ir.function import STATE_ROLES, arguments, function, functions
 from nitic.ir.text import parse_module
 from nitic.ir.types import element_of, is_tensor, shape_of
 from nitic.ops import Bfp, Nn
 from nitic.ops.fused import FusedOp
-from nitic.program import arena_bytes, state_size
+from nitic.program import arena_bytes, read_description, state_size
 
 
-def report(description: str) -> str:
-    """Parameters, then for every variant its memory, operators and calls. Raises ValueError where there is none."""
+def describe(binary: Path) -> str:
+    """Parameters, then for every variant its memory, operators and calls. Raises CompileError."""
+    try:
+        return "\n".join(_lines(read_description(binary.read_bytes()))) + "\n"
+    except (ValueError, LookupError, ParseError):
+        raise CompileError(str(binary), "it holds no nitic program", exit_code=ExitCode.USAGE) from None
+
+
+def _lines(description: str) -> Iterator[str]:
     head, *variants = re.split(r"^// variant (\S+)\n", description, flags=re.MULTILINE)
     exponents = dict(re.findall(r"^// (.+) = (-?\d+)$", head, flags=re.MULTILINE))
     texts = dict(zip(variants[::2], variants[1::2], strict=True))
     modules = {name: parse_module(text, [Nn, Bfp], name) for name, text in texts.items()}
     if not modules:
         raise ValueError("no variants")
-    lines = list(_state(next(iter(modules.values())), exponents))
+    yield from _state(next(iter(modules.values())), exponents)
     for name, module in modules.items():
-        lines += _variant(name, module)
-        lines += _resources(texts[name])
-    return "\n".join(lines) + "\n"
+        yield from _variant(name, module)
+        yield from _resources(texts[name])
 
 
 def _state(module: ModuleOp, exponents: Mapping[str, str]) -> Iterator[str]:

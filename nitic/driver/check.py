@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from math import prod
 
-from nitic import driver
+from nitic.driver.build import import_model, parse_recipe, passes_of
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.importer import ImportedModel, Survey, survey
 from nitic.frontend.problems import UnsupportedNodes
@@ -114,12 +114,12 @@ def _network_lines(network: Network) -> Iterator[str]:
 
 def check_model(options: CompileOptions) -> Report:
     """Imports a model and runs the passes up to integers. Raises CompileError for a broken file and for wrong usage."""
-    chosen = driver.parse_recipe(options.recipe).with_options(options.recipe_options)
+    chosen = parse_recipe(options.recipe).with_options(options.recipe_options)
     contents, network = survey(options.model), None
     try:
-        model = driver.import_model(options)
+        model = import_model(options)
         network = _describe(model)
-        run_passes(model.module, driver.passes_of(options, chosen))
+        run_passes(model.module, passes_of(options, chosen))
     except CompileError as error:
         if error.exit_code != ExitCode.UNSUPPORTED_MODEL:
             raise

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nitic import driver
+from nitic.driver.compile import compile_model
+from nitic.driver.launch import run as run_binary
+from nitic.driver.launch import run_for_result
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.demo import digits_cnn
-from nitic.launch import run as run_binary
-from nitic.launch import run_for_result
 from nitic.options import CompileOptions
 
 BATCH = 32
@@ -46,7 +46,7 @@ def run(folder: Path, seed: int) -> int:
     write_digits(data)
 
     say(f"2  compile it to {binary}")
-    driver.compile_model(CompileOptions(model=model, output=binary, batch_size=BATCH, seed=seed, dump_ir=dumps))
+    compile_model(CompileOptions(model=model, output=binary, batch_size=BATCH, seed=seed, dump_ir=dumps))
 
     say(f"3  train it for {EPOCHS} epochs, with integers alone")
     for path in (checkpoint, log):

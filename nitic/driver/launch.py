@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from nitic import driver
+from nitic.driver.compile import compile_model
 from nitic.options import CompileOptions
 
 
@@ -16,7 +16,7 @@ def compile_and_train(options: CompileOptions, arguments: Sequence[str]) -> int:
     """Compile, then `train` with the arguments, and return the exit code. Without an output the binary is not kept."""
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         output = options.output or Path(folder) / options.model.stem
-        binary = driver.compile_model(replace(options, output=output))
+        binary = compile_model(replace(options, output=output))
         resumes = any(word.split("=")[0] == "--resume" for word in arguments)  # a checkpoint brings its seed along
         seed = [] if resumes else ["--seed", str(options.seed)]
         return run(binary, ["train", *seed, *arguments])

@@ -1,0 +1,104 @@
+"""The files that `nitic compile` writes, and what is asked of their places before minutes of work."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from nitic import pipeline, targets
+from nitic.codegen.cuda import artifact, compiler
+from nitic.codegen.output import cache, generate, link, source
+from nitic.codegen.output.generate import Generated
+from nitic.codegen.output.source import Variant
+from nitic.driver.watcher import Watcher
+from nitic.errors import CompileError, ExitCode
+from nitic.frontend.importer import external_files
+from nitic.options import FOR_GPUS, CompileOptions, Emit
+from nitic.paths import runtime_folder
+from nitic.program import Program
+
+HEADER = "nitic.h"
+SUFFIXES = {
+    Emit.LIB: ".so",
+    Emit.OBJ: ".o",
+    Emit.IR: ".mlir",
+    Emit.CUDA: ".cu",
+    Emit.PTX: ".ptx",
+    Emit.CUBIN: ".fatbin",
+}
+TABLE_SUFFIX = ".json"
+
+
+def check_outputs(output: Path, options: CompileOptions) -> None:
+    """Every file that the options ask for can be written, and replaces none that stays. Raises CompileError."""
+    check_output(output, options.model)
+    if options.emit == Emit.LIB:
+        _check_header(output.parent / HEADER)
+    if targets.find(options.target).device == "cuda":
+        _check_for_gpus(output, options)
+
+
+def check_output(output: Path, model: Path) -> None:
+    """The output can be written, and is neither the model nor one of the model's weights. Raises CompileError."""
+    if output.is_dir() or not output.parent.is_dir():
+        message = "it is a folder" if output.is_dir() else "its folder does not exist"
+        raise CompileError(str(output), f"cannot write it: {message}", exit_code=ExitCode.RUN_TIME)
+    if not output.exists():
+        return
+    for read in (model, *sorted(external_files(model))):
+        if read.exists() and output.samefile(read):
+            what = "the model itself" if read == model else "a file of the model's weights"
+            message = f"the output would overwrite {what}: give another with --output"
+            raise CompileError(str(output), message, exit_code=ExitCode.USAGE)
+
+
+def _check_header(header: Path) -> None:
+    """The header that goes with a library replaces no other file. Raises CompileError."""
+    if header.exists() and header.read_bytes() != (runtime_folder() / HEADER).read_bytes():
+        message = "another file lies where the library's header would: move it, or choose another folder"
+        raise CompileError(str(header), message, exit_code=ExitCode.USAGE)
+
+
+def _check_for_gpus(output: Path, options: CompileOptions) -> None:
+    """There is a compiler where one is needed, and the launch table has a name of its own. Raises CompileError."""
+    if options.emit not in (Emit.CUDA, Emit.IR):
+        _ = compiler.compiler()
+    if options.emit not in FOR_GPUS:
+        return
+    if output.suffix == TABLE_SUFFIX:
+        message = f"the kernels would share this name with their launch table: end it in {SUFFIXES[options.emit]}"
+        raise CompileError(str(output), message, exit_code=ExitCode.USAGE)
+    check_output(output.with_suffix(TABLE_SUFFIX), options.model)
+
+
+def write_for_cpu(
+    program: Program, variants: Sequence[Variant], kind: Emit, output: Path, use_cache: bool = True
+) -> Generated:
+    """Machine code, linked with the runtime."""
+    kept = cache.cache_folder() if use_cache else None
+    with tempfile.TemporaryDirectory(prefix="nitic-") as name:
+        folder = Path(name)
+        meanings = {variant.name: variant.kernels for variant in variants}
+        generated = generate.generate(meanings, folder, cache.KernelCache(kept))
+        sources = source.write_program(program, variants, generated.kernels, folder)
+        link.link(generated.objects, sources, kind, output, kept)
+    _place_header(kind, output)
+    return generated
+
+
+def write_for_gpu(
+    program: Program, kind: Emit, output: Path, use_cache: bool = True, watch: Watcher | None = None
+) -> Generated:
+    """A program for GPUs; or its kernels alone, and beside them the launch table in JSON. Raises CompileError."""
+    (name,) = program.variants
+    module = program.module.clone()
+    pipeline.run_passes(module, pipeline.target_passes(name), watch)
+    generated = artifact.write(program, module, kind, output, cache.cache_folder() if use_cache else None)
+    _place_header(kind, output)
+    return generated
+
+
+def _place_header(kind: Emit, output: Path) -> None:
+    """A library's header goes beside it."""
+    header = output.parent / HEADER
+    if kind == Emit.LIB and not header.exists():
+        link.place(runtime_folder() / HEADER, header)
