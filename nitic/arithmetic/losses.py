@@ -7,6 +7,7 @@ from nitic.arithmetic.randomness import philox
 from nitic.arithmetic.rounding import round_nearest
 from nitic.arithmetic.sums import add_at
 
+LOG2_E = 47274  # log2(e) in Q15
 PROBABILITY_BITS = 24
 START_BITS = PROBABILITY_BITS - 7  # what is rounded off
 LOSS_STREAM = 0x6C6F7373  # "loss"; the operators of a program have small stream numbers
@@ -20,7 +21,7 @@ def cross_entropy(o: Array, e: int, label: Array, start: Array) -> tuple[Array, 
     `start` (N) in Q17 is what the sums of each row begin with. A row whose label is -1 has no error and no loss.
     """
     o, rows = wide(o), np.arange(len(o))
-    t = np.minimum(round_nearest((o.max(1, keepdims=True) - o) * 47274, 7 - e), 2**13)
+    t = np.minimum(round_nearest((o.max(1, keepdims=True) - o) * LOG2_E, 7 - e), 2**13)
     g = exp2_q20(t)
     total = g.sum(1, keepdims=True)
     p = div(g << PROBABILITY_BITS, total)

@@ -8,6 +8,7 @@ from nitic.arithmetic.rounding import align_saturated, round_nearest
 NORMALISED_EXPONENT = -9  # of int16 mantissas: +-64 deviations
 NARROWING = 4  # of these to int8, +-3.97 deviations
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
+MEAN_LIMIT, VARIANCE_LIMIT = 2**30, 2**40  # of what a batch norm recalls
 
 
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
@@ -30,14 +31,14 @@ def batch_norm_running(running: Array, new: Array, e_new: int, q: int) -> Array:
 
 def batch_norm_recall(mean: Array, variance: Array, e: int) -> tuple[Array, Array]:
     """Running statistics at the exponents that batch_norm_statistics gives for an x at exponent e."""
-    recalled = align_saturated(mean, RUNNING_EXPONENT, e - 8, 2**30)
-    return recalled, align_saturated(variance, RUNNING_EXPONENT, 2 * (e - 4), 2**40)
+    recalled = align_saturated(mean, RUNNING_EXPONENT, e - 8, MEAN_LIMIT)
+    return recalled, align_saturated(variance, RUNNING_EXPONENT, 2 * (e - 4), VARIANCE_LIMIT)
 
 
 def batch_norm_inverse(variance: Array, e: int, epsilon: int) -> Array:
     """1/sigma at exponent -36 - e/2, to be rounded to 24 bits; epsilon is an integer at exponent -48."""
-    eps = int(align_saturated(epsilon, -48, e, 2**40))
-    return div(2**44, isqrt(np.minimum(variance, 2**40) + max(1, eps) << 16))
+    eps = int(align_saturated(epsilon, -48, e, VARIANCE_LIMIT))
+    return div(2**44, isqrt(np.minimum(variance, VARIANCE_LIMIT) + max(1, eps) << 16))
 
 
 def normalise(x: Array, e: int, mean: Array, inverse: Array, e_inverse: int) -> Array:

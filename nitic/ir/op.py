@@ -50,10 +50,18 @@ class Exponents(Protocol, Generic[E]):
 class Gradients(Protocol):
     """Where an operator's gradient rule finds the errors of its results and leaves those of its operands."""
 
+    def needs(self, value: SSAValue) -> bool:
+        """Whether a parameter has a part in a value."""
+        ...
+
     def of(self, value: SSAValue) -> SSAValue: ...
+    def factors_of(self, value: SSAValue) -> tuple[SSAValue, SSAValue | None]:
+        """An error, and the factor per channel that it is still to be multiplied by, if there is one."""
+        ...
+
     def emit(self, op: "NnOp") -> OpResult: ...
     def add(self, value: SSAValue, gradient: "NnOp") -> None: ...
-    def pass_on(self, value: SSAValue, error: SSAValue) -> None: ...
+    def pass_on(self, value: SSAValue, error: SSAValue, factor: SSAValue | None = None) -> None: ...
 
 
 class Emit(Protocol):
@@ -84,6 +92,8 @@ class NnOp(IRDLOperation, ABC):
     """Whether its own bound holds whatever accumulators it is given."""
     TAKES_INT64: ClassVar[bool] = False
     """Whether its accumulators may be int64."""
+    UNDIFFERENTIATED: ClassVar[Sequence[int]] = ()
+    """The operands that no error goes back to by itself: they count for nothing, or another operand's error has it."""
     UPDATES: ClassVar[Sequence[tuple[int, int]]] = ()
     """Pairs (result, operand) that share one buffer: the operator writes in place."""
 
@@ -102,6 +112,24 @@ class NnOp(IRDLOperation, ABC):
     def accumulator_bound(self) -> int | None:
         """An upper bound of |accumulator| over all int8 operands, or None when the operator has no accumulator."""
         return None
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """An upper bound of |v| over every int64 that its reference and kernels compute on the way to the results.
+
+        `operands` are bounds of the operands, 0 for scalars that are no tensors. What a rounding adds to its operand,
+        and what is added to a shift that saturates, has room above the limit and does not count (docs/numerics.md). By
+        default nothing but results is int64.
+        """
+        del operands
+        return 0
+
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        """Upper bounds of the results, from those of the operands.
+
+        None, the default: that of the accumulator, or else what the element type holds, which an int64 result may not.
+        """
+        del operands
+        return [None] * len(self.results)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> "NnOp":
         """This float operator over integer operands: the same operator, unless it needs what `emit` inserts."""

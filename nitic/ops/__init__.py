@@ -62,6 +62,7 @@ NN = [
     lrn.LrnDgradOp,
     pack.PackOp,
     norm.BatchNormStatisticsOp,
+    norm.MeanSquareOp,
     norm.BatchNormRecallOp,
     norm.BatchNormRunningOp,
     norm.BatchNormInverseOp,

@@ -77,6 +77,10 @@ class ClipOp(BoundedOp):
             return pointwise.clip(x, low, high, int(scale[0]))
         return np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
 
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """A constant: a bound's mantissa at its largest."""
+        return 1 << pointwise.BOUND_BITS + pointwise.BOUND_SHIFT
+
     def backward(self, grad: Gradients) -> None:
         grad.add(self.x, ClipDgradOp.of(grad.of(self.y), self.y, **self.constants()))
 
@@ -101,6 +105,10 @@ class ClipDgradOp(BoundedOp):
             return np.where(pointwise.is_inside(y, low, high, int(scale[0])), dy, 0)
         inside = (y > (-np.inf if low is None else low)) & (y < (np.inf if high is None else high))
         return np.where(inside, dy, 0)
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """As of nn.clip."""
+        return 1 << pointwise.BOUND_BITS + pointwise.BOUND_SHIFT
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
@@ -199,6 +207,10 @@ class ActivationOp(TableOp):
     def accumulator_bound(self) -> int:
         return self.table().bound
 
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """A position times an entry of the tables, which the slope bounds."""
+        return self.table().bound << activations.TABLE_BITS
+
     def backward(self, grad: Gradients) -> None:
         grad.add(self.x, ActivationDgradOp.of(grad.of(self.y), self.x, **self.constants()))
 
@@ -227,6 +239,10 @@ class ActivationDgradOp(TableOp):
 
     def accumulator_bound(self) -> int:
         return 127 * self.table().slope_bound
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """The step between two entries times the rest of a position."""
+        return 2 * self.table().slope_bound << activations.ENTRY_BITS
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient

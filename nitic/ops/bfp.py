@@ -271,6 +271,11 @@ class RoundShiftOp(BfpOp):
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.x), e.shift(self.s))]
 
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        """A shift by the range leaves that many bits, or the next power of two."""
+        by_range = self.s.owner.bits.value.data if own_range(self) and isinstance(self.s.owner, ShiftOp) else 62
+        return [min(ELEMENTS[self.to.data][1], 1 << by_range)]
+
     def reference(self, *operands: Array) -> Array:
         x, s, *random = operands
         if not random:

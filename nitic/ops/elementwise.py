@@ -202,6 +202,10 @@ class AccumulateOp(NnOp):
     def accumulator_bound(self) -> int:
         return 2 << sums.TERM_BITS
 
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """What is shifted to the exponent of the sum."""
+        return max(operands)
+
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
 
@@ -264,6 +268,11 @@ class InputMapOp(NnOp):
 
     def reference(self, *operands: Array) -> Array:
         return inputs.input_map(*operands)
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """x * multiplier + offset."""
+        x, multiplier, offset = operands
+        return x * multiplier + offset
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.const(inputs.INPUT_EXPONENT)]

@@ -86,6 +86,16 @@ class CrossEntropyOp(LossOp):
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.const(losses.loss_exponent(shape_of(self.logits)[0])), None, None]
 
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """A logit's distance to the largest, shifted left by 30; 2^25 g with the sum of all g; 2^8 times that sum."""
+        sum_ = shape_of(self.logits)[1] << 20
+        return max(254 * losses.LOG2_E << 30, (2 << 20 + losses.PROBABILITY_BITS) + sum_, sum_ << 8)
+
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        """The loss of a row is t, at most 2^13, and log2(S) - 20, at most that of the number of classes."""
+        rows, classes = shape_of(self.logits)
+        return [None, rows * ((1 << 13) + (classes.bit_length() << 8)), None]
+
 
 @irdl_op_definition
 class MeanSquaredErrorOp(LossOp):
@@ -129,6 +139,14 @@ class MeanSquaredErrorOp(LossOp):
 
     def accumulator_bound(self) -> int:
         return self.LARGEST_DIFFERENCE
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """The sum of a row's squares."""
+        return shape_of(self.logits)[1] * self.LARGEST_DIFFERENCE**2
+
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        """The loss of a row saturates at 2^30."""
+        return [None, shape_of(self.logits)[0] << 30, None]
 
 
 def right_answers(logits: Array, label: Array) -> Array:

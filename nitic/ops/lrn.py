@@ -18,7 +18,7 @@ from nitic.ir.types import element_of, exponent, f32, shape_of
 from nitic.ops.bfp import ExponentOfOp
 
 MAX_SIZE, MAX_BETA = 1024, 16
-FACTOR_BITS = 20
+FACTOR_BITS, DENOMINATOR_BITS = 20, 42
 LEAST = 22 << 8  # from 2^-22 on, a factor of 20 bits is 0
 
 
@@ -98,9 +98,26 @@ class Response:
         return dy * f - rounding.round_nearest(x * along * self.slope, 8)
 
     def gradient_bound(self, channels: int) -> int:
-        """|x_i * x_j| is at most half of the squares of a window that has both, and at most all of it where i = j."""
+        """Of the gradient; its second term is |x_i * W_i| times the slope in Q8."""
+        return (127 << FACTOR_BITS) + (self._along_bound(channels) * self.slope >> 8) + 1
+
+    def _along_bound(self, channels: int) -> int:
+        """Of |x_i * W_i|, W_i the sum of the quotients q_j over the windows that i is in.
+
+        |x_i * x_j| is at most half of the squares of a window that has both, and at most all of it where i = j.
+        """
         windows, most = min(self.size, channels), 127 << FACTOR_BITS
-        return most + ((most * (windows + 1) // 2 + 128 * windows) * self.slope >> 8) + 1
+        return most * (windows + 1) // 2 + 128 * windows
+
+    def int64_bound(self) -> int:
+        """Of a logarithm times beta: the exponent of a denominator is twice an int32 or that of the bias."""
+        exponent = 2**32 + 8 + abs(self.bias_exponent) + DENOMINATOR_BITS
+        return ((exponent << 8) + abs(self.log2_alpha)) * self.power
+
+    def gradient_int64_bound(self, channels: int) -> int:
+        """Or of 2^9 dy * x * f with the denominator, or of |x_i * W_i| times the slope."""
+        quotient = (127 * 127 << FACTOR_BITS + 9) + (1 << DENOMINATOR_BITS)
+        return max(self.int64_bound(), quotient, self._along_bound(channels) * self.slope)
 
 
 def sum_neighbours(x: Array, before: int, behind: int) -> Array:
@@ -171,6 +188,10 @@ class LrnOp(ResponseOp):
     def accumulator_bound(self) -> int:
         return 127 << FACTOR_BITS
 
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """As of its factors."""
+        return self.response.int64_bound()
+
     def backward(self, grad: Gradients) -> None:
         grad.add(self.x, LrnDgradOp.of(grad.of(self.y), self.x, **self.values))
 
@@ -198,6 +219,10 @@ class LrnDgradOp(ResponseOp):
 
     def accumulator_bound(self) -> int:
         return self.response.gradient_bound(shape_of(self.dx)[-1])
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """As of its quotients and their sums."""
+        return self.response.gradient_int64_bound(shape_of(self.dx)[-1])
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient

@@ -1,8 +1,17 @@
-"""Batch normalisation over all axes but the last, in pieces: statistics, inverse deviation, normalisation, scale.
+"""Normalisation in pieces: statistics, inverse deviation, normalisation, and a scale per channel.
 
-A training step takes the statistics of the batch and lets the running ones follow; inference recalls the running ones.
-The integer forms are those of docs/numerics.md: x is an int16 mantissa, and the statistics of a channel have exponents
-that depend on that of x. The gradient is one for the whole chain, and nn.batch_norm_scale gives it.
+The axes that statistics are taken over are those along which their shape broadcasts to x (ops/product.py):
+
+    batch norm       x (N, H, W, C)      statistics (C), the default
+    layer norm       x (N, T, C)         statistics (N, T, 1)
+    instance norm    x (N, H, W, C)      statistics (N, 1, 1, C)
+    group norm       x (N, H, W, G, K)   statistics (N, 1, 1, G, 1), and the scale on a view as (N, H, W, G * K)
+    RMS norm         as layer norm, with nn.mean_square in place of mean and variance
+
+In batch norm a training step takes the statistics of the batch and lets the running ones follow; inference recalls the
+running ones. The integer forms are those of docs/numerics.md: x is an int16 mantissa, and statistics have exponents
+that depend on that of x. Two rules give the gradient: nn.batch_norm_scale that of what it scales, and nn.normalise that
+of x, past the statistics. There are kernels for the axes of batch norm only.
 """
 
 from collections.abc import Sequence
@@ -10,23 +19,36 @@ from math import prod
 from typing import ClassVar
 
 import numpy as np
-from xdsl.dialects.builtin import I64, Float64Type, FloatAttr, IntegerAttr
+from xdsl.dialects.builtin import I64, DenseArrayBase, Float64Type, FloatAttr, IntegerAttr
 from xdsl.ir import Attribute, OpResult, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import integers, norms
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
-from nitic.ir.types import element_of, exponent, f32, i16, i32, i64, shape_of, tensor, with_element
+from nitic.ir.types import Shape, element_of, exponent, f32, i16, i32, i64, is_tensor, shape_of, tensor, with_element
 from nitic.ops.bfp import AlignOp, ExpAddOp, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import BiasGradOp
+from nitic.ops.product import MulSumOp, ReduceSumOp, broadcast_axes, check_broadcast
 
 INVERSE_BITS, SCALE_BITS = 24, 15
 
 
-def rows(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
+def samples(x: Array, shape: Shape) -> Array:
+    """x as (elements of a statistic, statistics), for statistics of `shape`."""
+    axes = broadcast_axes(shape, x.shape)
+    kept = [i for i in range(x.ndim) if i not in axes]
+    return x.transpose(*axes, *kept).reshape(-1, prod(x.shape[i] for i in kept))
+
+
+def check_statistics(x: SSAValue, *statistics: SSAValue) -> None:
+    """Raises VerifyException unless statistics, or values like them, have one shape, which broadcasts to x."""
+    first = shape_of(statistics[0])
+    check_broadcast(first, shape_of(x))
+    for other in statistics[1:]:
+        if shape_of(other) != first:
+            raise VerifyException(f"statistics of {first} come with others of {shape_of(other)}")
 
 
 def check_channels(x: SSAValue, *others: SSAValue) -> None:
@@ -46,7 +68,7 @@ def requantised(acc: OpResult, bits: int, emit: Emit) -> NnOp:
 
 
 class ChannelOp(NnOp):
-    """A piece without a gradient of its own."""
+    """A piece without a gradient of its own: that of nn.normalise goes past it."""
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
@@ -55,34 +77,89 @@ class ChannelOp(NnOp):
 class StatisticsOp(ChannelOp):
     """What the two sources of (mean, variance) share: exponents e - 8 and 2e - 8 for an x at exponent e."""
 
-    def statistics_types(self, x: SSAValue, channels: tuple[int, ...]) -> Sequence[Attribute]:
+    def statistics_types(self, x: SSAValue, shape: Shape) -> Sequence[Attribute]:
         elements = (f32, f32) if is_real(x) else (i32, i64)
-        return [tensor(channels, element) for element in elements]
+        return [tensor(shape, element) for element in elements]
 
     def statistics_exponents(self, e: Exponents[E], of_x: E) -> Sequence[E | None]:
         eight = e.const(-8)
         return [e.add(of_x, eight), e.add(e.add(of_x, of_x), eight)]
 
 
-@irdl_op_definition
-class BatchNormStatisticsOp(StatisticsOp):
-    """(mean, variance) per channel of the batch."""
+class MeasureOp(StatisticsOp):
+    """Statistics of `shape`, taken of x over the axes along which that broadcasts; without one, of each channel."""
 
-    name = "nn.batch_norm_statistics"
     x = operand_def()
-    mean = result_def()
-    variance = result_def()
+    shape = opt_prop_def(DenseArrayBase[I64])
     MANTISSAS16: ClassVar[Sequence[int]] = (0,)
 
-    def infer_types(self) -> Sequence[Attribute]:
-        return self.statistics_types(self.x, shape_of(self.x)[-1:])
+    def taken(self) -> Shape:
+        """The shape of the statistics."""
+        return self.ints("shape") if self.shape else shape_of(self.x)[-1:]
 
-    def reference(self, *operands: Array) -> tuple[Array, ...]:
-        x = rows(operands[0])
-        return (x.mean(0), x.var(0)) if is_float(x) else norms.batch_norm_statistics(x)
+    def count(self) -> int:
+        """Of how many elements each statistic is."""
+        return prod(shape_of(self.x)) // prod(self.taken())
+
+    def infer_types(self) -> Sequence[Attribute]:
+        check_broadcast(self.taken(), shape_of(self.x))
+        return self.statistics_types(self.x, self.taken())
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return self.statistics_exponents(e, e.of(self.x))
+
+
+@irdl_op_definition
+class BatchNormStatisticsOp(MeasureOp):
+    """(mean, variance) of the batch per channel, or over other axes."""
+
+    name = "nn.batch_norm_statistics"
+    mean = result_def()
+    variance = result_def()
+
+    def reference(self, *operands: Array) -> tuple[Array, ...]:
+        x = samples(operands[0], self.taken())
+        found = (x.mean(0), x.var(0)) if is_float(x) else norms.batch_norm_statistics(x)
+        return tuple(each.reshape(self.taken()) for each in found)
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """n (16 |x| + 2)^2, for the sum of n squares.
+
+        With d = 256 x - mean, the sum of d^2 is at most n ((256 |x|)^2 + 1/4), since the mean is within 1/2 of the
+        exact one. The cut to d >> 4 is less than 1, which by Cauchy-Schwarz adds less than 1 to the root of the mean
+        square. On a GPU the parts are sums of x and of x^2, and their products are at most this, too.
+        """
+        return max(self.count() * (16 * operands[0] + 2) ** 2, (2 * 256 * operands[0] + 1) * self.count())
+
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        """A mean is at most what it is of."""
+        return [256 * operands[0], (16 * operands[0] + 2) ** 2]
+
+
+@irdl_op_definition
+class MeanSquareOp(MeasureOp):
+    """The mean of the squares of x: the variance, where the mean is taken to be 0 (RMS norm)."""
+
+    name = "nn.mean_square"
+    square = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        return super().infer_types()[1:]
+
+    def reference(self, *operands: Array) -> Array:
+        x = samples(operands[0], self.taken())
+        square = (x**2).mean(0) if is_float(x) else ((integers.wide(x) << 4) ** 2).sum(0) // len(x)
+        return square.reshape(self.taken())
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return super().exponents(e)[1:]
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """The sum of squares."""
+        return self.count() * (16 * operands[0]) ** 2
+
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        return [(16 * operands[0]) ** 2]
 
 
 @irdl_op_definition
@@ -99,6 +176,7 @@ class BatchNormRecallOp(StatisticsOp):
     momentum = prop_def(FloatAttr[Float64Type])
     recalled_mean = result_def()
     recalled_variance = result_def()
+    UNDIFFERENTIATED: ClassVar[Sequence[int]] = (2,)
     MANTISSAS16: ClassVar[Sequence[int]] = (2,)
     ACCUMULATORS: ClassVar[Sequence[int]] = (0, 1)
 
@@ -112,6 +190,13 @@ class BatchNormRecallOp(StatisticsOp):
         if is_float(mean):
             return mean, variance
         return norms.batch_norm_recall(mean, variance, int(x))
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """What is shifted; the shift saturates."""
+        return max(operands)
+
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        return [norms.MEAN_LIMIT, norms.VARIANCE_LIMIT]
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         mean, variance, x = operands
@@ -145,6 +230,14 @@ class BatchNormRunningOp(ChannelOp):
             return running * momentum + new * (1 - momentum)
         return norms.batch_norm_running(running, new, int(scale[0]), norms.running_rate(momentum))
 
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """What is shifted, or the difference of two saturated statistics times the rate: 2^62 for a momentum of 0."""
+        rate = abs(norms.running_rate(self.momentum.value.data))
+        return max(*operands, 2 * norms.RUNNING_LIMIT * rate)
+
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        return [norms.RUNNING_LIMIT]
+
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         running, new = operands
         return BatchNormRunningOp.of(running, new, emit(ExponentOfOp.of(new)), momentum=self.momentum.value.data)
@@ -169,10 +262,24 @@ class BatchNormInverseOp(ChannelOp):
 
     def reference(self, *operands: Array) -> Array:
         variance, *scale = operands
-        epsilon = self.epsilon.value.data
         if is_float(variance):
-            return 1 / np.sqrt(variance + epsilon)
-        return norms.batch_norm_inverse(variance, int(scale[0]), round(epsilon * 2**48))
+            return 1 / np.sqrt(variance + self.epsilon.value.data)
+        return norms.batch_norm_inverse(variance, int(scale[0]), self.integer_epsilon())
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """Epsilon at exponent -48, or what the root is compared with: no square of 31 bits reaches 2^62.
+
+        Variance and epsilon saturate at 2^40 each, and 16 bits are appended to their sum: below 2^58.
+        """
+        return max(2**62, self.integer_epsilon())
+
+    def integer_epsilon(self) -> int:
+        """Epsilon at exponent -48."""
+        return round(self.epsilon.value.data * 2**48)
+
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        """The sum is at least 1, so the root at least 2^8, and 2^44 is divided by that."""
+        return [2**36]
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         e = emit(ExponentOfOp.of(operands[0]))
@@ -184,37 +291,107 @@ class BatchNormInverseOp(ChannelOp):
 
 
 @irdl_op_definition
-class NormaliseOp(ChannelOp):
+class NormaliseOp(NnOp):
     """xhat = (x - mean) * inverse; in integers an int16 mantissa at exponent -9, which holds +-64.
 
-    The shift to it is never to the left: that of nn.batch_norm_inverse and its 24 bits makes it 18 to 31.
+    The statistics are the mean, unless that is taken to be 0, and the inverse; in integers the exponents of x and of
+    the inverse follow. The shift to xhat is never to the left: that of nn.batch_norm_inverse and its 24 bits makes it
+    18 to 31.
     """
 
     name = "nn.normalise"
     x = operand_def()
-    mean = operand_def()
-    inverse = operand_def()
-    scales = var_operand_def(exponent)
+    others = var_operand_def()
     xhat = result_def()
     MANTISSAS16: ClassVar[Sequence[int]] = (0,)
     ACCUMULATORS: ClassVar[Sequence[int]] = (1, 2)
+    UNDIFFERENTIATED: ClassVar[Sequence[int]] = (1, 2)
+
+    @property
+    def statistics(self) -> Sequence[SSAValue]:
+        """Mean and inverse, or the inverse alone."""
+        return [value for value in self.others if is_tensor(value)]
+
+    @property
+    def mean(self) -> SSAValue | None:
+        return self.others[0] if len(self.statistics) == 2 else None
+
+    @property
+    def inverse(self) -> SSAValue:
+        return self.statistics[-1]
+
+    @property
+    def scales(self) -> Sequence[SSAValue]:
+        """In integers the exponents of x and of the inverse."""
+        return self.others[len(self.statistics) :]
 
     def infer_types(self) -> Sequence[Attribute]:
-        check_channels(self.x, self.mean, self.inverse)
+        if len(self.statistics) not in (1, 2) or len(self.scales) != (0 if is_real(self.x) else 2):
+            raise VerifyException(
+                "x is normalised by a mean and an inverse or by an inverse; integers with two exponents"
+            )
+        check_statistics(self.x, *self.statistics)
         return [with_element(like(self.x), f32 if is_real(self.x) else i16)]
 
     def reference(self, *operands: Array) -> Array:
-        x, mean, inverse, *scales = operands
+        x, others = operands[0], operands[1:]
+        *mean, inverse = others[: len(self.statistics)]
+        centre = mean[0] if mean else np.zeros_like(inverse)
         if is_float(x):
-            return (x - mean) * inverse
-        return norms.normalise(x, int(scales[0]), mean, inverse, int(scales[1]))
+            return (x - centre) * inverse
+        e, e_inverse = (int(each) for each in others[len(self.statistics) :])
+        return norms.normalise(x, e, centre, inverse, e_inverse)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        x, _, inverse = operands
+        x, inverse = operands[0], operands[-1]
         return NormaliseOp.of(*operands, emit(ExponentOfOp.of(x)), emit(ExponentOfOp.of(inverse)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.const(norms.NORMALISED_EXPONENT)]
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """(256 x - mean) * inverse."""
+        x, *mean, inverse = operands[: 1 + len(self.statistics)]
+        return (256 * x + sum(mean)) * inverse
+
+    def backward(self, grad: Gradients) -> None:
+        """The error of x, also by way of the statistics, which must be those of x unless no parameter moves them.
+
+        dx = inverse * (dy - mean(dy) - xhat * mean(dy * xhat)), each mean over the axes of the statistics. Without a
+        mean of x, the mean of dy is not there; and where no parameter moves the statistics, dx = inverse * dy. A factor
+        per channel that dy is still to be multiplied by joins the inverse, where no sum goes over channels.
+        """
+        dy, gamma = grad.factors_of(self.xhat)
+        if gamma is not None and shape_of(gamma) != shape_of(self.inverse)[-1:]:
+            dy, gamma = grad.of(self.xhat), None
+        means: list[SSAValue] = []
+        if grad.needs(self.inverse):
+            shape = shape_of(self.inverse)
+            count = prod(shape_of(self.x)) // prod(shape)
+            sums = [channel_sums(grad, shape, dy, self.xhat)]
+            if self.mean is not None:
+                sums.insert(0, channel_sums(grad, shape, dy))
+            means = [grad.emit(ChannelMeanOp.of(total, count=count)) for total in sums]
+        factor = self.inverse if gamma is None else grad.emit(ChannelProductOp.of(self.inverse, gamma))
+        if not means:
+            grad.add(self.x, ScaleDgradOp.of(dy, factor))
+            return
+        *mean, slope = means
+        grad.add(self.x, BatchNormDgradOp.of(dy, self.xhat, factor, slope, *mean))
+
+
+def channel_sums(grad: Gradients, shape: Shape, *factors: SSAValue) -> SSAValue:
+    """The sums of dy, or of dy * xhat, over the axes of statistics of `shape`.
+
+    For those of batch norm they are the errors of beta and gamma, and known already where it has a scale.
+    """
+    dy, *xhat = factors
+    if shape != shape_of(dy)[-1:]:
+        return grad.emit((MulSumOp if xhat else ReduceSumOp).of(*factors, shape=shape))
+    kind = ScaleGradOp if xhat else BiasGradOp
+    readers = [use.operation for use in dy.uses if isinstance(use.operation, kind)]
+    known = [op.result for op in readers if tuple(op.operands) == factors]
+    return known[0] if known else grad.emit(kind.of(*factors))
 
 
 @irdl_op_definition
@@ -248,20 +425,12 @@ class BatchNormScaleOp(NnOp):
         return integers.INT16_LIMIT * 127 + (127 << 20)
 
     def backward(self, grad: Gradients) -> None:
-        """The errors of gamma and beta, and past the statistics that of the x they were taken of."""
-        norm, dy = self.xhat.owner, grad.of(self.y)
-        if not isinstance(norm, NormaliseOp):
-            raise NoGradient
+        """dy * gamma is left to who needs it as a product: nn.normalise multiplies later."""
+        dy = grad.of(self.y)
         dbeta, dgamma = grad.emit(BiasGradOp.of(dy)), grad.emit(ScaleGradOp.of(dy, self.xhat))
         grad.pass_on(self.beta, dbeta)
         grad.pass_on(self.gamma, dgamma)
-        if isinstance(norm.mean.owner, BatchNormRecallOp):  # statistics that x has no part in
-            grad.add(norm.x, ScaleDgradOp.of(dy, grad.emit(ChannelProductOp.of(norm.inverse, self.gamma))))
-            return
-        count = prod(shape_of(dy)[:-1])
-        mean, slope = (grad.emit(ChannelMeanOp.of(total, count=count)) for total in (dbeta, dgamma))
-        factor = grad.emit(ChannelProductOp.of(norm.inverse, self.gamma))
-        grad.add(norm.x, BatchNormDgradOp.of(dy, self.xhat, factor, slope, mean))
+        grad.pass_on(self.xhat, dy, self.gamma)
 
 
 @irdl_op_definition
@@ -280,7 +449,7 @@ class ScaleGradOp(ChannelOp):
 
     def reference(self, *operands: Array) -> Array:
         dy, x = (v if is_float(v) else integers.wide(v) for v in operands)
-        return rows(dy * x).sum(0)
+        return samples(dy * x, shape_of(self.dgamma)).sum(0)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.dy), e.of(self.x))]
@@ -291,7 +460,7 @@ class ScaleGradOp(ChannelOp):
 
 @irdl_op_definition
 class ScaleDgradOp(ChannelOp):
-    """dy * factor per channel: the error past a batch norm whose statistics are fixed, with factor = gamma / sigma."""
+    """dy * factor: the error past a normalisation whose statistics are fixed, with factor = gamma / sigma."""
 
     name = "nn.scale_dgrad"
     dy = operand_def()
@@ -300,7 +469,7 @@ class ScaleDgradOp(ChannelOp):
     ACCUMULATORS: ClassVar[Sequence[int]] = (1,)
 
     def infer_types(self) -> Sequence[Attribute]:
-        check_channels(self.dy, self.factor)
+        check_statistics(self.dy, self.factor)
         return [accumulator(self.dy)]
 
     def reference(self, *operands: Array) -> Array:
@@ -321,7 +490,7 @@ class ScaleDgradOp(ChannelOp):
 
 @irdl_op_definition
 class ChannelProductOp(ChannelOp):
-    """inverse * gamma per channel; int64 in integers."""
+    """inverse * gamma, where the inverse is that of a channel; int64 in integers."""
 
     name = "nn.channel_product"
     inverse = operand_def()
@@ -337,13 +506,16 @@ class ChannelProductOp(ChannelOp):
         inverse, gamma = operands
         return inverse * gamma if is_float(inverse) else integers.wide(inverse) * gamma
 
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        return [prod(operands)]
+
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.inverse), e.of(self.gamma))]
 
 
 @irdl_op_definition
 class ChannelMeanOp(ChannelOp):
-    """A sum over `count` elements per channel as their mean; in integers int64 with 8 more bits."""
+    """Sums over `count` elements each as their means; in integers int64 with 8 more bits."""
 
     name = "nn.channel_mean"
     total = operand_def()
@@ -359,6 +531,13 @@ class ChannelMeanOp(ChannelOp):
         total, n = operands[0], self.count.value.data
         return total / n if is_float(total) else integers.div(integers.wide(total) << 8, n)
 
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """2^9 total + n."""
+        return (operands[0] << 9) + self.count.value.data
+
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        return [self.int64_bound(operands) // (2 * self.count.value.data)]
+
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.total), e.const(-8))]
 
@@ -367,7 +546,7 @@ class ChannelMeanOp(ChannelOp):
 class BatchNormDgradOp(ChannelOp):
     """(dy - mean - xhat * slope) * factor; int64 in integers.
 
-    mean is that of dy, slope that of dy * xhat, and factor is gamma / sigma.
+    mean is that of dy, and absent where x was not centred; slope is the mean of dy * xhat, and factor is gamma / sigma.
     """
 
     name = "nn.batch_norm_dgrad"
@@ -375,24 +554,32 @@ class BatchNormDgradOp(ChannelOp):
     xhat = operand_def()
     factor = operand_def()
     slope = operand_def()
-    mean = operand_def()
+    mean = var_operand_def()
     dx = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (2, 3, 4)
 
     def infer_types(self) -> Sequence[Attribute]:
-        check_channels(self.dy, self.factor, self.slope, self.mean)
+        if shape_of(self.xhat) != shape_of(self.dy) or len(self.mean) > 1:
+            raise VerifyException(f"an error of {shape_of(self.dy)} takes an xhat like it and at most one mean")
+        check_statistics(self.dy, self.factor, self.slope, *self.mean)
         return [with_element(like(self.dy), f32 if is_real(self.dy) else i64)]
 
     def reference(self, *operands: Array) -> Array:
-        dy, xhat, factor, slope, mean = operands
+        dy, xhat, factor, slope, *rest = operands
+        mean = rest[0] if rest else np.zeros_like(slope)
         if is_float(dy):
             return (dy - mean - xhat * slope) * factor
         return norms.batch_norm_dgrad(dy, xhat, slope, mean) * factor
 
+    def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
+        """The product of the factor with (256 dy - mean - R(xhat * slope, 10))."""
+        dy, xhat, factor, slope, *mean = operands
+        return [(256 * dy + sum(mean) + (xhat * slope >> 10) + 1) * factor]
+
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        dy, xhat, factor, slope, mean = operands
+        dy, xhat, factor, *means = operands
         assert isinstance(factor, OpResult)
-        return BatchNormDgradOp.of(dy, xhat, emit(requantised(factor, SCALE_BITS, emit)), slope, mean)
+        return BatchNormDgradOp.of(dy, xhat, emit(requantised(factor, SCALE_BITS, emit)), *means)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.add(e.of(self.dy), e.const(-8)), e.of(self.factor))]

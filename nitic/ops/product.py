@@ -38,14 +38,18 @@ def check_broadcast(small: Shape, large: Shape) -> None:
         raise VerifyException(f"a tensor of {small} does not broadcast to one of {large}")
 
 
+def broadcast_axes(small: Shape, large: Shape) -> tuple[int, ...]:
+    """The axes of the larger shape along which the smaller one broadcasts."""
+    return tuple(i for i, size in enumerate(aligned(small, len(large))) if size != large[i])
+
+
 def exact(x: Array) -> Array:
     return x if is_float(x) else integers.wide(x)
 
 
 def summed(x: Array, shape: Shape) -> Array:
     """The adjoint of a broadcast from `shape`."""
-    axes = tuple(i for i, size in enumerate(aligned(shape, x.ndim)) if size != x.shape[i])
-    return x.sum(axes, keepdims=True).reshape(shape)
+    return x.sum(broadcast_axes(shape, x.shape), keepdims=True).reshape(shape)
 
 
 @irdl_op_definition

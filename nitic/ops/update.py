@@ -19,6 +19,7 @@ from nitic.ir.types import shape_of
 from nitic.ops.arrays import in_blocks
 from nitic.ops.bfp import ExponentOfOp, RangeOp
 
+LARGEST_RATE, LARGEST_MOMENTUM = 255, 256  # of the mantissa of a learning rate, and of a momentum
 FLOAT_LAST_PLACE = -7  # a float weight has no last bit: take that of a weight below 1
 
 
@@ -37,6 +38,10 @@ class UpdateOp(NnOp):
         if dw != shape_of(self.operands[0]):
             raise VerifyException(f"a gradient of {dw} does not fit {shape_of(self.operands[0])}")
         return [like(self.operands[operand]) for _, operand in self.UPDATES]
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """The gradient times a learning rate."""
+        return operands[self.ACCUMULATORS[0]] * LARGEST_RATE
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
@@ -105,6 +110,10 @@ class UpdateMomentumOp(UpdateOp):
             return updates.update_momentum(master, velocity, em, dw, e_dw, *rates, self.round.data)
 
         return in_blocks(rule, master, velocity, dw)
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """Or the velocity times the momentum."""
+        return max(super().int64_bound(operands), updates.VELOCITY_LIMIT * LARGEST_MOMENTUM)
 
     def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
         return self.with_exponents(operands, emit)

@@ -20,9 +20,15 @@ class Evaluated:
     errors: dict[SSAValue, Array] = field(default_factory=dict[SSAValue, Array])
     error: SSAValue | None = None
 
+    def needs(self, value: SSAValue) -> bool:
+        return value in self.values
+
     def of(self, value: SSAValue) -> SSAValue:
         assert self.error is not None
         return self.error
+
+    def factors_of(self, value: SSAValue) -> tuple[SSAValue, SSAValue | None]:
+        return self.of(value), None
 
     def emit(self, op: NnOp) -> OpResult:
         outputs = op.reference(*(self.values[operand] for operand in op.operands))
@@ -32,8 +38,9 @@ class Evaluated:
     def add(self, value: SSAValue, gradient: NnOp) -> None:
         self.pass_on(value, self.emit(gradient))
 
-    def pass_on(self, value: SSAValue, error: SSAValue) -> None:
-        self.errors[value] = self.errors.get(value, 0) + self.values[error]
+    def pass_on(self, value: SSAValue, error: SSAValue, factor: SSAValue | None = None) -> None:
+        scale = 1 if factor is None else self.values[factor]
+        self.errors[value] = self.errors.get(value, 0) + self.values[error] * scale
 
 
 def check_gradient(kind: type[NnOp], operands: Sequence[Array], properties: Mapping[str, Property]) -> None:

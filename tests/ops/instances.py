@@ -112,16 +112,20 @@ def _norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic], wide
     recalled = (x, (2, 3)) if t is F else "exponent"
     return [
         (norm.BatchNormStatisticsOp, ((x, (2, 2, 3)),), {}),
+        (norm.BatchNormStatisticsOp, ((x, (2, 2, 3)),), {"shape": [2, 2, 1]}),
+        (norm.MeanSquareOp, ((x, (2, 2, 3)),), {"shape": [2, 2, 1]}),
         (norm.BatchNormRecallOp, ((wide, (3,)), (wide, (3,)), recalled), {"momentum": 0.9}),
         (norm.BatchNormRunningOp, ((wide, (3,)), (acc, (3,)), *e), {"momentum": 0.9}),
         (norm.BatchNormInverseOp, ((wide, (3,)), *e), {"epsilon": 1e-5}),
         (norm.NormaliseOp, ((x, (2, 3)), (acc, (3,)), (acc, (3,)), *e * 2), {}),
+        (norm.NormaliseOp, ((x, (2, 3)), (acc, (2, 1)), *e * 2), {}),
         (norm.BatchNormScaleOp, ((t, (2, 3)), (t, (3,)), (acc, (3,))), {}),
         (norm.ScaleGradOp, ((t, (2, 2, 3)), (t, (2, 2, 3))), {}),
         (norm.ScaleDgradOp, ((t, (2, 3)), (acc, (3,))), {}),
         (norm.ChannelProductOp, ((acc, (3,)), (t, (3,))), {}),
         (norm.ChannelMeanOp, ((acc, (3,)),), {"count": 4}),
         (norm.BatchNormDgradOp, ((t, (2, 3)), (t, (2, 3)), (acc, (3,)), (wide, (3,)), (wide, (3,))), {}),
+        (norm.BatchNormDgradOp, ((t, (2, 3)), (t, (2, 3)), (acc, (2, 1)), (wide, (2, 1))), {}),
     ]
 
 

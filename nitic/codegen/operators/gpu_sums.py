@@ -19,7 +19,7 @@ from nitic.codegen.core.tir import Buffer, Expr
 from nitic.codegen.cuda.function import call, pointer
 from nitic.codegen.cuda.parts import parts_of, split
 from nitic.codegen.loops.broadcast import Run, runs
-from nitic.codegen.operators.norm import rounded_quotient
+from nitic.codegen.operators.norm import check_axes, rounded_quotient
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
@@ -87,6 +87,7 @@ def products(op: NnOp) -> Split:
 def statistics(op: NnOp) -> Split:
     """Sums of x and of its squares; with q = -mean >> 4, (256 x - mean) >> 4 = 16 x + q."""
     assert isinstance(op, BatchNormStatisticsOp)
+    check_axes(op, op.mean)
     axes = channel_axes(op.x)
     channels, rows = axes.count(True), axes.count(False)
 

@@ -15,7 +15,6 @@ from nitic.ir.types import shape_of
 from nitic.ops.bfp import RangeOp
 from nitic.ops.loss import CrossEntropyOp, LossOp, MeanSquaredErrorOp
 
-LOG2_E = 47274  # log2(e) in Q15
 ONE = 1 << losses.PROBABILITY_BITS
 
 
@@ -38,7 +37,7 @@ class _Rows:
         total = tir.register("int64", tir.constant(0, "int64"))
         with tir.loop(0, self.classes) as k:
             distance = tir.let(top - tir.cast(self.logits.load(row + k), "int32"))
-            wide = self.quantise(tir.cast(distance * LOG2_E, "int64"))
+            wide = self.quantise(tir.cast(distance * losses.LOG2_E, "int64"))
             t = tir.let(tir.cast(tir.minimum(wide, tir.constant(1 << 13, "int64")), "int32"))
             g = integer.exp2_q20(t, self.exp2)
             self.t.store(k, t)

@@ -1,4 +1,7 @@
-"""Batch normalisation: sums per channel, and point-wise operators in int64 where an int16 mantissa meets a factor."""
+"""Batch normalisation: sums per channel, and point-wise operators in int64 where an int16 mantissa meets a factor.
+
+The operators allow statistics over any axes; those of other axes than batch norm's are refused here.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from nitic.codegen.core import integer, tir
 from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare, Template
 from nitic.codegen.core.integer import product
 from nitic.codegen.core.tir import Buffer, Expr
+from nitic.errors import CompileError
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import Shape, dtype_of, shape_of
@@ -26,18 +30,37 @@ from nitic.ops.norm import (
     BatchNormStatisticsOp,
     ChannelMeanOp,
     ChannelProductOp,
+    MeanSquareOp,
     NormaliseOp,
     ScaleDgradOp,
     ScaleGradOp,
 )
+from nitic.ops.product import broadcast_axes
 
 Evaluators = Mapping[SSAValue, Evaluate]
 MOST_VECTORS = 4  # of a unit of work; fewer where there are few channels, so that threads have something to share
 
 
+def check_axes(op: NnOp, statistic: SSAValue) -> None:
+    """Raises CompileError unless there is one statistic for each channel of the operator's first operand."""
+    shape = shape_of(op.operands[0])
+    if shape_of(statistic) != shape[-1:]:
+        raise no_kernel(op, f" over axes {list(broadcast_axes(shape_of(statistic), shape))}")
+
+
+def no_kernel(op: NnOp, what: str) -> CompileError:
+    return CompileError(f"node '{op.source}'" if op.source else "", f"no kernel for {op.name}{what}")
+
+
+def mean_square(_: Emission, op: NnOp) -> int:
+    assert isinstance(op, MeanSquareOp)
+    raise no_kernel(op, f" over axes {list(broadcast_axes(op.taken(), shape_of(op.x)))}")
+
+
 def statistics(emission: Emission, op: NnOp) -> int:
     """The means first, then the squares of what lies off them."""
     assert isinstance(op, BatchNormStatisticsOp)
+    check_axes(op, op.mean)
     emission.open(op, 1)
     x, columns = emission.buffer(op.x), Columns.of(emission, op.x)
     means, squares = (tir.local("int64", columns.width) for _ in range(2))
@@ -142,8 +165,8 @@ class Columns:
 def recall(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormRecallOp)
     e = emission.scalar(op.x)
-    mean = _aligned(tir.constant(norms.RUNNING_EXPONENT), e - 8, 2**30)
-    variance = _aligned(tir.constant(norms.RUNNING_EXPONENT), (e - 4) * 2, 2**40)
+    mean = _aligned(tir.constant(norms.RUNNING_EXPONENT), e - 8, norms.MEAN_LIMIT)
+    variance = _aligned(tir.constant(norms.RUNNING_EXPONENT), (e - 4) * 2, norms.VARIANCE_LIMIT)
     return {
         op.recalled_mean: lambda point: mean(emission.value(op.mean, point)),
         op.recalled_variance: lambda point: variance(emission.value(op.variance, point)),
@@ -166,12 +189,11 @@ def running(emission: Emission, op: NnOp) -> Evaluators:
 
 def inverse(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormInverseOp)
-    epsilon = round(op.epsilon.value.data * 2**48)
-    aligned = _aligned(tir.constant(-48), emission.scalar(op.scale[0]), 2**40)
-    least = tir.let(tir.maximum(aligned(tir.constant(epsilon, "int64")), tir.constant(1, "int64")))
+    aligned = _aligned(tir.constant(-48), emission.scalar(op.scale[0]), norms.VARIANCE_LIMIT)
+    least = tir.let(tir.maximum(aligned(tir.constant(op.integer_epsilon(), "int64")), tir.constant(1, "int64")))
 
     def evaluate(point: Point) -> Expr:
-        variance = tir.minimum(emission.value(op.variance, point), tir.constant(2**40, "int64"))
+        variance = tir.minimum(emission.value(op.variance, point), tir.constant(norms.VARIANCE_LIMIT, "int64"))
         root = _square_root(tir.let((variance + least) << 16))
         return emission.function.divide(root + 2**45, root * 2)
 
@@ -180,13 +202,17 @@ def inverse(emission: Emission, op: NnOp) -> Evaluators:
 
 def normalise(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, NormaliseOp)
+    mean = op.mean
+    if mean is None:
+        raise no_kernel(op, " without a mean")
+    check_axes(op, mean)
     e, e_inverse = (emission.scalar(value) for value in op.scales)
     shift = tir.let(norms.NORMALISED_EXPONENT + 8 - e - e_inverse)
     rounding = integer.nearest(integer.clamp(shift, 0, 62), "int64", emission.lanes)
 
     def evaluate(point: Point) -> Expr:
         # |mean| <= 2^30 and |inverse| <= 2^24: the product of two int32 is one instruction.
-        off = (emission.value(op.x, point) << 8) - emission.value(op.mean, _channel(point))
+        off = (emission.value(op.x, point) << 8) - emission.value(mean, _channel(point))
         scaled = tir.let(_wide(off) * _wide(emission.value(op.inverse, _channel(point))))
         return integer.saturate(rounding(scaled), integers.INT16_LIMIT, "int32")
 
@@ -205,6 +231,8 @@ def scale(emission: Emission, op: NnOp) -> Evaluators:
 
 def channel_product(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ChannelProductOp)
+    if shape_of(op.inverse) != shape_of(op.gamma):
+        raise no_kernel(op, f" of statistics of {shape_of(op.inverse)}")
     return {op.y: lambda p: _wide(emission.value(op.inverse, p)) * _wide(emission.value(op.gamma, p))}
 
 
@@ -215,16 +243,20 @@ def channel_mean(emission: Emission, op: NnOp) -> Evaluators:
 
 def scale_dgrad(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ScaleDgradOp)
+    check_axes(op, op.factor)
     return {op.dx: lambda point: emission.value(op.dy, point) * emission.value(op.factor, _channel(point))}
 
 
 def dgrad(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormDgradOp)
+    if not op.mean:
+        raise no_kernel(op, " without a mean")
+    check_axes(op, op.slope)
     ten = integer.nearest(tir.constant(10), "int32", emission.lanes)
 
     def evaluate(point: Point) -> Expr:
         """mean and slope are of mantissas, with 8 bits more: |mean| <= 2^15 and |xhat * slope| < 2^29."""
-        mean, slope = (tir.cast(emission.value(value, _channel(point)), "int32") for value in (op.mean, op.slope))
+        mean, slope = (tir.cast(emission.value(value, _channel(point)), "int32") for value in (op.mean[0], op.slope))
         along = ten(tir.let(emission.value(op.xhat, point) * slope))
         left = tir.let((emission.value(op.dy, point) << 8) - mean - along)
         return _wide(left) * _wide(emission.value(op.factor, _channel(point)))
@@ -266,7 +298,11 @@ def _square_root(value: Expr) -> Expr:
     return tir.let(root.value)
 
 
-TEMPLATES = {"batch_norm_statistics": Template(statistics), "scale_grad": Template(scale_grad)}
+TEMPLATES = {
+    "batch_norm_statistics": Template(statistics),
+    "mean_square": Template(mean_square),
+    "scale_grad": Template(scale_grad),
+}
 POINTWISE: dict[str, Prepare] = {
     "nn.batch_norm_recall": recall,
     "nn.batch_norm_running": running,

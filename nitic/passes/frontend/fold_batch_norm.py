@@ -71,12 +71,10 @@ class _Chain:
     def ending_in(cls, scale: BatchNormScaleOp) -> "_Chain":
         """Raises _Refusal where the batch normalisation cannot be part of one layer."""
         norm = scale.xhat.owner
-        inverse, recall = (norm.inverse.owner, norm.mean.owner) if isinstance(norm, NormaliseOp) else (None, None)
-        if not (
-            isinstance(norm, NormaliseOp)
-            and isinstance(inverse, BatchNormInverseOp)
-            and isinstance(recall, BatchNormRecallOp)
-        ):
+        if not isinstance(norm, NormaliseOp) or norm.mean is None:
+            raise _Refusal("no running statistics normalise what it scales")
+        inverse, recall = norm.inverse.owner, norm.mean.owner
+        if not (isinstance(inverse, BatchNormInverseOp) and isinstance(recall, BatchNormRecallOp)):
             raise _Refusal("no running statistics normalise what it scales")
         bias = norm.x.owner if isinstance(norm.x.owner, BiasOp) else None
         layer = bias.acc.owner if bias else norm.x.owner

@@ -12,6 +12,7 @@ from nitic.ir.function import Label, arguments, function, results, return_of, se
 from nitic.ir.op import NnOp, NoGradient, place
 from nitic.ops.elementwise import AccumulateOp, AddOp
 from nitic.ops.loss import LossOp
+from nitic.ops.product import MulOp
 from nitic.passes.base import NiticPass, error_at
 from nitic.passes.invariants import unrounded
 
@@ -48,11 +49,12 @@ class Tape:
         self.needed = parameters
         self.weights = set(parameters)
         for op in self.forward:
-            if any(operand in self.needed for operand in op.operands):
+            if any(v in self.needed for i, v in enumerate(op.operands) if i not in op.UNDIFFERENTIATED):
                 self.needed |= set(op.results)
             if op.operands and all(operand in self.weights for operand in op.operands):
                 self.weights |= set(op.results)
         self.errors: dict[SSAValue, SSAValue] = {}
+        self.factors: dict[SSAValue, SSAValue] = {}  # what an error is to be multiplied by before anybody reads it
         self.current: NnOp | None = None
 
     def run(self) -> None:
@@ -67,8 +69,16 @@ class Tape:
         except NoGradient:
             raise error_at(op, "has no gradient, but a parameter lies before it") from None
 
+    def needs(self, value: SSAValue) -> bool:
+        return value in self.needed
+
     def of(self, value: SSAValue) -> SSAValue:
+        if value in self.factors:
+            self.errors[value] = self.emit(MulOp.of(self.errors[value], self.factors.pop(value)))
         return self.errors[value]
+
+    def factors_of(self, value: SSAValue) -> tuple[SSAValue, SSAValue | None]:
+        return self.errors[value], self.factors.get(value)
 
     def emit(self, op: NnOp) -> OpResult:
         """Inserts an operator of the backward pass."""
@@ -84,9 +94,15 @@ class Tape:
             return
         self.pass_on(value, self.emit(gradient))
 
-    def pass_on(self, value: SSAValue, error: SSAValue) -> None:
-        """Makes `error` the error of `value`."""
-        if value in self.needed:
-            known = self.errors.get(value)
-            add = AccumulateOp if value in self.weights else AddOp
-            self.errors[value] = self.emit(add.of(known, error)) if known else error
+    def pass_on(self, value: SSAValue, error: SSAValue, factor: SSAValue | None = None) -> None:
+        """Makes `error` the error of `value`; times a factor per channel, which waits for who asks for the product."""
+        if value not in self.needed:
+            return
+        if value not in self.errors:
+            self.errors[value] = error
+            if factor is not None:
+                self.factors[value] = factor
+            return
+        known, add = self.of(value), AccumulateOp if value in self.weights else AddOp
+        product = error if factor is None else self.emit(MulOp.of(error, factor))
+        self.errors[value] = self.emit(add.of(known, product))
