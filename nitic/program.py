@@ -14,8 +14,8 @@ from nitic.arithmetic.integers import Array
 from nitic.ir.buffers import place_tensors
 from nitic.ir.function import argument_labels, arguments, function, results
 from nitic.ir.text import print_module
+from nitic.ir.traits import SquaredError
 from nitic.ir.types import shape_of
-from nitic.ops.loss import MeanSquaredErrorOp
 
 DESCRIPTION_MAGIC = b"\0nitic-ir\0"
 
@@ -60,7 +60,7 @@ class Program:
     @property
     def has_squared_error(self) -> bool:
         """Whether the loss is a sum of squares, and not cross-entropy."""
-        return any(isinstance(op, MeanSquaredErrorOp) for op in self.train_step.walk())
+        return any(op.has_trait(SquaredError) for op in self.train_step.walk())
 
     @property
     def has_momentum(self) -> bool:

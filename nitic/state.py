@@ -12,11 +12,9 @@ from nitic.arithmetic import integers, norms, requantisation
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
 from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function
+from nitic.ir.op import NnOp
+from nitic.ir.traits import Bias, Moves, NormalisedScale
 from nitic.ir.types import dtype_of, is_tensor, shape_of
-from nitic.ops.elementwise import BiasOp
-from nitic.ops.norm import BatchNormRecallOp, BatchNormScaleOp
-from nitic.ops.product import MulOp
-from nitic.ops.reshape import ReshapeOp, TransposeOp
 
 MASTER_BITS, HEAD_ROOM, WEIGHT_BITS = 15, 2, 7
 INT32_LIMIT = 2**31 - 1
@@ -65,22 +63,10 @@ def xavier(module: ModuleOp, parameters: Mapping[str, Array], seed: int) -> dict
     rng, func = np.random.default_rng(seed), function(module, "predict")
     values = {name: _xavier(value.shape, rng) for name, value in parameters.items()}
     names: dict[SSAValue, str] = {arg: label.name for label, arg in arguments(func)}
-    factors = {_viewed(factor) for op in func.body.block.ops for factor in _factors(op)}
+    ops = [op for op in func.body.block.ops if isinstance(op, NnOp)]
+    factors = {_viewed(op.operands[i]) for op in ops for i in op.FACTORS}
     values |= {name: np.ones_like(values[name]) for arg, name in names.items() if arg in factors and name in values}
     return values | {name: parameters[name] for name in frozen_names(module)}
-
-
-def _factors(op: Operation) -> tuple[SSAValue, ...]:
-    """What scales an activation, where an operator does that."""
-    match op:
-        case BatchNormScaleOp():
-            return (op.gamma,)
-        case BatchNormRecallOp():
-            return (op.variance,)
-        case MulOp():
-            return op.a, op.b
-        case _:
-            return ()
 
 
 def frozen_names(module: ModuleOp) -> list[str]:
@@ -106,27 +92,30 @@ def leading_exponents(module: ModuleOp, parameters: Mapping[str, Array]) -> dict
     weight, and that of a batch norm's gamma and beta at least 0. What is frozen needs no room to grow."""
     func = function(module, "predict")
     names: dict[SSAValue, str] = {a: label.name for label, a in arguments(func) if label.role in ("weight", "frozen")}
+    biases = [op for op in func.body.block.ops if op.has_trait(Bias) and op.operands[1] in names]
     least = {
-        names[op.b]: leading_exponent(parameters[names[weight]])
-        for op in func.body.block.ops
-        if isinstance(op, BiasOp) and op.b in names and (weight := _weight_before(op, names)) is not None
+        names[op.operands[1]]: leading_exponent(parameters[names[weight]])
+        for op in biases
+        if (weight := _weight_before(op, names)) is not None
     }
-    scales = [op for op in func.body.block.ops if isinstance(op, BatchNormScaleOp)]
-    least |= {names[value]: 0 for op in scales for value in (op.gamma, op.beta) if value in names}
+    scales = [op for op in func.body.block.ops if op.has_trait(NormalisedScale)]
+    least |= {names[value]: 0 for op in scales for value in op.operands if value in names}
     least = {name: value for name, value in least.items() if name not in frozen_names(module)}
     return {name: leading_exponent(value, least.get(name)) for name, value in parameters.items()}
 
 
-def _weight_before(op: BiasOp, names: Mapping[SSAValue, str]) -> SSAValue | None:
-    layer = op.acc.op if isinstance(op.acc, OpResult) else None
+def _weight_before(op: Operation, names: Mapping[SSAValue, str]) -> SSAValue | None:
+    """The first parameter of what makes operand 0."""
+    acc = op.operands[0]
+    layer = acc.op if isinstance(acc, OpResult) else None
     weights = [v for v in map(_viewed, layer.operands) if v in names] if layer else []
     return weights[0] if weights else None
 
 
 def _viewed(value: SSAValue) -> SSAValue:
     """What a value is another layout of."""
-    while isinstance(value, OpResult) and isinstance(value.op, ReshapeOp | TransposeOp):
-        value = value.op.x
+    while isinstance(value, OpResult) and value.op.has_trait(Moves):
+        value = value.op.operands[0]
     return value
 
 

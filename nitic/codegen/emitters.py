@@ -41,12 +41,13 @@ def _merged(tables: Iterable[Mapping[str, T]]) -> Mapping[str, T]:
 
 
 def registry() -> Registry:
-    """What the files of the two folders offer: `TEMPLATES`, `POINTWISE` and `SCALARS` of each."""
+    """What the files of the two folders offer: `TEMPLATES`, `POINTWISE`, `VECTORS` and `SCALARS` of each."""
     modules = list(_modules())
     templates, pointwise, scalars = (
         _merged(getattr(module, name, {}) for module in modules) for name in ("TEMPLATES", "POINTWISE", "SCALARS")
     )
-    return Registry(templates, pointwise, scalars)
+    vectors = frozenset[str]().union(*(getattr(module, "VECTORS", ()) for module in modules))
+    return Registry(templates, pointwise, scalars, vectors)
 
 
 REGISTRY = registry()

@@ -10,8 +10,8 @@ from nitic.errors import CompileError, ExitCode
 from nitic.frontend.importer import ImportedModel, Survey, survey
 from nitic.frontend.problems import UnsupportedNodes
 from nitic.ir.function import argument, argument_labels, arguments, function, results
+from nitic.ir.traits import RunningStatistics
 from nitic.ir.types import shape_of
-from nitic.ops.norm import BatchNormRecallOp
 from nitic.options import CompileOptions
 from nitic.pipeline import run_passes
 from nitic.version import VERSION
@@ -148,7 +148,7 @@ def _describe(model: ImportedModel) -> Network:
             for label, arg in arguments(predict)
             if roles[label.name] in PARAMETER_ROLES
         ],
-        batch_norms=sum(isinstance(op, BatchNormRecallOp) for op in predict.body.block.ops),
+        batch_norms=sum(op.has_trait(RunningStatistics) for op in predict.body.block.ops),
         folded_batch_norms=model.folded_batch_norms,
         notes=list(model.notes),
     )

@@ -1,11 +1,14 @@
 """The contract of an operator: everything that the compiler asks of one, and the text form that all of them share.
 
-Generic machinery (passes, interpreter, verifier) never names an operator: it asks through this class.
+Generic machinery (passes, interpreter, verifier, code generation) never names an operator of a network: it asks through
+this class and through traits (nitic.ir.traits). It may name those of the number format (bfp), for which these passes
+exist, and the groups (nn.fused) that it makes. A pass about one operator, such as the one that inserts the loss, is on
+the list of exceptions in tests/test_fences.py.
 """
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 from xdsl.dialects.builtin import (
@@ -29,6 +32,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic.integers import Array
+from nitic.ir.traits import KeepsSign
 from nitic.ir.types import Shape, Tensor, element_of, f32, i8, i16, i32, is_tensor, shape_of, tensor, with_element
 from nitic.ir.types import i64 as wide_accumulator
 
@@ -77,23 +81,22 @@ class NoGradient(Exception):
 
 
 class NnOp(IRDLOperation, ABC):
-    """An operator: shape rule, reference, range rule, exponent rule, gradient rule."""
+    """An operator: shape rule, reference, range rule, exponent rule, sign rule, gradient rule.
+
+    Its traits say what it is as a whole, these class variables what single operands and results are.
+    """
 
     traits = traits_def(Pure())
     ACCUMULATORS: ClassVar[Sequence[int]] = ()
     """The operands that may be int32 accumulators which no rounding has touched; the others are int8 mantissas."""
     MANTISSAS16: ClassVar[Sequence[int]] = ()
     """The operands that are int16 mantissas of 15 bits."""
-    MOVES: ClassVar[bool] = False
-    """Whether it only moves values: its operand is an accumulator where all who read its result take one."""
-    SCALES: ClassVar[bool] = False
-    """Whether an element of its result is one of operand 0, or the sum of few, times a constant or zero."""
-    BOUNDED: ClassVar[bool] = False
-    """Whether its own bound holds whatever accumulators it is given."""
-    TAKES_INT64: ClassVar[bool] = False
-    """Whether its accumulators may be int64."""
     UNDIFFERENTIATED: ClassVar[Sequence[int]] = ()
     """The operands that no error goes back to by itself: they count for nothing, or another operand's error has it."""
+    FACTORS: ClassVar[Sequence[int]] = ()
+    """The operands that scale an activation: a parameter there starts as ones."""
+    NARROWING: ClassVar[int | None] = None
+    """The constant right shift that makes int8 mantissas of its int16 result; None where a rounding takes the range."""
     UPDATES: ClassVar[Sequence[tuple[int, int]]] = ()
     """Pairs (result, operand) that share one buffer: the operator writes in place."""
 
@@ -140,6 +143,10 @@ class NnOp(IRDLOperation, ABC):
         """The exponent of each result: by default that of operand 0 (None for what is not block floating point)."""
         first = e.of(self.operands[0])
         return [first if is_tensor(result) else None for result in self.results]
+
+    def is_nonnegative(self, holds: Callable[[SSAValue], bool]) -> bool:
+        """Whether no element of the results is negative; `holds` says so of an operand."""
+        return self.has_trait(KeepsSign) and holds(self.operands[0])
 
     @classmethod
     def of(cls, *operands: SSAValue, **properties: Property) -> Self:

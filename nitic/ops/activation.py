@@ -1,18 +1,19 @@
 """Activation functions: clip and leaky relu by comparisons, the others by tables (nitic.activations)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import Float64Type, FloatAttr, StringAttr
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import activations, integers, pointwise
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, Property, accumulator, is_float, like
 from nitic.ir.op import to_property as value_of
+from nitic.ir.traits import Clamp, Gate, OnMantissas, TakesInt64
 from nitic.ir.types import element_of, exponent, f32, shape_of
 from nitic.ops.bfp import ExponentOfOp
 
@@ -61,10 +62,10 @@ class ClipOp(BoundedOp):
     """min(max(x, low), high)."""
 
     name = "nn.clip"
+    traits = traits_def(Clamp(), TakesInt64())
     x = operand_def()
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
-    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         self.check(self.x)
@@ -81,6 +82,9 @@ class ClipOp(BoundedOp):
         """A constant: a bound's mantissa at its largest."""
         return 1 << pointwise.BOUND_BITS + pointwise.BOUND_SHIFT
 
+    def is_nonnegative(self, holds: Callable[[SSAValue], bool]) -> bool:
+        return self.bounds()[0] == 0
+
     def backward(self, grad: Gradients) -> None:
         grad.add(self.x, ClipDgradOp.of(grad.of(self.y), self.y, **self.constants()))
 
@@ -90,6 +94,7 @@ class ClipDgradOp(BoundedOp):
     """dy where the stored y is not at a bound, else 0."""
 
     name = "nn.clip_dgrad"
+    traits = traits_def(Gate())
     dy = operand_def()
     y = operand_def()
     dx = result_def()
@@ -117,6 +122,7 @@ class ClipDgradOp(BoundedOp):
 class LeakyOp(NnOp):
     """What leaky relu and its gradient share: operand 0 times 1 or alpha."""
 
+    traits = traits_def(OnMantissas())
     alpha = prop_def(FloatAttr[Float64Type])
 
     def infer_types(self) -> Sequence[Attribute]:
@@ -166,6 +172,7 @@ class LeakyReluDgradOp(LeakyOp):
 class TableOp(ConstantOp):
     """What an activation function by table and its gradient share: a name of nitic.activations, and its constants."""
 
+    traits = traits_def(OnMantissas())
     function = prop_def(StringAttr)
     alpha = opt_prop_def(FloatAttr[Float64Type])
     beta = opt_prop_def(FloatAttr[Float64Type])
@@ -210,6 +217,9 @@ class ActivationOp(TableOp):
     def int64_bound(self, operands: Sequence[int]) -> int:
         """A position times an entry of the tables, which the slope bounds."""
         return self.table().bound << activations.TABLE_BITS
+
+    def is_nonnegative(self, holds: Callable[[SSAValue], bool]) -> bool:
+        return self.table().is_nonnegative
 
     def backward(self, grad: Gradients) -> None:
         grad.add(self.x, ActivationDgradOp.of(grad.of(self.y), self.x, **self.constants()))

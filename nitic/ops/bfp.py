@@ -11,12 +11,13 @@ from typing import ClassVar
 import numpy as np
 from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import integers, randomness, requantisation, rounding, sums
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient
+from nitic.ir.traits import Epilogue, Intermediate, KeepsSign, Pointwise, TakesInt64
 from nitic.ir.types import element_of, exponent, i8, i16, i32, range_, shape_of, tensor, tensor_type, with_element
 from nitic.ops.arrays import in_blocks
 
@@ -53,9 +54,9 @@ class RangeOp(BfpOp):
     """max|x|."""
 
     name = "bfp.range"
+    traits = traits_def(Epilogue(), TakesInt64())
     x = operand_def()
     r = result_def()
-    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         tensor_type(self.x)
@@ -247,6 +248,7 @@ class RoundShiftOp(BfpOp):
     """
 
     name = "bfp.round_shift"
+    traits = traits_def(KeepsSign(), Pointwise(), TakesInt64())
     x = operand_def()
     s = operand_def(exponent)
     random = var_operand_def()
@@ -254,7 +256,6 @@ class RoundShiftOp(BfpOp):
     to = prop_def(StringAttr)
     stream = opt_prop_def(IntegerAttr[I64])
     y = result_def()
-    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if self.round.data not in (*rounding.ROUNDINGS, STOCHASTIC, DITHERED):
@@ -299,6 +300,7 @@ class AlignOp(BfpOp):
     """An int8 tensor moved from one exponent to another, as int32."""
 
     name = "bfp.align"
+    traits = traits_def(Intermediate())
     x = operand_def()
     e_from = operand_def(exponent)
     e_to = operand_def(exponent)

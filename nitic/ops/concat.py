@@ -1,17 +1,18 @@
 """Operators that join tensors and cut them: concat, slice, and slice's adjoint, pad."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import sums
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, is_float, like
+from nitic.ir.traits import KeepsSign
 from nitic.ir.types import Shape, element_of, f32, is_tensor, shape_of
 from nitic.ops.bfp import ExpLargestOp, ExponentOfOp, range_of
 
@@ -75,6 +76,9 @@ class ConcatOp(NnOp):
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.shift(self.scales[-1])]
 
+    def is_nonnegative(self, holds: Callable[[SSAValue], bool]) -> bool:
+        return all(map(holds, self.parts))
+
     def backward(self, grad: Gradients) -> None:
         dy, axis = grad.of(self.y), self.axis.value.data
         for part, begin in self.offsets():
@@ -86,6 +90,7 @@ class SliceOp(NnOp):
     """Elements `starts`, `starts + steps`, ... below `stops` of each axis."""
 
     name = "nn.slice"
+    traits = traits_def(KeepsSign())
     x = operand_def()
     starts = prop_def(DenseArrayBase[I64])
     stops = prop_def(DenseArrayBase[I64])
@@ -131,6 +136,7 @@ class PadOp(NnOp):
     """Zeros before, after and between the elements of each axis."""
 
     name = "nn.pad"
+    traits = traits_def(KeepsSign())
     x = operand_def()
     before = prop_def(DenseArrayBase[I64])
     after = prop_def(DenseArrayBase[I64])

@@ -7,11 +7,12 @@ from typing import Self
 
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, traits_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient, accumulator
+from nitic.ir.traits import Contraction, Repeatable
 from nitic.ir.types import Shape, shape_of
 from nitic.ops.arrays import exact_matmul, unwindows, windows
 
@@ -52,6 +53,7 @@ def conv_shape(x: Shape, w: Shape, window: Window) -> Shape:
 class ConvolutionOp(NnOp):
     """What the three convolutions share: a window, and the sum of their operands' exponents."""
 
+    traits = traits_def(Contraction())
     strides = prop_def(DenseArrayBase[I64])
     pads = prop_def(DenseArrayBase[I64])
     dilations = prop_def(DenseArrayBase[I64])
@@ -95,6 +97,7 @@ class ConvOp(ConvolutionOp):
     """acc[n, h, w, o] = sum over the window of x . w."""
 
     name = "nn.conv"
+    traits = traits_def(Repeatable())
     x = operand_def()
     w = operand_def()
     acc = result_def()
@@ -124,6 +127,7 @@ class ConvDgradOp(ConvolutionOp):
     """The gradient of nn.conv with respect to its input, whose (H, W) is `size`; forward, a transposed convolution."""
 
     name = "nn.conv_dgrad"
+    traits = traits_def(Repeatable())
     dy = operand_def()
     w = operand_def()
     size = prop_def(DenseArrayBase[I64])

@@ -1,17 +1,18 @@
 """Point-wise operators: bias, relu, dropout, and the map of input samples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import I64, Float64Type, FloatAttr, IntegerAttr
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import inputs, integers, pointwise, sums
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
+from nitic.ir.traits import Bias, Bounded, Cheap, Clamp, Epilogue, Gate, KeepsSign, Repeatable, Scales, Sum, TakesInt64
 from nitic.ir.types import element_of, exponent, f32, i8, i32, shape_of, with_element
 from nitic.ops.bfp import AlignOp, ExpCommonOp, ExponentOfOp, ExpSumOp, RangeOp, range_if_zero
 
@@ -21,11 +22,11 @@ class BiasOp(NnOp):
     """acc + b along the last axis. In integers b comes aligned to the accumulator's exponent."""
 
     name = "nn.bias"
+    traits = traits_def(Bias(), Epilogue(), TakesInt64())
     acc = operand_def()
     b = operand_def()
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
-    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.b) != shape_of(self.acc)[-1:]:
@@ -78,16 +79,19 @@ class ReluOp(NnOp):
     """max(x, 0)."""
 
     name = "nn.relu"
+    traits = traits_def(Clamp(), TakesInt64())
     x = operand_def()
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
-    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         return [like(self.x)]
 
     def reference(self, *operands: Array) -> Array:
         return np.maximum(operands[0], 0)
+
+    def is_nonnegative(self, holds: Callable[[SSAValue], bool]) -> bool:
+        return True
 
     def backward(self, grad: Gradients) -> None:
         grad.add(self.x, ReluDgradOp.of(grad.of(self.y), self.y))
@@ -98,10 +102,10 @@ class ReluDgradOp(NnOp):
     """dy where the stored y is positive, else 0."""
 
     name = "nn.relu_dgrad"
+    traits = traits_def(Gate(), Scales())
     dy = operand_def()
     y = operand_def()
     dx = result_def()
-    SCALES: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.dy) != shape_of(self.y):
@@ -124,6 +128,7 @@ class AddOp(NnOp):
     """
 
     name = "nn.add"
+    traits = traits_def(Cheap(), Sum())
     a = operand_def()
     b = operand_def()
     scales = var_operand_def(exponent)
@@ -168,13 +173,12 @@ class AccumulateOp(NnOp):
     """
 
     name = "nn.accumulate"
+    traits = traits_def(Bounded(), TakesInt64())
     a = operand_def()
     b = operand_def()
     scales = var_operand_def(exponent)
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0, 1)
-    BOUNDED: ClassVar[bool] = True
-    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.a) != shape_of(self.b):
@@ -215,12 +219,12 @@ class DropoutOp(NnOp):
     """x times a Philox mask over 1 - p; its gradient is itself. Without seed and step it is the identity."""
 
     name = "nn.dropout"
+    traits = traits_def(KeepsSign(), Repeatable(), Scales())
     x = operand_def()
     random = var_operand_def()
     p = prop_def(FloatAttr[Float64Type])
     stream = opt_prop_def(IntegerAttr[I64])
     y = result_def()
-    SCALES: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         if not 0 <= self.p.value.data < 1:

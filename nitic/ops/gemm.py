@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from xdsl.ir import Attribute
-from xdsl.irdl import irdl_op_definition, operand_def, result_def
+from xdsl.irdl import irdl_op_definition, operand_def, result_def, traits_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient, accumulator
+from nitic.ir.traits import Contraction, Repeatable
 from nitic.ir.types import shape_of
 from nitic.ops.arrays import exact_matmul
 
@@ -16,6 +17,7 @@ from nitic.ops.arrays import exact_matmul
 class ProductOp(NnOp):
     """What the three products share; `CONTRACTED` names the axis of each operand that is summed over."""
 
+    traits = traits_def(Contraction())
     CONTRACTED: ClassVar[tuple[int, int]]
 
     def infer_types(self) -> Sequence[Attribute]:
@@ -42,6 +44,7 @@ class GemmOp(ProductOp):
     """acc = x . w^T."""
 
     name = "nn.gemm"
+    traits = traits_def(Repeatable())
     x = operand_def()
     w = operand_def()
     acc = result_def()
@@ -62,6 +65,7 @@ class GemmDgradOp(ProductOp):
     """dx (M, K) = dy (M, N) . w (N, K)."""
 
     name = "nn.gemm_dgrad"
+    traits = traits_def(Repeatable())
     dy = operand_def()
     w = operand_def()
     dx = result_def()

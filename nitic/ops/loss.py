@@ -5,12 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import losses
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, accumulator, is_float, like
+from nitic.ir.traits import CoarseError, Loss, SquaredError
 from nitic.ir.types import element_of, f32, i32, i64, shape_of, tensor
 from nitic.ops.bfp import ExpCommonOp, ExpConstOp, ExponentOfOp
 
@@ -22,6 +23,7 @@ class LossOp(NnOp):
     the learning rate takes. A row with label -1 counts for nothing.
     """
 
+    traits = traits_def(Loss())
     DRAWS: ClassVar[bool] = False
     """Whether it takes random numbers in training."""
 
@@ -46,6 +48,7 @@ class CrossEntropyOp(LossOp):
     """
 
     name = "nn.cross_entropy"
+    traits = traits_def(CoarseError())
     logits = operand_def()
     label = operand_def()
     scalars = var_operand_def()
@@ -105,6 +108,7 @@ class MeanSquaredErrorOp(LossOp):
     """
 
     name = "nn.mean_squared_error"
+    traits = traits_def(SquaredError())
     logits = operand_def()
     label = operand_def()
     scales = var_operand_def()

@@ -8,12 +8,13 @@ from math import floor, log2
 import numpy as np
 from xdsl.dialects.builtin import I64, Float64Type, FloatAttr, IntegerAttr
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import integers, losses, rounding
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float
+from nitic.ir.traits import KeepsSign
 from nitic.ir.types import element_of, exponent, f32, shape_of
 from nitic.ops.bfp import ExponentOfOp
 
@@ -171,6 +172,7 @@ class LrnOp(ResponseOp):
     """y = x / (bias + alpha / size * the sum of squares over the window of channels)^beta."""
 
     name = "nn.lrn"
+    traits = traits_def(KeepsSign())
     x = operand_def()
     scale = var_operand_def(exponent)
     y = result_def()

@@ -21,12 +21,21 @@ from typing import ClassVar
 import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase, Float64Type, FloatAttr, IntegerAttr
 from xdsl.ir import Attribute, OpResult, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import integers, norms
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
+from nitic.ir.traits import (
+    BatchStatistics,
+    Cheap,
+    Intermediate,
+    NormalisedScale,
+    Pointwise,
+    RunningStatistics,
+    TakesInt64,
+)
 from nitic.ir.types import Shape, element_of, exponent, f32, i16, i32, i64, is_tensor, shape_of, tensor, with_element
 from nitic.ops.bfp import AlignOp, ExpAddOp, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import BiasGradOp
@@ -114,6 +123,7 @@ class BatchNormStatisticsOp(MeasureOp):
     """(mean, variance) of the batch per channel, or over other axes."""
 
     name = "nn.batch_norm_statistics"
+    traits = traits_def(BatchStatistics())
     mean = result_def()
     variance = result_def()
 
@@ -170,6 +180,7 @@ class BatchNormRecallOp(StatisticsOp):
     """
 
     name = "nn.batch_norm_recall"
+    traits = traits_def(RunningStatistics())
     mean = operand_def()
     variance = operand_def()
     x = operand_def()
@@ -179,6 +190,7 @@ class BatchNormRecallOp(StatisticsOp):
     UNDIFFERENTIATED: ClassVar[Sequence[int]] = (2,)
     MANTISSAS16: ClassVar[Sequence[int]] = (2,)
     ACCUMULATORS: ClassVar[Sequence[int]] = (0, 1)
+    FACTORS: ClassVar[Sequence[int]] = (1,)
 
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.mean) != shape_of(self.variance):
@@ -300,12 +312,14 @@ class NormaliseOp(NnOp):
     """
 
     name = "nn.normalise"
+    traits = traits_def(Intermediate(), Pointwise())
     x = operand_def()
     others = var_operand_def()
     xhat = result_def()
     MANTISSAS16: ClassVar[Sequence[int]] = (0,)
     ACCUMULATORS: ClassVar[Sequence[int]] = (1, 2)
     UNDIFFERENTIATED: ClassVar[Sequence[int]] = (1, 2)
+    NARROWING: ClassVar[int | None] = norms.NARROWING
 
     @property
     def statistics(self) -> Sequence[SSAValue]:
@@ -399,11 +413,13 @@ class BatchNormScaleOp(NnOp):
     """y = gamma * xhat + beta per channel. In integers beta comes aligned to the product."""
 
     name = "nn.batch_norm_scale"
+    traits = traits_def(Cheap(), NormalisedScale())
     xhat = operand_def()
     gamma = operand_def()
     beta = operand_def()
     y = result_def()
     MANTISSAS16: ClassVar[Sequence[int]] = (0,)
+    FACTORS: ClassVar[Sequence[int]] = (1,)
 
     def infer_types(self) -> Sequence[Attribute]:
         check_channels(self.xhat, self.gamma, self.beta)
@@ -518,11 +534,11 @@ class ChannelMeanOp(ChannelOp):
     """Sums over `count` elements each as their means; in integers int64 with 8 more bits."""
 
     name = "nn.channel_mean"
+    traits = traits_def(TakesInt64())
     total = operand_def()
     count = prop_def(IntegerAttr[I64])
     mean = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
-    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         return [with_element(like(self.total), f32 if is_real(self.total) else i64)]
@@ -550,6 +566,7 @@ class BatchNormDgradOp(ChannelOp):
     """
 
     name = "nn.batch_norm_dgrad"
+    traits = traits_def(Cheap())
     dy = operand_def()
     xhat = operand_def()
     factor = operand_def()

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Attribute
-from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, traits_def
 
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import Gradients, NnOp, NoGradient
+from nitic.ir.traits import KeepsSign, Packs
 from nitic.ir.types import element_of, shape_of, tensor
 
 
@@ -16,6 +17,7 @@ class PackOp(NnOp):
     """The same tensor, laid out as `layout` says: the type's encoding. Its logical values do not change."""
 
     name = "nn.pack"
+    traits = traits_def(KeepsSign(), Packs())
     x = operand_def()
     layout = prop_def(StringAttr)
     y = result_def()

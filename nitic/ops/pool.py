@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from math import gcd, prod
-from typing import ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def
+from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import integers, sums
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
+from nitic.ir.traits import KeepsSign, Repeatable, Scales
 from nitic.ir.types import Shape, i8, i16, shape_of, tensor
 from nitic.ops.arrays import unwindows, windows
 from nitic.ops.conv import Window
@@ -97,6 +97,7 @@ class MaxPoolOp(PoolOp):
     """
 
     name = "nn.max_pool"
+    traits = traits_def(KeepsSign())
     x = operand_def()
     y = result_def()
     index = result_def()
@@ -178,6 +179,7 @@ class AveragePoolOp(Mean):
     """The sum of each window times the multiplier that stands for 1 / n."""
 
     name = "nn.avg_pool"
+    traits = traits_def(KeepsSign(), Repeatable())
     x = operand_def()
     y = result_def()
 
@@ -207,9 +209,9 @@ class AveragePoolDgradOp(Mean, PoolDgradOp):
     """Each error spread over its window, by the forward multiplier."""
 
     name = "nn.avg_pool_dgrad"
+    traits = traits_def(Repeatable(), Scales())
     dy = operand_def()
     dx = result_def()
-    SCALES: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         return [accumulator(self.dy, self.input_shape(self.dy))]

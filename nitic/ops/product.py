@@ -3,19 +3,20 @@
 `b` broadcasts to `a` where, aligned at its last axis, each of its dimensions is 1 or that of a.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import ClassVar
 
 import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase, Float64Type, FloatAttr
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import integers, pointwise, sums
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
+from nitic.ir.traits import OnMantissas, Scales
 from nitic.ir.types import Shape, element_of, exponent, f32, shape_of
 from nitic.ops.bfp import ExpCommonOp, ExpConstOp, ExponentOfOp
 
@@ -57,9 +58,11 @@ class MulOp(NnOp):
     """a * b, b broadcast to a."""
 
     name = "nn.mul"
+    traits = traits_def(OnMantissas())
     a = operand_def()
     b = operand_def()
     y = result_def()
+    FACTORS: ClassVar[Sequence[int]] = (0, 1)
 
     def infer_types(self) -> Sequence[Attribute]:
         check_broadcast(shape_of(self.b), shape_of(self.a))
@@ -74,6 +77,9 @@ class MulOp(NnOp):
 
     def accumulator_bound(self) -> int:
         return 127 * 127
+
+    def is_nonnegative(self, holds: Callable[[SSAValue], bool]) -> bool:
+        return holds(self.a) and holds(self.b)
 
     def backward(self, grad: Gradients) -> None:
         dy, shape = grad.of(self.y), shape_of(self.b)
@@ -162,6 +168,7 @@ class NegOp(NnOp):
     """-x."""
 
     name = "nn.neg"
+    traits = traits_def(OnMantissas())
     x = operand_def()
     y = result_def()
 
@@ -180,10 +187,10 @@ class ScaleConstOp(NnOp):
     """x times a constant of the program, which integers know to 15 bits."""
 
     name = "nn.scale_const"
+    traits = traits_def(OnMantissas(), Scales())
     x = operand_def()
     factor = prop_def(FloatAttr[Float64Type])
     y = result_def()
-    SCALES: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         return [accumulator(self.x)]
@@ -214,6 +221,7 @@ class AddConstOp(NnOp):
     """
 
     name = "nn.add_const"
+    traits = traits_def(OnMantissas())
     x = operand_def()
     scales = var_operand_def(exponent)
     value = prop_def(FloatAttr[Float64Type])

@@ -7,11 +7,12 @@ from typing import ClassVar
 import numpy as np
 from xdsl.dialects.builtin import I64, DenseArrayBase
 from xdsl.ir import Attribute
-from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, traits_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import Gradients, NnOp, like
+from nitic.ir.traits import Moves, View
 from nitic.ir.types import shape_of
 
 
@@ -20,13 +21,11 @@ class ReshapeOp(NnOp):
     """The same values in row-major order under another shape."""
 
     name = "nn.reshape"
+    traits = traits_def(View())
     x = operand_def()
     shape = prop_def(DenseArrayBase[I64])
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
-    MOVES: ClassVar[bool] = True
-    SCALES: ClassVar[bool] = True
-    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         shape = self.ints("shape")
@@ -46,13 +45,11 @@ class TransposeOp(NnOp):
     """Axis i of the result is axis perm[i] of the operand."""
 
     name = "nn.transpose"
+    traits = traits_def(Moves())
     x = operand_def()
     perm = prop_def(DenseArrayBase[I64])
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
-    MOVES: ClassVar[bool] = True
-    SCALES: ClassVar[bool] = True
-    TAKES_INT64: ClassVar[bool] = True
 
     def infer_types(self) -> Sequence[Attribute]:
         shape, perm = shape_of(self.x), self.ints("perm")

@@ -9,12 +9,13 @@ from typing import ClassVar
 import numpy as np
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var_operand_def
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import rounding, updates
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import Emit, Gradients, NnOp, NoGradient, is_float, like
+from nitic.ir.traits import TakesInt64
 from nitic.ir.types import shape_of
 from nitic.ops.arrays import in_blocks
 from nitic.ops.bfp import ExponentOfOp, RangeOp
@@ -26,8 +27,8 @@ FLOAT_LAST_PLACE = -7  # a float weight has no last bit: take that of a weight b
 class UpdateOp(NnOp):
     """What the rules share: operand 0 is the state, written in place, and the one accumulator is its gradient."""
 
+    traits = traits_def(TakesInt64())
     round = prop_def(StringAttr)
-    TAKES_INT64: ClassVar[bool] = True
     ACCUMULATORS: ClassVar[Sequence[int]] = (1,)
     UPDATES: ClassVar[Sequence[tuple[int, int]]] = ((0, 0),)
 

@@ -1,12 +1,15 @@
 """What the verifier checks of a stage, beyond each operator's own rules. Each raises VerifyException."""
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.ir.function import functions
-from nitic.ir.types import element_of, f32
-from nitic.ops.bfp import BfpOp, ExponentOfOp
+from nitic.ir.function import arguments, functions
+from nitic.ir.types import element_of, f32, is_tensor
+from nitic.ops.bfp import BfpOp, ExponentOfOp, RangeOp
 from nitic.ops.fused import FusedOp
+
+INFERENCE = ("predict", "eval_step")
 
 
 def unrounded(module: ModuleOp) -> None:
@@ -38,6 +41,25 @@ def templates_selected(module: ModuleOp) -> None:
     for op in module.walk():
         if isinstance(op, FusedOp) and op.template is None:
             raise VerifyException("an nn.fused has no template: select-kernels comes before")
+
+
+def no_range_of_samples(module: ModuleOp) -> None:
+    """From insert-rounding on, what inference gives for a sample does not depend on the others of its batch.
+
+    It takes no range of a tensor that depends on the input. (Exponents and shifts then do not either: they come from
+    parameters and statistics.)
+    """
+    for func in functions(module):
+        if func.sym_name.data not in INFERENCE:
+            continue
+        samples: set[SSAValue] = {arg for label, arg in arguments(func) if label.role == "input"}
+        for op in func.body.block.ops:
+            if samples.isdisjoint(op.operands):
+                continue
+            if isinstance(op, RangeOp):
+                place = f"{op.name} in @{func.sym_name.data}" + (f" of node '{op.source}'" if op.source else "")
+                raise VerifyException(f"{place} is of samples: inference shifts by statistics, not by its batch")
+            samples |= {result for result in op.results if is_tensor(result)}
 
 
 def scheduled(module: ModuleOp) -> None:

@@ -1,6 +1,7 @@
 """Dependencies point one way, and heavy packages are imported only where they are needed."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -8,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from nitic.ir.op import NnOp
+from nitic.ops.bfp import BfpOp
 
 PACKAGE = Path(__file__).resolve().parents[2] / "nitic"
 
@@ -33,6 +37,20 @@ RUNTIME_INCLUDES = {
     "cli": ("core", "data", "checkpoint"),
     "cpu": ("core",),
     "cuda": ("core",),
+}
+
+# Where an operator is at home, besides nitic.ops: what imports it, what computes it, and which target has what for it.
+HOMES = ("nitic.frontend.operators", "nitic.codegen.operators", "nitic.codegen.contractions", "nitic.targets")
+# Who else may name operators of networks, and why. All others ask for traits (nitic.ir.traits).
+ABOUT_OPERATORS = {
+    "nitic.frontend.emitter": "moves what ONNX lays out as NCHW: inserts reshapes and transposes",
+    "nitic.passes.frontend.fold_batch_norm": "makes batch norms part of the layers before them",
+    "nitic.passes.training.canonicalise": "merges reshapes and transposes by their rules",
+    "nitic.passes.training.insert_loss": "inserts the losses, draws dropouts' masks and takes batch norms' statistics",
+    "nitic.passes.training.insert_backward": "inserts the sums of the errors that meet at a fork",
+    "nitic.passes.training.insert_update": "inserts the update rules",
+    "nitic.passes.integers.insert_rounding": "inserts the map from samples to mantissas",
+    "nitic.passes.kernels.assign_layouts": "inserts packed copies",
 }
 
 
@@ -78,6 +96,27 @@ def test_includes_of_the_runtime_point_one_way(folder: str) -> None:
         if header != "nitic.h" and not header.startswith(tuple(allowed))
     ]
     assert crossings == []
+
+
+def operators_named(path: Path) -> list[str]:
+    """The classes of network operators that a file imports."""
+    found: list[str] = []
+    for name in imported_modules(path):
+        module, _, member = name.rpartition(".")
+        if module.startswith("nitic.ops."):
+            kind = getattr(importlib.import_module(module), member)
+            if isinstance(kind, type) and issubclass(kind, NnOp) and not issubclass(kind, BfpOp):
+                found.append(member)
+    return found
+
+
+def test_generic_machinery_names_no_operator_of_a_network() -> None:
+    """It may name those of the number format (bfp) and groups (nn.fused), for which its passes exist."""
+    modules = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    others = [name for name in sorted(modules) if not within(name, ("nitic.ops", *HOMES))]
+    found = {name: named for name in others if (named := operators_named(modules[name]))}
+    assert {name: named for name, named in found.items() if name not in ABOUT_OPERATORS} == {}
+    assert sorted(found) == sorted(ABOUT_OPERATORS), "an exception that nobody needs"
 
 
 def test_the_command_line_starts_without_heavy_imports() -> None:

@@ -32,10 +32,12 @@ def with_tail(kind: type[NnOp], **properties: list[int]) -> Build:
 
 @variants
 @EXAMPLES
-@given(shape=shapes, of=data, threads=threads, draw=st.data())
-def test_transpose(variant: str, shape: list[int], of: Data, threads: int, draw: st.DataObject) -> None:
+@given(shape=shapes, of=data, wide=st.booleans(), threads=threads, draw=st.data())
+def test_transpose(variant: str, shape: list[int], of: Data, wide: bool, threads: int, draw: st.DataObject) -> None:
+    """Of int8 mantissas, and of int16 ones on their way to a batch norm."""
     perm = draw.draw(st.permutations(range(len(shape))))
-    check(with_tail(TransposeOp, perm=perm), (of.i8(*shape),), variant, threads, keep=((0, 0),))
+    x = of.integers(shape, 2**15 - 1, np.int16) if wide else of.i8(*shape)
+    check(with_tail(TransposeOp, perm=perm), (x,), variant, threads, keep=((0, 0),))
 
 
 @variants

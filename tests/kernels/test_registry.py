@@ -1,12 +1,22 @@
 """Every operator that reaches code generation has an emitter, and no emitter is left of an operator that is gone."""
 
+import re
+
+import numpy as np
 import pytest
+from xdsl.ir import SSAValue
 
 from nitic.codegen.emitters import REGISTRY
+from nitic.ir.op import NnOp
+from nitic.ir.traits import Packs, Pointwise
+from nitic.ir.types import exponent
 from nitic.ops import BFP, NN
-from nitic.ops.bfp import ExponentOfOp, RangeOp
+from nitic.ops.bfp import AlignOp, ExponentOfOp, RangeOp
+from nitic.ops.elementwise import BiasOp
 from nitic.targets import VARIANTS
 from nitic.targets.base import Rule, Variant, always
+from tests.kernels.harness import kernel_of, make_group
+from tests.support.operators import type_of
 
 # track-exponents replaces the one; the other is what any kernel does with its results.
 WITHOUT_EMITTER = {ExponentOfOp.name, RangeOp.name}
@@ -33,3 +43,34 @@ def test_templates_and_rules_know_each_other() -> None:
 def loops(variant: Variant) -> list[Rule]:
     """The rules of operators that are no point-wise ones."""
     return [rule for rule in variant.rules if rule.template != "pointwise"]
+
+
+def test_what_computes_with_vectors_is_point_wise() -> None:
+    assert REGISTRY.vectors <= {*REGISTRY.pointwise, RangeOp.name}
+
+
+@pytest.mark.parametrize("kind", [op for op in (*NN, *BFP) if op.has_trait(Pointwise)], ids=lambda kind: kind.name)
+def test_what_begins_a_kernel_of_elements_has_a_point_wise_emitter(kind: type[NnOp]) -> None:
+    assert kind.name in REGISTRY.pointwise
+
+
+@pytest.mark.parametrize("kind", [op for op in NN if op.has_trait(Packs)], ids=lambda kind: kind.name)
+def test_what_packs_is_written_by_another_emitter(kind: type[NnOp]) -> None:
+    assert kind.name.removeprefix("nn.") in REGISTRY.templates
+    assert kind.name not in REGISTRY.pointwise
+
+
+def test_all_of_a_tail_has_one_shape() -> None:
+    """A bias that several kernels read, aligned in one of them, is no result of that: its index is another."""
+
+    def build(x: SSAValue, b: SSAValue, e: SSAValue) -> list[NnOp]:
+        aligned = AlignOp.of(b, e, e)
+        scaled = BiasOp.of(x, aligned.y)
+        return [aligned, scaled]
+
+    types = [type_of(value) for value in (np.zeros((2, 3), np.int32), np.zeros(3, np.int8))]
+    group = make_group(build, [*types, exponent], keep=((0, 0), (1, 0)))
+    with pytest.raises(
+        AssertionError, match=re.escape("the tail of bfp.align has one index, but shapes [(2, 3), (3,)]")
+    ):
+        kernel_of(group, "two_shapes")

@@ -2,18 +2,23 @@
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 import pytest
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, OpResult, Region, SSAValue
+from xdsl.traits import OpTrait, Pure
 
 import nitic.ops
-from nitic.ir.op import NnOp, NoGradient, location
+from nitic.ir import traits
+from nitic.ir.op import NnOp, NoGradient, like, location
 from nitic.ir.text import parse_module, print_module
-from nitic.ir.types import f32, is_tensor, shape_of, store, tensor
+from nitic.ir.traits import Bias, Bounded, Clamp, Contraction, Gate, Loss, Moves, OnMantissas, Sum
+from nitic.ir.types import element_of, f32, i8, i16, is_tensor, shape_of, store, tensor
 from nitic.ops import BFP, NN, Bfp, Nn
 from nitic.ops.bfp import ExponentOfOp
 from nitic.passes.base import NiticPass
@@ -23,7 +28,21 @@ from tests.networks.stages import imported
 from tests.ops.instances import FLOAT, INTEGER, Spec, instance, name_of, values
 
 SPECS = FLOAT + INTEGER
+PROMISES: dict[type[OpTrait], Callable[[NnOp], bool]] = {
+    Moves: lambda op: op.ACCUMULATORS == (0,) and prod(shape_of(op.results[0])) == prod(shape_of(op.operands[0])),
+    Contraction: lambda op: len(op.operands) == 2 and op.accumulator_bound() is not None,
+    OnMantissas: lambda op: not op.ACCUMULATORS and element_of(op.operands[0]) in (f32, i8),
+    Gate: lambda op: like(op.operands[0]) == op.results[0].type and op.accumulator_bound() is None,
+    Sum: lambda op: op.operands[0].type == op.operands[1].type and not any(map(is_tensor, op.operands[2:])),
+    Clamp: lambda op: like(op.operands[0]) == op.results[0].type and op.ACCUMULATORS == (0,),
+    Bounded: lambda op: bool(op.ACCUMULATORS) and op.accumulator_bound() is not None,
+    Bias: lambda op: len(op.operands) == 2,
+    Loss: lambda op: shape_of(op.results[0]) == shape_of(op.operands[0]),
+}
+"""What a trait promises of operands, results and bounds, as far as a single operator shows it."""
+OF_FAMILIES = {"CONTRACTED", "DRAWS", "LARGEST_DIFFERENCE"}  # class variables that operators of one file share
 SOURCE = 'node "a.1"'  # it needs escapes
+TRAITS = [each for each in vars(traits).values() if isinstance(each, type) and issubclass(each, OpTrait)]
 ALL = pytest.mark.parametrize("spec", SPECS, ids=name_of)
 
 
@@ -115,6 +134,40 @@ def test_gradients_have_the_types_of_their_operands(spec: Spec) -> None:
     real = [value for value in differentiated if value.type == tensor(shape_of(value), f32)]
     assert set(grad.given) == set(real)
     assert all(error.type == value.type for value, error in grad.given.items())
+
+
+@pytest.mark.parametrize("trait", [each for each in TRAITS if each is not OpTrait], ids=lambda trait: trait.__name__)
+def test_some_operator_has_every_trait(trait: type[OpTrait]) -> None:
+    assert vars(trait)["__doc__"]
+    assert any(kind.has_trait(trait) for kind in NN + BFP)
+
+
+@pytest.mark.parametrize("kind", NN + BFP, ids=lambda kind: kind.name)
+def test_what_an_operator_says_of_itself_is_known(kind: type[NnOp]) -> None:
+    """A trait, or a class variable of the contract or of its family: a misspelt one would say nothing."""
+    assert {type(trait) for trait in kind.traits} <= {*TRAITS, Pure}
+    said = {name for each in kind.__mro__ if issubclass(each, NnOp) for name in vars(each) if name.isupper()}
+    assert said <= {name for name in vars(NnOp) if name.isupper()} | OF_FAMILIES
+
+
+@ALL
+def test_traits_and_rules_agree(spec: Spec) -> None:
+    op = instance(spec)
+    assert [trait.__name__ for trait, holds in PROMISES.items() if op.has_trait(trait) and not holds(op)] == []
+    most = max(len(instance(each).operands) for each in SPECS if each[0] is spec[0])  # some operands may be left out
+    assert all(i < most for i in (*op.ACCUMULATORS, *op.MANTISSAS16, *op.FACTORS))
+    assert op.NARROWING is None or element_of(op.results[0]) in (f32, i16)
+
+
+@pytest.mark.parametrize("spec", INTEGER, ids=name_of)
+def test_the_sign_rule_holds(spec: Spec) -> None:
+    """Of tensors without a negative value an operator that says so makes no negative one."""
+    op = instance(spec)
+    if op.is_nonnegative(lambda _: True):
+        for seed in range(5):
+            drawn = [abs(v) if is_tensor(o) else v for v, o in zip(values(op, seed), op.operands, strict=True)]
+            outputs = op.reference(*drawn)
+            assert np.min(outputs[0] if isinstance(outputs, tuple) else outputs) >= 0
 
 
 @ALL

@@ -14,17 +14,17 @@ from typing import TypeVar
 
 import numpy as np
 from xdsl.dialects.builtin import StringAttr
-from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.ir import BlockArgument, OpResult, SSAValue
 
 from nitic.codegen.core import tir
 from nitic.codegen.core.tir import Buffer, Expr, Function, Register
 from nitic.errors import CompileError
 from nitic.ir.layout import Layout, parse_layout
 from nitic.ir.op import NnOp
+from nitic.ir.traits import Packs
 from nitic.ir.types import Shape, dtype_of, is_tensor, range_, shape_of, tensor_type
 from nitic.ops.bfp import RangeOp, ScalarOp, TopOp
 from nitic.ops.fused import FusedOp
-from nitic.ops.pack import PackOp
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,23 @@ class Group:
                 raise CompileError(
                     name, f"a tensor of {physical_size(value)} elements is beyond 2^31 - 1: use a smaller batch"
                 )
+
+    def ranges(self) -> list[RangeOp]:
+        """The ranges that `Emission.finish` counts into."""
+        return [op for op in self.op.tensor_ops if isinstance(op, RangeOp)]
+
+    def stored(self) -> list[SSAValue]:
+        """The results that `Emission.finish` writes; a second layout is written by the anchor's own emitter."""
+        made = [out for out in self.op.yielded if isinstance(out, OpResult) and is_tensor(out)]
+        return [out for out in made if not isinstance(out.op, TopOp) and not out.op.has_trait(Packs)]
+
+    def tail_shape(self, result: SSAValue | None = None) -> Shape:
+        """The one shape of what `Emission.finish` is given, writes and takes ranges of: one index serves them all."""
+        made = [*self.stored(), *(op.x for op in self.ranges()), *([] if result is None else [result])]
+        shapes = sorted({shape_of(value) for value in made})
+        anchor = self.op.anchor
+        assert len(shapes) == 1, f"the tail of {anchor and anchor.name} has one index, but shapes {shapes}"
+        return shapes[0]
 
     def names(self) -> Mapping[SSAValue, str]:
         """By block argument and by yielded value."""
@@ -119,11 +136,15 @@ class Template:
 
 @dataclass(frozen=True)
 class Registry:
-    """The templates by the names that nitic/targets has for them, and the emitters of other operators by theirs."""
+    """The templates by the names that nitic/targets has for them, and the emitters of other operators by theirs.
+
+    `vectors` names the point-wise ones that compute with vectors as with scalars.
+    """
 
     templates: Mapping[str, Template] = field(default_factory=dict[str, Template])
     pointwise: Mapping[str, Prepare] = field(default_factory=dict[str, Prepare])
     scalars: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+    vectors: frozenset[str] = frozenset()
 
     def template_of(self, group: FusedOp) -> Template:
         """Raises NoEmitter."""
@@ -197,7 +218,7 @@ class Emission:
         """What is behind the anchor, for so many lanes."""
         self.lanes = lanes
         for op in self.group.op.tensor_ops:
-            if op is not anchor and not isinstance(op, PackOp):  # the anchor's own emitter writes a second layout
+            if op is not anchor and not op.has_trait(Packs):  # the anchor's own emitter writes a second layout
                 self._prepare(op)
 
     def _write_scalar(self, op: NnOp) -> None:
@@ -242,18 +263,13 @@ class Emission:
 
     def finish(self, result: SSAValue | None, value: Expr, point: Point) -> None:
         """Everything behind the anchor, for one value of its result: the tail, ranges, stores."""
+        self.group.tail_shape(result)
         if result is not None:
             point.values[result] = value
-        for op in self.group.op.tensor_ops:
-            if isinstance(op, RangeOp):
-                self.observe(op, self.value(op.x, point))
-        for out in self.group.op.yielded:
-            if self._is_stored(out):
-                self.store(out, self.value(out, point), point)
-
-    def _is_stored(self, out: SSAValue) -> bool:
-        owner = out.owner
-        return is_tensor(out) and isinstance(owner, Operation) and not isinstance(owner, TopOp | PackOp)
+        for op in self.group.ranges():
+            self.observe(op, self.value(op.x, point))
+        for out in self.group.stored():
+            self.store(out, self.value(out, point), point)
 
     def store(self, out: SSAValue, value: Expr, point: Point) -> None:
         """Writes elements of a yielded tensor."""

@@ -166,3 +166,5 @@ POINTWISE: dict[str, Prepare] = {
     "nn.activation": activation,
     "nn.activation_dgrad": activation_dgrad,
 }
+VECTORS = frozenset({"nn.clip", "nn.clip_dgrad", "nn.leaky_relu", "nn.leaky_relu_dgrad"})
+"""What computes with vectors as with scalars."""

@@ -28,9 +28,9 @@ COLUMNS = 4096  # at most, of a row of a tensor to which another one broadcasts
 
 def pointwise(emission: Emission, _: NnOp) -> int:
     """The loops of a group without another owner: over rows and columns where an operand broadcasts."""
-    f, shape, ops = emission.function, _domain(emission), emission.group.op.tensor_ops
+    f, shape = emission.function, emission.group.tail_shape()
     others = _broadcast(emission, shape)
-    lanes = _lanes(ops, shape[-1], f.vectors) if others == [shape[-1:]] and f.WHOLE_ROWS else 1
+    lanes = _lanes(emission, shape[-1]) if others == [shape[-1:]] and f.WHOLE_ROWS else 1
     emission.open(None, lanes)
     if lanes > 1:
         return _by_channels(emission, shape)
@@ -43,10 +43,11 @@ def pointwise(emission: Emission, _: NnOp) -> int:
     return ceildiv(count, f.BLOCK)
 
 
-def _lanes(ops: Sequence[NnOp], channels: int, vectors: tuple[int, int]) -> int:
+def _lanes(emission: Emission, channels: int) -> int:
     """As many as divide the channels, or leave a rest that is worth a mask. (In plain loops LLVM makes the vectors.)"""
-    long, short = vectors
-    if channels < short or any(op.name not in VECTORS or is_stochastic(op) for op in ops):
+    long, short = vectors = emission.function.vectors
+    known = emission.registry.vectors
+    if channels < short or any(op.name not in known or is_stochastic(op) for op in emission.group.op.tensor_ops):
         return 1
     return next((lanes for lanes in vectors if channels % lanes == 0), long if channels > long else short)
 
@@ -91,13 +92,6 @@ def _by_channels(emission: Emission, shape: Shape) -> int:
         if rest:
             column(first, last, channels - rest, rest)
     return ceildiv(rows, block)
-
-
-def _domain(emission: Emission) -> Shape:
-    """The shape of what is computed, which every operator keeps; an aligned bias alone is smaller."""
-    ops = emission.group.op.tensor_ops
-    shapes = [shape_of(v) for op in ops for v in (op.operands[0], *op.results) if is_tensor(v)]
-    return max(shapes, key=lambda shape: (prod(shape), len(shape)))
 
 
 def _broadcast(emission: Emission, shape: Shape) -> list[Shape]:
@@ -247,26 +241,6 @@ def input_map(emission: Emission, op: NnOp) -> Evaluators:
     return {op.y: evaluate}
 
 
-VECTORS = frozenset(
-    {
-        "bfp.range",
-        "bfp.round_shift",
-        "bfp.align",
-        "nn.bias",
-        "nn.add",
-        "nn.relu",
-        "nn.relu_dgrad",
-        "nn.clip",
-        "nn.clip_dgrad",
-        "nn.leaky_relu",
-        "nn.leaky_relu_dgrad",
-        "nn.scale_dgrad",
-        "nn.normalise",
-        "nn.batch_norm_scale",
-        "nn.batch_norm_dgrad",
-    }
-)
-"""What computes with vectors as with scalars."""
 POINTWISE: dict[str, Prepare] = {
     "bfp.round_shift": round_shift,
     "bfp.align": align,
@@ -279,3 +253,5 @@ POINTWISE: dict[str, Prepare] = {
     "nn.input_map": input_map,
 }
 TEMPLATES = {"pointwise": Template(pointwise)}
+VECTORS = frozenset({"bfp.range", "bfp.round_shift", "bfp.align", "nn.bias", "nn.add", "nn.relu", "nn.relu_dgrad"})
+"""What computes with vectors as with scalars."""

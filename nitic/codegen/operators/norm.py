@@ -314,3 +314,5 @@ POINTWISE: dict[str, Prepare] = {
     "nn.scale_dgrad": scale_dgrad,
     "nn.batch_norm_dgrad": dgrad,
 }
+VECTORS = frozenset({"nn.normalise", "nn.batch_norm_scale", "nn.scale_dgrad", "nn.batch_norm_dgrad"})
+"""What computes with vectors as with scalars."""

@@ -18,13 +18,15 @@ from nitic.codegen.core.kernel import Kernel, Kernels
 from nitic.codegen.output.cache import KernelCache, symbol
 from nitic.codegen.output.processes import in_processes
 from nitic.ir.text import parse_region
-from nitic.ops import Bfp, Nn
+from nitic.ir.traits import Contraction
+from nitic.ops import NN, Bfp, Nn
 from nitic.ops.fused import FusedOp
 from nitic.progress import Progress
 
 Meanings = Mapping[str, Mapping[str, str]]
 """Groups as text: by variant, then by the name that name-kernels gave."""
-COSTLY = ("nn.conv", "nn.gemm")  # to generate; they come first, so that no process is left with one at the end
+COSTLY = tuple(op.name for op in NN if op.has_trait(Contraction))
+"""What takes longest to generate comes first, so that no process is left with one at the end."""
 
 
 @dataclass(frozen=True)

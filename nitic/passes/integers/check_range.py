@@ -17,6 +17,7 @@ from xdsl.rewriter import Rewriter
 from nitic.arithmetic import integers, norms
 from nitic.ir.function import functions
 from nitic.ir.op import NnOp
+from nitic.ir.traits import Bounded, Moves, TakesInt64
 from nitic.ir.types import element_of, i8, i16, i32, i64, is_tensor, u8, with_element
 from nitic.passes.base import NiticPass, error_at
 from nitic.passes.invariants import no_float
@@ -71,7 +72,7 @@ class Bounds:
 
     def _accumulator(self, op: NnOp) -> int | None:
         own = op.accumulator_bound()
-        if op.BOUNDED:
+        if op.has_trait(Bounded):
             return own
         operands = [value for i, value in enumerate(op.operands) if i in op.ACCUMULATORS]
         carried = [self.accumulators[value] for value in operands if value in self.accumulators]
@@ -101,6 +102,6 @@ def widen(op: NnOp, bound: int) -> None:
 
 def _takes_int64(user: object) -> bool:
     """What moves values takes what those take who read them."""
-    if not isinstance(user, NnOp) or not user.TAKES_INT64:
+    if not isinstance(user, NnOp) or not user.has_trait(TakesInt64):
         return False
-    return not user.MOVES or all(_takes_int64(use.operation) for use in user.result.uses)
+    return not user.has_trait(Moves) or all(_takes_int64(use.operation) for use in user.result.uses)

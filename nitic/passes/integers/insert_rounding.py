@@ -21,7 +21,6 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue, Use
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from nitic.arithmetic import norms
 from nitic.arithmetic import rounding as rounding_
 from nitic.ir.function import (
     Label,
@@ -35,6 +34,7 @@ from nitic.ir.function import (
     set_results,
 )
 from nitic.ir.op import NnOp, location, place
+from nitic.ir.traits import BatchStatistics, CoarseError, Loss, Moves, Scales
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
 from nitic.ops.bfp import (
     DITHERED,
@@ -49,10 +49,8 @@ from nitic.ops.bfp import (
     TopOp,
 )
 from nitic.ops.elementwise import InputMapOp
-from nitic.ops.loss import CrossEntropyOp, LossOp
-from nitic.ops.norm import BatchNormStatisticsOp
 from nitic.passes.base import NiticPass, option_error
-from nitic.passes.invariants import no_float, unrounded
+from nitic.passes.invariants import no_float, no_range_of_samples, unrounded
 from nitic.passes.training.insert_loss import random_numbers
 
 STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "frozen": i8, "statistic": i64}
@@ -72,7 +70,7 @@ class InsertRounding(NiticPass):
     errors: str = AUTO
     name = "insert-rounding"
     requires = (unrounded,)
-    ensures = (no_float,)
+    ensures = (no_float, no_range_of_samples)
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 7:
@@ -98,7 +96,7 @@ class InsertRounding(NiticPass):
     def rounding_of_errors(self, func: FuncOp) -> str:
         if self.errors != AUTO:
             return self.errors
-        normalised = any(isinstance(op, BatchNormStatisticsOp) for op in func.body.block.ops)
+        normalised = any(op.has_trait(BatchStatistics) for op in func.body.block.ops)
         return DITHERED if normalised else "nearest"
 
 
@@ -162,27 +160,37 @@ class Quantiser:
         self.origin = op.location
         updated = {operand for _, operand in op.UPDATES}
         raw = {*(op.ACCUMULATORS if self._takes_accumulators(op) else ()), *updated}
+        wide = (0,) if self._moves_mantissas16(op) else op.MANTISSAS16
         operands = [
-            self.raw[value] if i in raw else self.mantissa16(value) if i in op.MANTISSAS16 else self.mantissa(value)
+            self.raw[value] if i in raw else self.mantissa16(value) if i in wide else self.mantissa(value)
             for i, value in enumerate(op.operands)
         ]
         integer = op.to_integer(operands, self)
         self.emit(integer)
         self.raw.update(zip(op.results, integer.results, strict=True))
-        if isinstance(op, CrossEntropyOp) or (op.SCALES and op.operands[0] in self.coarse):
+        if op.has_trait(CoarseError) or (op.has_trait(Scales) and op.operands[0] in self.coarse):
             self.coarse.update(op.results)
 
     def _takes_accumulators(self, op: NnOp) -> bool:
         """What only moves values comes after the rounding, unless it moves a gradient that is never to be rounded."""
-        return not op.MOVES or not (
+        return not op.has_trait(Moves) or not (
             op.result in self.forward or any(not self._reads_accumulator(use) for use in op.result.uses)
         )
 
     def _reads_accumulator(self, use: Use) -> bool:
         user = use.operation
-        if isinstance(user, NnOp) and user.MOVES:
+        if isinstance(user, NnOp) and user.has_trait(Moves):
             return self._takes_accumulators(user)
         return isinstance(user, ReturnOp) or (isinstance(user, NnOp) and use.index in user.ACCUMULATORS)
+
+    def _moves_mantissas16(self, op: NnOp) -> bool:
+        """Whether it moves what is read as int16 mantissas alone."""
+        read = op.has_trait(Moves) and op.result.first_use is not None
+        return read and all(map(self._reads_mantissas16, op.result.uses))
+
+    def _reads_mantissas16(self, use: Use) -> bool:
+        user = use.operation
+        return isinstance(user, NnOp) and (use.index in user.MANTISSAS16 or self._moves_mantissas16(user))
 
     def mantissa(self, value: SSAValue) -> SSAValue:
         """A value as an int8 operand: requantised once, if it is an accumulator."""
@@ -191,10 +199,23 @@ class Quantiser:
         return self.narrow[value]
 
     def mantissa16(self, value: SSAValue) -> SSAValue:
-        """The same as an int16 operand of 15 bits; what is int8 already stays so."""
+        """The same as an int16 operand of 15 bits; what is int8 already stays so, unless that was only moved."""
         if value not in self.narrow16:
-            self.narrow16[value] = self._as_mantissa(value, Format(15, "i16"))
+            self.narrow16[value] = self._moved16(value) or self._as_mantissa(value, Format(15, "i16"))
         return self.narrow16[value]
+
+    def _moved16(self, value: SSAValue) -> SSAValue | None:
+        """What was moved as int8 mantissas for other readers, moved again as int16 ones, where its source has them."""
+        op = value.owner
+        if not isinstance(op, NnOp) or not op.has_trait(Moves) or element_of(self.raw[value]) != i8:
+            return None
+        source = self.mantissa16(op.operands[0])
+        if element_of(source) == i8:
+            return None
+        asking, self.origin = self.origin, op.location
+        moved = self.emit(op.to_integer([source], self))
+        self.origin = asking
+        return moved
 
     def _as_mantissa(self, value: SSAValue, format_: Format) -> SSAValue:
         raw = self.raw[value]
@@ -209,8 +230,9 @@ class Quantiser:
         return rounded
 
     def _round_here(self, value: SSAValue, raw: SSAValue, format_: Format) -> SSAValue:
-        if element_of(raw) == i16:  # what is normalised has no range to be taken
-            return self._requantise(raw, self.emit(ExpConstOp.of(value=norms.NARROWING)), "nearest", format_)
+        if format_.to == "i8" and isinstance(value.owner, NnOp) and value.owner.NARROWING is not None:
+            shift = self.emit(ExpConstOp.of(value=value.owner.NARROWING))
+            return self._requantise(raw, shift, "nearest", format_)
         if value not in self.forward:
             rounding = STOCHASTIC if value in self.coarse else self.options.errors
             return self._requantise(raw, self._shift(raw, format_), rounding, format_)
@@ -290,6 +312,6 @@ def _numbered(base: str) -> Iterator[str]:
 def _forward(func: FuncOp) -> Iterator[SSAValue]:
     """The values before the loss; all of them, where there is no loss."""
     for op in func.body.block.ops:
-        if isinstance(op, LossOp):
+        if op.has_trait(Loss):
             return
         yield from op.results

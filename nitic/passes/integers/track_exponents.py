@@ -15,7 +15,7 @@ from nitic.ir.function import arguments, functions
 from nitic.ir.op import NnOp, place
 from nitic.ops.bfp import ExpAddOp, ExpClampOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
 from nitic.passes.base import NiticPass
-from nitic.passes.invariants import exponents_tracked, no_float
+from nitic.passes.invariants import exponents_tracked, no_float, no_range_of_samples
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class TrackExponents(NiticPass):
     """Replaces each bfp.exponent_of by bfp.exp_add and bfp.exp_const over shifts and parameters' exponents."""
 
     name = "track-exponents"
-    requires = (no_float,)
+    requires = (no_float, no_range_of_samples)
     ensures = (exponents_tracked,)
 
     def apply(self, module: ModuleOp) -> None:

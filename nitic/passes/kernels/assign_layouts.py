@@ -15,16 +15,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from nitic.ir.function import functions
 from nitic.ir.layout import Layout, Padded
 from nitic.ir.op import NnOp, place
-from nitic.ops.activation import ActivationOp, ClipOp
-from nitic.ops.bfp import RoundShiftOp
-from nitic.ops.concat import ConcatOp, PadOp, SliceOp
-from nitic.ops.elementwise import DropoutOp, ReluOp
 from nitic.ops.fused import FusedOp
-from nitic.ops.lrn import LrnOp
 from nitic.ops.pack import PackOp
-from nitic.ops.pool import AveragePoolOp, MaxPoolOp
-from nitic.ops.product import MulOp
-from nitic.ops.reshape import ReshapeOp, TransposeOp
 from nitic.passes.base import NiticPass, error_at
 from nitic.passes.invariants import templates_selected
 from nitic.passes.kernels.fuse import make_group
@@ -33,7 +25,6 @@ from nitic.targets import VARIANTS
 from nitic.targets.base import Variant
 
 Packed = dict[tuple[SSAValue, Layout], SSAValue]
-KEEP_SIGNS = (RoundShiftOp, MaxPoolOp, AveragePoolOp, DropoutOp, ReshapeOp, TransposeOp, SliceOp, PadOp, LrnOp, PackOp)
 ROW_MAJOR = Padded(biased=False)  # the same bytes as no layout at all
 
 
@@ -130,25 +121,6 @@ def is_nonnegative(value: SSAValue) -> bool:
         group = value.block.parent_op()
         return isinstance(group, FusedOp) and is_nonnegative(group.operands[value.index])
     assert isinstance(value, OpResult)
-    match value.op:
-        case FusedOp() as group:
-            return is_nonnegative(group.yielded[value.index])
-        case MulOp() as product:
-            return is_nonnegative(product.a) and is_nonnegative(product.b)
-        case ConcatOp() as joined:
-            return all(map(is_nonnegative, joined.parts))
-        case op if isinstance(op, KEEP_SIGNS):
-            return is_nonnegative(op.operands[0])
-        case op:
-            return _rectifies(op)
-
-
-def _rectifies(op: Operation) -> bool:
-    """Whether an operator gives no negative value, whatever it is given."""
-    match op:
-        case ClipOp():
-            return op.bounds()[0] == 0
-        case ActivationOp():
-            return op.table().is_nonnegative
-        case _:
-            return isinstance(op, ReluOp)
+    if isinstance(value.op, FusedOp):
+        return is_nonnegative(value.op.yielded[value.index])
+    return isinstance(value.op, NnOp) and value.op.is_nonnegative(is_nonnegative)

@@ -24,29 +24,14 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
-from nitic.ir.types import element_of, i8, shape_of
-from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
+from nitic.ir.traits import Cheap, Epilogue, Gate, Intermediate, OnMantissas, Pointwise, Repeatable, Sum, View
+from nitic.ir.types import element_of, i8, is_tensor, shape_of
 from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
-from nitic.ops.conv import ConvDgradOp, ConvOp
-from nitic.ops.elementwise import AddOp, BiasOp, DropoutOp, ReluDgradOp, ReluOp
 from nitic.ops.fused import FusedOp, YieldOp
-from nitic.ops.gemm import GemmDgradOp, GemmOp
-from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
-from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp
-from nitic.ops.product import AddConstOp, MulOp, NegOp, ScaleConstOp
-from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
-from nitic.passes.kernels.recompute_pointwise import CHEAP, range_to_guess
+from nitic.passes.kernels.recompute_pointwise import range_to_guess
 
-EPILOGUE = (BiasOp, ReluOp, ClipOp, RangeOp)
-GATES = (ReluDgradOp, ClipDgradOp)  # mantissas of mantissas
-ON_MANTISSAS = (
-    *(*GATES, LeakyReluOp, LeakyReluDgradOp, ActivationOp, ActivationDgradOp),
-    *(AddOp, MulOp, NegOp, ScaleConstOp, AddConstOp),
-)
-REPEATABLE = (ConvOp, GemmOp, ConvDgradOp, GemmDgradOp, AveragePoolOp, AveragePoolDgradOp, DropoutOp, *CHEAP)
-POINTWISE = (RoundShiftOp, NormaliseOp, *CHEAP, *ON_MANTISSAS)
 MOST_GUESSES = 2  # of a group: one kernel more for each
 SUNK = (ScalarOp, TopOp, AlignOp)
 DITHERS = 64  # of a kernel: CUDA takes some 500 parameters
@@ -54,7 +39,7 @@ DITHERS = 64  # of a kernel: CUDA takes some 500 parameters
 
 @dataclass(frozen=True)
 class Fuse(NiticPass):
-    """Puts every operator but nn.reshape, which is another view of the same memory, into an nn.fused.
+    """Puts every operator but a view of memory (nn.reshape) into an nn.fused.
 
     `speculate`: a rounding is in the group that takes the range for it. To the group's meaning that is nothing special.
     """
@@ -111,8 +96,8 @@ class Grouping:
 
     def _joins(self, op: Operation) -> Operation | None:
         """The producer whose kernel an operator would end, if any."""
-        first = self._last_made(op.operands[:2] if isinstance(op, AddOp) else op.operands[:1])
-        if first is None or isinstance(first.op, ReshapeOp):
+        first = self._last_made(op.operands[:2] if op.has_trait(Sum) else op.operands[:1])
+        if first is None or first.op.has_trait(View):
             return None
         return first.op if self._ends(op, first) else None
 
@@ -121,27 +106,27 @@ class Grouping:
         return max(made, key=lambda value: self.position[value.op], default=None)
 
     def _ends(self, op: Operation, first: OpResult) -> bool:
-        if isinstance(op, EPILOGUE):
+        if op.has_trait(Epilogue):
             # No range is taken of mantissas that are guessed.
             return not (isinstance(op, RangeOp) and element_of(first) == i8 and self._guesses(first.op))
         if isinstance(op, RoundShiftOp):
             if self.speculate:
                 self._guess(op, first.op)
-            return self.speculate or any(isinstance(each, CHEAP) for each in self.members[self.group[first.op]])
-        if isinstance(op, AddOp):
+            return self.speculate or any(each.has_trait(Cheap) for each in self.members[self.group[first.op]])
+        if op.has_trait(Sum):
             rounded = self.speculate and isinstance(first.op, RoundShiftOp)
-            return rounded and self._take_scalars(op.scales, self.group[first.op])
-        if isinstance(op, ON_MANTISSAS):
+            return rounded and self._take_scalars(op.operands[2:], self.group[first.op])
+        if op.has_trait(OnMantissas):
             # Others than gates make accumulators, of which a range is taken.
-            fits = isinstance(op, GATES) or not self._guesses(first.op)
+            fits = op.has_trait(Gate) or not self._guesses(first.op)
             fits = fits and (not is_broadcast(op) or self._is_pointwise(self.group[first.op]))
-            return fits and isinstance(first.op, (RoundShiftOp, *ON_MANTISSAS))
-        return isinstance(op, BatchNormScaleOp) and isinstance(first.op, NormaliseOp)
+            return fits and (isinstance(first.op, RoundShiftOp) or first.op.has_trait(OnMantissas))
+        return op.has_trait(Cheap) and first.op.has_trait(Intermediate)
 
     def _is_pointwise(self, group: int) -> bool:
         """Whether a kernel goes from element to element: it alone knows where operands of other shapes are."""
         works = [op for op in self.members[group] if not isinstance(op, SUNK)]
-        return isinstance(min(works, key=self.position.__getitem__), POINTWISE)
+        return min(works, key=self.position.__getitem__).has_trait(Pointwise)
 
     def _guesses(self, op: Operation) -> int:
         """How many shifts are guessed in an operator's group."""
@@ -167,7 +152,7 @@ class Grouping:
         taken, group = range_to_guess(op), self.group[producer]
         if taken is None or self.group[taken] != group or self._guesses(producer) == MOST_GUESSES:
             return
-        if not any(isinstance(member, REPEATABLE) for member in self.members[group]):
+        if not any(member.has_trait(Repeatable) for member in self.members[group]):
             return
         self.guessed.add(taken)
         if not (self._take_scalars((op.s,), group) and self._merge(group, self.group[op])):
@@ -208,15 +193,15 @@ class Grouping:
         """Moves a group to the end of the function, into an nn.fused."""
         for op in ops:
             op.detach()
-        if isinstance(ops[0], ReshapeOp):
+        if ops[0].has_trait(View):
             Rewriter.insert_op(ops, InsertPoint.before(self.end))
             return
         Rewriter.insert_op(make_group(ops), InsertPoint.before(self.end))
 
 
 def is_broadcast(op: Operation) -> bool:
-    """Whether an operator's second operand has another shape than what it makes."""
-    return isinstance(op, MulOp) and shape_of(op.b) != shape_of(op.a)
+    """Whether a tensor that an operator takes has another shape than what it makes."""
+    return any(is_tensor(value) and shape_of(value) != shape_of(op.results[0]) for value in op.operands)
 
 
 def make_group(ops: list[Operation], yielded: Sequence[OpResult] = ()) -> FusedOp:

@@ -17,8 +17,8 @@ from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
 from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, place_tensors, range_area, ranges_of
 from nitic.ir.function import Label, arguments, functions, results
+from nitic.ir.traits import View
 from nitic.ops.fused import FusedOp, phase_of
-from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import scheduled
 
@@ -65,8 +65,8 @@ class _Planner:
         for op in self.ops:
             if not stale.isdisjoint(op.operands):
                 raise CompileError(f"@{self.func.sym_name.data}", "a state is read after its update")
-            if isinstance(op, ReshapeOp):
-                self._view(op.y, op.x, views)
+            if op.has_trait(View):
+                self._view(op.results[0], op.operands[0], views)
             if isinstance(op, FusedOp):
                 for result, operand in op.updates().items():
                     old = op.operands[operand]

@@ -12,14 +12,10 @@ from xdsl.ir import Operation, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions
-from nitic.ops.activation import ClipOp
-from nitic.ops.bfp import AlignOp, RangeOp, RoundShiftOp, own_range
-from nitic.ops.elementwise import AddOp, ReluOp
-from nitic.ops.norm import BatchNormDgradOp, BatchNormScaleOp, NormaliseOp
+from nitic.ir.traits import Cheap, Clamp, Intermediate
+from nitic.ops.bfp import RangeOp, RoundShiftOp, own_range
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
-
-CHEAP = (AddOp, BatchNormScaleOp, BatchNormDgradOp)
 
 
 @dataclass(frozen=True)
@@ -65,10 +61,10 @@ def producers(value: SSAValue) -> list[Operation]:
     """The operators, in order, that compute a cheap accumulator from what is stored; none, where it is not cheap."""
     if not isinstance(value, OpResult):
         return []
-    if isinstance(value.op, ReluOp | ClipOp):
-        before = producers(value.op.x)
+    if value.op.has_trait(Clamp):
+        before = producers(value.op.operands[0])
         return [*before, value.op] if before else []
-    if not isinstance(value.op, CHEAP):
+    if not value.op.has_trait(Cheap):
         return []
     before = (operand.op for operand in value.op.operands if isinstance(operand, OpResult))
-    return [*(op for op in before if isinstance(op, (AlignOp, NormaliseOp))), value.op]
+    return [*(op for op in before if op.has_trait(Intermediate)), value.op]

@@ -11,8 +11,8 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
 from nitic.ir.function import functions
+from nitic.ir.traits import View
 from nitic.ops.fused import FusedOp
-from nitic.ops.reshape import ReshapeOp
 from nitic.passes.base import NiticPass
 
 
@@ -32,8 +32,8 @@ def schedule(func: FuncOp) -> None:
     memory: dict[SSAValue, SSAValue] = {}  # a view's own memory
     phase, read, written = 0, set[SSAValue](), set[SSAValue]()
     for op in func.body.block.ops:
-        if isinstance(op, ReshapeOp):
-            memory[op.y] = memory.get(op.x, op.x)
+        if op.has_trait(View):
+            memory[op.results[0]] = memory.get(op.operands[0], op.operands[0])
         if not isinstance(op, FusedOp):
             continue
         reads = {memory.get(value, value) for value in op.operands}

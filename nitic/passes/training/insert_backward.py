@@ -10,8 +10,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from nitic.errors import CompileError
 from nitic.ir.function import Label, arguments, function, results, return_of, set_results
 from nitic.ir.op import NnOp, NoGradient, place
+from nitic.ir.traits import Loss
 from nitic.ops.elementwise import AccumulateOp, AddOp
-from nitic.ops.loss import LossOp
 from nitic.ops.product import MulOp
 from nitic.passes.base import NiticPass, error_at
 from nitic.passes.invariants import unrounded
@@ -60,7 +60,7 @@ class Tape:
     def run(self) -> None:
         for op in reversed(self.forward):
             self.current = op
-            if isinstance(op, LossOp) or any(result in self.errors for result in op.results):
+            if op.has_trait(Loss) or any(result in self.errors for result in op.results):
                 self._backward(op)
 
     def _backward(self, op: NnOp) -> None:
