@@ -117,8 +117,8 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
         raise _usage(f"--{option}", f"unknown {option} {value!r}; the choices are {', '.join(choices)}")
 
 
-def _usage(place: str, message: str) -> CompileError:
-    return CompileError(place, message, exit_code=ExitCode.USAGE)
+def _usage(location: str, message: str) -> CompileError:
+    return CompileError(location, message, exit_code=ExitCode.USAGE)
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,8 @@ def _findings(error: CompileError) -> list[Finding]:
     if isinstance(error, UnsupportedNodes):
         return [Finding(p.node.name, p.node.op, p.message, p.node.user_line) for p in error.problems]
     lines = [error.message, *(line.strip() for line in error.note.splitlines())]
-    place = f"{error.location}: " if error.location.startswith("node ") else ""
-    return [Finding("", "", place + "; ".join(lines), "")]
+    location = f"{error.location}: " if error.location.startswith("node ") else ""
+    return [Finding("", "", location + "; ".join(lines), "")]
 
 
 def _describe(model: ImportedModel) -> Network:
@@ -144,7 +144,7 @@ def _describe(model: ImportedModel) -> Network:
         input=list(shape_of(argument(predict, "input"))),
         output=list(shape_of(results(predict)[0][1])),
         parameters=[
-            Parameter(label.name, model.layouts[label.name].source, list(shape_of(arg)), label.role == "frozen")
+            Parameter(label.name, model.conversions[label.name].source, list(shape_of(arg)), label.role == "frozen")
             for label, arg in arguments(predict)
             if roles[label.name] in PARAMETER_ROLES
         ],

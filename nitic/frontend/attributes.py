@@ -56,10 +56,10 @@ class Attribute:
         each = "each " if self.kind in _LISTS and self.rules else ""
         return ", ".join([_KINDS[self.kind][0], *(f"{each}{rule.text}" for rule in self.rules)])
 
-    def check(self, place: str, value: Any) -> None:
-        """Raises NodeError, with the place, for a value of another kind or outside the domain."""
+    def check(self, location: str, value: Any) -> None:
+        """Raises NodeError, with the location, for a value of another kind or outside the domain."""
         if not self._admits(value):
-            raise NodeError(f"{place} is {shown(value)}, but must be {self}")
+            raise NodeError(f"{location} is {shown(value)}, but must be {self}")
 
     def _admits(self, value: Any) -> bool:
         is_list = isinstance(value, Sequence) and not isinstance(value, str)

@@ -26,7 +26,7 @@ class NodeError(Exception):
 
 @dataclass(frozen=True)
 class Transposed:
-    """A step between layouts: axis i of the result is axis perm[i]."""
+    """A step of a conversion: axis i of the result is axis perm[i]."""
 
     perm: tuple[int, ...]
 
@@ -42,7 +42,7 @@ class Transposed:
 
 @dataclass(frozen=True)
 class Reshaped:
-    """A step between layouts: the same row-major values under another shape."""
+    """A step of a conversion: the same row-major values under another shape."""
 
     before: Shape
     after: Shape
@@ -59,7 +59,7 @@ class Reshaped:
 
 @dataclass(frozen=True)
 class Scaled:
-    """A step between layouts: a factor, such as Gemm's alpha or beta, folded into the values."""
+    """A step of a conversion: a factor, such as Gemm's alpha or beta, folded into the values."""
 
     factor: float
 
@@ -72,7 +72,7 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Inverted:
-    """A step between layouts: what the network divides by, as what it multiplies with."""
+    """A step of a conversion: what the network divides by, as what it multiplies with."""
 
     def apply(self, array: Array) -> Array:
         with np.errstate(divide="ignore"):
@@ -86,7 +86,7 @@ Step = Transposed | Reshaped | Scaled | Inverted
 
 
 @dataclass(frozen=True)
-class Layout:
+class Conversion:
     """How a parameter comes from the ONNX file: the initializer's name, and the steps to nitic's layout."""
 
     source: str
@@ -104,7 +104,7 @@ class Layout:
         return array
 
 
-def steps_between(first: Layout, second: Layout) -> list[Transposed | Reshaped]:
+def steps_between(first: Conversion, second: Conversion) -> list[Transposed | Reshaped]:
     """The way from one layout of a parameter to another. Raises NodeError where they are not of the same values."""
     changes = [[step for step in each.steps if isinstance(step, Scaled | Inverted)] for each in (first, second)]
     if changes[0] != changes[1]:
@@ -117,19 +117,19 @@ def steps_between(first: Layout, second: Layout) -> list[Transposed | Reshaped]:
 
 @dataclass(frozen=True)
 class Constant:
-    """An array known at compile time. With a `layout` it is a parameter: something that training changes."""
+    """An array known at compile time. With a `conversion` it is a parameter: something that training changes."""
 
     array: Array
     name: str
-    layout: Layout | None = None
+    conversion: Conversion | None = None
 
     @property
     def shape(self) -> Shape:
         return self.array.shape
 
     def step(self, step: Step) -> "Constant":
-        layout = self.layout and Layout(self.layout.source, (*self.layout.steps, step))
-        return Constant(step.apply(self.array), self.name, layout)
+        conversion = self.conversion and Conversion(self.conversion.source, (*self.conversion.steps, step))
+        return Constant(step.apply(self.array), self.name, conversion)
 
     def transpose(self, perm: Sequence[int]) -> "Constant":
         return self if tuple(perm) == tuple(range(len(perm))) else self.step(Transposed(tuple(perm)))

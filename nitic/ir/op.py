@@ -63,12 +63,12 @@ class Gradients(Protocol):
         """An error, and the factor per channel that it is still to be multiplied by, if there is one."""
         ...
 
-    def emit(self, op: "NnOp") -> OpResult: ...
+    def insert(self, op: "NnOp") -> OpResult: ...
     def add(self, value: SSAValue, gradient: "NnOp") -> None: ...
     def pass_on(self, value: SSAValue, error: SSAValue, factor: SSAValue | None = None) -> None: ...
 
 
-class Emit(Protocol):
+class Insert(Protocol):
     """Inserts an operator and gives its first result. `static`: the function is inference, which looks at no range."""
 
     static: bool
@@ -134,8 +134,8 @@ class NnOp(IRDLOperation, ABC):
         del operands
         return [None] * len(self.results)
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> "NnOp":
-        """This float operator over integer operands: the same operator, unless it needs what `emit` inserts."""
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> "NnOp":
+        """This float operator over integer operands: the same operator, unless it needs what `insert` inserts."""
         properties = {key: to_property(value) for key, value in self.properties.items()}
         return type(self).of(*operands, **properties)
 
@@ -213,7 +213,7 @@ def value_name(name: str) -> str:
     return spelt if re.match(r"[A-Za-z_$.-]", spelt) else f"_{spelt}"
 
 
-def place(op: IRDLOperation, origin: LocationAttr) -> None:
+def set_origin(op: IRDLOperation, origin: LocationAttr) -> None:
     """Says which ONNX node an operator comes from, and calls its results %<node>.<operator>, %<node>.<result>, ..."""
     op.location = origin
     node = origin.desc.data if isinstance(origin, NameLoc) else ""

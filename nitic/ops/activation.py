@@ -11,7 +11,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import activations, integers, pointwise
 from nitic.arithmetic.integers import Array
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, Property, accumulator, is_float, like
+from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, Property, accumulator, is_float, like
 from nitic.ir.op import to_property as value_of
 from nitic.ir.traits import Clamp, Gate, OnMantissas, TakesInt64
 from nitic.ir.types import element_of, exponent, f32, shape_of
@@ -36,8 +36,8 @@ class ConstantOp(NnOp):
         if len(self.scale) != (0 if element_of(tensors[0]) == f32 else 1):
             raise VerifyException(f"{self.name} of integers takes one exponent, of floats none")
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        return type(self).of(*operands, emit(ExponentOfOp.of(operands[-1])), **self.constants())
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        return type(self).of(*operands, insert(ExponentOfOp.of(operands[-1])), **self.constants())
 
 
 class BoundedOp(ConstantOp):

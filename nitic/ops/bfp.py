@@ -16,7 +16,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import integers, randomness, requantisation, rounding, sums
 from nitic.arithmetic.integers import Array
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient
+from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient
 from nitic.ir.traits import Epilogue, Intermediate, KeepsSign, Pointwise, TakesInt64
 from nitic.ir.types import element_of, exponent, i8, i16, i32, range_, shape_of, tensor, tensor_type, with_element
 from nitic.ops.arrays import in_blocks
@@ -340,16 +340,16 @@ class TopOp(BfpOp):
         return np.asarray(requantisation.update_top(*(int(v) for v in operands)), np.int64)
 
 
-def range_of(value: SSAValue, emit: Emit) -> SSAValue:
+def range_of(value: SSAValue, insert: Insert) -> SSAValue:
     """The range of a tensor: the one that is known already, or a new one."""
     known = (use.operation for use in value.uses)
-    return next((op.r for op in known if isinstance(op, RangeOp)), None) or emit(RangeOp.of(value))
+    return next((op.r for op in known if isinstance(op, RangeOp)), None) or insert(RangeOp.of(value))
 
 
-def range_if_zero(value: SSAValue, emit: Emit) -> SSAValue:
+def range_if_zero(value: SSAValue, insert: Insert) -> SSAValue:
     """A range that is zero where a tensor is: its own, or that of the accumulator that was rounded by it."""
     taken = own_range(value.owner) if isinstance(value.owner, RoundShiftOp) else None
-    return taken.r if taken else range_of(value, emit)
+    return taken.r if taken else range_of(value, insert)
 
 
 def own_range(op: RoundShiftOp) -> RangeOp | None:

@@ -67,17 +67,17 @@ class NiticPass(ABC):
 def unlabelled(module: ModuleOp) -> str:
     """What keeps a module from being a program whose tensors have names, or an empty text."""
     for func in functions(module):
-        place = f"@{func.sym_name.data}"
+        location = f"@{func.sym_name.data}"
         last = func.body.block.last_op if len(func.body.blocks) == 1 else None
         if not isinstance(last, ReturnOp):
-            return f"{place} is not one block that ends in func.return"
+            return f"{location} is not one block that ends in func.return"
         sides = (("argument", func.arg_attrs, func.args), ("result", func.res_attrs, last.operands))
         for what, labels, values in sides:
             for i in range(len(values)):
                 label = labels.data[i].data if labels and i < len(labels) else {}
                 missing = [key for key in ("nn.name", "nn.role") if not isinstance(label.get(key), StringAttr)]
                 if missing:
-                    return f"{what} {i} of {place} has no {' and no '.join(missing)}, by which this pass knows it"
+                    return f"{what} {i} of {location} has no {' and no '.join(missing)}, by which this pass knows it"
     return ""
 
 

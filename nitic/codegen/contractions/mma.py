@@ -268,22 +268,22 @@ class _Block:
         call("nitic_block_barrier")  # nobody reads a step any more
         with unrolled(tile.warp[0] // MMA[0]) as i:
             with unrolled(tile.warp[1] // MMA[1]) as j, unrolled(2) as half:
-                at = slab.place(lane // 4 + half * 8, j * MMA[1] + lane % 4 * 2)
+                at = slab.address(lane // 4 + half * 8, j * MMA[1] + lane % 4 * 2)
                 call("nitic_store8", at, pointer(acc, (i * (tile.warp[1] // MMA[1]) + j) * 4 + half * 2))
             call("nitic_warp_barrier")
             row, column = (tir.let(T.call_extern("int32", f"{tile.name}::{axis}", i)) for axis in ("row", "column"))
             with unrolled(slab.turns) as turn:
                 within, first = slab.four(lane, turn)
-                self._finish(slab.place(within, first), row + within, column + first, sink)
+                self._finish(slab.address(within, first), row + within, column + first, sink)
             if sink.turns:
                 self._turn(slab, row, column, sink)
             call("nitic_warp_barrier")  # all have read what the next rows overwrite
 
-    def _finish(self, place: Expr, row: Expr, column: Expr, sink: Sink) -> None:
+    def _finish(self, address: Expr, row: Expr, column: Expr, sink: Sink) -> None:
         """Four sums that exist or do not together, where their number allows it: the compiler joins their stores."""
         p, four = self.p, tir.local("int32", FOUR)
         made = tir.local("int32", FOUR) if sink.turns else None
-        call("nitic_load16", pointer(four), place)
+        call("nitic_load16", pointer(four), address)
         at_row, at_column = tir.let(self.origin[0] + row), tir.let(self.origin[1] + column)
         together = gcd(p.n, FOUR)
         with unrolled(FOUR // together) as some:
@@ -293,7 +293,7 @@ class _Block:
                 if made:
                     made.store(some * together + e, became)
         if made:
-            call("nitic_store_bytes", place, pointer(made))
+            call("nitic_store_bytes", address, pointer(made))
 
     def _turn(self, slab: Slab, row: Expr, column: Expr, sink: Sink) -> None:
         """The bytes, each four of which are where their sums were, go to the second layout: a thread has a column."""
@@ -302,7 +302,7 @@ class _Block:
         at_row, at_column = tir.let(self.origin[0] + row), tir.let(self.origin[1] + column + lane)
         with tir.when(tir.every(lane < slab.columns, at_row < self.p.m, at_column < self.p.n)):
             first = lane - lane % FOUR
-            call("nitic_store_column", sink.run(at_row, at_column), slab.place(0, first), slab.stride, lane % FOUR)
+            call("nitic_store_column", sink.run(at_row, at_column), slab.address(0, first), slab.stride, lane % FOUR)
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,7 @@ class Slab:
     def turns(self) -> int:
         return MMA[0] * self.columns // (WARP * FOUR)
 
-    def place(self, row: Expr, column: Expr) -> Expr:
+    def address(self, row: Expr, column: Expr) -> Expr:
         return self.offset + row * self.stride + column * 4
 
     def four(self, lane: Expr, turn: Expr) -> tuple[Expr, Expr]:

@@ -98,7 +98,7 @@ class Point:
 T = TypeVar("T")
 Evaluate = Callable[[Point], Expr]
 Prepare = Callable[["Emission", NnOp], Mapping[SSAValue, Evaluate]]
-Emit = Callable[["Emission", NnOp], int]
+AnchorEmitter = Callable[["Emission", NnOp], int]
 """Emits the loops of an anchor; gives the units of work."""
 Scalar = Callable[["Emission", NnOp], Expr]
 
@@ -130,7 +130,7 @@ class Template:
     there is no `emit`.
     """
 
-    emit: Emit | None
+    emit: AnchorEmitter | None
     split: Callable[[NnOp], Split | None] = lambda _: None
 
 

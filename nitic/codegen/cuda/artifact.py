@@ -30,8 +30,8 @@ def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: P
         table = launch.launch_table(program, module, generated.kernels[VARIANT])
         if kind in FOR_GPUS:
             (folder / "kernels").write_bytes(_kernels(text, kind, KernelCache(cache)))
-            link.place(folder / "kernels", output)
-            link.place_text(json.dumps(table, indent=1) + "\n", output.with_suffix(".json"))
+            link.install(folder / "kernels", output)
+            link.write_text(json.dumps(table, indent=1) + "\n", output.with_suffix(".json"))
             return generated
         image = compiler.compile_image(text, KernelCache(cache))
         written = source.write_program(program, [complete(variant, table, image, folder)], {}, folder)

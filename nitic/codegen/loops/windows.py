@@ -52,7 +52,9 @@ def slide(emission: Emission, g: Geometry, result: SSAValue, term: Term, factor:
     return f.units_of_places(n * oh, ow, c)
 
 
-def gather(emission: Emission, g: Geometry, result: SSAValue, term: Term, factor: Factor | None = None) -> int:
+def slide_transposed(
+    emission: Emission, g: Geometry, result: SSAValue, term: Term, factor: Factor | None = None
+) -> int:
     """For each input pixel: the sum over the windows that see it."""
     f, (n, height, width, c) = emission.function, g.x
     dtype = "int64" if dtype_of(result).__name__ == "int64" else "int32"

@@ -278,19 +278,19 @@ def pack_runs(f: Copy, layout: Runs, shape: Sequence[int]) -> int:
 
 
 def pack_batch_last(f: Copy, layout: BatchLast, shape: Sequence[int]) -> int:
-    """A unit is 16 images of one place, stored together; neighbouring units read neighbouring channels."""
+    """A unit is 16 images at one pixel and channel, stored together; neighbouring units read neighbouring channels."""
     n, (c, height, width, filled) = shape[0], layout.shape(shape)
-    place, run = height * width * c, tir.local("int8", CHUNK)
+    image, run = height * width * c, tir.local("int8", CHUNK)
     with tir.loop(f.begin, f.end) as unit:
-        first, at = tir.let(unit // place * CHUNK), tir.let(unit % place)
+        first, at = tir.let(unit // image * CHUNK), tir.let(unit % image)
         with tir.loop(0, CHUNK) as i:
             inside = first + i < n
-            value = f.x.load(tir.select(inside, (first + i) * place + at, 0) if n % CHUNK else (first + i) * place + at)
+            value = f.x.load(tir.select(inside, (first + i) * image + at, 0) if n % CHUNK else (first + i) * image + at)
             run.store(i, tir.select(inside, value, _zero(biased=False)) if n % CHUNK else value)
         target = tir.let((at % c * (height * width) + at // c) * filled + first)
         with tir.loop(0, CHUNK) as i:
             f.out.store(target + i, run.load(i))
-    return place * filled // CHUNK
+    return image * filled // CHUNK
 
 
 Gather = Callable[[Expr, Expr, Expr, int], Expr]

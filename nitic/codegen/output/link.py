@@ -62,7 +62,7 @@ def link(
         inputs = Path(folder) / "inputs"  # there may be more than a command line holds
         inputs.write_text("\n".join(map(_quoted, (*objects, program, *compiled))))
         _run([*compiler(), f"@{inputs}", *LINK_FLAGS[emit], *libraries, "-o", str(made)])
-        place(made, output)
+        install(made, output)
 
 
 def _quoted(path: Path) -> str:
@@ -70,7 +70,7 @@ def _quoted(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def place(made: Path, output: Path) -> None:
+def install(made: Path, output: Path) -> None:
     """Moves a finished file to where it was asked for, in one go. Raises CompileError."""
     try:
         if output.exists() and not output.is_file():
@@ -88,12 +88,12 @@ def place(made: Path, output: Path) -> None:
         raise CompileError(str(output), f"cannot write it: {error.strerror}", exit_code=ExitCode.RUN_TIME) from error
 
 
-def place_text(text: str, output: Path) -> None:
+def write_text(text: str, output: Path) -> None:
     """Writes a text file, in one go. Raises CompileError."""
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         made = Path(folder) / output.name
         made.write_text(text, encoding="utf-8")
-        place(made, output)
+        install(made, output)
 
 
 def runtime_object(source: Path, cache: Path | None, spare: Path) -> Path:

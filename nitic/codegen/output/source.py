@@ -12,7 +12,7 @@ from xdsl.ir import Attribute
 
 from nitic import targets
 from nitic.codegen.core.kernel import Kernel, Kernels
-from nitic.ir.buffers import named_tensors, place_tensors, tensor_bytes
+from nitic.ir.buffers import named_tensors, tensor_bytes, tensor_extents
 from nitic.ir.function import Label, functions
 from nitic.ir.text import print_module
 from nitic.ir.types import dtype_of, is_tensor, shape_of
@@ -88,7 +88,7 @@ def program_source(
         '#include "nitic.h"',
         embed("nitic_initial_state", state),
         # Not loaded into memory: only `nitic inspect` reads it, from the file.
-        _place("nitic_description", description, '.nitic,"",@progbits'),
+        _incbin("nitic_description", description, '.nitic,"",@progbits'),
     ]
     for variant in variants:
         parts += [*_kernels(variant.name, kernels.get(variant.name, {})), variant.tables]
@@ -112,10 +112,10 @@ def _c_character(byte: int) -> str:
 
 def embed(label: str, path: Path) -> str:
     """A file's bytes as a constant array of uint8_t."""
-    return f'{_place(label, path, ".rodata")}\nextern const uint8_t {label}[] __attribute__((visibility("hidden")));'
+    return f'{_incbin(label, path, ".rodata")}\nextern const uint8_t {label}[] __attribute__((visibility("hidden")));'
 
 
-def _place(label: str, path: Path, section: str) -> str:
+def _incbin(label: str, path: Path, section: str) -> str:
     """A file's bytes, put in place by the assembler."""
     text = f".section {section}\n.balign 64\n{label}:\n.incbin {c_string(path)}\n.previous\n"
     return f"__asm__({c_string(text)});"
@@ -150,9 +150,9 @@ def _function(variant: str, func: FuncOp) -> str:
 
 
 def _tensors(program: Program) -> str:
-    places, _ = place_tensors(program.module)
-    tensors = sorted(named_tensors(program.module).items(), key=lambda item: places[item[0].name])
-    lines = [_tensor(label, type_, places[label.name][0]) for label, type_ in tensors]
+    extents, _ = tensor_extents(program.module)
+    tensors = sorted(named_tensors(program.module).items(), key=lambda item: extents[item[0].name])
+    lines = [_tensor(label, type_, extents[label.name][0]) for label, type_ in tensors]
     return "\n".join(["static const nitic_tensor tensors[] = {", *lines, "};"])
 
 
@@ -181,7 +181,7 @@ def requirements(variant: targets.Variant) -> list[str]:
 
 
 def _program(program: Program, initial_bytes: int) -> str:
-    _, state_bytes = place_tensors(program.module)
+    _, state_bytes = tensor_extents(program.module)
     fields = {
         "abi_version": "NITIC_ABI_VERSION",
         "model": c_string(program.model),

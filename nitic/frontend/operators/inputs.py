@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from nitic.frontend.attributes import ATTRIBUTES
-from nitic.frontend.emitter import Emitter
+from nitic.frontend.builder import Builder
 from nitic.frontend.folding import integers
 from nitic.frontend.nodes import Node
 from nitic.frontend.values import Activation, Constant, NodeError, Value
 
 Inputs = Sequence[Value | None]
 """The inputs of a node; None for one left out."""
-Handler = Callable[[Emitter, Node, Inputs], Value | Sequence[Value]]
+Handler = Callable[[Builder, Node, Inputs], Value | Sequence[Value]]
 """Gives the results of a node, or its only one. Raises NodeError where nitic cannot represent the node."""
 
 

@@ -10,7 +10,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from nitic.errors import CompileError
 from nitic.ir.function import Label, Signature, arguments, function, new_function, return_of, set_arguments, set_results
 from nitic.ir.initial_values import add_initial_values
-from nitic.ir.op import NnOp, place
+from nitic.ir.op import NnOp, set_origin
 from nitic.ir.types import shape_of
 from nitic.ops.conv import ConvOp
 from nitic.ops.elementwise import AddOp, BiasOp
@@ -124,8 +124,8 @@ class _Values:
         self.read.add(parameter)
         return self.new.get(parameter) or self.signature.add(self.labels[parameter], parameter.type)
 
-    def emit(self, op: NnOp, chain: _Chain) -> SSAValue:
-        place(op, chain.scale.location)
+    def insert(self, op: NnOp, chain: _Chain) -> SSAValue:
+        set_origin(op, chain.scale.location)
         Rewriter.insert_op(op, InsertPoint.before(return_of(self.func)))
         return op.result
 
@@ -136,20 +136,20 @@ class _Values:
 
 
 def _fold(chain: _Chain, values: _Values) -> None:
-    def emit(op: NnOp) -> SSAValue:
-        return values.emit(op, chain)
+    def insert(op: NnOp) -> SSAValue:
+        return values.insert(op, chain)
 
     weight, bias = chain.changed
     epsilon = chain.inverse.epsilon.value.data
-    inverse = emit(BatchNormInverseOp.of(values.of(chain.recall.variance), epsilon=epsilon))
-    factor = emit(MulOp.of(values.of(chain.scale.gamma), inverse))
-    per_filter = emit(ReshapeOp.of(factor, shape=(*shape_of(factor), *[1] * (len(shape_of(weight)) - 1))))
-    centred = emit(NegOp.of(values.of(chain.recall.mean)))
+    inverse = insert(BatchNormInverseOp.of(values.of(chain.recall.variance), epsilon=epsilon))
+    factor = insert(MulOp.of(values.of(chain.scale.gamma), inverse))
+    per_filter = insert(ReshapeOp.of(factor, shape=(*shape_of(factor), *[1] * (len(shape_of(weight)) - 1))))
+    centred = insert(NegOp.of(values.of(chain.recall.mean)))
     if chain.bias:
-        centred = emit(AddOp.of(values.of(bias), centred))
-    scaled = emit(MulOp.of(centred, factor))
-    new_bias = emit(AddOp.of(scaled, values.of(chain.scale.beta)))
-    values.new[weight] = emit(MulOp.of(values.of(weight), per_filter))
+        centred = insert(AddOp.of(values.of(bias), centred))
+    scaled = insert(MulOp.of(centred, factor))
+    new_bias = insert(AddOp.of(scaled, values.of(chain.scale.beta)))
+    values.new[weight] = insert(MulOp.of(values.of(weight), per_filter))
     values.new[bias] = new_bias
     _rewrite(chain)
 
@@ -159,7 +159,7 @@ def _rewrite(chain: _Chain) -> None:
     biased = chain.norm.x
     if chain.bias is None:
         bias = BiasOp.of(chain.layer.acc, chain.scale.beta)
-        place(bias, chain.scale.location)
+        set_origin(bias, chain.scale.location)
         Rewriter.insert_op(bias, InsertPoint.after(chain.layer))
         biased = bias.y
     Rewriter.replace_op(chain.scale, [], [biased])

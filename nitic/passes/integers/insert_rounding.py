@@ -33,7 +33,7 @@ from nitic.ir.function import (
     return_of,
     set_results,
 )
-from nitic.ir.op import NnOp, location, place
+from nitic.ir.op import NnOp, location, set_origin
 from nitic.ir.traits import BatchStatistics, CoarseError, Loss, Moves, Scales
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
 from nitic.ops.bfp import (
@@ -143,7 +143,7 @@ class Quantiser:
             case "input":
                 channels = shape_of(new)[-1:] if len(shape_of(new)) == 4 else (1,)
                 maps = [self._statistic(f"{label.name}.{each}", channels) for each in ("multiplier", "offset")]
-                self.raw[old] = self.emit(InputMapOp.of(new, *maps))
+                self.raw[old] = self.insert(InputMapOp.of(new, *maps))
             case "master":
                 self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
                 weight = Format(self.options.bits, "i8")
@@ -166,7 +166,7 @@ class Quantiser:
             for i, value in enumerate(op.operands)
         ]
         integer = op.to_integer(operands, self)
-        self.emit(integer)
+        self.insert(integer)
         self.raw.update(zip(op.results, integer.results, strict=True))
         if op.has_trait(CoarseError) or (op.has_trait(Scales) and op.operands[0] in self.coarse):
             self.coarse.update(op.results)
@@ -213,7 +213,7 @@ class Quantiser:
         if element_of(source) == i8:
             return None
         asking, self.origin = self.origin, op.location
-        moved = self.emit(op.to_integer([source], self))
+        moved = self.insert(op.to_integer([source], self))
         self.origin = asking
         return moved
 
@@ -231,7 +231,7 @@ class Quantiser:
 
     def _round_here(self, value: SSAValue, raw: SSAValue, format_: Format) -> SSAValue:
         if format_.to == "i8" and isinstance(value.owner, NnOp) and value.owner.NARROWING is not None:
-            shift = self.emit(ExpConstOp.of(value=value.owner.NARROWING))
+            shift = self.insert(ExpConstOp.of(value=value.owner.NARROWING))
             return self._requantise(raw, shift, "nearest", format_)
         if value not in self.forward:
             rounding = STOCHASTIC if value in self.coarse else self.options.errors
@@ -240,7 +240,7 @@ class Quantiser:
         if not self.static:
             return self._requantise(raw, self._shift(raw, format_, name), self.options.activations, format_)
         top = self._statistic(name, ())
-        shift = self.emit(StaticShiftOp.of(top, self.emit(ExponentOfOp.of(raw)), bits=format_.bits))
+        shift = self.insert(StaticShiftOp.of(top, self.insert(ExponentOfOp.of(raw)), bits=format_.bits))
         return self._requantise(raw, shift, "nearest", format_)
 
     def _activation_name(self, value: SSAValue) -> str:
@@ -254,20 +254,20 @@ class Quantiser:
 
     def _shift(self, acc: SSAValue, format_: Format, top: str = "") -> SSAValue:
         """The shift by the range of the tensor; where inference needs it, the statistic of that range too."""
-        r = self.emit(RangeOp.of(acc))
+        r = self.insert(RangeOp.of(acc))
         if top.removesuffix(".top") in self.stored:
-            new = TopOp.of(self._statistic(top, ()), r, self.emit(ExponentOfOp.of(acc)))
-            self.tops.append((Label(top, "statistic"), self.emit(new)))
-        return self.emit(ShiftOp.of(r, bits=format_.bits))
+            new = TopOp.of(self._statistic(top, ()), r, self.insert(ExponentOfOp.of(acc)))
+            self.tops.append((Label(top, "statistic"), self.insert(new)))
+        return self.insert(ShiftOp.of(r, bits=format_.bits))
 
     def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str, format_: Format) -> SSAValue:
         if rounding == DITHERED:
-            return self.emit(RoundShiftOp.of(acc, shift, self._dither(), round=rounding, to=format_.to))
+            return self.insert(RoundShiftOp.of(acc, shift, self._dither(), round=rounding, to=format_.to))
         if rounding != STOCHASTIC:
-            return self.emit(RoundShiftOp.of(acc, shift, round=rounding, to=format_.to))
+            return self.insert(RoundShiftOp.of(acc, shift, round=rounding, to=format_.to))
         random = random_numbers(self.signature)
         stream = next(self.streams)
-        return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=stream, to=format_.to))
+        return self.insert(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=stream, to=format_.to))
 
     def _dither(self) -> SSAValue:
         """At the start of the function, where no kernel has to wait for it."""
@@ -278,14 +278,14 @@ class Quantiser:
 
     def _new_dither(self) -> DitherOp:
         op = DitherOp.of(*random_numbers(self.signature), stream=next(self.streams))
-        place(op, self.origin)
+        set_origin(op, self.origin)
         return op
 
     def __call__(self, op: NnOp, /) -> OpResult:
-        return self.emit(op)
+        return self.insert(op)
 
-    def emit(self, op: NnOp) -> OpResult:
-        place(op, self.origin)
+    def insert(self, op: NnOp) -> OpResult:
+        set_origin(op, self.origin)
         self.func.body.block.insert_op_before(op, return_of(self.func))
         return op.result
 
@@ -295,7 +295,7 @@ class Quantiser:
             computed = self.mantissa(value) if label.role == "output" else self.raw[value]
             new.append((label, computed))
             if label.role in ("output", "gradient"):
-                new.append((Label(f"{label.name}.exponent", label.role), self.emit(ExponentOfOp.of(computed))))
+                new.append((Label(f"{label.name}.exponent", label.role), self.insert(ExponentOfOp.of(computed))))
         self.signature.write()
         set_results(self.func, new + self.tops)
 

@@ -12,7 +12,7 @@ from xdsl.ir import BlockArgument, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import arguments, functions
-from nitic.ir.op import NnOp, place
+from nitic.ir.op import NnOp, set_origin
 from nitic.ops.bfp import ExpAddOp, ExpClampOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked, no_float, no_range_of_samples
@@ -93,7 +93,7 @@ class ExponentsBehind:
         return self._insert(ExpClampOp.of(a, low=low, high=high))
 
     def _insert(self, op: NnOp) -> SSAValue:
-        place(op, self.op.location)
+        set_origin(op, self.op.location)
         Rewriter.insert_op(op, InsertPoint.after(self.made[-1] if self.made else self.op))
         self.made.append(op)
         return op.result

@@ -14,7 +14,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions
 from nitic.ir.layout import Layout, Padded
-from nitic.ir.op import NnOp, place
+from nitic.ir.op import NnOp, set_origin
 from nitic.ops.fused import FusedOp
 from nitic.ops.pack import PackOp
 from nitic.passes.base import NiticPass, error_at
@@ -102,7 +102,7 @@ def _use_packed(group: FusedOp, op: NnOp, operand: SSAValue, layout: Layout, pac
     source = group.operands[operand.index]
     if (source, layout) not in packed:
         pack = PackOp.of(source, layout=str(layout))
-        place(pack, group.location)
+        set_origin(pack, group.location)
         copy = make_group([pack], [pack.result])
         Rewriter.insert_op(copy, InsertPoint.before(group))
         packed[source, layout] = copy.results[0]

@@ -79,7 +79,7 @@ class Grouping:
         self.works = {i for i, op in enumerate(self.ops) if not isinstance(op, SUNK)}  # groups with tensor work
 
     def run(self) -> None:
-        self._gather([op for op in self.ops if isinstance(op, DitherOp)])
+        self._join_dithers([op for op in self.ops if isinstance(op, DitherOp)])
         for op in self.ops:
             if (producer := self._joins(op)) is not None:
                 self._merge(self.group[producer], self.group[op])
@@ -89,7 +89,7 @@ class Grouping:
         for group in self.graph.order():
             self._materialise(sorted(self.members[group], key=self.position.__getitem__))
 
-    def _gather(self, dithers: Sequence[DitherOp]) -> None:
+    def _join_dithers(self, dithers: Sequence[DitherOp]) -> None:
         for i, op in enumerate(dithers):
             self.works.add(self.position[op])  # so that it is not sunk
             self._merge(self.group[dithers[i // DITHERS * DITHERS]], self.group[op])

@@ -15,7 +15,7 @@ from xdsl.ir import SSAValue
 
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
-from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, place_tensors, range_area, ranges_of
+from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, range_area, ranges_of, tensor_extents
 from nitic.ir.function import Label, arguments, functions, results
 from nitic.ir.traits import View
 from nitic.ops.fused import FusedOp, phase_of
@@ -32,7 +32,7 @@ class PlanMemory(NiticPass):
     requires = (scheduled,)
 
     def apply(self, module: ModuleOp) -> None:
-        tensors, state = place_tensors(module)
+        tensors, state = tensor_extents(module)
         base, ranges = range_area(module)
         top = start = base + ranges
         for func in functions(module):

@@ -9,7 +9,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.errors import CompileError
 from nitic.ir.function import Label, arguments, function, results, return_of, set_results
-from nitic.ir.op import NnOp, NoGradient, place
+from nitic.ir.op import NnOp, NoGradient, set_origin
 from nitic.ir.traits import Loss
 from nitic.ops.elementwise import AccumulateOp, AddOp
 from nitic.ops.product import MulOp
@@ -74,16 +74,16 @@ class Tape:
 
     def of(self, value: SSAValue) -> SSAValue:
         if value in self.factors:
-            self.errors[value] = self.emit(MulOp.of(self.errors[value], self.factors.pop(value)))
+            self.errors[value] = self.insert(MulOp.of(self.errors[value], self.factors.pop(value)))
         return self.errors[value]
 
     def factors_of(self, value: SSAValue) -> tuple[SSAValue, SSAValue | None]:
         return self.errors[value], self.factors.get(value)
 
-    def emit(self, op: NnOp) -> OpResult:
+    def insert(self, op: NnOp) -> OpResult:
         """Inserts an operator of the backward pass."""
         assert self.current is not None
-        place(op, self.current.location)
+        set_origin(op, self.current.location)
         Rewriter.insert_op(op, InsertPoint.before(self.end))
         return op.result
 
@@ -92,7 +92,7 @@ class Tape:
         if value not in self.needed:
             gradient.erase()
             return
-        self.pass_on(value, self.emit(gradient))
+        self.pass_on(value, self.insert(gradient))
 
     def pass_on(self, value: SSAValue, error: SSAValue, factor: SSAValue | None = None) -> None:
         """Makes `error` the error of `value`; times a factor per channel, which waits for who asks for the product."""
@@ -104,5 +104,5 @@ class Tape:
                 self.factors[value] = factor
             return
         known, add = self.of(value), AccumulateOp if value in self.weights else AddOp
-        product = error if factor is None else self.emit(MulOp.of(error, factor))
-        self.errors[value] = self.emit(add.of(known, product))
+        product = error if factor is None else self.insert(MulOp.of(error, factor))
+        self.errors[value] = self.insert(add.of(known, product))

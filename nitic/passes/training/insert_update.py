@@ -19,7 +19,7 @@ from nitic.ir.function import (
     set_arguments,
     set_results,
 )
-from nitic.ir.op import place
+from nitic.ir.op import set_origin
 from nitic.ir.types import i32, shape_of, tensor
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdateOp, UpdatePlainOp
 from nitic.passes.base import NiticPass, option_error
@@ -81,7 +81,7 @@ class InsertUpdate(NiticPass):
 
     def _insert(self, func: FuncOp, op: UpdateOp, dw: SSAValue) -> SSAValue:
         if isinstance(dw, OpResult):
-            place(op, dw.op.location)
+            set_origin(op, dw.op.location)
         Rewriter.insert_op(op, InsertPoint.before(return_of(func)))
         return op.result
 
