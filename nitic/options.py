@@ -84,7 +84,7 @@ class CompileOptions:
     cache: bool = True
 
     def __post_init__(self) -> None:
-        """Takes the words of the command line for choices, as Python callers write them. Raises CompileError."""
+        """Accepts the words of the command line as choices, for callers from Python. Raises CompileError."""
         kinds = {"emit": Emit, "init": Init, "loss": Loss, "batch_norm": BatchNorm}
         for name, kind in kinds.items():
             object.__setattr__(self, name, _choice(kind, name, getattr(self, name)))
@@ -98,7 +98,7 @@ class CompileOptions:
             raise _usage("--std", "a standard deviation needs its mean: give --mean too")
 
     def _check_pair(self) -> None:
-        """The target, and what is written for a GPU alone. Raises CompileError."""
+        """The target exists, and `emit` is possible for it. Raises CompileError."""
         from nitic import targets
 
         _check_choice("target", self.target, targets.names())

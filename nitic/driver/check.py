@@ -22,7 +22,7 @@ PARAMETER_ROLES = ("weight", "frozen")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not supported. `node` and `operator` are empty where it is no node's."""
+    """Something that is not supported. `node` and `operator` are empty where it is not about a node."""
 
     node: str
     operator: str
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Parameter:
-    """`onnx` is the initializer's name in the file; `shape` is in nitic's layout."""
+    """A parameter: `onnx` is the initializer's name in the file; `shape` is in nitic's order of axes."""
 
     name: str
     onnx: str
@@ -55,7 +55,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Report:
-    """docs/check.md describes its fields."""
+    """What `nitic check` says of a model. docs/check.md describes the fields."""
 
     model: str
     contents: Survey
@@ -128,7 +128,7 @@ def check_model(options: CompileOptions) -> Report:
 
 
 def _findings(error: CompileError) -> list[Finding]:
-    """One for each node; what a pass says of the program names its own place."""
+    """One for each node with a problem, or else the one sentence of the pass that refused the program."""
     if isinstance(error, UnsupportedNodes):
         return [Finding(p.node.name, p.node.op, p.message, p.node.user_line) for p in error.problems]
     lines = [error.message, *(line.strip() for line in error.note.splitlines())]

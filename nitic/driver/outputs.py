@@ -1,4 +1,4 @@
-"""The files that `nitic compile` writes, and what is asked of their places before minutes of work."""
+"""The files that `nitic compile` writes, and the checks of their paths before minutes of work."""
 
 import tempfile
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ def plan(program: Program, watch: Watcher | None = None, use_cache: bool = False
 
 
 def _compute(program: Program, watch: Watcher | None) -> list[Variant]:
-    """A process for each variant: only text comes out of it."""
+    """Runs the passes of each variant in a process of its own, which gives back text only."""
     module = program.module.clone()
     # Not verified by itself: each variant verifies the module at the end of its own passes.
     pipeline.run_passes(module, pipeline.shared_passes(program.variants), watch, "never")

@@ -116,7 +116,7 @@ def element_type(*types: int, default: int | None = None) -> Attribute:
 
 
 AXIS, AXES = integer(), integers()  # the rank of the input is the bound
-SIZE = {"at_least": 1, "at_most": 2**24}  # kernels compute places in int32
+SIZE = {"at_least": 1, "at_most": 2**24}  # kernels compute positions in int32
 AUTO_PAD = word("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 WINDOW = {
     "auto_pad": AUTO_PAD,

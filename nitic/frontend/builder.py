@@ -1,4 +1,4 @@
-"""Builds @predict while the importer walks the ONNX graph: operators, layouts and parameters."""
+"""Builds @predict while the importer walks the ONNX graph: operators, views and parameters."""
 
 import re
 from math import prod
@@ -55,7 +55,7 @@ class Builder:
         self.signature = Signature(self.func)
 
     def insert(self, op: NnOp) -> SSAValue:
-        """Appends an operator; its first result."""
+        """Appends an operator; gives its first result."""
         check_size(shape_of(op.results[0]))
         set_origin(op, location(self.node.name if self.node else ""))
         self.func.body.block.insert_op_before(op, self._return)
@@ -72,7 +72,7 @@ class Builder:
         if text not in self.notes:
             self.notes.append(text)
 
-    # Layouts
+    # Views
 
     def reshape(self, value: SSAValue, shape: Shape) -> SSAValue:
         if isinstance(value.owner, ReshapeOp):
@@ -90,7 +90,7 @@ class Builder:
         return self._once(TransposeOp, value, perm)
 
     def _once(self, kind: type[ReshapeOp | TransposeOp], value: SSAValue, to: tuple[int, ...]) -> SSAValue:
-        """Several nodes may read one view."""
+        """One operator for each view, however many nodes read it."""
         key = kind.name, value, to
         if key not in self._moved:
             self._moved[key] = self.insert(kind.of(value, **{"shape" if kind is ReshapeOp else "perm": to}))
@@ -119,7 +119,7 @@ class Builder:
         return self.view(Activation.of(self.in_onnx_order(x)), perm)
 
     def with_axes(self, x: Activation) -> Activation:
-        """The same view, of a value that has each of its axes: one that can be cut along any."""
+        """The same view of a value that has an axis for each of the view's, so that it can be cut along any of them."""
         if x.shape == x.transposed:
             return x
         pieces = x.refined()
@@ -146,7 +146,7 @@ class Builder:
     # Parameters
 
     def parameter(self, constant: Constant, kind: str, role: str = "weight") -> SSAValue:
-        """The argument of @predict for a parameter in nitic's layout; `kind` is its name within its module.
+        """The argument of @predict for a parameter in nitic's order of axes; `kind` is its name in its module.
 
         A running statistic of a batch norm has the role `statistic`: it is part of the state, but not trained. Where
         several batch norms start from one tensor of the file, each still has its own.
@@ -165,7 +165,7 @@ class Builder:
         return argument
 
     def _view(self, conversion: Conversion) -> SSAValue:
-        """A parameter that the network knows already, in another layout."""
+        """A parameter that is an argument already, with other axes or another shape."""
         if conversion not in self._views:
             first, value = self._arguments[conversion.source]
             for step in steps_between(first, conversion):
@@ -195,6 +195,6 @@ def check_size(shape: Shape) -> None:
 
 
 def batch_flattened(x: Activation) -> tuple[Shape, Activation]:
-    """x with all axes but the last made one, and those axes."""
+    """The axes of x but the last, and x with these as one axis."""
     *rows, columns = x.shape
     return tuple(rows), x.reshape((prod(rows), columns))

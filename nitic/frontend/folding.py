@@ -52,7 +52,7 @@ def _check_size(node: Node, inputs: list[Constant | None]) -> None:
 def generated(node: Node, inputs: list[Constant | None]) -> Constant:
     """What a node makes of nothing but a shape. Floats are weights, as trainable as an initializer.
 
-    A vector of zeros is none: exporters write it where there is no bias.
+    A vector of zeros is no weight: exporters write it where there is no bias.
     """
     array = random(node, inputs) if node.op in RANDOM else fold(node, inputs)[0].array
     name = node.proto.output[0]
@@ -62,7 +62,7 @@ def generated(node: Node, inputs: list[Constant | None]) -> Constant:
 
 
 def random(node: Node, inputs: list[Constant | None]) -> Array:
-    """Drawn once, at import, from the node's seed or else its name."""
+    """Random numbers, drawn once, at import, from the node's seed or else its name."""
     like = inputs[0] if inputs else None
     shape = like.shape if like else node.integers("shape")
     if not 0 <= prod(shape) <= MAX_ELEMENTS:

@@ -71,13 +71,13 @@ def is_real(value: SSAValue) -> bool:
 
 
 def requantised(acc: OpResult, bits: int, insert: Insert) -> NnOp:
-    """The last of the operators that round a value per channel to `bits` bits, as int32."""
+    """Inserts what rounds a value per channel to `bits` bits, as int32, but for the last operator, which it returns."""
     shift = insert(ShiftOp.of(insert(RangeOp.of(acc)), bits=bits))
     return RoundShiftOp.of(acc, shift, round="nearest", to="i32")
 
 
 class ChannelOp(NnOp):
-    """A piece without a gradient of its own: that of nn.normalise goes past it."""
+    """A part of a normalisation without a backward rule of its own: the rule of nn.normalise covers it."""
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
@@ -107,7 +107,7 @@ class MeasureOp(StatisticsOp):
         return self.ints("shape") if self.shape else shape_of(self.x)[-1:]
 
     def count(self) -> int:
-        """Of how many elements each statistic is."""
+        """How many elements each statistic is taken of."""
         return prod(shape_of(self.x)) // prod(self.taken())
 
     def infer_types(self) -> Sequence[Attribute]:
@@ -142,7 +142,7 @@ class BatchNormStatisticsOp(MeasureOp):
         return max(self.count() * (16 * operands[0] + 2) ** 2, (2 * 256 * operands[0] + 1) * self.count())
 
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
-        """A mean is at most what it is of."""
+        """A mean is at most the largest of its elements."""
         return [256 * operands[0], (16 * operands[0] + 2) ** 2]
 
 
@@ -204,7 +204,7 @@ class BatchNormRecallOp(StatisticsOp):
         return norms.batch_norm_recall(mean, variance, int(x))
 
     def int64_bound(self, operands: Sequence[int]) -> int:
-        """What is shifted; the shift saturates."""
+        """The statistic that is shifted; the shift saturates."""
         return max(operands)
 
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
@@ -243,7 +243,7 @@ class BatchNormRunningOp(ChannelOp):
         return norms.batch_norm_running(running, new, int(scale[0]), norms.running_rate(momentum))
 
     def int64_bound(self, operands: Sequence[int]) -> int:
-        """What is shifted, or the difference of two saturated statistics times the rate: 2^62 for a momentum of 0."""
+        """The shifted statistic, or the difference of two saturated ones times the rate: 2^62 for a momentum of 0."""
         rate = abs(norms.running_rate(self.momentum.value.data))
         return max(*operands, 2 * norms.RUNNING_LIMIT * rate)
 
@@ -441,7 +441,7 @@ class BatchNormScaleOp(NnOp):
         return integers.INT16_LIMIT * 127 + (127 << 20)
 
     def backward(self, grad: Gradients) -> None:
-        """dy * gamma is left to who needs it as a product: nn.normalise multiplies later."""
+        """Passes dy on with gamma as a factor, and makes no product of them: nn.normalise multiplies later."""
         dy = grad.of(self.y)
         dbeta, dgamma = grad.insert(BiasGradOp.of(dy)), grad.insert(ScaleGradOp.of(dy, self.xhat))
         grad.pass_on(self.beta, dbeta)

@@ -113,7 +113,7 @@ class UpdateMomentumOp(UpdateOp):
         return in_blocks(rule, master, velocity, dw)
 
     def int64_bound(self, operands: Sequence[int]) -> int:
-        """Or the velocity times the momentum."""
+        """As for the other rules, or the velocity times the momentum where that is larger."""
         return max(super().int64_bound(operands), updates.VELOCITY_LIMIT * LARGEST_MOMENTUM)
 
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:

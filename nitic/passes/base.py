@@ -40,7 +40,7 @@ class NiticPass(ABC):
         try:
             self.apply(module)
         except (ValueError, LookupError, AssertionError) as error:
-            # Not asked beforehand, since many passes need no labels. What this does not explain is a bug.
+            # Checked only after a failure, since many passes need no labels. Any other failure is a bug.
             if reason := unlabelled(module):
                 raise CompileError(self.name, reason, exit_code=ExitCode.USAGE) from error
             raise
@@ -65,7 +65,7 @@ class NiticPass(ABC):
 
 
 def unlabelled(module: ModuleOp) -> str:
-    """What keeps a module from being a program whose tensors have names, or an empty text."""
+    """Why a module is not a program whose tensors all have names; an empty text where it is one."""
     for func in functions(module):
         location = f"@{func.sym_name.data}"
         last = func.body.block.last_op if len(func.body.blocks) == 1 else None
@@ -90,12 +90,12 @@ def quoted(value: int | str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """What `quoted` made the text of."""
+    """The value that `quoted` wrote as this text."""
     return re.sub(r"\\(.)", r"\1", text[1:-1]) if re.fullmatch(QUOTED, text) else text
 
 
 def option_value(kind: type[NiticPass], option: str, text: str) -> int | str:
-    """What the text of an option means, or that of one of its values. Raises CompileError."""
+    """The value of an option from its text; one of the values, where it has several. Raises CompileError."""
     types = {field.name: field.type for field in fields(kind)}
     if types[option] is not int:
         return text

@@ -70,7 +70,7 @@ def scheduled(module: ModuleOp) -> None:
 
 
 def exponents_tracked(module: ModuleOp) -> None:
-    """From track-exponents on, every exponent is computed, not asked for."""
+    """From track-exponents on, operators compute every exponent: no bfp.exponent_of asks for one."""
     for op in module.walk():
         if isinstance(op, ExponentOfOp):
             raise VerifyException("bfp.exponent_of is left after track-exponents")

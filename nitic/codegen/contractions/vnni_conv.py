@@ -83,7 +83,7 @@ class Sink(Protocol):
     """Where accumulators go: vectors of 16 consecutive channels; the first `valid` exist, the others are zero."""
 
     def channels(self, channel: Expr, valid: int) -> Point:
-        """What the sink wants to know once per vector of channels of a tile."""
+        """The point that the sink wants once per vector of channels of a tile."""
         ...
 
     def store(self, acc: Expr, index: Expr, channel: Point, valid: int) -> None:

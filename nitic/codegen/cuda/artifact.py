@@ -21,7 +21,7 @@ VARIANT = DEVICE = "cuda"
 
 
 def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: Path | None) -> Generated:
-    """Of the planned module. Beside kernels alone goes their launch table, in JSON. Raises CompileError."""
+    """Writes the planned module. Kernels alone get their launch table, in JSON, beside them. Raises CompileError."""
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
         variant = source.describe(VARIANT, module)
@@ -40,7 +40,7 @@ def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: P
 
 
 def _text(program: Program, generated: Generated) -> str:
-    from nitic.codegen.cuda.text import prologue  # tvm: not where every kernel is in the cache
+    from nitic.codegen.cuda.text import prologue  # imports tvm, which is not needed where every kernel is in the cache
 
     codes = [path.read_text(encoding="utf-8") for path in generated.objects]
     title = f"{program.model}, recipe {program.recipe}"

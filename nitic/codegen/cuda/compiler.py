@@ -43,7 +43,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Compiler:
-    """What makes of a text a fat binary or the code for one architecture, and the log of ptxas.
+    """Compiles a text to a fat binary, or to code for one architecture; both functions also give the log of ptxas.
 
     version: its name and version.
     """
@@ -88,7 +88,7 @@ def compile_ptx(text: str) -> bytes:
 
 
 def resources(log: str) -> dict[str, dict[str, Resources]]:
-    """By architecture and kernel, of what ptxas says."""
+    """What each kernel takes, by architecture and kernel, from the log of ptxas."""
     found: dict[str, dict[str, Resources]] = {f"sm_{architecture}": {} for architecture in ARCHITECTURES}
     for name, architecture, stores, loads, registers, shared in _LOG_OF_KERNEL.findall(log):
         found[architecture][name] = Resources(int(registers), int(stores) + int(loads), int(shared or 0))

@@ -1,6 +1,7 @@
 """The launch table of a program: all that a host needs, besides the kernels, to run its functions on a GPU.
 
-Behind the arena that plan-memory gave lies the scratch memory of the kernels: of each call its own, what is kept last.
+Behind the arena that plan-memory gave lies the scratch memory of the kernels: each call has its own, and what is kept
+from step to step comes last.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from nitic.program import Program, arena_bytes, state_size
 
 
 def launch_table(program: Program, module: ModuleOp, kernels: Mapping[str, Kernel]) -> dict[str, Any]:
-    """Of the planned module. Offsets are bytes of one arena; each function begins by making the ranges zero."""
+    """The table of a planned module. Offsets are bytes of one arena; each function begins by making the ranges zero."""
     extents, _ = tensor_extents(module)
     tensors = sorted(named_tensors(module).items(), key=lambda item: extents[item[0].name])
     offset, size = range_area(module)
@@ -67,7 +68,7 @@ Areas = Mapping[tuple[FusedOp, str], tuple[int, int]]
 
 
 def _allocate_scratch(module: ModuleOp, kernels: Mapping[str, Kernel]) -> tuple[int, int, Areas]:
-    """(offset of what is kept, end of all, the areas)"""
+    """(offset of the scratch memory that is kept, end of all, the areas)"""
     every = [(op, kernel) for func in functions(module) for op, kernel in _calls(func, kernels)]
     areas: dict[tuple[FusedOp, str], tuple[int, int]] = {}
     top = kept = arena_bytes(module)

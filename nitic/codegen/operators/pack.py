@@ -69,7 +69,7 @@ def pack(emission: Emission, op: NnOp) -> int:
 
 
 def _bits(x: Expr, biased: bool) -> Expr:
-    """Bytes of the format."""
+    """The bytes of some elements, biased or not."""
     return x ^ tir.constant(-BIAS, "int8", tir.lanes_of(x)) if biased else x
 
 
@@ -224,7 +224,7 @@ class _Start:
         return _Start(tir.register("int32", 0, VECTOR), bias)
 
     def count(self, packed: Expr) -> Expr:
-        """The bytes, which have been counted."""
+        """Counts some bytes, and gives them back."""
         counted = tir.let(packed)
         self.total.set(tir.dot_u8s8(self.total.value, self.bias, counted))
         return counted
@@ -313,7 +313,7 @@ def _straight(f: Copy, filters: Sequence[int], vector: Expr, base: Expr) -> Gath
 
 
 def _flipped(f: Copy, filters: Sequence[int], vector: Expr, base: Expr) -> Gather:
-    """The same of the transposed filters: outputs lie side by side in memory, the inputs of a run do not."""
+    """The same bytes of the transposed filters: outputs lie side by side in memory, the inputs of a run do not."""
     outputs, kh, kw, inputs = filters
     first = tir.let(vector * VECTOR)
     width = tir.let(tir.minimum(outputs - first, VECTOR))

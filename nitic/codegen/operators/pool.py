@@ -89,7 +89,7 @@ def max_pool_dgrad(emission: Emission, op: NnOp) -> int:
     dy, index, kw = emission.buffer(op.dy), emission.buffer(op.index), op.ints("kernel")[1]
 
     def error(at: Expr, _channel: Expr, tap: Tap) -> Expr:
-        value = tir.let(tir.cast(dy.load(at), "int32"))  # whoever won: neighbours are loaded together
+        value = tir.let(tir.cast(dy.load(at), "int32"))  # in any case: so neighbours are loaded together
         return tir.select(index.load(at) == tir.cast(tap.i * kw + tap.j, index.dtype), value, tir.constant(0))
 
     return slide_transposed(emission, geometry(op), op.dx, error)

@@ -82,7 +82,7 @@ def _compile(
     from nitic.codegen import emitters  # tvm: once, before there are several processes
 
     def work(i: int) -> Kernel:
-        gc.enable()  # kernels leave much behind, and are many
+        gc.enable()  # generating many kernels leaves much garbage
         name = missing[i]
         group = wanted[name]
         kernel = emitters.emit(parse_group(group.meaning), name, group.variant, group.label)

@@ -55,7 +55,7 @@ def link(
     sources = [path for path in runtime_sources(device) if emit == Emit.EXE or path.parent.name != COMMAND_LINE]
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder, ThreadPoolExecutor() as pool:
         compiled = list(pool.map(lambda each: runtime_object(each, cache, Path(folder)), sources))
-        program = Path(folder) / "program.o"  # tables, and calls that lead on: level 2 wins nothing and takes longer
+        program = Path(folder) / "program.o"  # only tables and calls of kernels: level 2 gains nothing and takes longer
         _run([*compiler(), *FLAGS, "-O1", "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
         libraries = LIBRARIES[device] if emit != Emit.OBJ else []
         made = Path(folder) / output.name
@@ -99,7 +99,7 @@ def write_text(text: str, output: Path) -> None:
 def runtime_object(source: Path, cache: Path | None, spare: Path) -> Path:
     """A C file of the runtime as an object, made once per compiler and version of the sources.
 
-    Where the cache cannot be used, the object is made in the folder `spare`: a cache saves time, and is no need.
+    Where the cache cannot be used, the object is made in the folder `spare`.
     """
     part = source.parent.name  # two devices have files of the same names
     flags = [*FLAGS, *(STEP_FLAGS if f"{part}/{source.name}" in STEP_SOURCES else [])]
@@ -122,7 +122,7 @@ def _make_object(source: Path, flags: list[str], target: Path) -> None:
 
 
 def _digest(source: Path, flags: list[str]) -> str:
-    """Of everything that decides what the object is."""
+    """The digest of everything that decides what the object is."""
     command = compiler()
     executable = Path(command[0])
     stamp = f"{command} {executable.stat().st_mtime_ns if executable.exists() else 0} {flags}"

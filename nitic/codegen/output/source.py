@@ -43,7 +43,7 @@ class Variant:
 
 
 def describe(name: str, module: ModuleOp) -> Variant:
-    """The variant of a module that is planned."""
+    """The variant of a planned module."""
     groups = {label_of(op): op for func in functions(module) for op in calls(func)}
     meanings = {label: group.meaning for label, group in groups.items()}
     tables = [_function(name, func) for func in functions(module)]
@@ -53,7 +53,7 @@ def describe(name: str, module: ModuleOp) -> Variant:
 
 
 def pack(variants: Sequence[Variant]) -> bytes:
-    """For the cache."""
+    """The variants as bytes, for the cache."""
     return zlib.compress(json.dumps([asdict(variant) for variant in variants]).encode())
 
 
@@ -116,7 +116,7 @@ def embed(label: str, path: Path) -> str:
 
 
 def _incbin(label: str, path: Path, section: str) -> str:
-    """A file's bytes, put in place by the assembler."""
+    """A file's bytes, included by the assembler."""
     text = f".section {section}\n.balign 64\n{label}:\n.incbin {c_string(path)}\n.previous\n"
     return f"__asm__({c_string(text)});"
 

@@ -13,4 +13,4 @@ HANDLERS: dict[str, Handler] = {
     **cuts.HANDLERS,
 }
 LAST_ONLY = frozenset({"Softmax", "LogSoftmax"})
-"""What nothing may follow."""
+"""The operators that no other may follow."""

@@ -11,7 +11,7 @@ from nitic.frontend.values import Activation, Constant, NodeError, Value
 from nitic.ops.activation import ActivationOp, ClipOp, LeakyReluOp
 from nitic.ops.elementwise import ReluOp
 
-# The ONNX operator, what nitic.activations calls it, and its attributes.
+# The ONNX operator, its name in nitic.arithmetic.activations, and its attributes.
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "Elu": ("elu", "alpha"),
     "Erf": ("erf",),

@@ -72,7 +72,7 @@ def split(builder: Builder, node: Node, inputs: Inputs) -> Sequence[Value]:
 
 
 def gather(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    """Of one index, or of indices that a slice takes."""
+    """Gather of one index, or of indices that a slice would take."""
     x, indices = activation(inputs), required(inputs, 1).array
     axis = axis_of(node, x)
     taken = [int(i) % x.shape[axis] for i in indices.flat]

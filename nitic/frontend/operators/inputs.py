@@ -44,7 +44,7 @@ def axes_of(node: Node, inputs: Inputs, rank: int) -> tuple[int, ...]:
 
 
 def from_front(axes: Sequence[int], rank: int) -> tuple[int, ...]:
-    """Axes counted from the front. Raises NodeError where one is none or comes twice."""
+    """Axes counted from the front. Raises NodeError where one does not exist or comes twice."""
     result = tuple(axis + rank if axis < 0 else axis for axis in axes)
     if len(set(result)) != len(result) or not all(0 <= axis < rank for axis in result):
         raise NodeError(f"the axes {list(axes)} are not axes of a tensor of rank {rank}")

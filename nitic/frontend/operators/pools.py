@@ -32,7 +32,7 @@ def average(builder: Builder, x: Activation, window: PoolWindow, *, count_pads: 
 
 
 def global_pool(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    """Over all axes but batch and channels."""
+    """A pool over all axes but batch and channels."""
     x = activation(inputs)
     return reduced(builder, node, x, tuple(range(2, len(x.shape))))
 

@@ -1,4 +1,4 @@
-"""Operators on sequences (N, C, L): those on images of one row."""
+"""Operators on sequences (N, C, L), as operators on images of one row."""
 
 from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node

@@ -91,13 +91,13 @@ class _Chain:
         return self.layer.w, self.bias.b if self.bias else self.scale.beta
 
     def check_parameters(self) -> None:
-        """Values can follow for what the network is given, not for what it computes."""
+        """All parameters must be arguments: new values can be computed for those, not for what other nodes compute."""
         parameters = (*self.changed, self.scale.gamma, self.scale.beta, self.recall.mean, self.recall.variance)
         if not all(isinstance(value, BlockArgument) for value in parameters):
             raise _Refusal("a weight, a factor or a statistic of it is computed by other nodes")
 
     def check_readers(self) -> None:
-        """What folding changes must be read by nothing else."""
+        """Nothing else may read what folding changes."""
         if _readers(self.norm.x) != {self.norm, self.recall} or (self.bias and len(_readers(self.bias.acc)) != 1):
             raise _Refusal("other nodes, too, read the result of the layer before it")
         if any(len(_readers(value)) != 1 for value in self.changed):
@@ -155,7 +155,7 @@ def _fold(chain: _Chain, values: _Values) -> None:
 
 
 def _rewrite(chain: _Chain) -> None:
-    """The layer's biased result takes the place of the normalised one."""
+    """Puts the layer's result with its bias in place of the normalised one."""
     biased = chain.norm.x
     if chain.bias is None:
         bias = BiasOp.of(chain.layer.acc, chain.scale.beta)

@@ -1,7 +1,7 @@
-"""track-exponents: every exponent that somebody asks for becomes int32 arithmetic on the device.
+"""track-exponents: every exponent that an operator asks for becomes int32 arithmetic on the device.
 
-Each operator's exponent rule is applied from the asking operator back to the parameters; what nobody asks for is never
-made.
+From each bfp.exponent_of, the exponent rules of the operators before it are applied, back to the parameters. An
+exponent that no operator asks for is never computed.
 """
 
 from dataclasses import dataclass, field
@@ -68,7 +68,7 @@ class ExponentTracker:
 
 @dataclass(frozen=True)
 class ExponentsBehind:
-    """What an operator's exponent rule computes with: SSA values, inserted right behind the operator."""
+    """The arithmetic for an operator's exponent rule: SSA values, computed right behind that operator."""
 
     op: NnOp
     tracker: ExponentTracker

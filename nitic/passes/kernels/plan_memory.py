@@ -42,7 +42,7 @@ class PlanMemory(NiticPass):
 
 
 class _Planner:
-    """Places the buffers of one function. Values that share memory (views, in-place updates) have one root."""
+    """Allocates the buffers of one function. Values that share memory (views, in-place updates) have one root."""
 
     def __init__(self, func: FuncOp, tensors: dict[str, int], ranges: int, start: int) -> None:
         self.func, self.start = func, start
@@ -59,7 +59,7 @@ class _Planner:
         return self.root.get(value, value)
 
     def _share(self) -> None:
-        """Finds the root of every view and of every state that is updated in place, which is not read any more."""
+        """Finds the root of every view and of every state that is updated in place. A state is not read after that."""
         views: defaultdict[SSAValue, list[SSAValue]] = defaultdict(list)
         stale: set[SSAValue] = set()
         for op in self.ops:
@@ -82,7 +82,7 @@ class _Planner:
             raise CompileError(f"@{self.func.sym_name.data}", f"result '{label.name}' would need a copy")
 
     def run(self) -> int:
-        """Places what is left; gives the end of the memory used."""
+        """Allocates the remaining buffers; returns the end of the memory used."""
         lives = self._lifetimes()
         values = sorted(lives, key=lambda v: (-buffer_bytes(v.type), lives[v]))
         offsets = first_fit([(*lives[v], buffer_bytes(v.type)) for v in values])
@@ -91,7 +91,7 @@ class _Planner:
         return max([self.start, *(self.offset[v] + buffer_bytes(v.type) for v in values)])
 
     def _lifetimes(self) -> dict[SSAValue, tuple[int, int]]:
-        """First and last phase that touches each buffer that has no place yet."""
+        """First and last phase that touches each buffer that has no offset yet."""
         lives: dict[SSAValue, tuple[int, int]] = {}
         i = 0
         for op in self.ops:
@@ -109,9 +109,9 @@ class _Planner:
 
 
 def first_fit(buffers: Sequence[tuple[int, int, int]]) -> list[int]:
-    """The least offset of each buffer (first phase, last phase, bytes) beside the earlier ones alive with it.
+    """For each buffer (first phase, last phase, bytes), the least offset that is free of earlier ones alive with it.
 
-    The search is for arrays: two buffers of thousands do not make Python look at millions of pairs.
+    The search works on arrays: with thousands of buffers, a loop in Python would look at millions of pairs.
     """
     begin, end, size = np.array(buffers, np.int64).reshape(-1, 3).T
     offset = np.zeros(len(buffers), np.int64)
@@ -123,7 +123,7 @@ def first_fit(buffers: Sequence[tuple[int, int, int]]) -> list[int]:
 
 
 def _first_gap(begins: Array, ends: Array, size: int) -> int:
-    """The least offset at which `size` bytes lie beside some intervals, which are sorted by where they begin."""
+    """The least offset at which `size` bytes overlap none of the intervals, which are sorted by where they begin."""
     free = np.concatenate([[0], np.maximum.accumulate(ends)])
     fits = np.flatnonzero(begins - free[:-1] >= size)
     return int(free[fits[0] if len(fits) else -1])

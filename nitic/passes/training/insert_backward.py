@@ -40,7 +40,7 @@ class InsertBackward(NiticPass):
 class Tape:
     """The errors known so far; where several users of a value send one back, they are added up.
 
-    Those of a parameter, or of another layout of it, are accumulators and add up as such.
+    The errors of a parameter, or of one that was only moved, are accumulators, and are added up as accumulators.
     """
 
     def __init__(self, func: FuncOp, parameters: set[SSAValue]) -> None:
@@ -95,7 +95,7 @@ class Tape:
         self.pass_on(value, self.insert(gradient))
 
     def pass_on(self, value: SSAValue, error: SSAValue, factor: SSAValue | None = None) -> None:
-        """Makes `error` the error of `value`; times a factor per channel, which waits for who asks for the product."""
+        """Adds `error` to the error of `value`. With a factor per channel, the product is made when it is asked for."""
         if value not in self.needed:
             return
         if value not in self.errors:

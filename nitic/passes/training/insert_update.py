@@ -62,7 +62,7 @@ class InsertUpdate(NiticPass):
             set_arguments(each, [Label(x.name, roles.get(x.name, x.role)) for x in argument_labels(each)])
 
     def update(self, signature: Signature, name: str, dw: SSAValue) -> Updated:
-        """The rule of one parameter, and what it returns."""
+        """Inserts the update of one parameter; gives the new state that @train_step returns."""
         _, state = signature.arguments[name]
         if self.rule == "momentum":
             return self._momentum(signature, name, state, dw)
