@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
 
 from nitic.errors import CompileError, ExitCode
-
-Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Emit(StrEnum):
@@ -87,7 +84,8 @@ class CompileOptions:
         """Accepts the words of the command line as choices, for callers from Python. Raises CompileError."""
         kinds = {"emit": Emit, "init": Init, "loss": Loss, "batch_norm": BatchNorm}
         for name, kind in kinds.items():
-            object.__setattr__(self, name, _choice(kind, name, getattr(self, name)))
+            _check_choice(name, getattr(self, name), list(kind))
+            object.__setattr__(self, name, kind(getattr(self, name)))
         object.__setattr__(self, "freeze", (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze))
         self._check_pair()
         if self.batch_size is not None and self.batch_size < 1:
@@ -104,11 +102,6 @@ class CompileOptions:
         _check_choice("target", self.target, targets.names())
         if self.emit in FOR_GPUS and targets.find(self.target).device != "cuda":
             raise _usage("--emit", f"{self.emit} is for --target=cuda, not {self.target}")
-
-
-def _choice(kind: type[Choice], name: str, value: str) -> Choice:
-    _check_choice(name, value, list(kind))
-    return kind(value)
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -86,14 +86,11 @@ class Padded(Layout):
         n, height, width, c = _images(x.shape)
         spread = np.zeros((n, (height - 1) * self.insert[0] + 1, (width - 1) * self.insert[1] + 1, c), np.int8)
         spread[:, :: self.insert[0], :: self.insert[1]] = x.reshape(n, height, width, c)
-        frame = [(max(0, a), max(0, b)) for a, b in ((0, 0), self.pads[::2], self.pads[1::2], (0, 0))]
-        crop = [slice(max(0, -a), size - max(0, -b)) for size, (a, b) in self._crops(spread.shape)]
+        ends = ((0, 0), self.pads[::2], self.pads[1::2], (0, 0))  # what is added before and after each axis
+        frame = [(max(0, a), max(0, b)) for a, b in ends]
+        crop = [slice(max(0, -a), size - max(0, -b)) for size, (a, b) in zip(spread.shape, ends, strict=True)]
         packed = _biased_bytes(np.pad(spread[tuple(crop)], frame), self.biased)
         return np.concatenate([packed.ravel(), np.zeros(SLACK, np.uint8)])
-
-    def _crops(self, shape: Shape) -> Sequence[tuple[int, tuple[int, int]]]:
-        top, left, bottom, right = self.pads
-        return list(zip(shape, ((0, 0), (top, bottom), (left, right), (0, 0)), strict=True))
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,8 @@ class Emission:
                     self.scalar(value)
         for op in members:
             if isinstance(op, ScalarOp | TopOp) and op.result in self.group.op.yielded:
-                self._write_scalar(op)
+                with tir.when(self.function.thread == 0):
+                    self.buffer(op.result).store(0, self.registry.scalar_of(op)(self, op))
 
     def prepare(self, anchor: NnOp | None, lanes: int) -> None:
         """Prepares the operators behind the anchor, for vectors of so many lanes."""
@@ -220,10 +221,6 @@ class Emission:
         for op in self.group.op.tensor_ops:
             if op is not anchor and not op.has_trait(Packs):  # the anchor's own emitter writes a second layout
                 self._prepare(op)
-
-    def _write_scalar(self, op: NnOp) -> None:
-        with tir.when(self.function.thread == 0):
-            self.buffer(op.result).store(0, self.registry.scalar_of(op)(self, op))
 
     def _prepare(self, op: NnOp) -> None:
         if isinstance(op, RangeOp):

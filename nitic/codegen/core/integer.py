@@ -24,7 +24,7 @@ def clamp(value: Expr, low: Expr, high: Expr) -> Expr:
 
 def saturate(value: Expr, limit: int, dtype: str) -> Expr:
     """Clip to +-limit and narrow."""
-    lanes, wide = tir.lanes_of(value), _element(value)
+    lanes, wide = tir.lanes_of(value), tir.dtype_of(value).partition("x")[0]
     clipped = clamp(value, tir.constant(-limit, wide, lanes), tir.constant(limit, wide, lanes))
     return tir.cast(clipped, dtype)
 
@@ -209,10 +209,6 @@ def log2_q8(value: Expr, log2: Buffer) -> Expr:
     b = tir.let(bit_length(value) - 1)
     entry = (value << 8) >> tir.cast(b, "int64")
     return tir.let((b << 8) + log2.load(tir.cast(entry & 255, "int32")))
-
-
-def _element(value: Expr) -> str:
-    return tir.dtype_of(value).partition("x")[0]
 
 
 def product(a: Expr, b: Expr) -> Expr:

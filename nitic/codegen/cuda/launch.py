@@ -41,7 +41,12 @@ def launch_table(program: Program, module: ModuleOp, kernels: Mapping[str, Kerne
         "kept": {"offset": kept, "bytes": end - kept},
         "tensors": [_tensor(label, type_, extents[label.name][0]) for label, type_ in tensors],
         "gather": gather_launch(program.input_shape),
-        "functions": {func.sym_name.data: _launches(func, kernels, scratch) for func in functions(module)},
+        "functions": {
+            func.sym_name.data: [
+                _launch(op, kernel, stage, scratch) for op, kernel in _calls(func, kernels) for stage in kernel.stages
+            ]
+            for func in functions(module)
+        },
     }
 
 
@@ -80,11 +85,6 @@ def _allocate_scratch(module: ModuleOp, kernels: Mapping[str, Kernel]) -> tuple[
                     areas[op, name] = top, scratch.count * np.dtype(scratch.dtype).itemsize
                     top += -(-areas[op, name][1] // ALIGNMENT) * ALIGNMENT
     return kept, top, areas
-
-
-def _launches(func: FuncOp, kernels: Mapping[str, Kernel], scratch: Areas) -> list[dict[str, Any]]:
-    calls = _calls(func, kernels)
-    return [_launch(op, kernel, stage, scratch) for op, kernel in calls for stage in kernel.stages]
 
 
 def _launch(group: FusedOp, kernel: Kernel, stage: Kernel, scratch: Areas) -> dict[str, Any]:

@@ -24,22 +24,18 @@ class Stages:
 
 
 def emit(group: Group, name: str, registry: Registry) -> Kernel:
-    """The last kernel of a group, with those before it."""
+    """The last kernel of a group, with those before it. Raises CompileError."""
     stages = stages_of(group, registry)
     parameters = {**group.parameters(), **{name: scratch.dtype for name, scratch in stages.scratch.items()}}
     made: list[Kernel] = []
     for suffix, each in stages.emit.items():
         with CudaFunction(name + suffix, parameters) as function:
             units = each(function)
-        made.append(_launchable(function.kernel(units), name))
+        kernel = function.kernel(units)
+        if kernel.launch and kernel.launch.blocks > MOST_BLOCKS:  # the number of a thread would not be an int32
+            raise CompileError(name, f"{kernel.launch.blocks} blocks are beyond {MOST_BLOCKS}: use a smaller batch")
+        made.append(kernel)
     return replace(made[-1], scratch=stages.scratch, before=tuple(made[:-1]))
-
-
-def _launchable(kernel: Kernel, name: str) -> Kernel:
-    """The kernel with its launch. Raises CompileError where the number of a thread would not be an int32."""
-    if kernel.launch and kernel.launch.blocks > MOST_BLOCKS:
-        raise CompileError(name, f"{kernel.launch.blocks} blocks are beyond {MOST_BLOCKS}: use a smaller batch")
-    return kernel
 
 
 def stages_of(group: Group, registry: Registry) -> Stages:

@@ -167,7 +167,8 @@ class _Rows:
         source, target = tir.let(source), tir.let(target)
         if self.length < VECTOR:
             with tir.loop(0, self.length) as i:
-                self._one(source + i, target + i * PACK, images)
+                for byte, value in enumerate(self._images(source + i, images, 1)):
+                    self.f.out.store(target + i * PACK + byte, value)
             return
         with tir.loop(0, self.length // VECTOR) as i:
             self._sixteen(source + i * VECTOR, target + i * VECTOR_BYTES, images)
@@ -177,10 +178,6 @@ class _Rows:
 
     def _sixteen(self, source: Expr, target: Expr, images: int) -> None:
         self.f.out.store(target, tir.shuffle(self._images(source, images, VECTOR), INTERLEAVE))
-
-    def _one(self, source: Expr, target: Expr, images: int) -> None:
-        for i, value in enumerate(self._images(source, images, 1)):
-            self.f.out.store(target + i, value)
 
     def _images(self, source: Expr, images: int, lanes: int) -> Sequence[Expr]:
         zero = _zero(self.biased, lanes)

@@ -273,15 +273,12 @@ class Quantiser:
 
     def _dither(self) -> SSAValue:
         """A new bfp.dither at the start of the function, so that no kernel has to wait for it."""
-        op, first = self._new_dither(), InsertPoint.at_start(self.func.body.block)
+        op = DitherOp.of(*random_numbers(self.signature), stream=next(self.streams))
+        set_origin(op, self.origin)
+        first = InsertPoint.at_start(self.func.body.block)
         Rewriter.insert_op(op, InsertPoint.after(self.dithers[-1]) if self.dithers else first)
         self.dithers.append(op)
         return op.t
-
-    def _new_dither(self) -> DitherOp:
-        op = DitherOp.of(*random_numbers(self.signature), stream=next(self.streams))
-        set_origin(op, self.origin)
-        return op
 
     def __call__(self, op: NnOp, /) -> OpResult:
         return self.insert(op)

@@ -96,14 +96,12 @@ class Grouping:
 
     def _joins(self, op: Operation) -> Operation | None:
         """The producer that an operator joins, at the end of its kernel, if there is one."""
-        first = self._last_made(op.operands[:2] if op.has_trait(Sum) else op.operands[:1])
+        values = op.operands[:2] if op.has_trait(Sum) else op.operands[:1]
+        made = [value for value in values if isinstance(value, OpResult)]
+        first = max(made, key=lambda value: self.position[value.op], default=None)
         if first is None or first.op.has_trait(View):
             return None
         return first.op if self._ends(op, first) else None
-
-    def _last_made(self, values: Sequence[SSAValue]) -> OpResult | None:
-        made = [value for value in values if isinstance(value, OpResult)]
-        return max(made, key=lambda value: self.position[value.op], default=None)
 
     def _ends(self, op: Operation, first: OpResult) -> bool:
         if op.has_trait(Epilogue):

@@ -16,7 +16,7 @@ from xdsl.ir import SSAValue
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
 from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, range_area, ranges_of, tensor_extents
-from nitic.ir.function import Label, arguments, functions, results
+from nitic.ir.function import arguments, functions, results
 from nitic.ir.traits import View
 from nitic.ops.fused import FusedOp, phase_of
 from nitic.passes.base import NiticPass
@@ -51,7 +51,8 @@ class _Planner:
         self.offset: dict[SSAValue, int] = {arg: tensors[label.name] for label, arg in arguments(func)}
         self._share()
         for label, value in results(func):
-            self._fix(label, self.find(value), tensors[label.name])
+            if self.offset.setdefault(self.find(value), tensors[label.name]) != tensors[label.name]:
+                raise CompileError(f"@{func.sym_name.data}", f"result '{label.name}' would need a copy")
         for i, value in enumerate(ranges_of(func)):
             self.offset[value] = ranges + i * RANGE_BYTES
 
@@ -76,10 +77,6 @@ class _Planner:
     def _view(self, value: SSAValue, of: SSAValue, views: dict[SSAValue, list[SSAValue]]) -> None:
         self.root[value] = self.find(of)
         views[self.find(of)].append(value)
-
-    def _fix(self, label: Label, value: SSAValue, offset: int) -> None:
-        if self.offset.setdefault(value, offset) != offset:
-            raise CompileError(f"@{self.func.sym_name.data}", f"result '{label.name}' would need a copy")
 
     def run(self) -> int:
         """Allocates the remaining buffers; returns the end of the memory used."""

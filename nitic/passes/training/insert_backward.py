@@ -61,13 +61,10 @@ class Tape:
         for op in reversed(self.forward):
             self.current = op
             if op.has_trait(Loss) or any(result in self.errors for result in op.results):
-                self._backward(op)
-
-    def _backward(self, op: NnOp) -> None:
-        try:
-            op.backward(self)
-        except NoGradient:
-            raise error_at(op, "has no gradient, but a parameter lies before it") from None
+                try:
+                    op.backward(self)
+                except NoGradient:
+                    raise error_at(op, "has no gradient, but a parameter lies before it") from None
 
     def needs(self, value: SSAValue) -> bool:
         return value in self.needed
