@@ -113,7 +113,7 @@ def _weight_before(op: Operation, names: Mapping[SSAValue, str]) -> SSAValue | N
 
 
 def _viewed(value: SSAValue) -> SSAValue:
-    """The value that operators which only move values were applied to."""
+    """The value before all operators that only move values."""
     while isinstance(value, OpResult) and value.op.has_trait(Moves):
         value = value.op.operands[0]
     return value

@@ -52,7 +52,7 @@ class Pointwise(OpTrait):
 
 
 class OnMantissas(Pointwise):
-    """It works on int8 mantissas: fuse may put it behind the rounding of operand 0, or behind another of these."""
+    """It works on int8 mantissas: fuse may put it behind the rounding of operand 0, or behind another such operator."""
 
 
 class Gate(OnMantissas):
@@ -60,7 +60,7 @@ class Gate(OnMantissas):
 
 
 class Sum(OnMantissas):
-    """The sum of operands 0 and 1, followed by their exponents. fuse may put it behind the later of these two."""
+    """It adds operands 0 and 1, whose exponents follow as operands; fuse may put it behind the later of the two."""
 
 
 class Repeatable(OpTrait):

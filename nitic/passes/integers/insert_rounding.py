@@ -201,7 +201,7 @@ class Quantiser:
         return self.narrow[value]
 
     def mantissa16(self, value: SSAValue) -> SSAValue:
-        """A value as an int16 operand of 15 bits. What is int8 already stays so, unless `_moved16` finds more."""
+        """A value as an int16 operand of 15 bits. What is int8 already stays so, unless `_moved16` finds int16 ones."""
         if value not in self.narrow16:
             self.narrow16[value] = self._moved16(value) or self._as_mantissa(value, Format(15, "i16"))
         return self.narrow16[value]

@@ -77,7 +77,7 @@ def _merge(groups: Sequence[FusedOp]) -> None:
 
 
 def _take_members(group: FusedOp) -> list[Operation]:
-    """Takes the members out of a group, which is then empty and unused: they read, and are read, outside of it."""
+    """Takes the members out of a group, and lets them stand for it: it is then empty, and nothing uses it."""
     for arg, operand in zip(group.block.args, group.operands, strict=True):
         arg.replace_all_uses_with(operand)
     for result, value in zip(group.results, group.yielded, strict=True):
