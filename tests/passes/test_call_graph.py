@@ -42,7 +42,9 @@ BATCHES = {"lenet": 64, "vgg_small": 256, "resnet8": 32, "mobile": 32, "densenet
 def test_a_schedule_has_as_few_phases_as_can_be_and_needs_no_more_memory(network: str) -> None:
     """With -s it prints the table of docs/performance.md."""
     module = imported_from({**WRITERS, "vgg_small": vgg_small}[network](), BATCHES[network]).module
-    before = parse_passes("recompute-pointwise,fuse,assign-layouts{variant=avx512vnni},select-kernels")
+    before = parse_passes(
+        "recompute-pointwise,fuse,select-kernels{variant=avx512vnni},assign-layouts{variant=avx512vnni},name-kernels"
+    )
     run_passes(module, [*training_passes(RECIPES["niti16"]), *before])
     unmoved = module.clone()
     for func in functions(unmoved):
@@ -78,7 +80,7 @@ func.func @train_step(%w: tensor<4x3xi8> {nn.name = "w", nn.role = "weight"}, %x
 def calls() -> ModuleOp:
     """A product, something of a view of it, a range, and an update of what the product reads."""
     module = parse_module(CALLS, [Nn, Bfp])
-    run_passes(module, parse_passes("fuse,select-kernels,schedule-calls,plan-memory"))
+    run_passes(module, parse_passes("fuse,select-kernels,name-kernels,schedule-calls,plan-memory"))
     return module
 
 

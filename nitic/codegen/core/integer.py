@@ -121,7 +121,7 @@ def _weyl(lanes: int) -> IndexedRounding:
 
 
 def dither(seed: Expr, stream: int, step: Expr) -> Expr:
-    """What a dithered rounding begins with: numerics.dither of an int64 and an int32."""
+    """What a dithered rounding begins with: arithmetic.randomness.dither of an int64 and an int32."""
     seed, step = tir.cast(seed, "uint64"), tir.cast(tir.cast(step, "uint32"), "uint64")
     low, high, word = seed & tir.constant(0xFFFFFFFF, "uint64"), seed >> 32, tir.constant(WORD, "uint64")
     turned = [(low, DITHER_SEED[0]), (high, DITHER_SEED[1]), (step, DITHER_STEP)]

@@ -9,13 +9,15 @@ from math import prod
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic import losses
+from nitic.arithmetic.lrn import LEAST, Response
 from nitic.codegen.core import integer, tir
+from nitic.codegen.core.function import Function
 from nitic.codegen.core.group import Emission, Point, Template
-from nitic.codegen.core.tir import Buffer, Expr, Function
+from nitic.codegen.core.tir import Buffer, Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
-from nitic.ops.lrn import LEAST, LrnDgradOp, LrnOp, Response
+from nitic.ops.lrn import LrnDgradOp, LrnOp
 
 
 def _wide(value: Expr) -> Expr:
@@ -127,7 +129,7 @@ def lrn_dgrad(emission: Emission, op: NnOp) -> int:
 
 
 def _quotient(f: Function, product: Expr, denominator: Expr) -> Expr:
-    """numerics.symmetric_div of 256 products."""
+    """arithmetic.integers.symmetric_div of 256 products."""
     magnitude = (tir.absolute(product) << 9) + denominator
     quotient = tir.let(f.divide(magnitude, denominator * 2))
     return tir.let(tir.select(product < 0, -quotient, quotient))
