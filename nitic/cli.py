@@ -183,11 +183,18 @@ def opt_command(
 @app.command("inspect")
 def inspect_command(
     binary: Annotated[Path, typer.Argument(metavar="BINARY", help="What `nitic compile` wrote.", show_default=False)],
+    graph: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the kernel calls into FILE.dot, or .svg by Graphviz, instead."),
+    ] = None,
 ) -> None:
-    """Show operators, kernels, buffers, arena size, parameters and exponents of BINARY."""
-    from nitic.driver.inspect import describe
+    """Show operators, kernels, phases, buffers, arena size, parameters and exponents of BINARY."""
+    from nitic.driver.inspect import describe, draw
 
-    typer.echo(describe(binary), nl=False)
+    if graph:
+        typer.echo(draw(binary, graph))
+    else:
+        typer.echo(describe(binary), nl=False)
 
 
 @app.command("train", context_settings=PASS_THROUGH)

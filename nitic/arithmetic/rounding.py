@@ -5,7 +5,7 @@ A shift above 62 gives 0; one of 0 or less is a left shift by at most 30 that sa
 
 import numpy as np
 
-from nitic.arithmetic.integers import WIDE, Array, saturate, wide
+from nitic.arithmetic.integers import WIDE, Array, bit_length, saturate, wide
 from nitic.arithmetic.randomness import WEYL, WEYL_BITS, philox
 
 
@@ -68,7 +68,7 @@ def align(x: Array, e_from: int, e_to: int) -> Array:
 
 
 def align_saturated(x: Array | int, e_from: int, e_to: int, limit: int) -> Array:
-    """`align` without its limit of 20: a left shift saturates to +-limit."""
-    left = min(e_from - e_to, 62)
+    """`align` without its limit of 20: a left shift saturates to +-limit, a power of two."""
+    left = min(e_from - e_to, bit_length(limit) - 1)  # by more, too, anything but 0 is at the limit
     x = wide(x)
     return saturate(x, limit >> left) << left if left > 0 else saturate(round_nearest(x, e_to - e_from), limit)

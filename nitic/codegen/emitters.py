@@ -9,9 +9,9 @@ from pkgutil import iter_modules
 from typing import TypeVar
 
 from nitic.codegen import contractions, operators
+from nitic.codegen.core.function import Function
 from nitic.codegen.core.group import Emission, Group, NoEmitter, Registry
 from nitic.codegen.core.kernel import Kernel
-from nitic.codegen.core.tir import Function
 from nitic.codegen.cuda import stages
 from nitic.codegen.cuda.text import cuda_text
 from nitic.codegen.output.objects import write_object

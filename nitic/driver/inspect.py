@@ -2,27 +2,47 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import ParseError
 
+from nitic.driver.graph_view import as_file, dot_text
 from nitic.errors import CompileError, ExitCode
 from nitic.ir.buffers import tensor_bytes
 from nitic.ir.function import STATE_ROLES, arguments, function, functions
 from nitic.ir.text import parse_module
 from nitic.ir.types import element_of, is_tensor, shape_of
 from nitic.ops import Bfp, Nn
-from nitic.ops.fused import FusedOp
+from nitic.ops.fused import FusedOp, phase_of
+from nitic.passes.kernels.call_graph import CallGraph, moved_bytes
 from nitic.program import arena_bytes, read_description, state_size
 
 
 def describe(binary: Path) -> str:
     """Parameters, then for every variant its memory, operators and calls. Raises CompileError."""
-    try:
+    with _reading(binary):
         return "\n".join(_lines(read_description(binary.read_bytes()))) + "\n"
+
+
+def draw(binary: Path, output: Path) -> Path:
+    """`nitic inspect --graph`: the calls of a binary's best variant as a graph; gives its path. Raises CompileError."""
+    from nitic.codegen.output import link
+
+    with _reading(binary):
+        name, module = next(iter(variant_modules(read_description(binary.read_bytes())).items()))
+    link.write_text(as_file(dot_text(name, module), output), output)
+    return output
+
+
+@contextmanager
+def _reading(binary: Path) -> Generator[None]:
+    """Makes a CompileError of what reading a binary's description raises."""
+    try:
+        yield
     except (ValueError, LookupError, ParseError):
         raise CompileError(str(binary), "it holds no nitic program", exit_code=ExitCode.USAGE) from None
 
@@ -31,13 +51,20 @@ def _lines(description: str) -> Iterator[str]:
     head, *variants = re.split(r"^// variant (\S+)\n", description, flags=re.MULTILINE)
     exponents = dict(re.findall(r"^// (.+) = (-?\d+)$", head, flags=re.MULTILINE))
     texts = dict(zip(variants[::2], variants[1::2], strict=True))
-    modules = {name: parse_module(text, [Nn, Bfp], name) for name, text in texts.items()}
-    if not modules:
-        raise ValueError("no variants")
+    modules = variant_modules(description)
     yield from _state(next(iter(modules.values())), exponents)
     for name, module in modules.items():
         yield from _variant(name, module)
         yield from _resources(texts[name])
+
+
+def variant_modules(description: str) -> dict[str, ModuleOp]:
+    """The planned module of each variant, best first. Raises ValueError where there is none."""
+    _, *variants = re.split(r"^// variant (\S+)\n", description, flags=re.MULTILINE)
+    if not variants:
+        raise ValueError("no variants")
+    pairs = zip(variants[::2], variants[1::2], strict=True)
+    return {name: parse_module(text, [Nn, Bfp], name) for name, text in pairs}
 
 
 def _state(module: ModuleOp, exponents: Mapping[str, str]) -> Iterator[str]:
@@ -56,12 +83,17 @@ def _state(module: ModuleOp, exponents: Mapping[str, str]) -> Iterator[str]:
 def _variant(name: str, module: ModuleOp) -> Iterator[str]:
     yield f"\nvariant {name}: arena {arena_bytes(module):,} bytes"
     for func in functions(module):
-        groups = [op for op in func.body.block.ops if isinstance(op, FusedOp)]
+        graph = CallGraph(func)
+        groups, costs = graph.calls, [moved_bytes(group) for group in graph.calls]
         operators = Counter(member.name for group in groups for member in group.members)
-        yield f"  @{func.sym_name.data}: {len(groups)} kernel calls, {operators.total()} operators"
+        phases = len({phase_of(group) for group in groups})
+        yield f"  @{func.sym_name.data}: {len(groups)} kernel calls in {phases} phases, {operators.total()} operators"
         yield "    " + ", ".join(f"{count} {operator}" for operator, count in sorted(operators.items()))
+        critical = graph.longest_path(costs)
+        share = f"{sum(costs[i] for i in critical):,} of the {sum(costs):,} bytes that all calls read and write"
+        yield f"    critical path: {len(critical)} calls, {share}; they are marked * behind their phase"
         for i, group in enumerate(groups):
-            yield f"    {i:3} {_call(group)}"
+            yield f"    {i:3} {phase_of(group):3}{'*' if i in critical else ' '} {_call(group)}"
 
 
 def _resources(text: str) -> Iterator[str]:

@@ -5,7 +5,6 @@ acyclic graphs"): whether two may be one is then a question about those that lie
 moves no others.
 """
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping
 
 Edges = dict[int, set[int]]
@@ -59,13 +58,6 @@ class Dag:
 
     def order(self) -> Iterator[int]:
         """Every node after those it needs; of those that may come next the one with the least number."""
-        missing = {node: len(needed) for node, needed in self.before.items()}
-        ready = [node for node, count in missing.items() if not count]
-        heapq.heapify(ready)
-        while ready:
-            node = heapq.heappop(ready)
-            yield node
-            for later in self.after[node]:
-                missing[later] -= 1
-                if not missing[later]:
-                    heapq.heappush(ready, later)
+        import networkx as nx
+
+        return nx.lexicographical_topological_sort(nx.DiGraph(dict[int, Iterable[int]](self.after)))

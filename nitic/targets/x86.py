@@ -34,12 +34,13 @@ VNNI = Feature("avx512_vnni", 7, ECX, 11)
 SAVES_AVX512 = 0xE6  # SSE 1, AVX 2, AVX-512 5 to 7
 
 
-def requirements(features: Sequence[Feature], saved: int) -> tuple[Requirement, ...]:
-    """One for each register of CPUID, and one for the registers that are saved."""
+def on(name: str, machine: Machine, features: Sequence[Feature], saved: int, rules: Sequence[Rule]) -> Variant:
+    """A variant for processors that have these features and save these registers."""
     places = sorted({(each.leaf, each.register) for each in features})
     masks = {at: sum(1 << each.bit for each in features if (each.leaf, each.register) == at) for at in places}
     asked = (Requirement("NITIC_CPUID", bits, leaf, 0, register) for (leaf, register), bits in masks.items())
-    return (*asked, Requirement("NITIC_XCR0", saved))
+    needs = (*asked, Requirement("NITIC_XCR0", saved))
+    return Variant(name, rules, machine, flags=frozenset(each.flag for each in features), needs=needs)
 
 
 DEPTHWISE = (
@@ -53,12 +54,12 @@ PORTABLE = Variant(
     rules=(*DEPTHWISE, *COMMON),
 )
 
-AVX512_VNNI = Variant(
-    name="avx512vnni",
+AVX512_VNNI = on(
+    "avx512vnni",
     # The common part of Cascade Lake and later, and Zen 4 and later. Without the tuning flag LLVM stops at 256 bits.
-    machine=Machine(TRIPLE, "x86-64-v4", ("+avx512vnni", "-prefer-256-bit")),
-    flags=frozenset(each.flag for each in (*AVX2, *AVX512, VNNI)),
-    needs=requirements((*AVX2, *AVX512, VNNI), SAVES_AVX512),
+    Machine(TRIPLE, "x86-64-v4", ("+avx512vnni", "-prefer-256-bit")),
+    features=(*AVX2, *AVX512, VNNI),
+    saved=SAVES_AVX512,
     rules=(
         *DEPTHWISE,
         Rule(BY_ELEMENT.operators, BY_ELEMENT.template, when=sums_in_int64),  # rare: not worth a template of their own

@@ -29,6 +29,9 @@ class Asked:
     def describe(self, binary: Path) -> str:
         return f"about {binary}\n"
 
+    def draw(self, binary: Path, output: Path) -> Path:
+        return output.with_stem(f"{output.stem}-of-{binary}")
+
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
@@ -37,6 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         monkeypatch.setattr(f"nitic.driver.{module}.compile_model", asked.compile_model)
     monkeypatch.setattr("nitic.driver.opt.transform_file", asked.transform_file)
     monkeypatch.setattr("nitic.driver.inspect.describe", asked.describe)
+    monkeypatch.setattr("nitic.driver.inspect.draw", asked.draw)
     return asked
 
 
@@ -95,6 +99,8 @@ def test_opt_and_inspect(monkeypatch: pytest.MonkeyPatch, asked: Asked, capsys: 
     assert asked.options == OptOptions(Path("m.mlir"), "insert-rounding{bits=7},track-exponents")
     assert run(monkeypatch, "inspect", "lenet") == 0
     assert capsys.readouterr().out == "about lenet\n"
+    assert run(monkeypatch, "inspect", "lenet", "--graph", "calls.svg") == 0
+    assert capsys.readouterr().out == "calls-of-lenet.svg\n"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,18 @@ def test_inspect(folder: Path) -> None:
     assert "exponent   fc.weight.exponent               !bfp.exp   = -16" in text
     assert "variant portable: arena" in text
     assert "conv_bias_relu_range_1" in text
+    assert re.search(r"@train_step: \d+ kernel calls in \d+ phases, \d+ operators", text)
+    assert re.search(r"critical path: \d+ calls, [\d,]+ of the [\d,]+ bytes", text)
+
+
+def test_inspect_draws_the_calls(folder: Path) -> None:
+    assert succeed("inspect", "cnn", "--graph", "cnn.dot", folder=folder) == "cnn.dot\n"
+    text = (folder / "cnn.dot").read_text()
+    assert "conv_bias_relu_range_1" in text
+    assert [name for name in ("predict", "train_step") if f'"cluster_{name}"' not in text] == []
+    done = nitic("inspect", "cnn", "--graph", "cnn.png", folder=folder)
+    message = "cnn.png: a graph is written as .dot or as .svg, which the file's name must end in\n"
+    assert (done.returncode, done.stderr) == (2, message)
 
 
 def test_inspect_refuses_other_files(folder: Path) -> None:

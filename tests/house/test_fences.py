@@ -120,7 +120,7 @@ def test_generic_machinery_names_no_operator_of_a_network() -> None:
 
 
 def test_the_command_line_starts_without_heavy_imports() -> None:
-    heavy = ("tvm", "onnx", "sklearn", "xdsl", "numpy", "PIL")
+    heavy = ("tvm", "onnx", "sklearn", "xdsl", "numpy", "networkx", "PIL")
     program = f"import sys, nitic.cli; print([name for name in {heavy!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

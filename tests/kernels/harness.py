@@ -17,8 +17,8 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from nitic import targets
 from nitic.arithmetic.integers import Array
+from nitic.codegen.core.function import MAX_THREADS
 from nitic.codegen.core.kernel import Kernel
-from nitic.codegen.core.tir import MAX_THREADS
 from nitic.codegen.cuda.launch import launch_entry
 from nitic.codegen.cuda.text import cuda_text, prologue
 from nitic.codegen.emitters import emit

@@ -1,6 +1,7 @@
 """Batch normalisation: every piece against its reference, whatever the exponents."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from xdsl.ir import SSAValue
@@ -57,6 +58,18 @@ def test_running_statistics(variant: str, channels: int, of: Data, e: int, momen
         threads,
         kinds,
     )
+
+
+@variants
+@pytest.mark.parametrize("e", [-90, -60, -45, 20, 60])
+def test_statistics_at_any_exponent(variant: str, e: int) -> None:
+    """A shift to the left by more bits than the limit has: anything but 0 is at the limit."""
+    mean = np.array([0, 1, -1, 5, RUNNING, -RUNNING], np.int64)
+    kinds = {2: "exponent"}
+    check(one(BatchNormRecallOp, momentum=0.9), (mean, np.abs(mean), scalar(e)), variant, 1, kinds)
+    new = np.array([0, 1, -1, 5, 2**23, -(2**23)], np.int32)
+    check(one(BatchNormRunningOp, momentum=0.9), (mean, new, scalar(e)), variant, 1, kinds)
+    check(one(BatchNormInverseOp, epsilon=1e-5), (np.abs(mean) >> 6, scalar(2 * e)), variant, 1, {1: "exponent"})
 
 
 @variants

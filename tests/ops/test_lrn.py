@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic.integers import Array
-from nitic.ops.lrn import LrnDgradOp, LrnOp, Response, sum_neighbours
+from nitic.arithmetic.lrn import Response, sum_neighbours
+from nitic.ops.lrn import LrnDgradOp, LrnOp
 from tests.support.operators import make, reference
 
 ALEXNET = {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0}

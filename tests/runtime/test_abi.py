@@ -11,7 +11,7 @@ import pytest
 
 from nitic import abi
 from nitic.arithmetic import requantisation
-from nitic.codegen.core import tir
+from nitic.codegen.core.function import MAX_THREADS
 from nitic.codegen.output import source
 from nitic.codegen.output.link import compiler
 from nitic.errors import ExitCode
@@ -55,7 +55,7 @@ def numbers() -> dict[str, int]:
     """Constants by their name in C."""
     return {
         "NITIC_MAX_RANK": abi.MAX_RANK,
-        "NITIC_MAX_THREADS": tir.MAX_THREADS,
+        "NITIC_MAX_THREADS": MAX_THREADS,
         "NITIC_NEVER": requantisation.NEVER,
         **{f"NITIC_{DTYPES[dtype]}": i for i, dtype in enumerate(abi.DTYPES)},
         "NITIC_KINDS": len(source.FUNCTIONS),

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nitic.codegen.core import tir
+from nitic.codegen.core.function import Function
 from nitic.codegen.core.group import Point
-from nitic.codegen.core.tir import Buffer, Expr, Function, Register
+from nitic.codegen.core.tir import Buffer, Expr, Register
 from nitic.codegen.loops.tiling import Tiles, tiles
 from nitic.ir.layout import PACK, VECTOR, ceildiv
 

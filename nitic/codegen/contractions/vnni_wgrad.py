@@ -15,7 +15,8 @@ from typing import Protocol
 
 from nitic.codegen.contractions.vnni_conv import VECTOR_BYTES, dot
 from nitic.codegen.core import tir
-from nitic.codegen.core.tir import Buffer, Expr, Function, Register
+from nitic.codegen.core.function import Function
+from nitic.codegen.core.tir import Buffer, Expr, Register
 from nitic.codegen.loops.tiling import Cut, Tiles, cut, tiles
 from nitic.ir.layout import BIAS, PACK, VECTOR, ceildiv
 

@@ -17,7 +17,8 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import BlockArgument, OpResult, SSAValue
 
 from nitic.codegen.core import tir
-from nitic.codegen.core.tir import Buffer, Expr, Function, Register
+from nitic.codegen.core.function import Function
+from nitic.codegen.core.tir import Buffer, Expr, Register
 from nitic.errors import CompileError
 from nitic.ir.layout import Layout, parse_layout
 from nitic.ir.op import NnOp

@@ -7,7 +7,7 @@ kernel that shares its work out otherwise says with `launch` how it starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from math import gcd
@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 from tvm.tirx.script import builder as T
 
 from nitic.codegen.core import tir
+from nitic.codegen.core.function import Function, Place
 from nitic.codegen.core.kernel import Kernel, Launch
-from nitic.codegen.core.tir import Buffer, Expr, Function, Place
+from nitic.codegen.core.tir import Buffer, Expr
 from nitic.ir.layout import ceildiv
 
 THREADS = 256  # of a block, at most
@@ -33,6 +34,7 @@ class CudaFunction(Function):
     BLOCK: ClassVar[int] = 4
     lanes: int = 1
     WHOLE_ROWS: ClassVar[bool] = False
+    MANY_ELEMENTS: ClassVar[bool] = False
 
     block: Expr = None
     within: Expr = None  # the number of the thread in its block
@@ -76,10 +78,6 @@ class CudaFunction(Function):
 
     def units_of_places(self, rows: int, width: int, channels: int) -> int:
         return rows * width * channels // gcd(channels, self.BLOCK)
-
-    def once_for_all(self, count: int, value: Callable[[Expr], Expr]) -> Callable[[Expr], Expr]:
-        """Evaluated when it is asked for: a thread does so for a few elements."""
-        return value
 
     def read_range(self, slots: Buffer) -> Expr:
         return tir.let(slots.load(0))

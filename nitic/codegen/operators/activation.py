@@ -130,11 +130,16 @@ def _of_all_mantissas(
         t = tir.let(tir.minimum(right(tir.absolute(m)), tir.constant(REACH << POSITION_BITS, "int64")))
         return tir.cast(result(m, t, tir.let(_interpolate(entries, m, t))), "int32")
 
-    return emission.function.once_for_all(MANTISSAS, value)
+    if not emission.function.MANY_ELEMENTS:
+        return value
+    made = tir.local("int32", MANTISSAS)
+    with tir.loop(0, MANTISSAS) as i:
+        made.store(i, value(i))
+    return made.load
 
 
 def _interpolate(entries: Buffer, m: Expr, t: Expr) -> Expr:
-    """activations.interpolate from both tables in one."""
+    """arithmetic.activations.interpolate from both tables in one."""
     first = tir.let(tir.select(m < 0, tir.constant(0), tir.constant(ENTRIES + 1)))
     i = tir.let(tir.cast(t >> ENTRY_BITS, "int32"))
     here, following = (tir.let(tir.cast(entries.load(first + at), "int64")) for at in (i, tir.minimum(i + 1, ENTRIES)))

@@ -9,13 +9,15 @@ from math import prod
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic import losses
+from nitic.arithmetic.lrn import LEAST, Response
 from nitic.codegen.core import integer, tir
+from nitic.codegen.core.function import Function
 from nitic.codegen.core.group import Emission, Point, Template
-from nitic.codegen.core.tir import Buffer, Expr, Function
+from nitic.codegen.core.tir import Buffer, Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
-from nitic.ops.lrn import LEAST, LrnDgradOp, LrnOp, Response
+from nitic.ops.lrn import LrnDgradOp, LrnOp
 
 
 def _wide(value: Expr) -> Expr:

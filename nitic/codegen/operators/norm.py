@@ -12,7 +12,7 @@ from math import prod
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic import integers, norms
-from nitic.arithmetic.integers import WIDE
+from nitic.arithmetic.integers import WIDE, bit_length
 from nitic.codegen.core import integer, tir
 from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare, Template
 from nitic.codegen.core.integer import product
@@ -283,7 +283,7 @@ def rounded_quotient(a: Expr, n: int) -> Expr:
 
 def _aligned(e_from: Expr, e_to: Expr, limit: int) -> Callable[[Expr], Expr]:
     """arithmetic.rounding.align_saturated of an int64."""
-    left = tir.let(tir.cast(integer.clamp(e_from - e_to, 0, 62), "int64"))
+    left = tir.let(tir.cast(integer.clamp(e_from - e_to, 0, bit_length(limit) - 1), "int64"))
     most = tir.let(tir.select(left > 0, tir.constant(limit, "int64") >> left, tir.constant(WIDE, "int64")))
     right = integer.any_shift("nearest", tir.let(tir.maximum(e_to - e_from, 0)))
     return lambda x: _clipped(right(tir.let(integer.clamp(_wide(x), -most, most) << left)), limit)

@@ -17,10 +17,10 @@ from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
 from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, range_area, ranges_of, tensor_extents
 from nitic.ir.function import arguments, functions, results
-from nitic.ir.traits import View
 from nitic.ops.fused import FusedOp, phase_of
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import scheduled
+from nitic.passes.kernels.call_graph import CallGraph
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,9 @@ class _Planner:
 
     def __init__(self, func: FuncOp, tensors: dict[str, int], ranges: int, start: int) -> None:
         self.func, self.start = func, start
-        self.ops = list(func.body.block.ops)
-        self.root: dict[SSAValue, SSAValue] = {}
+        self.graph = CallGraph(func)
         self.offset: dict[SSAValue, int] = {arg: tensors[label.name] for label, arg in arguments(func)}
-        self._share()
+        self._check_updates()
         for label, value in results(func):
             if self.offset.setdefault(self.find(value), tensors[label.name]) != tensors[label.name]:
                 raise CompileError(f"@{func.sym_name.data}", f"result '{label.name}' would need a copy")
@@ -57,26 +56,20 @@ class _Planner:
             self.offset[value] = ranges + i * RANGE_BYTES
 
     def find(self, value: SSAValue) -> SSAValue:
-        return self.root.get(value, value)
+        return self.graph.root[value]
 
-    def _share(self) -> None:
-        """Finds the root of every view and of every state that is updated in place. A state is not read after that."""
-        views: defaultdict[SSAValue, list[SSAValue]] = defaultdict(list)
+    def _check_updates(self) -> None:
+        """A state that is updated in place is not read any more, and neither is a view of it. Raises CompileError."""
+        readable: defaultdict[SSAValue, set[SSAValue]] = defaultdict(set)
         stale: set[SSAValue] = set()
-        for op in self.ops:
+        for op in self.func.body.block.ops:
             if not stale.isdisjoint(op.operands):
                 raise CompileError(f"@{self.func.sym_name.data}", "a state is read after its update")
-            if op.has_trait(View):
-                self._view(op.results[0], op.operands[0], views)
-            if isinstance(op, FusedOp):
-                for result, operand in op.updates().items():
-                    old = op.operands[operand]
-                    stale |= {self.find(old), *views.pop(self.find(old), ())}
-                    self._view(op.results[result], old, views)
-
-    def _view(self, value: SSAValue, of: SSAValue, views: dict[SSAValue, list[SSAValue]]) -> None:
-        self.root[value] = self.find(of)
-        views[self.find(of)].append(value)
+            updates = op.updates() if isinstance(op, FusedOp) else {}
+            for i, result in enumerate(op.results):
+                if i in updates:
+                    stale |= {self.find(result), *readable.pop(self.find(result), ())}
+                readable[self.find(result)].add(result)
 
     def run(self) -> int:
         """Allocates the remaining buffers; returns the end of the memory used."""
@@ -89,20 +82,16 @@ class _Planner:
 
     def _lifetimes(self) -> dict[SSAValue, tuple[int, int]]:
         """First and last phase that touches each buffer that has no offset yet."""
-        lives: dict[SSAValue, tuple[int, int]] = {}
-        i = 0
-        for op in self.ops:
-            i = phase_of(op) if isinstance(op, FusedOp) else i
-            for value in map(self.find, (*op.operands, *op.results)):
-                if value not in self.offset:
-                    lives[value] = (lives.get(value, (i, i))[0], i)
-        return lives
+        phases = [phase_of(call) for call in self.graph.calls]
+        return {
+            root: (min(phases[call] for call in calls), max(phases[call] for call in calls))
+            for root, calls in self.graph.touched.items()
+        }
 
     def _record(self) -> None:
-        for op in self.ops:
-            if isinstance(op, FusedOp):
-                offsets = [self.offset[self.find(value)] for value in op.parameters]
-                op.buffers = DenseArrayBase.from_list(i64, offsets)
+        for call in self.graph.calls:
+            offsets = [self.offset[self.find(value)] for value in call.parameters]
+            call.buffers = DenseArrayBase.from_list(i64, offsets)
 
 
 def first_fit(buffers: Sequence[tuple[int, int, int]]) -> list[int]:
