@@ -12,7 +12,7 @@ import pytest
 
 from models.mlp import mlp
 from models.vgg_small import vgg_small
-from nitic.codegen.cuda import compiler, library, nvcc, nvfatbin, nvrtc
+from nitic.codegen.output.cuda import compiler, library, nvcc, nvfatbin, nvrtc
 from nitic.codegen.output.cache import Cache
 from nitic.driver.compile import compile_model
 from nitic.driver.inspect import describe

@@ -1,0 +1,1 @@
+"""From @predict to a whole training step: shapes, loss, gradients, updates; still in floats."""

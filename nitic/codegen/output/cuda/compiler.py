@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 
-from nitic.codegen.cuda import nvcc, nvfatbin, nvrtc
+from nitic.codegen.output.cuda import nvcc, nvfatbin, nvrtc
 from nitic.codegen.output.cache import Cache
 from nitic.errors import CompileError, ExitCode
 
