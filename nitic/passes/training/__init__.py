@@ -1,1 +1,1 @@
-"""From @predict to a whole training step: shapes, loss, gradients, updates; still in floats."""
+"""From @predict to a training step in floats: shapes, loss, gradients, updates."""
