@@ -300,8 +300,9 @@ def _heading(y: float, text: str) -> str:
 
 def rooms_listed() -> str:
     """The list of the rooms, the highest first."""
-    rows = [f"| {_named(room)} | {about_room(room)} | {_joined(ROOMS[room])} |\n" for room in reversed(ROOMS)]
-    rows += [f"| runtime/{name} | {about_folder(name)} | {_joined(INCLUDES[name])} |\n" for name in reversed(INCLUDES)]
+    rows = [f"| {_named(room)} | {about_room(room)} | {_joined(ROOMS[room])} |\n" for room in reversed(list(ROOMS))]
+    folders = reversed(list(INCLUDES))
+    rows += [f"| runtime/{name} | {about_folder(name)} | {_joined(INCLUDES[name])} |\n" for name in folders]
     return "".join(["| room | what it is | may import or include |\n|---|---|---|\n", *rows])
 
 
