@@ -1,4 +1,4 @@
-"""What Python mirrors of the runtime's C interface (runtime/nitic.h); tests/test_abi.py compares all of it."""
+"""What Python mirrors of the runtime's C interface (runtime/nitic.h); tests/runtime/test_abi.py compares all of it."""
 
 import ctypes
 

@@ -3,7 +3,7 @@
 Generic machinery (passes, interpreter, verifier, code generation) never names an operator of a network: it asks through
 this class and through traits (nitic.ir.traits). It may name those of the number format (bfp), for which these passes
 exist, and the groups (nn.fused) that it makes. A pass about one operator, such as the one that inserts the loss, is on
-the list of exceptions in tests/test_fences.py.
+the list of exceptions in tests/house/test_fences.py.
 """
 
 import re
