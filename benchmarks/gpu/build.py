@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.speed.kernels import contractions
 from models.lenet import lenet
 from models.vgg_small import vgg_small
-from nitic.codegen.cuda import compiler
 from nitic.codegen.output.cache import Cache
+from nitic.codegen.output.cuda import compiler
 from nitic.driver.build import build_program
 from nitic.driver.compile import compile_model
 from nitic.frontend.writer import NetworkWriter

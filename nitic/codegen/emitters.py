@@ -1,10 +1,9 @@
-"""Which emitters there are, and how a kernel becomes code."""
+"""Which emitters there are, and how a group of operators becomes a kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
 from typing import TypeVar
 
@@ -13,8 +12,6 @@ from nitic.codegen.core.function import Function
 from nitic.codegen.core.group import Emission, Group, NoEmitter, Registry
 from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.cuda import stages
-from nitic.codegen.cuda.text import cuda_text
-from nitic.codegen.output.objects import write_object
 from nitic.errors import CompileError
 from nitic.ops.fused import FusedOp
 from nitic.targets import VARIANTS
@@ -70,12 +67,3 @@ def _emit(group: Group, name: str, variant: Variant) -> Kernel:
     with Function(name, group.parameters(), lanes=variant.lanes) as function:
         units = Emission(group, function, REGISTRY).emit()
     return function.kernel(units)
-
-
-def write_code(kernel: Kernel, variant: str, path: Path) -> None:
-    """An object file, or for a GPU a text in CUDA C++ without a prologue."""
-    machine = VARIANTS[variant].machine
-    if machine is None:
-        path.write_text(cuda_text(kernel.stages), encoding="utf-8")
-    else:
-        write_object([kernel], machine, path)

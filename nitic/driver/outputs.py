@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nitic import pipeline, targets
-from nitic.codegen.cuda import artifact, compiler
 from nitic.codegen.output import cache, generate, link, source
+from nitic.codegen.output.cuda import artifact, compiler
 from nitic.codegen.output.generate import Generated
 from nitic.codegen.output.source import Variant
 from nitic.driver.watcher import Watcher

@@ -1,0 +1,1 @@
+"""What all passes share: their form, and the invariants between stages."""

@@ -13,10 +13,10 @@ from tempfile import mkdtemp
 from unittest.mock import patch
 
 from models.mlp import mlp
-from nitic.codegen.cuda import compiler
-from nitic.codegen.cuda.compiler import Image, Resources
 from nitic.codegen.output import link
 from nitic.codegen.output.cache import Cache
+from nitic.codegen.output.cuda import compiler
+from nitic.codegen.output.cuda.compiler import Image, Resources
 from nitic.driver.compile import compile_model
 from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions, Emit

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nitic.codegen.cuda.gather import gather_launch, gather_text
 from nitic.codegen.cuda.text import prologue
+from nitic.codegen.output.cuda.gather import gather_launch, gather_text
 from tests.emulator.binaries import (
     SAMPLES,
     SETTINGS,

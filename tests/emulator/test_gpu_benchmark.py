@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.gpu.build import Case, build
 from benchmarks.gpu.table import curve
-from nitic.codegen.cuda import compiler
-from nitic.codegen.cuda.compiler import Image
+from nitic.codegen.output.cuda import compiler
+from nitic.codegen.output.cuda.compiler import Image
 from tests.emulator.binaries import emulated_image, environment
 from tests.emulator.emulator import needs_compiler
 from tests.emulator.test_warpgroups import TOGETHER

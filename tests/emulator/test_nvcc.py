@@ -12,8 +12,8 @@ import pytest
 
 from models.mlp import mlp
 from models.vgg_small import vgg_small
-from nitic.codegen.cuda import compiler, library, nvcc, nvfatbin, nvrtc
 from nitic.codegen.output.cache import Cache
+from nitic.codegen.output.cuda import compiler, library, nvcc, nvfatbin, nvrtc
 from nitic.driver.compile import compile_model
 from nitic.driver.inspect import describe
 from nitic.errors import CompileError

@@ -1,43 +1,27 @@
 """Dependencies point one way, and heavy packages are imported only where they are needed."""
 
-import ast
 import importlib
-import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import BfpOp
-
-PACKAGE = Path(__file__).resolve().parents[2] / "nitic"
-
-# What no file of a part may import, by the beginning of the module's name.
-FORBIDDEN = {
-    "ir": ("nitic.ops", "nitic.passes", "nitic.codegen", "nitic.frontend", "nitic.pipeline", "nitic.driver"),
-    "ops": ("nitic.passes", "nitic.codegen", "nitic.frontend", "nitic.pipeline", "nitic.driver"),
-    "passes": ("nitic.codegen", "nitic.frontend", "nitic.pipeline", "nitic.driver", "nitic.cli", "onnx", "tvm"),
-    "codegen": ("nitic.passes", "nitic.frontend", "nitic.pipeline", "nitic.driver", "nitic.cli", "onnx"),
-    "frontend": ("nitic.codegen", "nitic.pipeline", "nitic.driver", "nitic.cli", "tvm"),
-    "data": ("nitic.ir", "nitic.ops", "nitic.passes", "nitic.codegen", "nitic.frontend", "nitic.driver", "onnx", "tvm"),
-    "interpret.py": ("nitic.passes", "nitic.codegen", "nitic.frontend", "nitic.pipeline", "nitic.driver"),
-    "cli.py": ("nitic.passes", "nitic.codegen", "nitic.frontend", "nitic.ops", "nitic.ir", "onnx", "tvm"),
-}
-
-RUNTIME = PACKAGE.parent / "runtime"
-
-# What the files of a folder of the runtime may include of others. All know nitic.h.
-RUNTIME_INCLUDES = {
-    "core": (),
-    "data": ("core",),
-    "checkpoint": ("core",),
-    "cli": ("core", "data", "checkpoint"),
-    "cpu": ("core",),
-    "cuda": ("core",),
-}
+from tools.rooms import (
+    FILES,
+    HEAVY,
+    INCLUDES,
+    PACKAGE,
+    ROOMS,
+    RUNTIME,
+    crossings,
+    files_of,
+    imported_modules,
+    included_folders,
+)
 
 # Where an operator is at home, besides nitic.ops: what imports it, what computes it, and which target has what for it.
 HOMES = ("nitic.frontend.operators", "nitic.codegen.operators", "nitic.codegen.contractions", "nitic.targets")
@@ -54,48 +38,49 @@ ABOUT_OPERATORS = {
 }
 
 
-def imported_modules(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
 def within(module: str, names: Sequence[str]) -> bool:
     return any(module == name or module.startswith(f"{name}.") for name in names)
 
 
-@pytest.mark.parametrize("part", FORBIDDEN)
-def test_dependencies_point_one_way(part: str) -> None:
-    root = PACKAGE / part
-    files = [root] if root.is_file() else sorted(root.rglob("*.py"))
-    assert files
-    crossings = [
-        f"{path.relative_to(PACKAGE)} imports {module}"
-        for path in files
-        for module in imported_modules(path)
-        if within(module, FORBIDDEN[part])
-    ]
-    assert crossings == []
+def test_every_file_belongs_to_one_room() -> None:
+    found = [path for room in ROOMS for path in files_of(room)]
+    assert sorted(found) == sorted(PACKAGE.rglob("*.py"))
+    assert all(map(files_of, ROOMS)), "a room without files"
+    assert FILES.keys() <= ROOMS.keys()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_what_the_table_allows(room: str) -> None:
+    found = crossings(room)
+    assert [each for other in found if other not in ROOMS[room] for each in found[other]] == []
+    assert [other for other in ROOMS[room] if other not in found] == [], f"{room} needs less than tools/rooms.py allows"
+
+
+def test_dependencies_point_one_way() -> None:
+    order = list(ROOMS)
+    assert [(room, other) for room in order for other in ROOMS[room] if order.index(other) >= order.index(room)] == []
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_heavy_packages_are_imported_only_where_they_are_needed(package: str) -> None:
+    found = {
+        room for room in ROOMS for path in files_of(room) for name in imported_modules(path) if within(name, [package])
+    }
+    assert found == set(HEAVY[package])
 
 
 def test_every_folder_of_the_runtime_has_its_rule() -> None:
-    assert {path.name for path in RUNTIME.iterdir() if path.is_dir()} == RUNTIME_INCLUDES.keys()
+    assert {path.name for path in RUNTIME.iterdir() if path.is_dir()} == INCLUDES.keys()
     assert [path.name for path in RUNTIME.iterdir() if path.is_file()] == ["nitic.h"]
 
 
-@pytest.mark.parametrize("folder", RUNTIME_INCLUDES)
+@pytest.mark.parametrize("folder", INCLUDES)
 def test_includes_of_the_runtime_point_one_way(folder: str) -> None:
     """Their paths are relative to runtime/, so that each names its folder."""
-    allowed = {f"{each}/" for each in (folder, *RUNTIME_INCLUDES[folder])}
-    crossings = [
-        f"{path.relative_to(RUNTIME)} includes {header}"
-        for path in sorted((RUNTIME / folder).rglob("*.[ch]"))
-        for header in re.findall(r'^#include "(.*)"', path.read_text(), re.MULTILINE)
-        if header != "nitic.h" and not header.startswith(tuple(allowed))
-    ]
-    assert crossings == []
+    found, order = included_folders(folder), list(INCLUDES)
+    assert [each for other in found if other not in INCLUDES[folder] for each in found[other]] == []
+    assert [other for other in INCLUDES[folder] if other not in found] == [], "an entry that nobody needs"
+    assert all(order.index(other) < order.index(folder) for other in INCLUDES[folder])
 
 
 def operators_named(path: Path) -> list[str]:

@@ -19,9 +19,9 @@ from nitic import targets
 from nitic.arithmetic.integers import Array
 from nitic.codegen.core.function import MAX_THREADS
 from nitic.codegen.core.kernel import Kernel
-from nitic.codegen.cuda.launch import launch_entry
 from nitic.codegen.cuda.text import cuda_text, prologue
 from nitic.codegen.emitters import emit
+from nitic.codegen.output.cuda.launch import launch_entry
 from nitic.codegen.output.objects import write_object
 from nitic.ir.layout import SLACK, Layout, parse_layout
 from nitic.ir.op import NnOp, Property

@@ -1,0 +1,1 @@
+"""The emitters of convolutions and matrix products, for each kind of machine."""

@@ -1,0 +1,1 @@
+"""What every kernel is made with: the builder of TVM functions, integer primitives, groups."""

@@ -1,0 +1,1 @@
+"""How a kernel becomes one of a GPU: threads, sums in parts, guessed shifts, CUDA C++."""

@@ -1,0 +1,1 @@
+"""Loops that several emitters share: windows, tiles, broadcasts."""

@@ -1,0 +1,1 @@
+"""The emitters of operators, one file a family."""

@@ -1,0 +1,1 @@
+"""What lies on disk: objects, the cache, tables in C, the linked binary."""

@@ -79,14 +79,16 @@ def _compile(
     cache: KernelCache,
     jobs: int | None,
 ) -> dict[str, Kernel]:
-    from nitic.codegen import emitters  # tvm: once, before there are several processes
+    # tvm: once, before there are several processes
+    from nitic.codegen import emitters
+    from nitic.codegen.output.objects import write_code
 
     def work(i: int) -> Kernel:
         gc.enable()  # generating many kernels leaves much garbage
         name = missing[i]
         group = wanted[name]
         kernel = emitters.emit(parse_group(group.meaning), name, group.variant, group.label)
-        emitters.write_code(kernel, group.variant, _code(folder, name))
+        write_code(kernel, group.variant, _code(folder, name))
         described = kernel.described()
         cache.store(described, _code(folder, name).read_bytes())
         return described

@@ -1,4 +1,4 @@
-"""Kernels to object files: TVM's LLVM back end without TVM's runtime."""
+"""Kernels to files: objects by TVM's LLVM back end without TVM's runtime, and for GPUs the text of CUDA C++."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import tvm
 from tvm import tirx
 
 from nitic.codegen.core.kernel import Kernel
+from nitic.codegen.cuda.text import cuda_text
+from nitic.targets import VARIANTS
 from nitic.targets.base import Machine
 
 # LLVM's level 3 takes twice as long as level 2 and wins nothing here.
@@ -28,3 +30,12 @@ def compile_module(kernels: Sequence[Kernel], machine: Machine) -> Any:
 def write_object(kernels: Sequence[Kernel], machine: Machine, path: Path) -> None:
     """One object file with every kernel as a global symbol; it needs nothing but, at most, memcpy and memset."""
     compile_module(kernels, machine).write_to_file(str(path), "o")
+
+
+def write_code(kernel: Kernel, variant: str, path: Path) -> None:
+    """An object file, or for a GPU a text in CUDA C++ without a prologue."""
+    machine = VARIANTS[variant].machine
+    if machine is None:
+        path.write_text(cuda_text(kernel.stages), encoding="utf-8")
+    else:
+        write_object([kernel], machine, path)

@@ -1,0 +1,1 @@
+"""What options change in an imported network, before it is trained."""

@@ -1,0 +1,1 @@
+"""From floats to integers: roundings, exponents, and the proof of their range."""

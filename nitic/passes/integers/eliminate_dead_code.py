@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Operation
-from xdsl.transforms.dead_code_elimination import is_trivially_dead
 
 from nitic.passes.base import NiticPass
+from nitic.passes.dead_code import remove_dead_code
 
 
 @dataclass(frozen=True)
@@ -17,12 +16,3 @@ class EliminateDeadCode(NiticPass):
 
     def apply(self, module: ModuleOp) -> None:
         remove_dead_code(module)
-
-
-def remove_dead_code(root: Operation) -> None:
-    for region in root.regions:
-        for block in region.blocks:
-            for op in reversed(list(block.ops)):
-                remove_dead_code(op)
-                if is_trivially_dead(op):
-                    block.erase_op(op)

@@ -7,7 +7,7 @@ from xdsl.dialects.func import FuncOp
 
 from nitic.ir.function import Label, arguments, function, results, set_arguments, set_results
 from nitic.passes.base import NiticPass
-from nitic.passes.integers.eliminate_dead_code import remove_dead_code
+from nitic.passes.dead_code import remove_dead_code
 from nitic.passes.invariants import no_float
 
 

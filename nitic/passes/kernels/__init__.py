@@ -1,0 +1,1 @@
+"""From operators to kernels: groups, templates, layouts, calls, memory."""

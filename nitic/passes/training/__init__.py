@@ -1,0 +1,1 @@
+"""From @predict to a training step in floats: shapes, loss, gradients, updates."""

@@ -11,7 +11,7 @@ from nitic.ir.op import NnOp, set_origin
 from nitic.ir.types import Shape, shape_of
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 from nitic.passes.base import NiticPass
-from nitic.passes.integers.eliminate_dead_code import remove_dead_code
+from nitic.passes.dead_code import remove_dead_code
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nitic.codegen.cuda import library, nvfatbin
+from nitic.codegen.output.cuda import library, nvfatbin
 from nitic.errors import CompileError, ExitCode
 
 LIBRARY = "lib/libnvrtc.so.13"

@@ -16,7 +16,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
 from nitic.codegen.core.kernel import Kernel
-from nitic.codegen.cuda.gather import gather_launch
+from nitic.codegen.output.cuda.gather import gather_launch
 from nitic.ir.buffers import ALIGNMENT, named_tensors, range_area, tensor_bytes, tensor_extents
 from nitic.ir.function import Label, functions
 from nitic.ir.types import dtype_of, is_tensor, shape_of

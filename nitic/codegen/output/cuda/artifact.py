@@ -8,11 +8,11 @@ from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
 
-from nitic.codegen.cuda import compiler, launch
-from nitic.codegen.cuda.gather import gather_text
-from nitic.codegen.cuda.program import complete
 from nitic.codegen.output import generate, link, source
 from nitic.codegen.output.cache import KernelCache
+from nitic.codegen.output.cuda import compiler, launch
+from nitic.codegen.output.cuda.gather import gather_text
+from nitic.codegen.output.cuda.program import complete
 from nitic.codegen.output.generate import Generated
 from nitic.options import FOR_GPUS, Emit
 from nitic.program import Program

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nitic.codegen.cuda.compiler import Image
+from nitic.codegen.output.cuda.compiler import Image
 from nitic.codegen.output.source import FUNCTIONS, Variant, c_string, embed
 
 Table = Mapping[str, Any]
-"""A launch table, or a part of one: nitic/codegen/cuda/launch.py."""
+"""A launch table, or a part of one: nitic/codegen/output/cuda/launch.py."""
 
 
 def complete(variant: Variant, table: Table, image: Image, folder: Path) -> Variant:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nitic.codegen.cuda import library
+from nitic.codegen.output.cuda import library
 from nitic.errors import CompileError, ExitCode
 
 LIBRARY = "lib/libnvfatbin.so.13"

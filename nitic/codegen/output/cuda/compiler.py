@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 
-from nitic.codegen.cuda import nvcc, nvfatbin, nvrtc
 from nitic.codegen.output.cache import Cache
+from nitic.codegen.output.cuda import nvcc, nvfatbin, nvrtc
 from nitic.errors import CompileError, ExitCode
 
 ARCHITECTURES = ("80", "86", "89", "90a")
