@@ -18,7 +18,7 @@ from nitic.ops.fused import FusedOp
 
 Environment = dict[SSAValue, Array]
 Change = Callable[[OpResult, Array], Array]
-"""What an experiment makes of the result of an operator before others read it."""
+"""Gives the value that an experiment puts in place of an operator's result, before others read it."""
 
 
 def run_function(

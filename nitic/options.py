@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
 
 from nitic.errors import CompileError, ExitCode
-
-Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Emit(StrEnum):
@@ -84,10 +81,11 @@ class CompileOptions:
     cache: bool = True
 
     def __post_init__(self) -> None:
-        """Takes the words of the command line for choices, as Python callers write them. Raises CompileError."""
+        """Accepts the words of the command line as choices, for callers from Python. Raises CompileError."""
         kinds = {"emit": Emit, "init": Init, "loss": Loss, "batch_norm": BatchNorm}
         for name, kind in kinds.items():
-            object.__setattr__(self, name, _choice(kind, name, getattr(self, name)))
+            _check_choice(name, getattr(self, name), list(kind))
+            object.__setattr__(self, name, kind(getattr(self, name)))
         object.__setattr__(self, "freeze", (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze))
         self._check_pair()
         if self.batch_size is not None and self.batch_size < 1:
@@ -98,17 +96,12 @@ class CompileOptions:
             raise _usage("--std", "a standard deviation needs its mean: give --mean too")
 
     def _check_pair(self) -> None:
-        """The target, and what is written for a GPU alone. Raises CompileError."""
+        """The target exists, and `emit` is possible for it. Raises CompileError."""
         from nitic import targets
 
         _check_choice("target", self.target, targets.names())
         if self.emit in FOR_GPUS and targets.find(self.target).device != "cuda":
             raise _usage("--emit", f"{self.emit} is for --target=cuda, not {self.target}")
-
-
-def _choice(kind: type[Choice], name: str, value: str) -> Choice:
-    _check_choice(name, value, list(kind))
-    return kind(value)
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
@@ -117,8 +110,8 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
         raise _usage(f"--{option}", f"unknown {option} {value!r}; the choices are {', '.join(choices)}")
 
 
-def _usage(place: str, message: str) -> CompileError:
-    return CompileError(place, message, exit_code=ExitCode.USAGE)
+def _usage(location: str, message: str) -> CompileError:
+    return CompileError(location, message, exit_code=ExitCode.USAGE)
 
 
 @dataclass(frozen=True)

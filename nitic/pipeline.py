@@ -33,7 +33,7 @@ from nitic.recipe import Recipe
 from nitic.targets import VARIANTS
 
 Watch = Callable[[NiticPass, ModuleOp, bool], None]
-"""Told of each pass and the module, before (False) and after it (True)."""
+"""Called with each pass and the module: before the pass with False, after it with True."""
 Verify = Literal["each", "end", "never"]
 
 

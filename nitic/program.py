@@ -11,7 +11,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument
 
 from nitic.arithmetic.integers import Array
-from nitic.ir.buffers import place_tensors
+from nitic.ir.buffers import tensor_extents
 from nitic.ir.function import argument_labels, arguments, function, results
 from nitic.ir.text import print_module
 from nitic.ir.traits import SquaredError
@@ -71,11 +71,11 @@ class Program:
 
     def state_bytes(self) -> bytes:
         """The state as it lies at the start of the arena, without the zeros at its end."""
-        places, _ = place_tensors(self.module)
+        extents, _ = tensor_extents(self.module)
         set_ = {name: value for name, value in self.state.items() if value.any()}
-        blob = bytearray(max((places[name][1] for name in set_), default=0))
+        blob = bytearray(max((extents[name][1] for name in set_), default=0))
         for name, value in set_.items():
-            begin = places[name][0]
+            begin = extents[name][0]
             blob[begin : begin + value.nbytes] = value.tobytes()
         return bytes(blob.rstrip(b"\0")) or b"\0"
 

@@ -105,7 +105,7 @@ def leading_exponents(module: ModuleOp, parameters: Mapping[str, Array]) -> dict
 
 
 def _weight_before(op: Operation, names: Mapping[SSAValue, str]) -> SSAValue | None:
-    """The first parameter of what makes operand 0."""
+    """The first parameter among the operands of the operator that makes operand 0."""
     acc = op.operands[0]
     layer = acc.op if isinstance(acc, OpResult) else None
     weights = [v for v in map(_viewed, layer.operands) if v in names] if layer else []
@@ -113,7 +113,7 @@ def _weight_before(op: Operation, names: Mapping[SSAValue, str]) -> SSAValue | N
 
 
 def _viewed(value: SSAValue) -> SSAValue:
-    """What a value is another layout of."""
+    """The value before all operators that only move values."""
     while isinstance(value, OpResult) and value.op.has_trait(Moves):
         value = value.op.operands[0]
     return value

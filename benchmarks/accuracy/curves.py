@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.accuracy import cifar
 from benchmarks.accuracy.recipes import Run, recorded, test_accuracies
-from benchmarks.accuracy.report import FP32, write_tables
+from benchmarks.accuracy.tables import FP32, write_tables
 from benchmarks.torch_nets import NETS, Trainer
 from benchmarks.zoo.export_models import legacy
 from nitic import data

@@ -40,7 +40,7 @@ def nitic_gradients(x: Array, y: Array) -> list[Array]:
     outputs = run_function(function(model.module, "train_step"), inputs)
     # The IR's errors are those of the mean but for this factor, which the learning rate takes.
     scale = 2.0 ** -(losses.loss_exponent(len(x)) + 7) / len(x)
-    return [model.layouts[name].to_onnx(outputs[f"{name}.gradient"] * scale) for name in model.parameters]
+    return [model.conversions[name].to_onnx(outputs[f"{name}.gradient"] * scale) for name in model.parameters]
 
 
 def torch_gradients(x: Array, y: Array) -> list[Array]:

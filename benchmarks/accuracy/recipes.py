@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import cifar, mnist
-from benchmarks.accuracy.report import FP32, WITHOUT_BIAS, write_tables
+from benchmarks.accuracy.tables import FP32, WITHOUT_BIAS, write_tables
 from models.lenet import lenet
 from models.resnet8 import resnet8
 from nitic.arithmetic import inputs

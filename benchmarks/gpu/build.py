@@ -26,7 +26,7 @@ ROOT = HERE.parents[1]
 SCRIPTS = (
     *(f"benchmarks/gpu/{name}.py" for name in ("__init__", "data", "driver", "kernels", "parts", "table")),
     *(f"benchmarks/{name}.py" for name in ("__init__", "step_worker", "torch_nets", "turns")),
-    *("benchmarks/accuracy/__init__.py", "benchmarks/accuracy/report.py", "tests/__init__.py", "tests/gpu/check.py"),
+    *("benchmarks/accuracy/__init__.py", "benchmarks/accuracy/tables.py", "tests/__init__.py", "tests/gpu/check.py"),
 )
 
 

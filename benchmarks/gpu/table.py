@@ -74,7 +74,7 @@ def kernels(lines: Sequence[Line], parts: Parts) -> Iterator[str]:
 
 
 def plot_curve(lines: Sequence[Line], path: Path) -> None:
-    from benchmarks.accuracy.report import plot  # needs matplotlib
+    from benchmarks.accuracy.tables import plot  # needs matplotlib
 
     accuracy = of_last_run(lines, "curve")[-1]["accuracy"]
     plot({NITI: [nan if value is None else value for value in accuracy]}, path)

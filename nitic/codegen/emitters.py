@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
-from types import ModuleType
 from typing import TypeVar
 
 from nitic.codegen import contractions, operators
@@ -22,12 +21,6 @@ T = TypeVar("T")
 NO_EMITTER_NOTE = "emitters are registered by family: CONTRIBUTING.md, 'Checklist: add an operator'"
 
 
-def _modules() -> Iterator[ModuleType]:
-    for package in (contractions, operators):
-        for each in iter_modules(package.__path__, f"{package.__name__}."):
-            yield import_module(each.name)
-
-
 def _merged(tables: Iterable[Mapping[str, T]]) -> Mapping[str, T]:
     """Tables that have no name in common, as one."""
     found: dict[str, T] = {}
@@ -39,7 +32,11 @@ def _merged(tables: Iterable[Mapping[str, T]]) -> Mapping[str, T]:
 
 def registry() -> Registry:
     """What the files of the two folders offer: `TEMPLATES`, `POINTWISE`, `VECTORS` and `SCALARS` of each."""
-    modules = list(_modules())
+    modules = [
+        import_module(each.name)
+        for package in (contractions, operators)
+        for each in iter_modules(package.__path__, f"{package.__name__}.")
+    ]
     templates, pointwise, scalars = (
         _merged(getattr(module, name, {}) for module in modules) for name in ("TEMPLATES", "POINTWISE", "SCALARS")
     )

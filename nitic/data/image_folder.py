@@ -264,9 +264,9 @@ def pillow() -> Any:
     return Image
 
 
-def _usage(place: str, message: str) -> CompileError:
-    return CompileError(place, message, exit_code=ExitCode.USAGE)
+def _usage(location: str, message: str) -> CompileError:
+    return CompileError(location, message, exit_code=ExitCode.USAGE)
 
 
-def _bad(place: Path, message: str) -> CompileError:
-    return CompileError(str(place), message, exit_code=ExitCode.DATA_MISMATCH)
+def _bad(location: Path, message: str) -> CompileError:
+    return CompileError(str(location), message, exit_code=ExitCode.DATA_MISMATCH)

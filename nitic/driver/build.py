@@ -67,7 +67,7 @@ def _globs_of_names(model: ImportedModel, globs: tuple[str, ...]) -> Iterator[st
     names = [label.name for label in labels if label.role == "weight"]
     for glob in globs:
         others = [name for name in names if not fnmatchcase(name, glob)]
-        by_source = [name for name in others if fnmatchcase(model.layouts[name].source, glob)]
+        by_source = [name for name in others if fnmatchcase(model.conversions[name].source, glob)]
         if len(others) < len(names) or not by_source:
             yield glob
         yield from map(escape, by_source)
@@ -94,7 +94,7 @@ def _with_values_of_parameters(model: ImportedModel) -> ImportedModel:
     return replace(
         model,
         parameters={name: values[name] for name in kept},
-        layouts={name: model.layouts[name] for name in kept},
+        conversions={name: model.conversions[name] for name in kept},
     )
 
 

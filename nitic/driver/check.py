@@ -22,7 +22,7 @@ PARAMETER_ROLES = ("weight", "frozen")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not supported. `node` and `operator` are empty where it is no node's."""
+    """Something that is not supported. `node` and `operator` are empty where it is not about a node."""
 
     node: str
     operator: str
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Parameter:
-    """`onnx` is the initializer's name in the file; `shape` is in nitic's layout."""
+    """A parameter: `onnx` is the initializer's name in the file; `shape` is in nitic's order of axes."""
 
     name: str
     onnx: str
@@ -55,7 +55,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Report:
-    """docs/check.md describes its fields."""
+    """What `nitic check` says of a model. docs/check.md describes the fields."""
 
     model: str
     contents: Survey
@@ -128,12 +128,12 @@ def check_model(options: CompileOptions) -> Report:
 
 
 def _findings(error: CompileError) -> list[Finding]:
-    """One for each node; what a pass says of the program names its own place."""
+    """One for each node with a problem, or else the one sentence of the pass that refused the program."""
     if isinstance(error, UnsupportedNodes):
         return [Finding(p.node.name, p.node.op, p.message, p.node.user_line) for p in error.problems]
     lines = [error.message, *(line.strip() for line in error.note.splitlines())]
-    place = f"{error.location}: " if error.location.startswith("node ") else ""
-    return [Finding("", "", place + "; ".join(lines), "")]
+    location = f"{error.location}: " if error.location.startswith("node ") else ""
+    return [Finding("", "", location + "; ".join(lines), "")]
 
 
 def _describe(model: ImportedModel) -> Network:
@@ -144,7 +144,7 @@ def _describe(model: ImportedModel) -> Network:
         input=list(shape_of(argument(predict, "input"))),
         output=list(shape_of(results(predict)[0][1])),
         parameters=[
-            Parameter(label.name, model.layouts[label.name].source, list(shape_of(arg)), label.role == "frozen")
+            Parameter(label.name, model.conversions[label.name].source, list(shape_of(arg)), label.role == "frozen")
             for label, arg in arguments(predict)
             if roles[label.name] in PARAMETER_ROLES
         ],

@@ -34,7 +34,7 @@ def draw(binary: Path, output: Path) -> Path:
 
     with _reading(binary):
         name, module = next(iter(variant_modules(read_description(binary.read_bytes())).items()))
-    link.place_text(as_file(dot_text(name, module), output), output)
+    link.write_text(as_file(dot_text(name, module), output), output)
     return output
 
 

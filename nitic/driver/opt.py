@@ -27,7 +27,7 @@ def transform_file(options: OptOptions) -> None:
     if options.output is None:
         print(text, end="")
     else:
-        link.place_text(text, options.output)
+        link.write_text(text, options.output)
 
 
 def read_module(file: Path) -> ModuleOp:

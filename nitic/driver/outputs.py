@@ -1,4 +1,4 @@
-"""The files that `nitic compile` writes, and what is asked of their places before minutes of work."""
+"""The files that `nitic compile` writes, and the checks of their paths before minutes of work."""
 
 import tempfile
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def write_for_cpu(
         generated = generate.generate(meanings, folder, cache.KernelCache(kept))
         sources = source.write_program(program, variants, generated.kernels, folder)
         link.link(generated.objects, sources, kind, output, kept)
-    _place_header(kind, output)
+    _install_header(kind, output)
     return generated
 
 
@@ -93,12 +93,12 @@ def write_for_gpu(
     module = program.module.clone()
     pipeline.run_passes(module, pipeline.target_passes(name), watch)
     generated = artifact.write(program, module, kind, output, cache.cache_folder() if use_cache else None)
-    _place_header(kind, output)
+    _install_header(kind, output)
     return generated
 
 
-def _place_header(kind: Emit, output: Path) -> None:
+def _install_header(kind: Emit, output: Path) -> None:
     """A library's header goes beside it."""
     header = output.parent / HEADER
     if kind == Emit.LIB and not header.exists():
-        link.place(runtime_folder() / HEADER, header)
+        link.install(runtime_folder() / HEADER, header)

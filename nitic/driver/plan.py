@@ -17,13 +17,13 @@ def plan(program: Program, watch: Watcher | None = None, use_cache: bool = False
     name = cache.plan_name(program.identity, program.variants)
     if found := kept.read("plans", name):
         return source.unpack(found)
-    variants = _run_passes_of_variants(program, watch)
+    variants = _compute(program, watch)
     kept.write("plans", name, source.pack(variants))
     return variants
 
 
-def _run_passes_of_variants(program: Program, watch: Watcher | None) -> list[Variant]:
-    """A process for each variant: only text comes out of it."""
+def _compute(program: Program, watch: Watcher | None) -> list[Variant]:
+    """Runs the passes of each variant in a process of its own, which gives back text only."""
     module = program.module.clone()
     # Not verified by itself: each variant verifies the module at the end of its own passes.
     pipeline.run_passes(module, pipeline.shared_passes(program.variants), watch, "never")

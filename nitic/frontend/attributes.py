@@ -56,10 +56,10 @@ class Attribute:
         each = "each " if self.kind in _LISTS and self.rules else ""
         return ", ".join([_KINDS[self.kind][0], *(f"{each}{rule.text}" for rule in self.rules)])
 
-    def check(self, place: str, value: Any) -> None:
-        """Raises NodeError, with the place, for a value of another kind or outside the domain."""
+    def check(self, location: str, value: Any) -> None:
+        """Raises NodeError, with the location, for a value of another kind or outside the domain."""
         if not self._admits(value):
-            raise NodeError(f"{place} is {shown(value)}, but must be {self}")
+            raise NodeError(f"{location} is {shown(value)}, but must be {self}")
 
     def _admits(self, value: Any) -> bool:
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
@@ -116,7 +116,7 @@ def element_type(*types: int, default: int | None = None) -> Attribute:
 
 
 AXIS, AXES = integer(), integers()  # the rank of the input is the bound
-SIZE = {"at_least": 1, "at_most": 2**24}  # kernels compute places in int32
+SIZE = {"at_least": 1, "at_most": 2**24}  # kernels compute positions in int32
 AUTO_PAD = word("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 WINDOW = {
     "auto_pad": AUTO_PAD,

@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from nitic.arithmetic.integers import Array
 from nitic.frontend.attributes import shown
 from nitic.frontend.nodes import Node
-from nitic.frontend.values import Constant, Layout, NodeError, Value
+from nitic.frontend.values import Constant, Conversion, NodeError, Value
 
 # None of these is random, reads a file or has a subgraph.
 FOLDABLE = frozenset(
@@ -52,17 +52,17 @@ def _check_size(node: Node, inputs: list[Constant | None]) -> None:
 def generated(node: Node, inputs: list[Constant | None]) -> Constant:
     """What a node makes of nothing but a shape. Floats are weights, as trainable as an initializer.
 
-    A vector of zeros is none: exporters write it where there is no bias.
+    A vector of zeros is no weight: exporters write it where there is no bias.
     """
     array = random(node, inputs) if node.op in RANDOM else fold(node, inputs)[0].array
     name = node.proto.output[0]
     if array.dtype.kind != "f" or array.ndim < 1 or (array.ndim == 1 and not array.any()):
         return Constant(array, name)
-    return Constant(array.astype(np.float32), name, Layout(name))
+    return Constant(array.astype(np.float32), name, Conversion(name))
 
 
 def random(node: Node, inputs: list[Constant | None]) -> Array:
-    """Drawn once, at import, from the node's seed or else its name."""
+    """Random numbers, drawn once, at import, from the node's seed or else its name."""
     like = inputs[0] if inputs else None
     shape = like.shape if like else node.integers("shape")
     if not 0 <= prod(shape) <= MAX_ELEMENTS:
@@ -91,7 +91,7 @@ def tensor_value(tensor: onnx.TensorProto, name: str, parameter_rank: int = 1) -
     array = numpy_helper.to_array(tensor)
     if not is_float_type(tensor.data_type):
         return Constant(array, name)
-    return Constant(array.astype(np.float32), name, Layout(name) if array.ndim >= parameter_rank else None)
+    return Constant(array.astype(np.float32), name, Conversion(name) if array.ndim >= parameter_rank else None)
 
 
 def is_float_type(element: int) -> bool:
@@ -100,7 +100,7 @@ def is_float_type(element: int) -> bool:
 
 
 def is_parameter(value: Value | None) -> bool:
-    return isinstance(value, Constant) and value.layout is not None
+    return isinstance(value, Constant) and value.conversion is not None
 
 
 def integers(array: Array) -> tuple[int, ...]:

@@ -15,12 +15,12 @@ from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
 from nitic.frontend import folding
 from nitic.frontend.attributes import ATTRIBUTES
-from nitic.frontend.emitter import MAX_ELEMENTS, Emitter
+from nitic.frontend.builder import MAX_ELEMENTS, Builder
 from nitic.frontend.model_file import first_line, read_model, stored_tensors
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY
 from nitic.frontend.problems import Problem, UnsupportedNodes
-from nitic.frontend.values import Activation, Constant, Layout, NodeError, Value
+from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
 from nitic.ir.types import Shape, shape_of
 
 DEFAULT_BATCH = 64
@@ -37,15 +37,15 @@ class ImportedModel:
     """A model as the compiler takes it.
 
     `module` holds @predict(%input, %parameters...) -> logits with activations NHWC, conv weights OHWI and linear
-    weights [N, K]. `parameters` has the initial values in these layouts by name, in argument order, and `layouts` the
-    way of each from the ONNX initializer and back. `notes` are sentences that the user should read, and
+    weights [N, K]. `parameters` has the initial values in these layouts by name, in argument order, and `conversions`
+    how each comes from its ONNX initializer and goes back. `notes` are sentences that the user should read, and
     `folded_batch_norms` counts the layers into which the exporter folded one.
     """
 
     name: str
     module: ModuleOp
     parameters: dict[str, Array]
-    layouts: dict[str, Layout]
+    conversions: dict[str, Conversion]
     batch_size: int
     notes: tuple[str, ...] = ()
     folded_batch_norms: int = 0
@@ -115,24 +115,24 @@ class _Importer:
         self._check_opset()
         self._read_initializers()
         declared = self._declared_input()
-        emitter = self._emitter(declared)
+        builder = self._emitter(declared)
         if opset(self.model) > _OPSETS[-1]:
-            emitter.note(f"opset {opset(self.model)} is newer than {_OPSETS[-1]}, by whose rules it is read")
+            builder.note(f"opset {opset(self.model)} is newer than {_OPSETS[-1]}, by whose rules it is read")
         for proto, name in zip(graph.node, unique_names(graph.node), strict=True):
-            self._import_node(emitter, Node(proto, opset(self.model), name))
+            self._import_node(builder, Node(proto, opset(self.model), name))
         if self.problems:
             raise UnsupportedNodes(self.file, self.problems)
-        emitter.node = None
-        module = self._finish(emitter)
-        self._note_folded(emitter)
+        builder.node = None
+        module = self._finish(builder)
+        self._note_folded(builder)
         return ImportedModel(
             Path(self.file).stem,
             module,
-            emitter.parameters,
-            emitter.layouts,
-            emitter.batch,
-            tuple(emitter.notes),
-            len(emitter.folded),
+            builder.parameters,
+            builder.conversions,
+            builder.batch,
+            tuple(builder.notes),
+            len(builder.folded),
         )
 
     # Inputs and outputs
@@ -187,15 +187,15 @@ class _Importer:
         filters = [self.values[name] for node in convolutions for name in node.input[1:2] if name in self.values]
         return any(len(value.shape) == 3 for value in filters)
 
-    def _emitter(self, declared: _Input) -> Emitter:
+    def _emitter(self, declared: _Input) -> Builder:
         batch = self.batch_size or declared.shape[0] or DEFAULT_BATCH
         shape = (batch, *declared.shape[1:])
-        emitter = Emitter(self._samples(shape, declared.is_nhwc), declared.shape[0])
-        channels_first = len(shape_of(emitter.input)) == 4 and not declared.is_nhwc
+        builder = Builder(self._samples(shape, declared.is_nhwc), declared.shape[0])
+        channels_first = len(shape_of(builder.input)) == 4 and not declared.is_nhwc
         view = Activation.nhwc if channels_first else Activation.of
-        self.values[declared.name] = view(emitter.input).reshape(shape)
-        self._note_batch(emitter, declared.shape[0])
-        return emitter
+        self.values[declared.name] = view(builder.input).reshape(shape)
+        self._note_batch(builder, declared.shape[0])
+        return builder
 
     def _samples(self, shape: Shape, is_nhwc: bool) -> Shape:
         """The input as the program takes it: images NHWC, sequences as images of one row, anything else flat."""
@@ -206,25 +206,25 @@ class _Importer:
             return n, prod(sample)
         return (n, *sample) if is_nhwc else (n, *sample[1:], sample[0])
 
-    def _note_batch(self, emitter: Emitter, declared: int) -> None:
-        if declared and emitter.batch != declared:
-            emitter.note(f"the model was exported for batches of {declared}; compiling it for {emitter.batch}")
+    def _note_batch(self, builder: Builder, declared: int) -> None:
+        if declared and builder.batch != declared:
+            builder.note(f"the model was exported for batches of {declared}; compiling it for {builder.batch}")
         if declared == 1 and not self.batch_size:
-            emitter.note(
+            builder.note(
                 "the model was exported for batches of 1 and will be trained with them, slowly and at low rates only;"
                 f" --batch-size {DEFAULT_BATCH} compiles it for larger ones"
             )
 
-    def _note_folded(self, emitter: Emitter) -> None:
-        if emitter.folded:
-            others = f" and {len(emitter.folded) - 1} more" if len(emitter.folded) > 1 else ""
-            emitter.note(
-                f"{emitter.folded[0]}{others}: the exporter folded a batch normalisation into this convolution, so it "
+    def _note_folded(self, builder: Builder) -> None:
+        if builder.folded:
+            others = f" and {len(builder.folded) - 1} more" if len(builder.folded) > 1 else ""
+            builder.note(
+                f"{builder.folded[0]}{others}: the exporter folded a batch normalisation into this convolution, so it "
                 "is not trained as one; to keep it export with dynamo=True, optimize=False or with dynamo=False, "
                 "training=TrainingMode.TRAINING"
             )
 
-    def _finish(self, emitter: Emitter) -> ModuleOp:
+    def _finish(self, builder: Builder) -> ModuleOp:
         outputs = self.model.graph.output
         if len(outputs) != 1:
             raise CompileError(self.file, f"a network needs one output, but this has {len(outputs)}")
@@ -232,21 +232,21 @@ class _Importer:
         if not isinstance(value, Activation):
             raise CompileError(self.file, f"output {outputs[0].name!r} does not depend on the input")
         classes = value.shape[1] if len(value.shape) > 1 else 0
-        if value.shape[:1] != (emitter.batch,) or prod(value.shape) != emitter.batch * classes:
+        if value.shape[:1] != (builder.batch,) or prod(value.shape) != builder.batch * classes:
             what = f"output {outputs[0].name!r} has the shape {list(value.shape)}"
-            raise CompileError(self.file, f"{what}: expected [{emitter.batch}, classes]")
-        if not emitter.parameters:
+            raise CompileError(self.file, f"{what}: expected [{builder.batch}, classes]")
+        if not builder.parameters:
             raise CompileError(self.file, "has no parameters to train")
         try:
-            return emitter.finish(emitter.in_onnx_order(value.reshape((emitter.batch, classes))))
+            return builder.finish(builder.in_onnx_order(value.reshape((builder.batch, classes))))
         except VerifyException as error:
             raise CompileError(self.file, first_line(error)) from error
 
     # Nodes
 
-    def _import_node(self, emitter: Emitter, node: Node) -> None:
+    def _import_node(self, builder: Builder, node: Node) -> None:
         """Adds the node's results to the values, or leaves them out and records why."""
-        emitter.node = node
+        builder.node = node
         missing = [name for name in node.proto.input if name and name not in self.values]
         try:
             self._check_supported(node)
@@ -254,7 +254,7 @@ class _Importer:
                 self._check_missing(node, missing)
                 return
             inputs = [self.values.get(name) for name in node.proto.input]
-            for value, name in zip(self._results(emitter, node, inputs), node.proto.output, strict=False):
+            for value, name in zip(self._results(builder, node, inputs), node.proto.output, strict=False):
                 self.values[name] = value
         except (NodeError, VerifyException) as error:
             self.problems.append(Problem(node, str(error)))
@@ -282,7 +282,7 @@ class _Importer:
         if unknown:
             raise NodeError(f"input {unknown[0]!r} is a result that nitic does not compute")
 
-    def _results(self, emitter: Emitter, node: Node, inputs: list[Value | None]) -> list[Value]:
+    def _results(self, builder: Builder, node: Node, inputs: list[Value | None]) -> list[Value]:
         name = node.proto.output[0]
         if node.op == "Constant":
             return [folding.constant(node)]
@@ -295,6 +295,6 @@ class _Importer:
         if parameter_free and node.op in folding.FOLDABLE:
             return list(folding.fold(node, constants))
         if node.op in HANDLERS:
-            made = HANDLERS[node.op](emitter, node, inputs)
+            made = HANDLERS[node.op](builder, node, inputs)
             return [made] if isinstance(made, Constant | Activation) else list(made)
         raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")

@@ -108,7 +108,7 @@ def file_name(proto: onnx.NodeProto) -> str:
 def unique_names(protos: Iterable[onnx.NodeProto]) -> Iterator[str]:
     """A name for each node, since ONNX lets several share one: the second `n` is `n.2`, if nothing else is.
 
-    Statistics are found by them, in functions that do not round the same values.
+    Statistics are found by these names, in functions that do not round the same values.
     """
     wanted = [file_name(proto) for proto in protos]
     reserved, taken = set(wanted), set[str]()
@@ -120,7 +120,7 @@ def unique_names(protos: Iterable[onnx.NodeProto]) -> Iterator[str]:
 
 
 def _second_to_last(text: str) -> str:
-    """Of a list of names that is written as Python writes it."""
+    """The second to last name of a list that is written as Python writes it."""
     try:
         names = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

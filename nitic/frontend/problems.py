@@ -1,4 +1,4 @@
-"""What keeps a model from being imported: all of it at once, with the places."""
+"""The problems that keep a model from being imported: all of them at once, with their nodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Problem:
 
 
 class UnsupportedNodes(CompileError):
-    """One problem at its place; several as notes, with the nodes of equal ones together."""
+    """A single problem is an error at its node. Several become notes, where nodes with equal problems share one."""
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

@@ -1,7 +1,7 @@
 """What an ONNX value is to the importer: a constant, or a view of an SSA value.
 
-Both are lazy about layout. A Transpose or Reshape of an activation makes no operator, it changes the view; one of a
-parameter adds a step to the way from the ONNX initializer to nitic's layout, a way that export walks back.
+Neither moves values at once. A Transpose or Reshape of an activation makes no operator, it changes the view; that of a
+parameter adds a step to its conversion from the ONNX initializer, which export walks back.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class NodeError(Exception):
 
 @dataclass(frozen=True)
 class Transposed:
-    """A step between layouts: axis i of the result is axis perm[i]."""
+    """A step of a conversion: axis i of the result is axis perm[i]."""
 
     perm: tuple[int, ...]
 
@@ -42,7 +42,7 @@ class Transposed:
 
 @dataclass(frozen=True)
 class Reshaped:
-    """A step between layouts: the same row-major values under another shape."""
+    """A step of a conversion: the same row-major values under another shape."""
 
     before: Shape
     after: Shape
@@ -59,7 +59,7 @@ class Reshaped:
 
 @dataclass(frozen=True)
 class Scaled:
-    """A step between layouts: a factor, such as Gemm's alpha or beta, folded into the values."""
+    """A step of a conversion: a factor, such as Gemm's alpha or beta, folded into the values."""
 
     factor: float
 
@@ -72,7 +72,7 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Inverted:
-    """A step between layouts: what the network divides by, as what it multiplies with."""
+    """A step of a conversion: what the network divides by, as what it multiplies with."""
 
     def apply(self, array: Array) -> Array:
         with np.errstate(divide="ignore"):
@@ -86,8 +86,8 @@ Step = Transposed | Reshaped | Scaled | Inverted
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a parameter comes from the ONNX file: the initializer's name, and the steps to nitic's layout."""
+class Conversion:
+    """How a parameter comes from the ONNX file: the initializer's name, and the steps to nitic's form of it."""
 
     source: str
     steps: tuple[Step, ...] = ()
@@ -98,14 +98,14 @@ class Layout:
         return array
 
     def to_onnx(self, array: Array) -> Array:
-        """The inverse: a trained value in the shape and layout of the ONNX initializer."""
+        """The inverse: a trained value in the form of the ONNX initializer."""
         for step in reversed(self.steps):
             array = step.revert(array)
         return array
 
 
-def steps_between(first: Layout, second: Layout) -> list[Transposed | Reshaped]:
-    """The way from one layout of a parameter to another. Raises NodeError where they are not of the same values."""
+def steps_between(first: Conversion, second: Conversion) -> list[Transposed | Reshaped]:
+    """The steps from one form of a parameter to another. Raises NodeError where the two scale it differently."""
     changes = [[step for step in each.steps if isinstance(step, Scaled | Inverted)] for each in (first, second)]
     if changes[0] != changes[1]:
         raise NodeError(f"parameter {first.source!r} is used by several nodes, which scale it by unequal factors")
@@ -117,19 +117,19 @@ def steps_between(first: Layout, second: Layout) -> list[Transposed | Reshaped]:
 
 @dataclass(frozen=True)
 class Constant:
-    """An array known at compile time. With a `layout` it is a parameter: something that training changes."""
+    """An array known at compile time. With a `conversion` it is a parameter: something that training changes."""
 
     array: Array
     name: str
-    layout: Layout | None = None
+    conversion: Conversion | None = None
 
     @property
     def shape(self) -> Shape:
         return self.array.shape
 
     def step(self, step: Step) -> "Constant":
-        layout = self.layout and Layout(self.layout.source, (*self.layout.steps, step))
-        return Constant(step.apply(self.array), self.name, layout)
+        conversion = self.conversion and Conversion(self.conversion.source, (*self.conversion.steps, step))
+        return Constant(step.apply(self.array), self.name, conversion)
 
     def transpose(self, perm: Sequence[int]) -> "Constant":
         return self if tuple(perm) == tuple(range(len(perm))) else self.step(Transposed(tuple(perm)))
@@ -161,7 +161,7 @@ class Activation:
 
     @property
     def transposed(self) -> Shape:
-        """The shape between the two parts of the view."""
+        """The shape after the permutation and before the reshape."""
         return tuple(self.physical[axis] for axis in self.perm)
 
     @property
@@ -169,7 +169,7 @@ class Activation:
         return keeps_order(self.perm, self.physical)
 
     def with_value(self, value: SSAValue) -> "Activation":
-        """The same view of another value: that of a point-wise operator."""
+        """The same view of another value: the result of a point-wise operator."""
         return replace(self, value=value)
 
     def reshape(self, shape: Shape) -> "Activation":
@@ -205,9 +205,9 @@ class Refined:
 
 
 def refine(a: Shape, b: Shape) -> tuple[list[int], Groups, Groups] | None:
-    """Sizes of pieces of which the axes of both shapes are made in row-major order, and each axis's pieces.
+    """The sizes of pieces that the axes of both shapes are made of, in row-major order, and the pieces of each axis.
 
-    A first axis that they share, the batch, is a piece even if it is 1; no other axis of 1 is made of any.
+    A first axis that both shapes share, the batch, is a piece even if it is 1; any other axis of 1 has no pieces.
     """
     if len(a) > 1 and len(b) > 1 and a[0] == b[0]:
         rest = refine(a[1:], b[1:])

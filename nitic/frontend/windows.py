@@ -30,7 +30,7 @@ class PoolWindow:
         return {"kernel": self.kernel, "strides": self.strides, "pads": pads, **dilated}
 
     def counting(self, count_pads: bool) -> dict[str, Sequence[int]]:
-        """The same for an average: with what counts of the pads, where that is not all."""
+        """The properties for an average pool: with the pads that count as zeros, where not all of them do."""
         counted = self.pads if count_pads else (0, 0, 0, 0)
         properties = self.properties()
         return properties if properties["pads"] == counted else {**properties, "counted": counted}

@@ -14,18 +14,18 @@ RANGE_BYTES = 64 * 8  # an int64 slot for each thread that a program may have
 ROLES = (*STATE_ROLES, "input", "label", "hyper", "metric", "output", "gradient")
 
 
-def place_tensors(module: ModuleOp) -> tuple[dict[str, tuple[int, int]], int]:
+def tensor_extents(module: ModuleOp) -> tuple[dict[str, tuple[int, int]], int]:
     """(offset and end of each named tensor, bytes of the state): the same for every variant."""
     found = named_tensors(module)
-    places: dict[str, tuple[int, int]] = {}
+    extents: dict[str, tuple[int, int]] = {}
     top = state = 0
     for label, type_ in sorted(found.items(), key=lambda item: ROLES.index(item[0].role)):
-        if label.name in places:
+        if label.name in extents:
             raise name_clash(label.name)
-        places[label.name] = (top, top + buffer_bytes(type_))
-        top = places[label.name][1]
+        extents[label.name] = (top, top + buffer_bytes(type_))
+        top = extents[label.name][1]
         state = top if label.role in STATE_ROLES else state
-    return places, state
+    return extents, state
 
 
 def ranges_of(func: FuncOp) -> list[SSAValue]:
@@ -35,7 +35,7 @@ def ranges_of(func: FuncOp) -> list[SSAValue]:
 
 def range_area(module: ModuleOp) -> tuple[int, int]:
     """(offset, bytes) of the memory for the ranges of whatever function runs; it lies behind the named tensors."""
-    offset = max((end for _, end in place_tensors(module)[0].values()), default=0)
+    offset = max((end for _, end in tensor_extents(module)[0].values()), default=0)
     count = max((len(ranges_of(func)) for func in functions(module)), default=0)
     return offset, count * RANGE_BYTES
 

@@ -95,7 +95,7 @@ def return_of(func: FuncOp) -> ReturnOp:
 
 
 def add_argument(func: FuncOp, label: Label, type_: Attribute) -> BlockArgument:
-    """`Signature.add` of one argument."""
+    """Adds one argument, as `Signature.add` does."""
     signature = Signature(func)
     arg = signature.add(label, type_)
     signature.write()
@@ -127,7 +127,7 @@ class Signature:
 
 
 def name_clash(name: str) -> CompileError:
-    """A CompileError about a parameter that is called as a tensor of the program is."""
+    """A CompileError about a parameter that has the name of another tensor of the program."""
     return CompileError("", f"two tensors of the program are called '{name}': rename the parameter")
 
 
@@ -138,7 +138,7 @@ def set_arguments(func: FuncOp, labels: Sequence[Label]) -> None:
 
 
 def set_results(func: FuncOp, values: Sequence[tuple[Label, SSAValue]]) -> None:
-    """Makes the function return these."""
+    """Makes the function return these values."""
     ret = return_of(func)
     ret.operands = [value for _, value in values]
     _label(func, argument_labels(func), [label for label, _ in values])
@@ -146,7 +146,7 @@ def set_results(func: FuncOp, values: Sequence[tuple[Label, SSAValue]]) -> None:
 
 
 def refresh(func: FuncOp) -> None:
-    """Makes the signature follow the body."""
+    """Makes the type of the function follow its body."""
     block = func.body.block
     types = [value.type for value in return_of(func).operands] if block.last_op else []
     func.properties["function_type"] = FunctionType.from_lists(block.arg_types, types)

@@ -66,7 +66,7 @@ class Padded(Layout):
     """Activations (N, H, W, C) or (M, K) as bytes, with a frame of zeros; what a contraction slides over.
 
     `pads` is (top, left, bottom, right); a negative one crops. `insert` - 1 zero rows (columns) come between two rows
-    (columns): the gradient of a convolution with strides is one without, of that.
+    (columns): over this form, the data gradient of a convolution with strides is a convolution without strides.
     """
 
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -86,14 +86,11 @@ class Padded(Layout):
         n, height, width, c = _images(x.shape)
         spread = np.zeros((n, (height - 1) * self.insert[0] + 1, (width - 1) * self.insert[1] + 1, c), np.int8)
         spread[:, :: self.insert[0], :: self.insert[1]] = x.reshape(n, height, width, c)
-        frame = [(max(0, a), max(0, b)) for a, b in ((0, 0), self.pads[::2], self.pads[1::2], (0, 0))]
-        crop = [slice(max(0, -a), size - max(0, -b)) for size, (a, b) in self._crops(spread.shape)]
+        ends = ((0, 0), self.pads[::2], self.pads[1::2], (0, 0))  # what is added before and after each axis
+        frame = [(max(0, a), max(0, b)) for a, b in ends]
+        crop = [slice(max(0, -a), size - max(0, -b)) for size, (a, b) in zip(spread.shape, ends, strict=True)]
         packed = _biased_bytes(np.pad(spread[tuple(crop)], frame), self.biased)
         return np.concatenate([packed.ravel(), np.zeros(SLACK, np.uint8)])
-
-    def _crops(self, shape: Shape) -> Sequence[tuple[int, tuple[int, int]]]:
-        top, left, bottom, right = self.pads
-        return list(zip(shape, ((0, 0), (top, bottom), (left, right), (0, 0)), strict=True))
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ class Panels(Layout):
     bytes of a pixel. Its end is filled with zeros to whole 4 bytes, and OC to whole vectors. The int32 is what the
     accumulator starts from: -128 * the sum of the channel's weights where the other operand is `biased`, else 0.
 
-    `flipped` packs for the data gradient: inputs and outputs change places, the window is rotated by half a turn.
+    `flipped` packs for the data gradient: inputs and outputs are exchanged, the window is rotated by half a turn.
     """
 
     taps: bool = False
@@ -157,7 +154,7 @@ class Panels(Layout):
 
 @dataclass(frozen=True)
 class PixelPanels(Panels):
-    """Panels of few output channels, whose lanes are those of `pixels` neighbours: no more than one vector.
+    """Panels for few output channels: the lanes of one vector are the channels of `pixels` neighbouring pixels.
 
     The window of the second pixel begins `step` columns after that of the first: a run covers all of their windows.
     """
@@ -231,8 +228,8 @@ class Runs(Layout):
     """Weights (OC, KH, KW, C) or (N, K) as [outputs][runs][length]: an output's row for the tensor cores of a GPU.
 
     A run is what is contiguous in the other operand, as in `Panels`; its end is filled with zeros to whole 16 bytes.
-    `flipped` is the data gradient's, as there. With `groups`, runs are taps, and one has the inputs of `joined`
-    neighbouring groups; those that are not the output's own meet zeros.
+    `flipped` packs for the data gradient, as in `Panels`. With `groups`, a run is one tap of the window and has the
+    inputs of `joined` neighbouring groups; the weights of inputs outside of the output's own group are zeros.
     """
 
     taps: bool = False

@@ -55,21 +55,21 @@ class Gradients(Protocol):
     """Where an operator's gradient rule finds the errors of its results and leaves those of its operands."""
 
     def needs(self, value: SSAValue) -> bool:
-        """Whether a parameter has a part in a value."""
+        """Whether a value depends on a parameter, so that its error is needed."""
         ...
 
     def of(self, value: SSAValue) -> SSAValue: ...
     def factors_of(self, value: SSAValue) -> tuple[SSAValue, SSAValue | None]:
-        """An error, and the factor per channel that it is still to be multiplied by, if there is one."""
+        """The error of a value, and the factor per channel, if any, that it is still to be multiplied by."""
         ...
 
-    def emit(self, op: "NnOp") -> OpResult: ...
+    def insert(self, op: "NnOp") -> OpResult: ...
     def add(self, value: SSAValue, gradient: "NnOp") -> None: ...
     def pass_on(self, value: SSAValue, error: SSAValue, factor: SSAValue | None = None) -> None: ...
 
 
-class Emit(Protocol):
-    """Inserts an operator and gives its first result. `static`: the function is inference, which looks at no range."""
+class Insert(Protocol):
+    """Inserts an operator and gives its first result. `static`: the function is inference, which takes no ranges."""
 
     static: bool
 
@@ -92,11 +92,11 @@ class NnOp(IRDLOperation, ABC):
     MANTISSAS16: ClassVar[Sequence[int]] = ()
     """The operands that are int16 mantissas of 15 bits."""
     UNDIFFERENTIATED: ClassVar[Sequence[int]] = ()
-    """The operands that no error goes back to by itself: they count for nothing, or another operand's error has it."""
+    """The operands that the backward rule gives no error: it would be zero, or another operand's error contains it."""
     FACTORS: ClassVar[Sequence[int]] = ()
-    """The operands that scale an activation: a parameter there starts as ones."""
+    """The operands that scale an activation: new initial values of such a parameter are ones."""
     NARROWING: ClassVar[int | None] = None
-    """The constant right shift that makes int8 mantissas of its int16 result; None where a rounding takes the range."""
+    """The constant right shift from its int16 result to int8 mantissas; None where the shift comes from a range."""
     UPDATES: ClassVar[Sequence[tuple[int, int]]] = ()
     """Pairs (result, operand) that share one buffer: the operator writes in place."""
 
@@ -129,13 +129,14 @@ class NnOp(IRDLOperation, ABC):
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
         """Upper bounds of the results, from those of the operands.
 
-        None, the default: that of the accumulator, or else what the element type holds, which an int64 result may not.
+        None, the default, stands for the bound of the accumulator, or else for what the element type holds. An int64
+        result without an accumulator's bound needs one of its own.
         """
         del operands
         return [None] * len(self.results)
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> "NnOp":
-        """This float operator over integer operands: the same operator, unless it needs what `emit` inserts."""
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> "NnOp":
+        """The integer form of this float operator: by default the same one. `insert` adds the scalars that it needs."""
         properties = {key: to_property(value) for key, value in self.properties.items()}
         return type(self).of(*operands, **properties)
 
@@ -145,7 +146,7 @@ class NnOp(IRDLOperation, ABC):
         return [first if is_tensor(result) else None for result in self.results]
 
     def is_nonnegative(self, holds: Callable[[SSAValue], bool]) -> bool:
-        """Whether no element of the results is negative; `holds` says so of an operand."""
+        """Whether no element of the results is negative; `holds` tells the same of an operand."""
         return self.has_trait(KeepsSign) and holds(self.operands[0])
 
     @classmethod
@@ -202,18 +203,18 @@ class NnOp(IRDLOperation, ABC):
 
 
 def location(name: str) -> LocationAttr:
-    """The location of what an ONNX node became."""
+    """The location of the operators that an ONNX node becomes."""
     return NameLoc(StringAttr(name), NoneAttr()) if name else UnknownLoc()
 
 
 def value_name(name: str) -> str:
-    """A name as the text form can spell it. xdsl tells equal names apart by _<number>, so ours have no such end."""
+    """A name as the text form can spell it. xdsl tells equal names apart by _<number>, so ours do not end like that."""
     spelt = re.sub(r"[^A-Za-z0-9_$.-]+", ".", name).strip(".")
     spelt = re.sub(r"_(\d+)$", r".\1", spelt)
     return spelt if re.match(r"[A-Za-z_$.-]", spelt) else f"_{spelt}"
 
 
-def place(op: IRDLOperation, origin: LocationAttr) -> None:
+def set_origin(op: IRDLOperation, origin: LocationAttr) -> None:
     """Says which ONNX node an operator comes from, and calls its results %<node>.<operator>, %<node>.<result>, ..."""
     op.location = origin
     node = origin.desc.data if isinstance(origin, NameLoc) else ""

@@ -72,7 +72,7 @@ class _Printer(Printer):
         self.print_string(self._spelt[attribute])
 
     def _spell(self, attribute: Attribute) -> str:
-        """Attributes are made of attributes: what is printed so far is put aside."""
+        """The text of an attribute. It may contain other attributes: the text printed so far is put aside meanwhile."""
         aside, self.stream = self.stream, StringIO()
         super().print_attribute(attribute)
         text, self.stream = self.stream.getvalue(), aside

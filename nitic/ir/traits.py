@@ -9,33 +9,33 @@ from xdsl.traits import OpTrait
 
 
 class Packs(OpTrait):
-    """The result is operand 0 in another physical layout: behind an anchor, the anchor's own emitter writes it."""
+    """The result is operand 0 in another physical layout. Behind an anchor, the anchor's own emitter writes it."""
 
 
 class Scales(OpTrait):
     """An element of the result is one of operand 0, or the sum of few, times a constant or zero.
 
-    To insert-rounding, what it makes of a CoarseError is as coarse.
+    Its result of a CoarseError is a coarse error, too (insert-rounding).
     """
 
 
 class TakesInt64(OpTrait):
-    """Its accumulators may be int64: check-range may widen what they come from."""
+    """Its accumulator operands may be int64: check-range may widen the operators that make them."""
 
 
 class Bounded(OpTrait):
-    """Its own bound holds whatever accumulators it is given: check-range does not add theirs."""
+    """Its own bound holds whatever its accumulator operands are: check-range does not add their bounds."""
 
 
 class KeepsSign(OpTrait):
-    """No element of the results is negative where none of operand 0 is. The default of `NnOp.is_nonnegative`."""
+    """No element of the results is negative where no element of operand 0 is. `NnOp.is_nonnegative` asks for it."""
 
 
 class Moves(Scales, KeepsSign, TakesInt64):
-    """Each element of the result is one of operand 0, and each of operand 0 is there once.
+    """The result has the elements of operand 0, each exactly once, in another order or shape.
 
-    insert-rounding moves accumulators where all who read the result take them, and int16 mantissas where all take
-    those; a parameter behind such operators is still that parameter.
+    insert-rounding lets it move accumulators where every reader of the result takes accumulators, and int16 mantissas
+    where every reader takes those. A parameter behind such operators still counts as that parameter.
     """
 
 
@@ -48,58 +48,58 @@ class Contraction(OpTrait):
 
 
 class Pointwise(OpTrait):
-    """It goes from element to element: what fuse puts behind it, in a kernel that it begins, may broadcast."""
+    """It computes element by element. In a kernel that begins with it, the operators behind it may broadcast (fuse)."""
 
 
 class OnMantissas(Pointwise):
-    """It works on int8 mantissas: fuse may put it behind the rounding that makes operand 0, or behind its like."""
+    """It works on int8 mantissas: fuse may put it behind the rounding of operand 0, or behind another such operator."""
 
 
 class Gate(OnMantissas):
-    """Its result is the mantissas of operand 0, or zeros: no range is taken of it, so those may be guessed."""
+    """Each element of the result is that of operand 0, or zero. No range is taken of it: operand 0 may be a guess."""
 
 
 class Sum(OnMantissas):
-    """a + b of operands 0 and 1 by the exponents behind them: fuse may put it behind the later of the two."""
+    """It adds operands 0 and 1, whose exponents follow as operands; fuse may put it behind the later of the two."""
 
 
 class Repeatable(OpTrait):
-    """A kernel may do it a second time, where it guessed the shift of a rounding wrong (fuse with speculation)."""
+    """A kernel that guessed the shift of a rounding wrong may compute it a second time (fuse with speculation)."""
 
 
 class Cheap(Pointwise, Repeatable):
     """It is cheaper to compute twice than to store.
 
-    recompute-pointwise gives the rounding of its result a copy of it, and fuse puts that rounding behind it.
+    recompute-pointwise makes a copy of it for the rounding of its result, and fuse puts the rounding behind the copy.
     """
 
 
 class Intermediate(OpTrait):
-    """It is computed where a Cheap operator reads its result: copied along with that reader, and in its kernel."""
+    """It is computed in the kernel of the Cheap operator that reads its result, and copied together with it."""
 
 
 class Epilogue(OpTrait):
-    """It ends the kernel of whatever makes operand 0. (Point-wise too, but it hardly ever begins a kernel.)"""
+    """It ends the kernel that makes operand 0. (It is point-wise, too, but hardly ever begins a kernel.)"""
 
 
 class Clamp(Epilogue):
-    """Operand 0 within bounds: it is computed again with a Cheap operator before it."""
+    """It keeps operand 0 within bounds. recompute-pointwise copies it together with a Cheap operator before it."""
 
 
 class Bias(OpTrait):
-    """It adds operand 1 to what a layer makes: a parameter there has at least the exponent of the layer's weight."""
+    """It adds operand 1 to the result of a layer. A parameter as operand 1 has at least the exponent of that weight."""
 
 
 class NormalisedScale(OpTrait):
-    """It scales and shifts what is normalised: the leading exponent L of a parameter of it is at least 0."""
+    """It scales and shifts normalised values. The leading exponent L of its parameters is at least 0."""
 
 
 class BatchStatistics(OpTrait):
-    """It takes the mean and variance of a batch: insert-rounding dithers the errors of a function that has it."""
+    """It takes the mean and variance of a batch: insert-rounding dithers the errors of a function that has one."""
 
 
 class RunningStatistics(OpTrait):
-    """It normalises by running statistics until insert-loss takes those of the batch: one for each batch norm."""
+    """It recalls running statistics, which insert-loss replaces by those of the batch. Each batch norm has one."""
 
 
 class Loss(OpTrait):
@@ -107,11 +107,11 @@ class Loss(OpTrait):
 
 
 class SquaredError(Loss):
-    """The loss is a sum of squares in Q16; without it, it is cross-entropy, in bits and Q8."""
+    """The loss is a sum of squares in Q16. A loss without this trait is a cross-entropy, in bits and Q8."""
 
 
 class CoarseError(Loss):
-    """The errors are int8 without a rounding of their own, most of them 0 or 1.
+    """Its errors are int8 without a rounding operator, and most of them are 0 or 1.
 
-    insert-rounding rounds them stochastically where they are rounded again.
+    Where they are rounded again, insert-rounding rounds them stochastically.
     """

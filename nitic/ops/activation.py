@@ -1,4 +1,4 @@
-"""Activation functions: clip and leaky relu by comparisons, the others by tables (nitic.activations)."""
+"""Activation functions: clip and leaky relu by comparisons, the others by tables (nitic.arithmetic.activations)."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -11,7 +11,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import activations, integers, pointwise
 from nitic.arithmetic.integers import Array
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, Property, accumulator, is_float, like
+from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, Property, accumulator, is_float, like
 from nitic.ir.op import to_property as value_of
 from nitic.ir.traits import Clamp, Gate, OnMantissas, TakesInt64
 from nitic.ir.types import element_of, exponent, f32, shape_of
@@ -21,7 +21,7 @@ LARGEST_SLOPE = 2.0**7  # an accumulator of 127 * 2^15 times that stays below 2^
 
 
 class ConstantOp(NnOp):
-    """An operator with floats as properties, and in integers the exponent of one of its operands."""
+    """An operator with float properties. Its integer form also takes the exponent of one of its operands."""
 
     scale = var_operand_def(exponent)
 
@@ -36,8 +36,8 @@ class ConstantOp(NnOp):
         if len(self.scale) != (0 if element_of(tensors[0]) == f32 else 1):
             raise VerifyException(f"{self.name} of integers takes one exponent, of floats none")
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        return type(self).of(*operands, emit(ExponentOfOp.of(operands[-1])), **self.constants())
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        return type(self).of(*operands, insert(ExponentOfOp.of(operands[-1])), **self.constants())
 
 
 class BoundedOp(ConstantOp):
@@ -79,7 +79,7 @@ class ClipOp(BoundedOp):
         return np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
 
     def int64_bound(self, operands: Sequence[int]) -> int:
-        """A constant: a bound's mantissa at its largest."""
+        """The largest mantissa that a bound can have."""
         return 1 << pointwise.BOUND_BITS + pointwise.BOUND_SHIFT
 
     def is_nonnegative(self, holds: Callable[[SSAValue], bool]) -> bool:
@@ -112,7 +112,7 @@ class ClipDgradOp(BoundedOp):
         return np.where(inside, dy, 0)
 
     def int64_bound(self, operands: Sequence[int]) -> int:
-        """As of nn.clip."""
+        """The same as for nn.clip."""
         return 1 << pointwise.BOUND_BITS + pointwise.BOUND_SHIFT
 
     def backward(self, grad: Gradients) -> None:
@@ -170,7 +170,7 @@ class LeakyReluDgradOp(LeakyOp):
 
 
 class TableOp(ConstantOp):
-    """What an activation function by table and its gradient share: a name of nitic.activations, and its constants."""
+    """What an activation function by table and its gradient share: its name, and its constants."""
 
     traits = traits_def(OnMantissas())
     function = prop_def(StringAttr)

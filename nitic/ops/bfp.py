@@ -16,7 +16,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import integers, randomness, requantisation, rounding, sums
 from nitic.arithmetic.integers import Array
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient
+from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient
 from nitic.ir.traits import Epilogue, Intermediate, KeepsSign, Pointwise, TakesInt64
 from nitic.ir.types import element_of, exponent, i8, i16, i32, range_, shape_of, tensor, tensor_type, with_element
 from nitic.ops.arrays import in_blocks
@@ -150,10 +150,10 @@ class ExpClampOp(ScalarOp):
 
 @irdl_op_definition
 class ExpCommonOp(ScalarOp):
-    """The exponent at which two tensors add up exactly: the smaller of theirs.
+    """The exponent at which two tensors add up exactly: the smaller of their exponents.
 
-    Above 16 apart the larger one counts, and the other tensor is dropped. With their ranges (in training) an all-zero
-    tensor does not count either.
+    Where these are more than 16 apart, the larger one counts, and the other tensor is dropped. With their ranges (in
+    training) an all-zero tensor does not count either.
     """
 
     name = "bfp.exp_common"
@@ -212,9 +212,9 @@ class ExpSumOp(ScalarOp):
 
 @irdl_op_definition
 class DitherOp(ScalarOp):
-    """What a dithered rounding begins with in a step: a number in [0, 2^31). Each rounding has a stream of its own.
+    """The number in [0, 2^31) that a dithered rounding starts from in a step. Each rounding has a stream of its own.
 
-    It is an operand of the rounding, and not the stream a property, so that roundings alike share a kernel.
+    The rounding takes this number as an operand, instead of a stream as a property: so equal roundings share a kernel.
     """
 
     name = "bfp.dither"
@@ -230,7 +230,7 @@ class DitherOp(ScalarOp):
 
 @irdl_op_definition
 class ExponentOfOp(ScalarOp):
-    """The exponent of a tensor, whatever it is: track-exponents puts the operators that compute it in this place."""
+    """The exponent of a tensor, asked for: track-exponents replaces it by the operators that compute the exponent."""
 
     name = "bfp.exponent_of"
     x = operand_def()
@@ -273,7 +273,7 @@ class RoundShiftOp(BfpOp):
         return [e.add(e.of(self.x), e.shift(self.s))]
 
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
-        """A shift by the range leaves that many bits, or the next power of two."""
+        """A shift by the range of x leaves at most so many bits, or rounds up to the next power of two."""
         by_range = self.s.owner.bits.value.data if own_range(self) and isinstance(self.s.owner, ShiftOp) else 62
         return [min(ELEMENTS[self.to.data][1], 1 << by_range)]
 
@@ -340,20 +340,20 @@ class TopOp(BfpOp):
         return np.asarray(requantisation.update_top(*(int(v) for v in operands)), np.int64)
 
 
-def range_of(value: SSAValue, emit: Emit) -> SSAValue:
+def range_of(value: SSAValue, insert: Insert) -> SSAValue:
     """The range of a tensor: the one that is known already, or a new one."""
     known = (use.operation for use in value.uses)
-    return next((op.r for op in known if isinstance(op, RangeOp)), None) or emit(RangeOp.of(value))
+    return next((op.r for op in known if isinstance(op, RangeOp)), None) or insert(RangeOp.of(value))
 
 
-def range_if_zero(value: SSAValue, emit: Emit) -> SSAValue:
-    """A range that is zero where a tensor is: its own, or that of the accumulator that was rounded by it."""
+def range_if_zero(value: SSAValue, insert: Insert) -> SSAValue:
+    """A range that is zero where a tensor is: the tensor's own, or that of the accumulator that was rounded to it."""
     taken = own_range(value.owner) if isinstance(value.owner, RoundShiftOp) else None
-    return taken.r if taken else range_of(value, emit)
+    return taken.r if taken else range_of(value, insert)
 
 
 def own_range(op: RoundShiftOp) -> RangeOp | None:
-    """The range of what is rounded, if the shift is by that."""
+    """The range of the tensor that is rounded, if the shift comes from it."""
     taken = op.s.owner.r.owner if isinstance(op.s.owner, ShiftOp) else None
     return taken if isinstance(taken, RangeOp) and taken.x is op.x else None
 

@@ -11,7 +11,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import sums
 from nitic.arithmetic.integers import Array
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, is_float, like
+from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, is_float, like
 from nitic.ir.traits import KeepsSign
 from nitic.ir.types import Shape, element_of, f32, is_tensor, shape_of
 from nitic.ops.bfp import ExpLargestOp, ExponentOfOp, range_of
@@ -68,10 +68,10 @@ class ConcatOp(NnOp):
             parts = [sums.rescale(x, e, scales[-1]) for x, e in zip(parts, scales[:-1], strict=True)]
         return np.concatenate(parts, self.axis.value.data)
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        each = [emit(ExponentOfOp.of(part)) for part in operands]
-        ranges = [] if emit.static else [range_of(part, emit) for part in operands]
-        return ConcatOp.along(self.axis.value.data, *operands, *each, emit(ExpLargestOp.of(*each, *ranges)))
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        each = [insert(ExponentOfOp.of(part)) for part in operands]
+        ranges = [] if insert.static else [range_of(part, insert) for part in operands]
+        return ConcatOp.along(self.axis.value.data, *operands, *each, insert(ExpLargestOp.of(*each, *ranges)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.shift(self.scales[-1])]
@@ -143,7 +143,7 @@ class PadOp(NnOp):
     between = prop_def(DenseArrayBase[I64])
     y = result_def()
 
-    def places(self) -> list[range]:
+    def positions(self) -> list[range]:
         """Where the elements of each axis lie in the result."""
         shape = shape_of(self.x)
         before, between = (self.ints(name, len(shape)) for name in ("before", "between"))
@@ -155,12 +155,12 @@ class PadOp(NnOp):
         return [like(self.x, self.padded())]
 
     def padded(self) -> Shape:
-        return tuple(r[-1] + 1 + after for r, after in zip(self.places(), self.ints("after"), strict=True))
+        return tuple(r[-1] + 1 + after for r, after in zip(self.positions(), self.ints("after"), strict=True))
 
     def reference(self, *operands: Array) -> Array:
         y = np.zeros(self.padded(), operands[0].dtype)
-        y[tuple(slice(r.start, r.stop, r.step) for r in self.places())] = operands[0]
+        y[tuple(slice(r.start, r.stop, r.step) for r in self.positions())] = operands[0]
         return y
 
     def backward(self, grad: Gradients) -> None:
-        grad.add(self.x, SliceOp.taking(grad.of(self.y), self.places()))
+        grad.add(self.x, SliceOp.taking(grad.of(self.y), self.positions()))

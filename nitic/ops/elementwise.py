@@ -11,7 +11,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import inputs, integers, pointwise, sums
 from nitic.arithmetic.integers import Array
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
+from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.traits import Bias, Bounded, Cheap, Clamp, Epilogue, Gate, KeepsSign, Repeatable, Scales, Sum, TakesInt64
 from nitic.ir.types import element_of, exponent, f32, i8, i32, shape_of, with_element
 from nitic.ops.bfp import AlignOp, ExpCommonOp, ExponentOfOp, ExpSumOp, RangeOp, range_if_zero
@@ -37,10 +37,10 @@ class BiasOp(NnOp):
         acc, b = operands
         return acc + b if is_float(acc) else integers.wide(acc) + b
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         acc, b = operands
-        exponents = emit(ExponentOfOp.of(b)), emit(ExponentOfOp.of(acc))
-        return BiasOp.of(acc, emit(AlignOp.of(b, *exponents)))
+        exponents = insert(ExponentOfOp.of(b)), insert(ExponentOfOp.of(acc))
+        return BiasOp.of(acc, insert(AlignOp.of(b, *exponents)))
 
     def accumulator_bound(self) -> int:
         return 127 << 20  # the most that an alignment gives
@@ -148,11 +148,11 @@ class AddOp(NnOp):
         ea, eb, e = (int(v) for v in scales)
         return sums.add_at(a, ea, b, eb, e)
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         a, b = operands
-        exponents = emit(ExponentOfOp.of(a)), emit(ExponentOfOp.of(b))
-        ranges = () if emit.static else (range_if_zero(a, emit), range_if_zero(b, emit))
-        return AddOp.of(a, b, *exponents, emit(ExpCommonOp.of(*exponents, *ranges)))
+        exponents = insert(ExponentOfOp.of(a)), insert(ExponentOfOp.of(b))
+        ranges = () if insert.static else (range_if_zero(a, insert), range_if_zero(b, insert))
+        return AddOp.of(a, b, *exponents, insert(ExpCommonOp.of(*exponents, *ranges)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.shift(self.scales[2])]
@@ -195,10 +195,10 @@ class AccumulateOp(NnOp):
         ea, eb, e = (int(v) for v in scales)
         return sums.accumulate(a, ea, b, eb, e)
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        exponents = [emit(ExponentOfOp.of(x)) for x in operands]
-        ranges = [emit(RangeOp.of(x)) for x in operands]
-        return AccumulateOp.of(*operands, *exponents, emit(ExpSumOp.of(*exponents, *ranges)))
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        exponents = [insert(ExponentOfOp.of(x)) for x in operands]
+        ranges = [insert(RangeOp.of(x)) for x in operands]
+        return AccumulateOp.of(*operands, *exponents, insert(ExpSumOp.of(*exponents, *ranges)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.shift(self.scales[2])]

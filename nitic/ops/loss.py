@@ -10,7 +10,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import losses
 from nitic.arithmetic.integers import Array
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, accumulator, is_float, like
+from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, accumulator, is_float, like
 from nitic.ir.traits import CoarseError, Loss, SquaredError
 from nitic.ir.types import element_of, f32, i32, i64, shape_of, tensor
 from nitic.ops.bfp import ExpCommonOp, ExpConstOp, ExponentOfOp
@@ -82,9 +82,9 @@ class CrossEntropyOp(LossOp):
         error, _, _, loss = losses.cross_entropy(logits, exponent, label, start)
         return error, np.asarray(loss, np.int64), right_answers(logits, label)
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         logits, label, *random = operands
-        return CrossEntropyOp.of(logits, label, emit(ExponentOfOp.of(logits)), *random)
+        return CrossEntropyOp.of(logits, label, insert(ExponentOfOp.of(logits)), *random)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.const(losses.loss_exponent(shape_of(self.logits)[0])), None, None]
@@ -133,9 +133,11 @@ class MeanSquaredErrorOp(LossOp):
         error, loss = losses.mean_squared_error(logits, exponent, common, label)
         return error, np.asarray(loss, np.int64), right_answers(logits, label)
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        exponent = emit(ExponentOfOp.of(operands[0]))
-        return MeanSquaredErrorOp.of(*operands, exponent, emit(ExpCommonOp.of(exponent, emit(ExpConstOp.of(value=0)))))
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        exponent = insert(ExponentOfOp.of(operands[0]))
+        return MeanSquaredErrorOp.of(
+            *operands, exponent, insert(ExpCommonOp.of(exponent, insert(ExpConstOp.of(value=0))))
+        )
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         mean = losses.loss_exponent(shape_of(self.logits)[0]) - losses.loss_exponent(1)

@@ -10,7 +10,7 @@ from xdsl.utils.exceptions import VerifyException
 from nitic.arithmetic import integers
 from nitic.arithmetic.integers import Array
 from nitic.arithmetic.lrn import FACTOR_BITS, Response
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float
+from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, accumulator, is_float
 from nitic.ir.traits import KeepsSign
 from nitic.ir.types import element_of, exponent, f32, shape_of
 from nitic.ops.bfp import ExponentOfOp
@@ -73,8 +73,8 @@ class LrnOp(ResponseOp):
             return x * (r.bias + r.alpha / r.size * r.sum(x**2)) ** -r.beta
         return integers.wide(x) * r.factor(r.denominator(x, int(scale[0])), int(scale[0]))
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        return LrnOp.of(*operands, emit(ExponentOfOp.of(operands[0])), **self.values)
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        return LrnOp.of(*operands, insert(ExponentOfOp.of(operands[0])), **self.values)
 
     def accumulator_bound(self) -> int:
         return 127 << FACTOR_BITS
@@ -105,8 +105,8 @@ class LrnDgradOp(ResponseOp):
         u = r.bias + r.alpha / r.size * r.sum(x**2)
         return dy * u**-r.beta - 2 * r.alpha * r.beta / r.size * x * r.adjoint(dy * x * u ** (-r.beta - 1))
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        return LrnDgradOp.of(*operands, emit(ExponentOfOp.of(operands[1])), **self.values)
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        return LrnDgradOp.of(*operands, insert(ExponentOfOp.of(operands[1])), **self.values)
 
     def accumulator_bound(self) -> int:
         return self.response.gradient_bound(shape_of(self.dx)[-1])

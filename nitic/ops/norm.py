@@ -26,7 +26,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import integers, norms
 from nitic.arithmetic.integers import Array
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
+from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.traits import (
     BatchStatistics,
     Cheap,
@@ -70,14 +70,14 @@ def is_real(value: SSAValue) -> bool:
     return element_of(value) == f32
 
 
-def requantised(acc: OpResult, bits: int, emit: Emit) -> NnOp:
-    """The last of the operators that round a value per channel to `bits` bits, as int32."""
-    shift = emit(ShiftOp.of(emit(RangeOp.of(acc)), bits=bits))
+def requantised(acc: OpResult, bits: int, insert: Insert) -> NnOp:
+    """Inserts what rounds a value per channel to `bits` bits, as int32, but for the last operator, which it returns."""
+    shift = insert(ShiftOp.of(insert(RangeOp.of(acc)), bits=bits))
     return RoundShiftOp.of(acc, shift, round="nearest", to="i32")
 
 
 class ChannelOp(NnOp):
-    """A piece without a gradient of its own: that of nn.normalise goes past it."""
+    """A part of a normalisation without a backward rule of its own: the rule of nn.normalise covers it."""
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
@@ -107,7 +107,7 @@ class MeasureOp(StatisticsOp):
         return self.ints("shape") if self.shape else shape_of(self.x)[-1:]
 
     def count(self) -> int:
-        """Of how many elements each statistic is."""
+        """How many elements each statistic is taken of."""
         return prod(shape_of(self.x)) // prod(self.taken())
 
     def infer_types(self) -> Sequence[Attribute]:
@@ -142,7 +142,7 @@ class BatchNormStatisticsOp(MeasureOp):
         return max(self.count() * (16 * operands[0] + 2) ** 2, (2 * 256 * operands[0] + 1) * self.count())
 
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
-        """A mean is at most what it is of."""
+        """A mean is at most the largest of its elements."""
         return [256 * operands[0], (16 * operands[0] + 2) ** 2]
 
 
@@ -204,15 +204,15 @@ class BatchNormRecallOp(StatisticsOp):
         return norms.batch_norm_recall(mean, variance, int(x))
 
     def int64_bound(self, operands: Sequence[int]) -> int:
-        """What is shifted; the shift saturates."""
+        """The statistic that is shifted; the shift saturates."""
         return max(operands)
 
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
         return [norms.MEAN_LIMIT, norms.VARIANCE_LIMIT]
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         mean, variance, x = operands
-        return BatchNormRecallOp.of(mean, variance, emit(ExponentOfOp.of(x)), momentum=self.momentum.value.data)
+        return BatchNormRecallOp.of(mean, variance, insert(ExponentOfOp.of(x)), momentum=self.momentum.value.data)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return self.statistics_exponents(e, e.shift(self.x))
@@ -243,16 +243,16 @@ class BatchNormRunningOp(ChannelOp):
         return norms.batch_norm_running(running, new, int(scale[0]), norms.running_rate(momentum))
 
     def int64_bound(self, operands: Sequence[int]) -> int:
-        """What is shifted, or the difference of two saturated statistics times the rate: 2^62 for a momentum of 0."""
+        """The shifted statistic, or the difference of two saturated ones times the rate: 2^62 for a momentum of 0."""
         rate = abs(norms.running_rate(self.momentum.value.data))
         return max(*operands, 2 * norms.RUNNING_LIMIT * rate)
 
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
         return [norms.RUNNING_LIMIT]
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         running, new = operands
-        return BatchNormRunningOp.of(running, new, emit(ExponentOfOp.of(new)), momentum=self.momentum.value.data)
+        return BatchNormRunningOp.of(running, new, insert(ExponentOfOp.of(new)), momentum=self.momentum.value.data)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.const(norms.RUNNING_EXPONENT)]
@@ -293,10 +293,10 @@ class BatchNormInverseOp(ChannelOp):
         """The sum is at least 1, so the root at least 2^8, and 2^44 is divided by that."""
         return [2**36]
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        e = emit(ExponentOfOp.of(operands[0]))
-        raw = emit(BatchNormInverseOp.of(operands[0], e, epsilon=self.epsilon.value.data))
-        return requantised(raw, INVERSE_BITS, emit)
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        e = insert(ExponentOfOp.of(operands[0]))
+        raw = insert(BatchNormInverseOp.of(operands[0], e, epsilon=self.epsilon.value.data))
+        return requantised(raw, INVERSE_BITS, insert)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.const(-36), e.inverse_root(e.of(self.variance)))]
@@ -356,9 +356,9 @@ class NormaliseOp(NnOp):
         e, e_inverse = (int(each) for each in others[len(self.statistics) :])
         return norms.normalise(x, e, centre, inverse, e_inverse)
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         x, inverse = operands[0], operands[-1]
-        return NormaliseOp.of(*operands, emit(ExponentOfOp.of(x)), emit(ExponentOfOp.of(inverse)))
+        return NormaliseOp.of(*operands, insert(ExponentOfOp.of(x)), insert(ExponentOfOp.of(inverse)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.const(norms.NORMALISED_EXPONENT)]
@@ -385,8 +385,8 @@ class NormaliseOp(NnOp):
             sums = [channel_sums(grad, shape, dy, self.xhat)]
             if self.mean is not None:
                 sums.insert(0, channel_sums(grad, shape, dy))
-            means = [grad.emit(ChannelMeanOp.of(total, count=count)) for total in sums]
-        factor = self.inverse if gamma is None else grad.emit(ChannelProductOp.of(self.inverse, gamma))
+            means = [grad.insert(ChannelMeanOp.of(total, count=count)) for total in sums]
+        factor = self.inverse if gamma is None else grad.insert(ChannelProductOp.of(self.inverse, gamma))
         if not means:
             grad.add(self.x, ScaleDgradOp.of(dy, factor))
             return
@@ -401,11 +401,11 @@ def channel_sums(grad: Gradients, shape: Shape, *factors: SSAValue) -> SSAValue:
     """
     dy, *xhat = factors
     if shape != shape_of(dy)[-1:]:
-        return grad.emit((MulSumOp if xhat else ReduceSumOp).of(*factors, shape=shape))
+        return grad.insert((MulSumOp if xhat else ReduceSumOp).of(*factors, shape=shape))
     kind = ScaleGradOp if xhat else BiasGradOp
     readers = [use.operation for use in dy.uses if isinstance(use.operation, kind)]
     known = [op.result for op in readers if tuple(op.operands) == factors]
-    return known[0] if known else grad.emit(kind.of(*factors))
+    return known[0] if known else grad.insert(kind.of(*factors))
 
 
 @irdl_op_definition
@@ -429,10 +429,10 @@ class BatchNormScaleOp(NnOp):
         xhat, gamma, beta = operands
         return xhat * gamma + beta if is_float(xhat) else integers.wide(xhat) * gamma + beta
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         xhat, gamma, beta = operands
-        product = emit(ExpAddOp.of(emit(ExponentOfOp.of(xhat)), emit(ExponentOfOp.of(gamma))))
-        return BatchNormScaleOp.of(xhat, gamma, emit(AlignOp.of(beta, emit(ExponentOfOp.of(beta)), product)))
+        product = insert(ExpAddOp.of(insert(ExponentOfOp.of(xhat)), insert(ExponentOfOp.of(gamma))))
+        return BatchNormScaleOp.of(xhat, gamma, insert(AlignOp.of(beta, insert(ExponentOfOp.of(beta)), product)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.xhat), e.of(self.gamma))]
@@ -441,9 +441,9 @@ class BatchNormScaleOp(NnOp):
         return integers.INT16_LIMIT * 127 + (127 << 20)
 
     def backward(self, grad: Gradients) -> None:
-        """dy * gamma is left to who needs it as a product: nn.normalise multiplies later."""
+        """Passes dy on with gamma as a factor, and makes no product of them: nn.normalise multiplies later."""
         dy = grad.of(self.y)
-        dbeta, dgamma = grad.emit(BiasGradOp.of(dy)), grad.emit(ScaleGradOp.of(dy, self.xhat))
+        dbeta, dgamma = grad.insert(BiasGradOp.of(dy)), grad.insert(ScaleGradOp.of(dy, self.xhat))
         grad.pass_on(self.beta, dbeta)
         grad.pass_on(self.gamma, dgamma)
         grad.pass_on(self.xhat, dy, self.gamma)
@@ -492,10 +492,10 @@ class ScaleDgradOp(ChannelOp):
         dy, factor = operands
         return dy * factor if is_float(dy) else integers.wide(dy) * factor
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         dy, factor = operands
         assert isinstance(factor, OpResult)
-        return ScaleDgradOp.of(dy, emit(requantised(factor, SCALE_BITS, emit)))
+        return ScaleDgradOp.of(dy, insert(requantised(factor, SCALE_BITS, insert)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.dy), e.of(self.factor))]
@@ -593,10 +593,10 @@ class BatchNormDgradOp(ChannelOp):
         dy, xhat, factor, slope, *mean = operands
         return [(256 * dy + sum(mean) + (xhat * slope >> 10) + 1) * factor]
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         dy, xhat, factor, *means = operands
         assert isinstance(factor, OpResult)
-        return BatchNormDgradOp.of(dy, xhat, emit(requantised(factor, SCALE_BITS, emit)), *means)
+        return BatchNormDgradOp.of(dy, xhat, insert(requantised(factor, SCALE_BITS, insert)), *means)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.add(e.of(self.dy), e.const(-8)), e.of(self.factor))]

@@ -14,7 +14,7 @@ from nitic.ir.types import element_of, shape_of, tensor
 
 @irdl_op_definition
 class PackOp(NnOp):
-    """The same tensor, laid out as `layout` says: the type's encoding. Its logical values do not change."""
+    """The same tensor in the physical form `layout`, which is the encoding of the result's type. Its values stay."""
 
     name = "nn.pack"
     traits = traits_def(KeepsSign(), Packs())

@@ -91,9 +91,9 @@ class PoolDgradOp(PoolOp):
 
 @irdl_op_definition
 class MaxPoolOp(PoolOp):
-    """The first maximum of each window, and its place kh * KW + kw. Padding never wins.
+    """The first maximum of each window, and its index kh * KW + kw. Padding never wins.
 
-    The place is an int16 where int8 is too small for it.
+    The index is an int16 where int8 is too small for it.
     """
 
     name = "nn.max_pool"

@@ -15,7 +15,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import integers, pointwise, sums
 from nitic.arithmetic.integers import Array
-from nitic.ir.op import E, Emit, Exponents, Gradients, NnOp, NoGradient, accumulator, is_float, like
+from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.traits import OnMantissas, Scales
 from nitic.ir.types import Shape, element_of, exponent, f32, shape_of
 from nitic.ops.bfp import ExpCommonOp, ExpConstOp, ExponentOfOp
@@ -243,9 +243,9 @@ class AddConstOp(NnOp):
         (c, e_c), (e, common) = self.summand(), (int(v) for v in scales)
         return sums.add_at(x, e, integers.wide(c), e_c, common)
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        e = emit(ExponentOfOp.of(operands[0]))
-        common = emit(ExpCommonOp.of(e, emit(ExpConstOp.of(value=self.summand()[1]))))
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        e = insert(ExponentOfOp.of(operands[0]))
+        common = insert(ExpCommonOp.of(e, insert(ExpConstOp.of(value=self.summand()[1]))))
         return AddConstOp.of(operands[0], e, common, value=self.value.value.data)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:

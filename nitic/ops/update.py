@@ -14,7 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.arithmetic import rounding, updates
 from nitic.arithmetic.integers import Array
-from nitic.ir.op import Emit, Gradients, NnOp, NoGradient, is_float, like
+from nitic.ir.op import Gradients, Insert, NnOp, NoGradient, is_float, like
 from nitic.ir.traits import TakesInt64
 from nitic.ir.types import shape_of
 from nitic.ops.arrays import in_blocks
@@ -47,10 +47,10 @@ class UpdateOp(NnOp):
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
 
-    def with_exponents(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
+    def with_exponents(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         """The integer rule: the same operands, then the exponents of the state and of the gradient."""
         dw = operands[self.ACCUMULATORS[0]]
-        exponents = emit(ExponentOfOp.of(operands[0])), emit(ExponentOfOp.of(dw))
+        exponents = insert(ExponentOfOp.of(operands[0])), insert(ExponentOfOp.of(dw))
         return type(self).of(*operands, *exponents, round=self.round.data)
 
 
@@ -77,8 +77,8 @@ class UpdatePlainOp(UpdateOp):
 
         return in_blocks(rule, master, dw)[0]
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        return self.with_exponents(operands, emit)
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        return self.with_exponents(operands, insert)
 
 
 @irdl_op_definition
@@ -113,11 +113,11 @@ class UpdateMomentumOp(UpdateOp):
         return in_blocks(rule, master, velocity, dw)
 
     def int64_bound(self, operands: Sequence[int]) -> int:
-        """Or the velocity times the momentum."""
+        """As for the other rules, or the velocity times the momentum where that is larger."""
         return max(super().int64_bound(operands), updates.VELOCITY_LIMIT * LARGEST_MOMENTUM)
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        return self.with_exponents(operands, emit)
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        return self.with_exponents(operands, insert)
 
 
 @irdl_op_definition
@@ -142,5 +142,5 @@ class UpdateNitiOp(UpdateOp):
 
         return in_blocks(rule, w, dw)[0]
 
-    def to_integer(self, operands: Sequence[SSAValue], emit: Emit) -> NnOp:
-        return UpdateNitiOp.of(*operands, emit(RangeOp.of(operands[1])), round=self.round.data)
+    def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
+        return UpdateNitiOp.of(*operands, insert(RangeOp.of(operands[1])), round=self.round.data)

@@ -40,7 +40,7 @@ class NiticPass(ABC):
         try:
             self.apply(module)
         except (ValueError, LookupError, AssertionError) as error:
-            # Not asked beforehand, since many passes need no labels. What this does not explain is a bug.
+            # Checked only after a failure, since many passes need no labels. Any other failure is a bug.
             if reason := unlabelled(module):
                 raise CompileError(self.name, reason, exit_code=ExitCode.USAGE) from error
             raise
@@ -65,19 +65,19 @@ class NiticPass(ABC):
 
 
 def unlabelled(module: ModuleOp) -> str:
-    """What keeps a module from being a program whose tensors have names, or an empty text."""
+    """Why a module is not a program whose tensors all have names; an empty text where it is one."""
     for func in functions(module):
-        place = f"@{func.sym_name.data}"
+        location = f"@{func.sym_name.data}"
         last = func.body.block.last_op if len(func.body.blocks) == 1 else None
         if not isinstance(last, ReturnOp):
-            return f"{place} is not one block that ends in func.return"
+            return f"{location} is not one block that ends in func.return"
         sides = (("argument", func.arg_attrs, func.args), ("result", func.res_attrs, last.operands))
         for what, labels, values in sides:
             for i in range(len(values)):
                 label = labels.data[i].data if labels and i < len(labels) else {}
                 missing = [key for key in ("nn.name", "nn.role") if not isinstance(label.get(key), StringAttr)]
                 if missing:
-                    return f"{what} {i} of {place} has no {' and no '.join(missing)}, by which this pass knows it"
+                    return f"{what} {i} of {location} has no {' and no '.join(missing)}, by which this pass knows it"
     return ""
 
 
@@ -90,12 +90,12 @@ def quoted(value: int | str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """What `quoted` made the text of."""
+    """The value that `quoted` wrote as this text."""
     return re.sub(r"\\(.)", r"\1", text[1:-1]) if re.fullmatch(QUOTED, text) else text
 
 
 def option_value(kind: type[NiticPass], option: str, text: str) -> int | str:
-    """What the text of an option means, or that of one of its values. Raises CompileError."""
+    """The value of an option from its text; one of the values, where it has several. Raises CompileError."""
     types = {field.name: field.type for field in fields(kind)}
     if types[option] is not int:
         return text

@@ -17,8 +17,8 @@ def unrounded(module: ModuleOp) -> None:
     for func in functions(module):
         for op in func.walk():
             if isinstance(op, BfpOp | FusedOp):
-                place = f"{op.name} in @{func.sym_name.data}"
-                raise VerifyException(f"{place} is of a later stage: this pass works on floats")
+                location = f"{op.name} in @{func.sym_name.data}"
+                raise VerifyException(f"{location} is of a later stage: this pass works on floats")
 
 
 def only_predict(module: ModuleOp) -> None:
@@ -57,8 +57,8 @@ def no_range_of_samples(module: ModuleOp) -> None:
             if samples.isdisjoint(op.operands):
                 continue
             if isinstance(op, RangeOp):
-                place = f"{op.name} in @{func.sym_name.data}" + (f" of node '{op.source}'" if op.source else "")
-                raise VerifyException(f"{place} is of samples: inference shifts by statistics, not by its batch")
+                location = f"{op.name} in @{func.sym_name.data}" + (f" of node '{op.source}'" if op.source else "")
+                raise VerifyException(f"{location} is of samples: inference shifts by statistics, not by its batch")
             samples |= {result for result in op.results if is_tensor(result)}
 
 
@@ -70,7 +70,7 @@ def scheduled(module: ModuleOp) -> None:
 
 
 def exponents_tracked(module: ModuleOp) -> None:
-    """From track-exponents on, every exponent is computed, not asked for."""
+    """From track-exponents on, operators compute every exponent: no bfp.exponent_of asks for one."""
     for op in module.walk():
         if isinstance(op, ExponentOfOp):
             raise VerifyException("bfp.exponent_of is left after track-exponents")

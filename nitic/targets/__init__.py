@@ -9,7 +9,7 @@ from nitic.targets import cuda, x86
 from nitic.targets.base import Target, Variant
 
 NATIVE = "native"
-"""In place of a name: the best target that this machine runs."""
+"""Stands for the best target that this machine runs."""
 TARGETS = {target.name: target for file in (x86, cuda) for target in file.TARGETS}
 VARIANTS = {variant.name: variant for target in TARGETS.values() for variant in target.variants}
 

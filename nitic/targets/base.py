@@ -80,7 +80,7 @@ class Variant:
     speculates: bool = False
 
     def rule(self, op: NnOp) -> Rule:
-        """Raises LookupError where the table has none."""
+        """The first rule of the table that fits an operator. Raises LookupError where none does."""
         for rule in self.rules:
             if op.name in rule.operators and rule.when(op):
                 return rule

@@ -12,7 +12,7 @@ MOST_JOINED = 64  # inputs
 
 
 def batch_last(*_: object) -> Layouts:
-    """Of weight gradients, whose sums go over the batch."""
+    """The layouts of weight gradients, whose sums go over the batch."""
     return BatchLast(), BatchLast()
 
 
@@ -24,12 +24,12 @@ def weights(op: NnOp, _: bool) -> Layouts:
 
 
 def writes_batch_last(op: NnOp, layout: Layout) -> bool:
-    """Whether the kernel of an operator can write what becomes of its result in a second layout too."""
+    """Whether the kernel of an operator can write its final values in this layout, too."""
     return isinstance(layout, BatchLast) and shape_of(op.results[0])[0] % CHUNK == 0
 
 
 def runs_of(op: NnOp) -> Runs:
-    """How the weights of a contraction lie; row-major weights may already."""
+    """The layout of the weights of a contraction, which row-major weights may already have."""
     flipped = isinstance(op, ConvDgradOp | GemmDgradOp)
     if not isinstance(op, ConvolutionOp):
         return Runs(False, flipped)

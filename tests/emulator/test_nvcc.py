@@ -50,9 +50,9 @@ def contractions(kernels: Path) -> set[str]:
     return {launch["kernel"] for launch in launches if launch["group"].startswith(("conv", "gemm"))}
 
 
-def most_local_memory(report: str) -> int:
+def most_local_memory(log: str) -> int:
     """Of a thread of any kernel, in bytes."""
-    return max(map(int, re.findall(r"(\d+) bytes stack frame", report)))
+    return max(map(int, re.findall(r"(\d+) bytes stack frame", log)))
 
 
 def disassemble(code: bytes, folder: Path) -> str:
@@ -67,10 +67,10 @@ def disassemble(code: bytes, folder: Path) -> str:
 def test_machine_code(architecture: str, tmp_path: Path) -> None:
     """Contractions spill no register and are integer tensor core instructions; nothing computes in floating point."""
     kernels = write_kernels(*VGG, tmp_path)
-    code, report = compiler.compiler().compile(kernels.read_text(), architecture)
-    resources, main = compiler.resources(report)[architecture], contractions(kernels)
+    code, log = compiler.compiler().compile(kernels.read_text(), architecture)
+    resources, main = compiler.resources(log)[architecture], contractions(kernels)
     assert len(main) > 20
-    assert "wgmma.mma_async instructions are serialized" not in report
+    assert "wgmma.mma_async instructions are serialized" not in log
     assert {resources[name].spills for name in main} == {0}
     if NVDISASM is not None:
         sass = disassemble(code, tmp_path)
@@ -85,11 +85,11 @@ def test_machine_code(architecture: str, tmp_path: Path) -> None:
 def test_nothing_computes_in_floating_point(name: str, recipe: str, batch: int, tmp_path: Path) -> None:
     """In no kernel. None spills more than a register or two, or has a table for each thread."""
     kernels = write_kernels(name, recipe, batch, tmp_path)
-    code, report = compiler.compiler().compile(kernels.read_text(), "sm_80")
-    resources = compiler.resources(report)["sm_80"]
+    code, log = compiler.compiler().compile(kernels.read_text(), "sm_80")
+    resources = compiler.resources(log)["sm_80"]
     assert contractions(kernels) < resources.keys()
     assert max(each.spills for each in resources.values()) <= MOST_SPILLS
-    assert most_local_memory(report) <= MOST_LOCAL_MEMORY
+    assert most_local_memory(log) <= MOST_LOCAL_MEMORY
     assert not FLOAT.search(disassemble(code, tmp_path))
 
 

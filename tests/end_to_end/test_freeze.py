@@ -122,7 +122,7 @@ def test_a_glob_goes_by_the_names_of_the_file_too(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "named.onnx")
     found = import_model(CompileOptions(tmp_path / "named.onnx", freeze=("fc*", "features.0*")))
     labels = argument_labels(function(found.module, "predict"))
-    frozen = {found.layouts[label.name].source for label in labels if label.role == "frozen"}
+    frozen = {found.conversions[label.name].source for label in labels if label.role == "frozen"}
     assert frozen == {"fc[0]{,}", "features.0.weight"}
 
 

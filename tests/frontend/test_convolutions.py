@@ -45,8 +45,10 @@ def test_conv_transpose(tmp_path: Path, case: str, bias: bool) -> None:
     weighted = [node("Conv", "t v", "c"), node("GlobalAveragePool", "c", "g"), node("Flatten", "g", "y")]
     path = save_network(tmp_path / "m.onnx", [conv, *weighted], (2, 4, 4, 5), {**values, "v": random(3, 4, 2, 2)})
     model = check_against_onnxruntime(path, random(2, 4, 4, 5))
-    for name, layout in model.layouts.items():
-        np.testing.assert_array_equal(layout.to_onnx(model.parameters[name]), {**values, "v": random(3, 4, 2, 2)}[name])
+    for name, conversion in model.conversions.items():
+        np.testing.assert_array_equal(
+            conversion.to_onnx(model.parameters[name]), {**values, "v": random(3, 4, 2, 2)}[name]
+        )
 
 
 REFUSED: list[tuple[dict[str, Any], tuple[int, ...], str]] = [
@@ -107,8 +109,8 @@ def check_sequences(path: Path, x: Array) -> None:
     inputs = {"input": x.transpose(0, 2, 1)[:, None], **model.parameters}
     np.testing.assert_allclose(run_function(predict, inputs)["logits"], onnxruntime_output(path, x), atol=1e-4)
     assert not [op for op in model.module.walk() if isinstance(op, TransposeOp)]
-    for name, layout in model.layouts.items():
-        assert layout.from_onnx(layout.to_onnx(model.parameters[name])).shape == model.parameters[name].shape
+    for name, conversion in model.conversions.items():
+        assert conversion.from_onnx(conversion.to_onnx(model.parameters[name])).shape == model.parameters[name].shape
 
 
 def test_sequences_with_channels_last(tmp_path: Path) -> None:

@@ -285,4 +285,6 @@ def test_light_model(path: Path) -> None:
     made = [node for node in onnx.load(path).graph.node if node.op_type == "ConstantOfShape"]
     read = {name for node in onnx.load(path).graph.node for name in node.input}
     assert (batch.dim_value, classes.dim_value) == (1, 1000)
-    assert {layout.source for layout in model.layouts.values()} >= {n.output[0] for n in made if n.output[0] in read}
+    assert {conversion.source for conversion in model.conversions.values()} >= {
+        n.output[0] for n in made if n.output[0] in read
+    }

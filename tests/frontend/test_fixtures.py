@@ -55,11 +55,11 @@ def test_no_transpose_is_left(path: Path) -> None:
 def test_layouts_lead_back_to_the_initializers(path: Path) -> None:
     initializers = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(path).graph.initializer}
     model = import_onnx(path)
-    assert model.parameters.keys() == model.layouts.keys()
+    assert model.parameters.keys() == model.conversions.keys()
     for name, array in model.parameters.items():
-        layout = model.layouts[name]
-        np.testing.assert_array_equal(layout.to_onnx(array), initializers[layout.source])
-        np.testing.assert_array_equal(layout.from_onnx(initializers[layout.source]), array)
+        conversion = model.conversions[name]
+        np.testing.assert_array_equal(conversion.to_onnx(array), initializers[conversion.source])
+        np.testing.assert_array_equal(conversion.from_onnx(initializers[conversion.source]), array)
 
 
 @pytest.mark.parametrize("name", ["mlp_nobias-legacy-eval", "mlp_nobias-legacy-train", "mlp_nobias-dynamo-eval"])

@@ -20,10 +20,10 @@ from onnx.numpy_helper import to_array
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.frontend.emitter import Emitter
+from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators import HANDLERS
-from nitic.frontend.values import NCHW, NHWC, Activation, Constant, Layout, NodeError, Value
+from nitic.frontend.values import NCHW, NHWC, Activation, Constant, Conversion, NodeError, Value
 from nitic.interpret import run_function
 from nitic.ir.function import Label, set_results
 from nitic.ir.types import f32, tensor
@@ -109,27 +109,27 @@ def check(case: Case, inputs: list[Array], expected: list[Array]) -> None:
 def run(node: Node, inputs: list[Array], kind: str) -> list[Array]:
     """The results of a node in the float stage; its second and further inputs are of a kind."""
     x = inputs[0]
-    emitter = Emitter(x.transpose(NHWC).shape if x.ndim == 4 else x.shape, 0)
-    emitter.node = node
+    builder = Builder(x.transpose(NHWC).shape if x.ndim == 4 else x.shape, 0)
+    builder.node = node
     arguments: dict[str, Array] = {"input": physical(x)}
     given = iter(inputs[1:])
-    others = [other(emitter, arguments, n, next(given), kind) if n else None for n in node.proto.input[1:]]
-    made = HANDLERS[node.op](emitter, node, [view(emitter.input, x), *others])
+    others = [other(builder, arguments, n, next(given), kind) if n else None for n in node.proto.input[1:]]
+    made = HANDLERS[node.op](builder, node, [view(builder.input, x), *others])
     results = [made] if isinstance(made, Constant | Activation) else list(made)
-    outputs = [emitter.in_onnx_order(each) for each in results if isinstance(each, Activation)]
-    emitter.signature.write()
-    set_results(emitter.func, [(Label(f"y{i}", "output"), value) for i, value in enumerate(outputs)])
-    ModuleOp([emitter.func]).verify()
-    return list(run_function(emitter.func, {**arguments, **emitter.parameters}).values())
+    outputs = [builder.in_onnx_order(each) for each in results if isinstance(each, Activation)]
+    builder.signature.write()
+    set_results(builder.func, [(Label(f"y{i}", "output"), value) for i, value in enumerate(outputs)])
+    ModuleOp([builder.func]).verify()
+    return list(run_function(builder.func, {**arguments, **builder.parameters}).values())
 
 
-def other(emitter: Emitter, arguments: dict[str, Array], name: str, x: Array, kind: str) -> Value:
+def other(builder: Builder, arguments: dict[str, Array], name: str, x: Array, kind: str) -> Value:
     if x.dtype.kind != "f" or x.ndim == 0 or kind == "constant":
         return Constant(x, name)
     if kind == "parameter":
-        return Constant(x, name, Layout(name))
+        return Constant(x, name, Conversion(name))
     arguments[name] = physical(x)
-    return view(emitter.signature.add(Label(name, "input"), tensor(physical(x).shape, f32)), x)
+    return view(builder.signature.add(Label(name, "input"), tensor(physical(x).shape, f32)), x)
 
 
 def physical(x: Array) -> Array:

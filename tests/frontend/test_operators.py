@@ -230,8 +230,8 @@ def test_arithmetic(tmp_path: Path, case: str) -> None:
     path = save_network(tmp_path / "m.onnx", [*nodes, *tail], (batch, *X[1:]), values)
     model = check_against_onnxruntime(path, random(batch, *X[1:]))
     assert list(model.parameters) == [*parameters, "last.weight"]
-    for name, layout in model.layouts.items():
-        np.testing.assert_allclose(layout.to_onnx(model.parameters[name]), values[layout.source], rtol=1e-6)
+    for name, conversion in model.conversions.items():
+        np.testing.assert_allclose(conversion.to_onnx(model.parameters[name]), values[conversion.source], rtol=1e-6)
 
 
 F32_MAX = float(np.finfo(np.float32).max)
@@ -301,8 +301,8 @@ def test_gemm(tmp_path: Path, trans_b: int, alpha: float, beta: float, c: str) -
     path = save_network(tmp_path / "m.onnx", [gemm], (2, 6), values)
     model = check_against_onnxruntime(path, random(2, 6))
     assert model.parameters["w"].shape == (5, 6)
-    for name, layout in model.layouts.items():
-        np.testing.assert_allclose(layout.to_onnx(model.parameters[name]), values[layout.source], rtol=1e-6)
+    for name, conversion in model.conversions.items():
+        np.testing.assert_allclose(conversion.to_onnx(model.parameters[name]), values[conversion.source], rtol=1e-6)
 
 
 def test_matmul_of_a_sequence(tmp_path: Path) -> None:

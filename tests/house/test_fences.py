@@ -27,7 +27,7 @@ from tools.rooms import (
 HOMES = ("nitic.frontend.operators", "nitic.codegen.operators", "nitic.codegen.contractions", "nitic.targets")
 # Who else may name operators of networks, and why. All others ask for traits (nitic.ir.traits).
 ABOUT_OPERATORS = {
-    "nitic.frontend.emitter": "moves what ONNX lays out as NCHW: inserts reshapes and transposes",
+    "nitic.frontend.builder": "moves what ONNX lays out as NCHW: inserts reshapes and transposes",
     "nitic.passes.frontend.fold_batch_norm": "makes batch norms part of the layers before them",
     "nitic.passes.training.canonicalise": "merges reshapes and transposes by their rules",
     "nitic.passes.training.insert_loss": "inserts the losses, draws dropouts' masks and takes batch norms' statistics",

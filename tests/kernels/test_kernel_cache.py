@@ -196,7 +196,7 @@ def test_a_plan_out_of_the_cache_is_that_plan(monkeypatch: pytest.MonkeyPatch, t
     program = build_program(CompileOptions(tmp_path / "cnn.onnx", batch_size=2, target="x86-64"))
     made = plan(program, use_cache=True)
     (path,) = files(tmp_path / "cache")
-    monkeypatch.setattr("nitic.driver.plan._run_passes_of_variants", lambda program, watch: [])
+    monkeypatch.setattr("nitic.driver.plan._compute", lambda program, watch: [])
     assert plan(program, use_cache=True) == made
     assert plan(program) == []
     assert plan(program, Watcher(after=("fuse",)), use_cache=True) == []

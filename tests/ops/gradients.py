@@ -30,13 +30,13 @@ class Evaluated:
     def factors_of(self, value: SSAValue) -> tuple[SSAValue, SSAValue | None]:
         return self.of(value), None
 
-    def emit(self, op: NnOp) -> OpResult:
+    def insert(self, op: NnOp) -> OpResult:
         outputs = op.reference(*(self.values[operand] for operand in op.operands))
         self.values[op.result] = outputs[0] if isinstance(outputs, tuple) else outputs
         return op.result
 
     def add(self, value: SSAValue, gradient: NnOp) -> None:
-        self.pass_on(value, self.emit(gradient))
+        self.pass_on(value, self.insert(gradient))
 
     def pass_on(self, value: SSAValue, error: SSAValue, factor: SSAValue | None = None) -> None:
         scale = 1 if factor is None else self.values[factor]

@@ -63,7 +63,7 @@ class Recorder:
     def factors_of(self, value: SSAValue) -> tuple[SSAValue, SSAValue | None]:
         return value, None
 
-    def emit(self, op: NnOp) -> OpResult:
+    def insert(self, op: NnOp) -> OpResult:
         return op.result
 
     def add(self, value: SSAValue, gradient: NnOp) -> None:

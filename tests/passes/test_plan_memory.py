@@ -7,7 +7,7 @@ import pytest
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
-from nitic.ir.buffers import ALIGNMENT, buffer_bytes, place_tensors
+from nitic.ir.buffers import ALIGNMENT, buffer_bytes, tensor_extents
 from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function, functions, results
 from nitic.ir.op import to_property
 from nitic.ops.fused import FusedOp, phase_of
@@ -45,17 +45,17 @@ class Arena:
         self.identity[value] = self.identity[other]
 
 
-def replay(func: FuncOp, arena: Arena, places: dict[str, tuple[int, int]]) -> None:
+def replay(func: FuncOp, arena: Arena, extents: dict[str, tuple[int, int]]) -> None:
     """Runs phase after phase, and in each all reads, then all writes: its calls may run in any order."""
     for label, arg in arguments(func):
-        arena.write(arg, places[label.name][0])
+        arena.write(arg, extents[label.name][0])
     for _, phase in groupby(kernels(func), phase_of):
         run(list(phase), arena)
         for op in func.body.block.ops:
             if isinstance(op, ReshapeOp) and op.x in arena.identity:
                 arena.share(op.y, op.x)
     for label, value in results(func):
-        arena.read(value, places[label.name][0])
+        arena.read(value, extents[label.name][0])
 
 
 def kernels(func: FuncOp) -> list[FusedOp]:
@@ -112,12 +112,12 @@ def test_no_kernel_loses_what_another_one_wrote(network: str, recipe: str) -> No
     for variant in VARIANTS:
         planned = module.clone()
         run_passes(planned, target_passes(variant))
-        places, state = place_tensors(planned)
-        placed.append((places, state))
+        extents, state = tensor_extents(planned)
+        placed.append((extents, state))
         size = to_property(planned.attributes["nn.arena"])
         assert isinstance(size, int)
         for func in functions(planned):
-            replay(func, Arena(size), places)
+            replay(func, Arena(size), extents)
             assert_updates_wait_for_readers(func)
     assert placed[0] == placed[1], "a checkpoint would depend on the variant"
 
@@ -125,8 +125,8 @@ def test_no_kernel_loses_what_another_one_wrote(network: str, recipe: str) -> No
 def test_the_state_comes_first_and_without_overlap() -> None:
     module = imported("digits_cnn", 2).module
     run_passes(module, [*training_passes(RECIPES["niti16"]), *target_passes("portable")])
-    places, state = place_tensors(module)
-    assert all(end <= begin for (_, end), (begin, _) in pairwise(sorted(places.values())))
+    extents, state = tensor_extents(module)
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(sorted(extents.values())))
     roles = {label.name: label.role for label in argument_labels(function(module, "train_step"))}
     for name, role in roles.items():
-        assert (places[name][1] <= state) == (role in STATE_ROLES)
+        assert (extents[name][1] <= state) == (role in STATE_ROLES)

@@ -1,6 +1,6 @@
 """Depthwise convolutions and their gradients: as many groups as channels, one filter each.
 
-A vector is neighbouring channels; the last one ends at the last channel, and computes some of the one before again. The
+A vector is neighbouring channels; the last vector ends at the last channel, so it may compute channels again. The
 operand that slides is `Padded`, so that every window is whole. Two products of int8 fit an int16, so taps (in a weight
 gradient: pixels) are added in pairs before they are widened.
 """
@@ -38,7 +38,7 @@ class Slide:
 
     @staticmethod
     def of(padded: Padded, shape: Shape, pixels: Shape, kernel: Shape, window: Window) -> Slide:
-        """`shape` is that of the tensor before it was padded; of `window`, strides and dilations count."""
+        """`shape` is that of the tensor before it was padded; of `window`, only strides and dilations are used."""
         _, height, width, c = padded.padded_shape(shape)
         (n, oh, ow), row = pixels[:3], width * c
         strides = (height * row, window.strides[0] * row, window.strides[1] * c)

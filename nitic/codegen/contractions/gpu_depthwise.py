@@ -12,7 +12,7 @@ from nitic.codegen.core.tir import Buffer, Expr
 from nitic.codegen.cuda.function import call, pointer
 from nitic.codegen.cuda.parts import parts_of, split
 from nitic.codegen.loops.geometry import Geometry
-from nitic.codegen.loops.windows import Tap, gather, slide
+from nitic.codegen.loops.windows import Tap, slide, slide_transposed
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
@@ -33,7 +33,7 @@ def forward(emission: Emission, op: NnOp) -> int:
 
     if isinstance(op, ConvOp):
         return slide(emission, Geometry(x, shape_of(op.w), out, op.window), op.result, term)
-    return gather(emission, Geometry(out, shape_of(op.w), x, op.window), op.result, term)
+    return slide_transposed(emission, Geometry(out, shape_of(op.w), x, op.window), op.result, term)
 
 
 @dataclass(frozen=True)

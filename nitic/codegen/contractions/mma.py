@@ -33,24 +33,24 @@ class Operand(Protocol):
     """A matrix (rows, k) in global memory, of which 16 neighbours along k are copied at once."""
 
     def fix(self, row: Expr) -> Sequence[Expr]:
-        """What a row is known by; also of a row that does not exist. Computed once for all of its copies."""
+        """The numbers that identify a row, even one that does not exist. Computed once for all copies of the row."""
         ...
 
     def decode(self, k: Expr) -> Sequence[Expr]:
-        """What a position along k, a multiple of 16, is known by; also of one behind the last."""
+        """The numbers that identify a position along k, a multiple of 16, even one behind the last."""
         ...
 
     def copy(self, to: Expr, fixed: Sequence[Expr], decoded: Sequence[Expr]) -> None:
-        """Copies 16 bytes to an offset of shared memory. What does not exist is zero in one of the two operands."""
+        """Copies 16 bytes to an offset of shared memory. Where they do not exist, one of the two operands is zero."""
         ...
 
 
 class Sink(Protocol):
-    """Takes the sums. What becomes of them may be wanted in a second layout, where 16 rows of a column are a run."""
+    """Takes the sums. The final values may be wanted in a second layout, too, where 16 rows of a column are a run."""
 
     @property
     def turns(self) -> bool:
-        """Whether it is."""
+        """Whether a second layout is wanted."""
         ...
 
     def store(self, acc: Expr, row: Expr, column: Expr) -> Expr:
@@ -58,7 +58,7 @@ class Sink(Protocol):
         ...
 
     def run(self, row: Expr, column: Expr) -> Expr:
-        """The address of 16 rows of a column, from one on, in the second layout."""
+        """The address, in the second layout, of 16 rows of a column, of which this one is the first."""
         ...
 
 
@@ -83,7 +83,7 @@ class Tile:
 
     @property
     def sums(self) -> int:
-        """Of a thread."""
+        """How many sums a thread has."""
         return self.warp[0] * self.warp[1] // WARP
 
     @property
@@ -93,7 +93,7 @@ class Tile:
 
     @property
     def name(self) -> str:
-        """The type of the device functions."""
+        """The type that the device functions take as a template argument."""
         return "nitic_tile<{}, {}, {}, {}>".format(*self.block, *self.warp)
 
 
@@ -130,7 +130,7 @@ class Product:
         return ceildiv(self.steps, self.parts)
 
     def group(self, block: Expr) -> Expr:
-        """Of which product a block is."""
+        """Which product a block belongs to."""
         return block // (self.grid[0] * self.grid[1] * self.parts) if self.groups > 1 else tir.constant(0)
 
     @property
@@ -249,7 +249,7 @@ class _Block:
             if self.p.tile.together:
                 call("nitic_proxy_fence")
             call("nitic_block_barrier")
-            # What this overwrites was read in the step before the barrier.
+            # This overwrites a stage whose data was read in the step before the barrier.
             self._copy(step + (STAGES - 1), last, step + (STAGES - 1))
             call(f"{self.p.tile.name}::multiply", pointer(acc), step % STAGES * self.p.tile.stage_bytes)
         self._store(acc, sink)
@@ -268,22 +268,22 @@ class _Block:
         call("nitic_block_barrier")  # nobody reads a step any more
         with unrolled(tile.warp[0] // MMA[0]) as i:
             with unrolled(tile.warp[1] // MMA[1]) as j, unrolled(2) as half:
-                at = slab.place(lane // 4 + half * 8, j * MMA[1] + lane % 4 * 2)
+                at = slab.address(lane // 4 + half * 8, j * MMA[1] + lane % 4 * 2)
                 call("nitic_store8", at, pointer(acc, (i * (tile.warp[1] // MMA[1]) + j) * 4 + half * 2))
             call("nitic_warp_barrier")
             row, column = (tir.let(T.call_extern("int32", f"{tile.name}::{axis}", i)) for axis in ("row", "column"))
             with unrolled(slab.turns) as turn:
                 within, first = slab.four(lane, turn)
-                self._finish(slab.place(within, first), row + within, column + first, sink)
+                self._finish(slab.address(within, first), row + within, column + first, sink)
             if sink.turns:
                 self._turn(slab, row, column, sink)
             call("nitic_warp_barrier")  # all have read what the next rows overwrite
 
-    def _finish(self, place: Expr, row: Expr, column: Expr, sink: Sink) -> None:
-        """Four sums that exist or do not together, where their number allows it: the compiler joins their stores."""
+    def _finish(self, address: Expr, row: Expr, column: Expr, sink: Sink) -> None:
+        """Finishes four sums. Where n allows it, 2 or 4 of them exist together: the compiler joins their stores."""
         p, four = self.p, tir.local("int32", FOUR)
         made = tir.local("int32", FOUR) if sink.turns else None
-        call("nitic_load16", pointer(four), place)
+        call("nitic_load16", pointer(four), address)
         at_row, at_column = tir.let(self.origin[0] + row), tir.let(self.origin[1] + column)
         together = gcd(p.n, FOUR)
         with unrolled(FOUR // together) as some:
@@ -293,16 +293,16 @@ class _Block:
                 if made:
                     made.store(some * together + e, became)
         if made:
-            call("nitic_store_bytes", place, pointer(made))
+            call("nitic_store_bytes", address, pointer(made))
 
     def _turn(self, slab: Slab, row: Expr, column: Expr, sink: Sink) -> None:
-        """The bytes, each four of which are where their sums were, go to the second layout: a thread has a column."""
+        """Writes the bytes to the second layout, a thread one column. Four bytes lie where their four sums lay."""
         call("nitic_warp_barrier")
         lane = self.f.within % WARP
         at_row, at_column = tir.let(self.origin[0] + row), tir.let(self.origin[1] + column + lane)
         with tir.when(tir.every(lane < slab.columns, at_row < self.p.m, at_column < self.p.n)):
             first = lane - lane % FOUR
-            call("nitic_store_column", sink.run(at_row, at_column), slab.place(0, first), slab.stride, lane % FOUR)
+            call("nitic_store_column", sink.run(at_row, at_column), slab.address(0, first), slab.stride, lane % FOUR)
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,7 @@ class Slab:
     def turns(self) -> int:
         return MMA[0] * self.columns // (WARP * FOUR)
 
-    def place(self, row: Expr, column: Expr) -> Expr:
+    def address(self, row: Expr, column: Expr) -> Expr:
         return self.offset + row * self.stride + column * 4
 
     def four(self, lane: Expr, turn: Expr) -> tuple[Expr, Expr]:

@@ -1,6 +1,6 @@
 """nn.conv, nn.gemm and their gradients on tensor cores: where the operands of the template come from.
 
-A convolution with groups is so many products, one behind the other in the launch.
+A convolution with groups is as many products as groups, one behind the other in the launch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Order:
         return some // self.windows * self.together + row % self.together, some % self.windows
 
     def flat(self, row: Expr) -> Expr:
-        """The number that a row has when they are numbered image by image."""
+        """The number that a row has when rows are numbered image by image."""
         if self.together == 1:
             return row
         image, window = self.of(row)
@@ -57,7 +57,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Rows:
-    """A matrix whose rows of `k` bytes, a multiple of 16, lie one behind the other, from one on."""
+    """A matrix whose rows of `k` bytes, a multiple of 16, lie one behind the other; `first` is the first one."""
 
     buffer: Buffer
     rows: int
@@ -94,8 +94,8 @@ class Axis:
 class Pixels:
     """The windows of images (N, H, W, C): a row is a window, and k goes through its runs, each filled to whole 16.
 
-    What is copied behind the end of a run, or behind the last of them, meets zeros of the other operand. Of each pixel
-    they see `share` channels, from one on.
+    Bytes copied from behind the end of a run, or behind the last run, are multiplied with zeros of the other operand.
+    Of each pixel the windows see `share` channels, from channel `first` on.
     """
 
     buffer: Buffer
@@ -148,7 +148,7 @@ class Pixels:
 class Taps:
     """Images in the layout `BatchLast`: a row is a tap of the window and a channel, k goes through (OH, OW, N).
 
-    The channels are some of the images', from one on.
+    The channels are some of those of the images, from `first` on.
     """
 
     buffer: Buffer
@@ -189,7 +189,7 @@ def copy_if(condition: Expr, to: Expr, buffer: Buffer, index: Expr) -> None:
 
 @dataclass(frozen=True)
 class Finish:
-    """The sink of sums that come whole, in columns from one on: a group's tail, perhaps an nn.pack of what it makes."""
+    """The sink of sums that come whole, in columns from `first` on: a group's tail, perhaps with an nn.pack."""
 
     emission: Emission
     result: SSAValue
@@ -331,7 +331,7 @@ def wgrad(emission: Emission, op: NnOp) -> int:
 
 
 def split_wgrad(op: NnOp) -> Split | None:
-    """In parts, unless those of one block are few enough."""
+    """A weight gradient in parts; None where the sums of one block are short enough to come whole."""
     gradient, result = Gradient(op), op.results[0]
     if gradient.product.parts == 1:
         return None

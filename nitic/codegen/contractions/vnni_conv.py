@@ -84,7 +84,7 @@ class Sink(Protocol):
     """Where accumulators go: vectors of 16 consecutive channels; the first `valid` exist, the others are zero."""
 
     def channels(self, channel: Expr, valid: int) -> Point:
-        """What the sink wants to know once per vector of channels of a tile."""
+        """The point that the sink wants once per vector of channels of a tile."""
         ...
 
     def store(self, acc: Expr, index: Expr, channel: Point, valid: int) -> None:
@@ -151,16 +151,13 @@ class _Tile:
         offsets = [dot(member, c.pixel_strides) for member in members]
         starts = [self._start(j) for j in range(self.width)]
         acc = [[tir.register("int32", start, VECTOR) for start in starts] for _ in members]
+        panel = self.group * c.group_bytes + c.vectors * VECTOR_BYTES + self.vector * c.vector_bytes
         with tir.loop(0, c.runs[0]) as i, tir.loop(0, c.runs[1]) as j:
             run = tir.let(base + i * c.run_strides[0] + j * c.run_strides[1])
-            weights = tir.let(self._weights() + (i * c.runs[1] + j) * (c.steps * VECTOR_BYTES))
+            weights = tir.let(panel + (i * c.runs[1] + j) * (c.steps * VECTOR_BYTES))
             with tir.loop(0, c.steps) as step:
                 self._step(acc, run + step * PACK, offsets, weights + step * VECTOR_BYTES)
         self._finish(acc, origin, members)
-
-    def _weights(self) -> Expr:
-        c = self.c
-        return self.group * c.group_bytes + c.vectors * VECTOR_BYTES + self.vector * c.vector_bytes
 
     def _start(self, j: int) -> Expr:
         packed = self.w.load(self.group * self.c.group_bytes + (self.vector + j) * VECTOR_BYTES, VECTOR_BYTES)

@@ -105,7 +105,7 @@ class Sink(Protocol):
     """Where sums go: vectors of 16 consecutive elements of dw, of which the first `valid` exist."""
 
     def load(self, index: Expr, valid: Expr) -> Expr:
-        """What is there from earlier chunks."""
+        """The sums of the earlier chunks."""
         ...
 
     def store(self, total: Expr, index: Expr, valid: Expr, last: Expr) -> None:

@@ -63,7 +63,7 @@ class Group:
         return shapes[0]
 
     def names(self) -> Mapping[SSAValue, str]:
-        """By block argument and by yielded value."""
+        """The name of a parameter by its block argument or yielded value."""
         updates = self.op.updates()
         names: dict[SSAValue, str] = {arg: f"a{i}" for i, arg in enumerate(self.op.block.args)}
         for i, value in enumerate(self.op.yielded):
@@ -99,17 +99,17 @@ class Point:
 T = TypeVar("T")
 Evaluate = Callable[[Point], Expr]
 Prepare = Callable[["Emission", NnOp], Mapping[SSAValue, Evaluate]]
-Emit = Callable[["Emission", NnOp], int]
+AnchorEmitter = Callable[["Emission", NnOp], int]
 """Emits the loops of an anchor; gives the units of work."""
 Scalar = Callable[["Emission", NnOp], Expr]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Sums that a GPU computes in parts: one kernel adds these up in memory, a second one has what is behind the sums.
+    """Sums that a GPU computes in parts: one kernel adds the parts up in memory, a second has what is behind the sums.
 
     The sums lie in `result` where the group yields it, else in memory of the kernels. `add` emits the first kernel's
-    loops; `finish` those of the second, as an anchor's emitter does.
+    loops; `finish` emits those of the second, as an anchor's emitter does.
     """
 
     result: SSAValue | None
@@ -120,26 +120,26 @@ class Split:
 
 
 class NoEmitter(Exception):
-    """An operator that no emitter is registered for, by its name: `emitters.emit` says on which variant."""
+    """No emitter is registered for an operator of this name; `emitters.emit` adds the variant to the message."""
 
 
 @dataclass(frozen=True)
 class Template:
     """How the kernel of a group comes about: `emit` makes the loops of its anchor.
 
-    On a GPU, `split` may give the anchor's sums in parts; it gives None where they come whole. Where they never do,
-    there is no `emit`.
+    On a GPU, `split` may cut the anchor's sums into parts; it gives None where the sums come whole. Where they never
+    come whole, there is no `emit`.
     """
 
-    emit: Emit | None
+    emit: AnchorEmitter | None
     split: Callable[[NnOp], Split | None] = lambda _: None
 
 
 @dataclass(frozen=True)
 class Registry:
-    """The templates by the names that nitic/targets has for them, and the emitters of other operators by theirs.
+    """The templates, by their names in nitic/targets, and the emitters of other operators, by the operators' names.
 
-    `vectors` names the point-wise ones that compute with vectors as with scalars.
+    `vectors` names the point-wise operators whose emitters compute with vectors as with scalars.
     """
 
     templates: Mapping[str, Template] = field(default_factory=dict[str, Template])
@@ -148,18 +148,18 @@ class Registry:
     vectors: frozenset[str] = frozenset()
 
     def template_of(self, group: FusedOp) -> Template:
-        """Raises NoEmitter."""
+        """The template that select-kernels chose for a group. Raises NoEmitter."""
         if group.made_by not in self.templates:
             operator = group.anchor.name if group.anchor else "scalars"
             raise NoEmitter(f"{operator} by the template '{group.made_by}'")
         return self.templates[group.made_by]
 
     def pointwise_of(self, op: NnOp) -> Prepare:
-        """Raises NoEmitter."""
+        """The emitter of a point-wise operator. Raises NoEmitter."""
         return _found(self.pointwise, op)
 
     def scalar_of(self, op: NnOp) -> Scalar:
-        """Raises NoEmitter."""
+        """The emitter of an operator on scalars. Raises NoEmitter."""
         return _found(self.scalars, op)
 
 
@@ -186,7 +186,7 @@ class Emission:
         return self.function[self.group.names()[value]]
 
     def emit(self) -> int:
-        """The whole body; gives the units of work."""
+        """Emits the whole body; gives the units of work."""
         anchor = self.group.op.anchor
         if anchor is None:
             self.open(None, 1)
@@ -198,33 +198,30 @@ class Emission:
         return units
 
     def open(self, anchor: NnOp | None, lanes: int) -> None:
-        """Before the loops: every scalar, and what the tail needs of them."""
+        """To be called before the loops: computes every scalar, and what the tail needs of the scalars."""
         self.write_scalars()
         self.prepare(anchor, lanes)
 
     def write_scalars(self) -> None:
-        """Computes them all; thread 0 writes those that are results."""
+        """Computes all scalars; thread 0 writes those that are results of the group."""
         members = [op for op in self.group.op.members if isinstance(op, NnOp)]
         for op in members:
             if isinstance(op, ScalarOp):
                 self.scalar(op.result)
-            elif isinstance(op, TopOp):  # what it reads serves others, which thread 0 alone would have read
+            elif isinstance(op, TopOp):  # read its operands here, in every thread, since others need them, too
                 for value in (op.r, op.e):
                     self.scalar(value)
         for op in members:
             if isinstance(op, ScalarOp | TopOp) and op.result in self.group.op.yielded:
-                self._write_scalar(op)
+                with tir.when(self.function.thread == 0):
+                    self.buffer(op.result).store(0, self.registry.scalar_of(op)(self, op))
 
     def prepare(self, anchor: NnOp | None, lanes: int) -> None:
-        """What is behind the anchor, for so many lanes."""
+        """Prepares the operators behind the anchor, for vectors of so many lanes."""
         self.lanes = lanes
         for op in self.group.op.tensor_ops:
             if op is not anchor and not op.has_trait(Packs):  # the anchor's own emitter writes a second layout
                 self._prepare(op)
-
-    def _write_scalar(self, op: NnOp) -> None:
-        with tir.when(self.function.thread == 0):
-            self.buffer(op.result).store(0, self.registry.scalar_of(op)(self, op))
 
     def _prepare(self, op: NnOp) -> None:
         if isinstance(op, RangeOp):
@@ -292,7 +289,7 @@ class Emission:
             self.function.write_range(self.buffer(r), tir.cast(largest, "int64"))
 
     def channel(self, channel: Expr, valid: Expr = None) -> Point:
-        """The point of some channels: what the tail needs per channel is computed here and not for every pixel."""
+        """A point of channels alone: what the tail needs per channel is computed once, and not for every pixel."""
         return Point(channel, None, self.lanes, valid)
 
 

@@ -1,4 +1,4 @@
-"""The integer primitives of nitic.numerics as expressions, for scalars and for vectors.
+"""The integer primitives of nitic.arithmetic as expressions, for scalars and for vectors.
 
 A shift is one scalar for a whole kernel, so what depends on it alone is computed once, when the primitive is made.
 """
@@ -14,7 +14,7 @@ from nitic.codegen.core.tir import Buffer, Expr
 
 Rounding = Callable[[Expr], Expr]
 IndexedRounding = Callable[[Expr, Expr], Expr]
-"""Of a value and its element index, that of lane 0."""
+"""Rounds a value, given the element index of its lane 0."""
 WORD = (1 << WEYL_BITS) - 1
 
 
@@ -24,18 +24,18 @@ def clamp(value: Expr, low: Expr, high: Expr) -> Expr:
 
 def saturate(value: Expr, limit: int, dtype: str) -> Expr:
     """Clip to +-limit and narrow."""
-    lanes, wide = tir.lanes_of(value), _element(value)
+    lanes, wide = tir.lanes_of(value), tir.dtype_of(value).partition("x")[0]
     clipped = clamp(value, tir.constant(-limit, wide, lanes), tir.constant(limit, wide, lanes))
     return tir.cast(clipped, dtype)
 
 
 def bit_length(value: Expr) -> Expr:
-    """Of an int64 in [0, 2^62]; an int32."""
+    """The bit length of an int64 in [0, 2^62], as an int32."""
     return 63 - tir.count_leading_zeros((value << 1) | 1)
 
 
 def shift_for(range_: Expr, bits: int) -> Expr:
-    """bfp.shift: what brings a range to so many bits."""
+    """bfp.shift: the shift that brings a range to so many bits."""
     return tir.maximum(bit_length(range_) - bits, 0)
 
 
@@ -71,7 +71,7 @@ def pseudo_stochastic(shift: Expr, dtype: str = "int32", lanes: int = 1) -> Roun
 
 
 def stochastic(shift: Expr, seed: Expr, step: Expr, stream: int) -> IndexedRounding:
-    """Of int32 scalars and their element index, 0 <= s <= 30: one more where the discarded bits exceed Philox's."""
+    """For int32 scalars and their element index, 0 <= s <= 30: one more where the discarded bits exceed Philox's."""
     mask = tir.let((tir.constant(1) << shift) - 1)
 
     def rounding(x: Expr, index: Expr) -> Expr:
@@ -105,7 +105,7 @@ def dithered(shift: Expr, start: Expr, dtype: str = "int32", lanes: int = 1) -> 
 
 
 def _weyl(lanes: int) -> IndexedRounding:
-    """The word of an element index, and with lanes of those behind it: nothing wraps in a sum of two words."""
+    """The word of an element index; with lanes, of the indices behind it, too. No sum of two words wraps."""
     steps = [tir.constant(WEYL * lane & WORD, "uint32") for lane in range(lanes)]
     ahead = tir.let(tir.shuffle(steps, range(lanes))) if lanes > 1 else None
 
@@ -121,7 +121,7 @@ def _weyl(lanes: int) -> IndexedRounding:
 
 
 def dither(seed: Expr, stream: int, step: Expr) -> Expr:
-    """What a dithered rounding begins with: arithmetic.randomness.dither of an int64 and an int32."""
+    """The number that a dithered rounding starts from (arithmetic.randomness.dither), of an int64 and an int32."""
     seed, step = tir.cast(seed, "uint64"), tir.cast(tir.cast(step, "uint32"), "uint64")
     low, high, word = seed & tir.constant(0xFFFFFFFF, "uint64"), seed >> 32, tir.constant(WORD, "uint64")
     turned = [(low, DITHER_SEED[0]), (high, DITHER_SEED[1]), (step, DITHER_STEP)]
@@ -140,7 +140,7 @@ def any_shift(rounding: str, shift: Expr, lanes: int = 1) -> Rounding:
 
 
 def shifted_left(shift: Expr, lanes: int = 1) -> Rounding:
-    """What any shift makes of an int64 before it is rounded by one in [0, 62]."""
+    """The first half of `any_shift`: an int64 after a shift to the left, if any, and before a rounding by 0 to 62."""
     left = tir.let(tir.cast(clamp(-clamp(shift, -30, 0), 0, 30), "int64"))
     limit = tir.let(tir.splat(tir.constant(WIDE, "int64") >> left, lanes))
     by = tir.let(tir.splat(left, lanes))
@@ -166,7 +166,7 @@ def common_factor(exponent: Expr, common: Expr, lanes: int = 1) -> Expr:
 def philox(index: Expr, stream: int, step: Expr, seed: Expr) -> Sequence[Expr]:
     """Philox4x32-10: four uint32 words for an element index; index and step are int32, seed int64."""
     seed = tir.cast(seed, "uint64")
-    # What is known here stays a number: TVM would fold it without wrapping.
+    # A word that is known while compiling stays a Python number: TVM would fold it without wrapping.
     c: list[Expr] = [tir.cast(index, "uint32"), 0, stream, tir.cast(step, "uint32")]
     key = [tir.let(seed & tir.constant(0xFFFFFFFF, "uint64")), tir.let(seed >> 32)]
     for round_ in range(10):
@@ -178,7 +178,7 @@ def philox(index: Expr, stream: int, step: Expr, seed: Expr) -> Sequence[Expr]:
 
 
 def _product(word: Expr, factor: int) -> Expr:
-    """64 bits of the product of two words."""
+    """The whole product of two words, 64 bits."""
     if isinstance(word, int):
         return word * factor
     return tir.let(tir.cast(word, "uint64") * tir.constant(factor, "uint64"))
@@ -205,16 +205,12 @@ def exp2_q20(t: Expr, exp2: Buffer) -> Expr:
 
 
 def log2_q8(value: Expr, log2: Buffer) -> Expr:
-    """Of a positive int64 below 2^54, with the table LOG2; an int32."""
+    """log2 in Q8 of a positive int64 below 2^54, with the table LOG2; an int32."""
     b = tir.let(bit_length(value) - 1)
     entry = (value << 8) >> tir.cast(b, "int64")
     return tir.let((b << 8) + log2.load(tir.cast(entry & 255, "int32")))
 
 
-def _element(value: Expr) -> str:
-    return tir.dtype_of(value).partition("x")[0]
-
-
 def product(a: Expr, b: Expr) -> Expr:
-    """Of two int8: 16 bits hold it, and short multiplications are what old vector units have."""
+    """The product of two int8, in 16 bits, which hold it: old vector units have short multiplications only."""
     return tir.cast(tir.cast(a, "int16") * tir.cast(b, "int16"), "int32")

@@ -48,11 +48,11 @@ class Kernel:
 
     @property
     def stages(self) -> tuple[Kernel, ...]:
-        """All that runs, in order."""
+        """All kernels that run, in order."""
         return *self.before, self
 
     def described(self) -> Kernel:
-        """Without the functions."""
+        """The same kernel without TVM's functions."""
         return replace(self, before=tuple(kernel.described() for kernel in self.before), function=None)
 
 

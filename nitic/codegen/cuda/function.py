@@ -53,13 +53,13 @@ class CudaFunction(Function):
 
     @contextmanager
     def units(self) -> Generator[Expr]:
-        """One or none: in this form the compiler sees that it is no loop."""
+        """One unit or none: in this form the compiler sees that it is no loop."""
         with tir.loop(0, tir.select(self.thread < self.end, 1, 0)) as none:
             yield tir.let(self.thread + none)
 
     @contextmanager
     def elements(self, count: int) -> Generator[Expr]:
-        """Where every unit is whole the compiler joins the accesses of a thread to wide ones."""
+        """Where all units have the same size, the compiler joins the accesses of a thread to wide ones."""
         if count % self.BLOCK:
             with super().elements(count) as element:
                 yield element
@@ -96,7 +96,7 @@ class CudaFunction(Function):
         return tir.let(T.call_extern("int64", "nitic_divide", a, b))
 
     def only_if(self, condition: Expr) -> None:
-        """All that follows is done where a condition holds, which is the same for every thread."""
+        """Everything emitted after this runs only where a condition holds, which is the same for every thread."""
         self._stack.enter_context(T.If(condition))
         self._stack.enter_context(T.Then())
 

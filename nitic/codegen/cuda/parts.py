@@ -22,7 +22,7 @@ def parts_of(sums: int, count: int) -> int:
 
 
 def split(result: SSAValue, size: int, add: Callable[[Emission, Buffer], int]) -> Split:
-    """Sums that are a result as they are."""
+    """A split whose sums are a result as they are."""
 
     def finish(emission: Emission, memory: Buffer) -> int:
         emission.open(result.owner if isinstance(result.owner, NnOp) else None, 1)

@@ -2,8 +2,8 @@
 
 A group with n shifts of ranges that it takes itself becomes n + 1 kernels. The first guesses every shift. The second
 knows the first shift, the third two, and so on: where the shift that a kernel learns is the one that was used, it ends
-at once, and else it does all again. A range of what was rounded by a guess is provisional, and in memory of its own,
-until a kernel knows all shifts before it.
+at once, and otherwise it computes everything again. A range of what was rounded by a guess is provisional, and in
+memory of its own, until a kernel knows all shifts before it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Speculation:
         return {**{_guess(i): replace(one, kept=True) for i in number}, **{_used(i): one for i in number}, **ranges}
 
     def provisional(self) -> Mapping[RangeOp, str]:
-        """The ranges that this kernel finds and cannot vouch for."""
+        """The ranges that this kernel takes of values that may be wrong."""
         return {r: f"range{i}_{self.known}" for i, r in enumerate(self.ranges) if self.level(r) > self.known}
 
     @property
@@ -58,7 +58,7 @@ class Speculation:
         return [op for op in self.group.op.members if isinstance(op, RangeOp)]
 
     def level(self, taken: RangeOp) -> int:
-        """How many shifts are before a range."""
+        """How many of the guessed shifts come before a range."""
         members = self.group.op.members
         return sum(members.index(shift) < members.index(taken) for shift in self.shifts)
 
@@ -119,7 +119,7 @@ class _Stage(Emission):
                 return super()._compute(value)
 
     def _guessed(self, shift: ShiftOp) -> Expr:
-        """What the first kernel used; that clips what it finds, which may be anything."""
+        """The shift that the first kernel used. It clips what it finds in memory, which may be anything."""
         i, taken = self.of.shifts.index(shift), shift.r.owner
         if self.of.known:
             return self.function[_used(i)].load(0)

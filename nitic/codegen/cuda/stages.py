@@ -17,29 +17,25 @@ SUMS = "sums"
 
 @dataclass(frozen=True)
 class Stages:
-    """The emitters of the kernels, each of which gives its units of work, by what ends the kernel's name."""
+    """The emitters of a group's kernels, by the suffix of the kernel's name; each gives its units of work."""
 
     emit: Mapping[str, Callable[[CudaFunction], int]]
     scratch: Mapping[str, Scratch] = field(default_factory=dict[str, Scratch])
 
 
 def emit(group: Group, name: str, registry: Registry) -> Kernel:
-    """The last kernel of a group, with those before it."""
+    """The last kernel of a group, with those before it. Raises CompileError."""
     stages = stages_of(group, registry)
     parameters = {**group.parameters(), **{name: scratch.dtype for name, scratch in stages.scratch.items()}}
     made: list[Kernel] = []
     for suffix, each in stages.emit.items():
         with CudaFunction(name + suffix, parameters) as function:
             units = each(function)
-        made.append(_launchable(function.kernel(units), name))
+        kernel = function.kernel(units)
+        if kernel.launch and kernel.launch.blocks > MOST_BLOCKS:  # the number of a thread would not be an int32
+            raise CompileError(name, f"{kernel.launch.blocks} blocks are beyond {MOST_BLOCKS}: use a smaller batch")
+        made.append(kernel)
     return replace(made[-1], scratch=stages.scratch, before=tuple(made[:-1]))
-
-
-def _launchable(kernel: Kernel, name: str) -> Kernel:
-    """Raises CompileError where the number of a thread would not be an int32."""
-    if kernel.launch and kernel.launch.blocks > MOST_BLOCKS:
-        raise CompileError(name, f"{kernel.launch.blocks} blocks are beyond {MOST_BLOCKS}: use a smaller batch")
-    return kernel
 
 
 def stages_of(group: Group, registry: Registry) -> Stages:
@@ -52,7 +48,7 @@ def stages_of(group: Group, registry: Registry) -> Stages:
 
 
 def _split(group: Group, registry: Registry, split: Split) -> Stages:
-    """Without a second kernel where nothing is behind the sums."""
+    """The two kernels of a split; the first one alone where nothing is behind the sums."""
     yielded = split.result is not None and split.result in group.op.yielded
     memory = group.names()[split.result] if yielded else SUMS
 

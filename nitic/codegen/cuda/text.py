@@ -20,7 +20,7 @@ _POINTER = re.compile(r"\* __restrict__ (\w+)")
 
 # A thread's array that is filled with constants: Function.table. What is stored to later does not compile as one.
 _TABLE = re.compile(r"\bint (\w+)\[(\d+)\];\n((?: *\1\[\d+\] = -?\d+;\n){64,})")
-_LEAST = re.compile(r"-2147483648\b")  # which C reads as a long with a sign before it
+_LEAST = re.compile(r"-2147483648\b")  # C reads it as a minus sign and a long
 
 
 def cuda_text(kernels: Sequence[Kernel]) -> str:
@@ -38,7 +38,7 @@ def cuda_text(kernels: Sequence[Kernel]) -> str:
 
 
 def _constant(table: re.Match[str]) -> str:
-    """One in the GPU's memory for all threads, rather than one that each of them writes to its own."""
+    """A table as one constant in the GPU's memory for all threads, instead of an array that each thread fills."""
     values = re.findall(r"= (.*);", table[3])
     return f"static const int {table[1]}[{table[2]}] = {{{', '.join(values)}}};\n"
 

@@ -30,7 +30,7 @@ class Cut:
         return piece * self.size - tir.maximum(piece - self.big, 0)
 
     def is_big(self, piece: Expr) -> Expr:
-        """A condition; True where every piece is."""
+        """Whether a piece is one of `size`: a condition, or True where every piece is."""
         return piece < self.big if self.small else True
 
 

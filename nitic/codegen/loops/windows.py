@@ -1,6 +1,6 @@
 """Sums over windows, of every channel by itself: average pools, depthwise convolutions on GPUs, and their gradients.
 
-Scratch for the channels of a place keeps the innermost loops contiguous.
+The sums of the channels of a pixel lie in scratch memory, so that the innermost loops are contiguous.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nitic.ir.types import dtype_of
 
 @dataclass(frozen=True)
 class Tap:
-    """A place (i, j) of a window, and what belongs to the output pixel whose window it is (`Factor`)."""
+    """A position (i, j) in a window, and the `factor` of the output pixel whose window it is."""
 
     i: Expr
     j: Expr
@@ -27,9 +27,9 @@ class Tap:
 
 
 Term = Callable[[Expr, Expr, Tap], Expr]
-"""What an element gives to a sum, by its index and its channel."""
+"""What an element adds to a sum, given its index, its channel and its tap."""
 Factor = Callable[[Expr, Expr], Expr]
-"""A number of an output row and column."""
+"""The number that belongs to an output row and column."""
 
 
 def slide(emission: Emission, g: Geometry, result: SSAValue, term: Term, factor: Factor | None = None) -> int:
@@ -52,7 +52,9 @@ def slide(emission: Emission, g: Geometry, result: SSAValue, term: Term, factor:
     return f.units_of_places(n * oh, ow, c)
 
 
-def gather(emission: Emission, g: Geometry, result: SSAValue, term: Term, factor: Factor | None = None) -> int:
+def slide_transposed(
+    emission: Emission, g: Geometry, result: SSAValue, term: Term, factor: Factor | None = None
+) -> int:
     """For each input pixel: the sum over the windows that see it."""
     f, (n, height, width, c) = emission.function, g.x
     dtype = "int64" if dtype_of(result).__name__ == "int64" else "int32"

@@ -1,6 +1,6 @@
 """Activation functions: clip and leaky relu in arithmetic, the others by a table of all 256 mantissas.
 
-That table is made once for each call, from the exponent of the operand; see nitic.activations for the formulas.
+That table is made once for each call, from the exponent of the operand; nitic.arithmetic.activations has the formulas.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def clip_dgrad(emission: Emission, op: NnOp) -> Evaluators:
 
 
 def _bound(emission: Emission, exponent: SSAValue, value: float | None, dtype: str) -> Expr | None:
-    """arithmetic.pointwise.mantissa_of at the exponent of a tensor."""
+    """arithmetic.pointwise.mantissa_of, at the exponent of a tensor."""
     if value is None:
         return None
     c, e_c = pointwise.as_integer(value, pointwise.BOUND_BITS)
@@ -84,7 +84,7 @@ def _stored(bound: Expr | None) -> Expr | None:
 
 
 def leaky_relu(emission: Emission, op: NnOp) -> Evaluators:
-    """And its gradient."""
+    """nn.leaky_relu and its gradient."""
     assert isinstance(op, LeakyReluOp | LeakyReluDgradOp)
     one, alpha = (
         tir.constant(value, "int32", emission.lanes) for value in (1 << 15, pointwise.leaky_slope(op.alpha.value.data))

@@ -27,7 +27,7 @@ COLUMNS = 4096  # at most, of a row of a tensor to which another one broadcasts
 
 
 def pointwise(emission: Emission, _: NnOp) -> int:
-    """The loops of a group without another owner: over rows and columns where an operand broadcasts."""
+    """The loops of a group whose anchor is a point-wise operator: over rows and columns where an operand broadcasts."""
     f, shape = emission.function, emission.group.tail_shape()
     others = _broadcast(emission, shape)
     lanes = _lanes(emission, shape[-1]) if others == [shape[-1:]] and f.WHOLE_ROWS else 1
@@ -44,7 +44,7 @@ def pointwise(emission: Emission, _: NnOp) -> int:
 
 
 def _lanes(emission: Emission, channels: int) -> int:
-    """As many as divide the channels, or leave a rest that is worth a mask. (In plain loops LLVM makes the vectors.)"""
+    """How many lanes: they divide the channels, or the rest is worth a mask. (LLVM vectorises plain loops itself.)"""
     long, short = vectors = emission.function.vectors
     known = emission.registry.vectors
     if channels < short or any(op.name not in known or is_stochastic(op) for op in emission.group.op.tensor_ops):
@@ -95,7 +95,7 @@ def _by_channels(emission: Emission, shape: Shape) -> int:
 
 
 def _broadcast(emission: Emission, shape: Shape) -> list[Shape]:
-    """The shapes of operands that broadcast to it; those of rank 0 are scalars."""
+    """The shapes of operands that broadcast to `shape`, except for rank 0: those are scalars."""
     operands = [operand for op in emission.group.op.tensor_ops for operand in op.operands if is_tensor(operand)]
     found = dict.fromkeys(shape_of(operand) for operand in operands)
     return [other for other in found if other and other != shape and broadcasts(other, shape)]
@@ -112,7 +112,7 @@ def round_shift(emission: Emission, op: NnOp) -> Evaluators:
 
     def evaluate(point: Point) -> Expr:
         rounded = rounding(emission.value(op.x, point), point.index)
-        # By a shift of its range a value has no more bits than are wanted, and one where it is rounded up.
+        # Shifted by its own range, a value has no more bits than are wanted, or one more where it is rounded up.
         return integer.saturate(tir.cast(rounded, "int32") if by_range(op) else rounded, limit, "int32")
 
     return {op.y: evaluate}

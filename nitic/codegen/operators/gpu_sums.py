@@ -27,12 +27,12 @@ from nitic.ops.norm import BatchNormStatisticsOp
 from nitic.ops.product import SumOp
 
 Term = Callable[[Emission, Expr], Expr]
-"""What the element of an index gives to a sum."""
+"""What the element at an index adds to a sum."""
 
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes of what is summed; sums are numbered in the order of the kept ones, a sum's elements in the others'."""
+    """The axes of a summed tensor. Sums are numbered along the kept axes, the elements of a sum along the others."""
 
     runs: Sequence[Run]
 
@@ -40,7 +40,7 @@ class Axes:
         return prod(run.size for run in self.runs if run.kept == kept)
 
     def offset(self, at: Expr, kept: bool) -> Expr:
-        """The index of the first element of a sum, or how far from that another one lies."""
+        """The index of the first element of a sum (`kept`), or the distance of another of its elements from that."""
         found, stride, rest = tir.constant(0), 1, sum(run.kept == kept for run in self.runs)
         for run in reversed(self.runs):
             if run.kept == kept:

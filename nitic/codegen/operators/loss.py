@@ -23,7 +23,7 @@ class _Rows:
     """What the loop over rows uses."""
 
     logits: Buffer
-    dlogits: Buffer | None  # None where nobody wants the errors
+    dlogits: Buffer | None  # None where the group does not yield the errors
     classes: int
     quantise: integer.Rounding  # logit difference times log2 e to Q8
     exp2: Buffer
@@ -105,7 +105,7 @@ def cross_entropy(emission: Emission, op: NnOp) -> int:
 
 
 def starts(emission: Emission, op: CrossEntropyOp) -> Callable[[Expr], Expr]:
-    """What the sums of a row begin with: random numbers in training."""
+    """The number that the sums of a row start from: random in training."""
     if not op.random:
         half = tir.constant(1 << (losses.START_BITS - 1), "int64")
         return lambda _: half
@@ -119,7 +119,7 @@ def starts(emission: Emission, op: CrossEntropyOp) -> Callable[[Expr], Expr]:
 
 
 def store_metrics(emission: Emission, op: LossOp, loss: Register, correct: Register) -> None:
-    """A unit's shares of those that somebody asks for."""
+    """Stores a unit's shares of loss and right answers, as far as the group yields them."""
     for out, total in ((op.loss, loss), (op.correct, correct)):
         if out in emission.group.op.yielded:
             emission.function.write_sum(emission.group.names()[out], total.value)

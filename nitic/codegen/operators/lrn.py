@@ -129,7 +129,7 @@ def lrn_dgrad(emission: Emission, op: NnOp) -> int:
 
 
 def _quotient(f: Function, product: Expr, denominator: Expr) -> Expr:
-    """arithmetic.integers.symmetric_div of 256 products."""
+    """arithmetic.integers.symmetric_div of a product times 256."""
     magnitude = (tir.absolute(product) << 9) + denominator
     quotient = tir.let(f.divide(magnitude, denominator * 2))
     return tir.let(tir.select(product < 0, -quotient, quotient))

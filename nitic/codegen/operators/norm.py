@@ -58,7 +58,7 @@ def mean_square(_: Emission, op: NnOp) -> int:
 
 
 def statistics(emission: Emission, op: NnOp) -> int:
-    """The means first, then the squares of what lies off them."""
+    """The means first, then the squares of the distances from them."""
     assert isinstance(op, BatchNormStatisticsOp)
     check_axes(op, op.mean)
     emission.open(op, 1)
@@ -143,7 +143,7 @@ class Columns:
         return first, tir.let(tir.minimum(self.shape[-1] - first, self.width))
 
     def sum(self, unit: Expr, sums: Buffer, term: Term) -> None:
-        """For each channel of a unit, the sum of term(index of the first element, its place in the unit, valid)."""
+        """For each channel of a unit, the sum of term(index of the first element, its position in the unit, valid)."""
         rest = self.shape[-1] % self.width
         tir.branch(
             unit < self.units - 1 if rest else True,

@@ -69,7 +69,7 @@ def pack(emission: Emission, op: NnOp) -> int:
 
 
 def _bits(x: Expr, biased: bool) -> Expr:
-    """Bytes of the format."""
+    """The bytes of some elements, biased or not."""
     return x ^ tir.constant(-BIAS, "int8", tir.lanes_of(x)) if biased else x
 
 
@@ -167,7 +167,8 @@ class _Rows:
         source, target = tir.let(source), tir.let(target)
         if self.length < VECTOR:
             with tir.loop(0, self.length) as i:
-                self._one(source + i, target + i * PACK, images)
+                for byte, value in enumerate(self._images(source + i, images, 1)):
+                    self.f.out.store(target + i * PACK + byte, value)
             return
         with tir.loop(0, self.length // VECTOR) as i:
             self._sixteen(source + i * VECTOR, target + i * VECTOR_BYTES, images)
@@ -177,10 +178,6 @@ class _Rows:
 
     def _sixteen(self, source: Expr, target: Expr, images: int) -> None:
         self.f.out.store(target, tir.shuffle(self._images(source, images, VECTOR), INTERLEAVE))
-
-    def _one(self, source: Expr, target: Expr, images: int) -> None:
-        for i, value in enumerate(self._images(source, images, 1)):
-            self.f.out.store(target + i, value)
 
     def _images(self, source: Expr, images: int, lanes: int) -> Sequence[Expr]:
         zero = _zero(self.biased, lanes)
@@ -224,7 +221,7 @@ class _Start:
         return _Start(tir.register("int32", 0, VECTOR), bias)
 
     def count(self, packed: Expr) -> Expr:
-        """The bytes, which have been counted."""
+        """Counts some bytes, and gives them back."""
         counted = tir.let(packed)
         self.total.set(tir.dot_u8s8(self.total.value, self.bias, counted))
         return counted
@@ -278,19 +275,19 @@ def pack_runs(f: Copy, layout: Runs, shape: Sequence[int]) -> int:
 
 
 def pack_batch_last(f: Copy, layout: BatchLast, shape: Sequence[int]) -> int:
-    """A unit is 16 images of one place, stored together; neighbouring units read neighbouring channels."""
+    """A unit is 16 images at one pixel and channel, stored together; neighbouring units read neighbouring channels."""
     n, (c, height, width, filled) = shape[0], layout.shape(shape)
-    place, run = height * width * c, tir.local("int8", CHUNK)
+    image, run = height * width * c, tir.local("int8", CHUNK)
     with tir.loop(f.begin, f.end) as unit:
-        first, at = tir.let(unit // place * CHUNK), tir.let(unit % place)
+        first, at = tir.let(unit // image * CHUNK), tir.let(unit % image)
         with tir.loop(0, CHUNK) as i:
             inside = first + i < n
-            value = f.x.load(tir.select(inside, (first + i) * place + at, 0) if n % CHUNK else (first + i) * place + at)
+            value = f.x.load(tir.select(inside, (first + i) * image + at, 0) if n % CHUNK else (first + i) * image + at)
             run.store(i, tir.select(inside, value, _zero(biased=False)) if n % CHUNK else value)
         target = tir.let((at % c * (height * width) + at // c) * filled + first)
         with tir.loop(0, CHUNK) as i:
             f.out.store(target + i, run.load(i))
-    return place * filled // CHUNK
+    return image * filled // CHUNK
 
 
 Gather = Callable[[Expr, Expr, Expr, int], Expr]
@@ -313,7 +310,7 @@ def _straight(f: Copy, filters: Sequence[int], vector: Expr, base: Expr) -> Gath
 
 
 def _flipped(f: Copy, filters: Sequence[int], vector: Expr, base: Expr) -> Gather:
-    """The same of the transposed filters: outputs lie side by side in memory, the inputs of a run do not."""
+    """The same bytes of the transposed filters: outputs lie side by side in memory, the inputs of a run do not."""
     outputs, kh, kw, inputs = filters
     first = tir.let(vector * VECTOR)
     width = tir.let(tir.minimum(outputs - first, VECTOR))

@@ -11,7 +11,7 @@ from nitic.codegen.core import tir
 from nitic.codegen.core.group import Emission, Point, Template
 from nitic.codegen.core.tir import Expr
 from nitic.codegen.loops.geometry import Geometry
-from nitic.codegen.loops.windows import Factor, Tap, gather, slide
+from nitic.codegen.loops.windows import Factor, Tap, slide, slide_transposed
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp, Mean, PoolDgradOp, PoolOp
@@ -32,23 +32,23 @@ def max_pool(emission: Emission, op: NnOp) -> int:
     emission.open(op, 1)
     f, g, x = emission.function, geometry(op), emission.buffer(op.x)
     (n, oh, ow, c), kw = g.out, g.w[2]
-    places = dtype_of(op.index).__name__
+    index_type = dtype_of(op.index).__name__
     with f.places(n * oh, ow, c) as at:
-        row, best, place = tir.let(at.row % oh), tir.local("int8", at.count), tir.local(places, at.count)
+        row, best, index = tir.let(at.row % oh), tir.local("int8", at.count), tir.local(index_type, at.count)
         with at.channels() as k:
             best.store(k, tir.constant(BELOW_ALL, "int8"))
-            place.store(k, tir.constant(0, places))
+            index.store(k, tir.constant(0, index_type))
         with tir.loop(*g.taps(0, row)) as i, tir.loop(*g.taps(1, at.column)) as j:
             pixel = (at.row // oh * g.x[1] + g.input(0, row, i)) * g.x[2] + g.input(1, at.column, j)
-            first, here = tir.let(pixel * c + at.first), tir.let(tir.cast(i * kw + j, places))
+            first, here = tir.let(pixel * c + at.first), tir.let(tir.cast(i * kw + j, index_type))
             with at.channels() as k:
                 value = tir.let(x.load(first + k))
                 better = tir.let(value > best.load(k))
-                place.store(k, tir.select(better, here, place.load(k)))
+                index.store(k, tir.select(better, here, index.load(k)))
                 best.store(k, tir.select(better, value, best.load(k)))
         with at.channels() as k:
             point = Point((at.row * ow + at.column) * c + at.first + k, emission.channel(at.first + k))
-            point.values[op.index] = tir.cast(place.load(k), "int32")
+            point.values[op.index] = tir.cast(index.load(k), "int32")
             emission.finish(op.y, tir.cast(best.load(k), "int32"), point)
     return f.units_of_places(n * oh, ow, c)
 
@@ -89,10 +89,10 @@ def max_pool_dgrad(emission: Emission, op: NnOp) -> int:
     dy, index, kw = emission.buffer(op.dy), emission.buffer(op.index), op.ints("kernel")[1]
 
     def error(at: Expr, _channel: Expr, tap: Tap) -> Expr:
-        value = tir.let(tir.cast(dy.load(at), "int32"))  # whoever won: neighbours are loaded together
+        value = tir.let(tir.cast(dy.load(at), "int32"))  # in any case: so neighbours are loaded together
         return tir.select(index.load(at) == tir.cast(tap.i * kw + tap.j, index.dtype), value, tir.constant(0))
 
-    return gather(emission, geometry(op), op.dx, error)
+    return slide_transposed(emission, geometry(op), op.dx, error)
 
 
 def avg_pool_dgrad(emission: Emission, op: NnOp) -> int:
@@ -103,7 +103,7 @@ def avg_pool_dgrad(emission: Emission, op: NnOp) -> int:
     def error(at: Expr, _channel: Expr, tap: Tap) -> Expr:
         return tir.cast(dy.load(at), dtype) * tap.factor
 
-    return gather(emission, g, op.dx, error, multipliers(op, g, op.dx))
+    return slide_transposed(emission, g, op.dx, error, multipliers(op, g, op.dx))
 
 
 TEMPLATES = {

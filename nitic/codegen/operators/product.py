@@ -36,7 +36,7 @@ def expand(emission: Emission, op: NnOp) -> Evaluators:
 
 
 def _point_of(value: SSAValue, whole: SSAValue, point: Point) -> Point:
-    """Where an operand is read that may broadcast. Raises KeyError where the loops do not know."""
+    """The point of an operand, which may broadcast. Raises KeyError where the loops have no point for its shape."""
     return point if shape_of(value) == shape_of(whole) else point.others[shape_of(value)]
 
 

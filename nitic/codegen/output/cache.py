@@ -1,7 +1,7 @@
 """Kernels and plans on disk, across compilations: files named by a digest of everything that decides their content.
 
 A file is complete or not there, whoever writes beside: it is renamed into place. One that is damaged counts as missing.
-A cache saves time and is no need, so whatever the disk refuses is passed over. To clear it, delete the folder.
+A cache saves time, but nothing depends on it, so errors of the disk are passed over. To clear it, delete the folder.
 """
 
 import json
@@ -44,13 +44,13 @@ def symbol(variant: str, meaning: str) -> str:
 
 
 def plan_name(identity: str, variants: Sequence[str]) -> str:
-    """Of how these variants run the program of that identity."""
+    """The name of the plan for how these variants run the program of that identity."""
     return sha256("\n".join([code_digest(_PLANS), identity, *variants]).encode()).hexdigest()[:32]
 
 
 @cache
 def code_digest(deciding: Sequence[str]) -> str:
-    """Of these parts of the compiler, TVM, and the LLVM within it."""
+    """The digest of these parts of the compiler, TVM, and the LLVM within it."""
     digest = sha256("\n".join([VERSION, *map(version, _TVM), *_libraries()]).encode())
     for path in sources(deciding):
         digest.update(f"\n{path.relative_to(_PACKAGE)}\n".encode() + path.read_bytes())
@@ -72,7 +72,7 @@ def _libraries() -> list[str]:
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of files. Without one nothing is found and nothing kept."""
+    """A folder of files. Without a folder nothing is found and nothing is kept."""
 
     folder: Path | None
 
@@ -89,7 +89,7 @@ class Cache:
         return None
 
     def write(self, kind: str, name: str, content: bytes) -> None:
-        """Keeps it, if that is possible."""
+        """Keeps the content, if that is possible."""
         if self.folder is None:
             return
         with suppress(OSError):

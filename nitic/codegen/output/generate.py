@@ -84,7 +84,7 @@ def _compile(
     from nitic.codegen.output.objects import write_code
 
     def work(i: int) -> Kernel:
-        gc.enable()  # kernels leave much behind, and are many
+        gc.enable()  # generating many kernels leaves much garbage
         name = missing[i]
         group = wanted[name]
         kernel = emitters.emit(parse_group(group.meaning), name, group.variant, group.label)

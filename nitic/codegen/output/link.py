@@ -55,14 +55,14 @@ def link(
     sources = [path for path in runtime_sources(device) if emit == Emit.EXE or path.parent.name != COMMAND_LINE]
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder, ThreadPoolExecutor() as pool:
         compiled = list(pool.map(lambda each: runtime_object(each, cache, Path(folder)), sources))
-        program = Path(folder) / "program.o"  # tables, and calls that lead on: level 2 wins nothing and takes longer
+        program = Path(folder) / "program.o"  # only tables and calls of kernels: level 2 gains nothing and takes longer
         _run([*compiler(), *FLAGS, "-O1", "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
         libraries = LIBRARIES[device] if emit != Emit.OBJ else []
         made = Path(folder) / output.name
         inputs = Path(folder) / "inputs"  # there may be more than a command line holds
         inputs.write_text("\n".join(map(_quoted, (*objects, program, *compiled))))
         _run([*compiler(), f"@{inputs}", *LINK_FLAGS[emit], *libraries, "-o", str(made)])
-        place(made, output)
+        install(made, output)
 
 
 def _quoted(path: Path) -> str:
@@ -70,7 +70,7 @@ def _quoted(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def place(made: Path, output: Path) -> None:
+def install(made: Path, output: Path) -> None:
     """Moves a finished file to where it was asked for, in one go. Raises CompileError."""
     try:
         if output.exists() and not output.is_file():
@@ -88,18 +88,18 @@ def place(made: Path, output: Path) -> None:
         raise CompileError(str(output), f"cannot write it: {error.strerror}", exit_code=ExitCode.RUN_TIME) from error
 
 
-def place_text(text: str, output: Path) -> None:
+def write_text(text: str, output: Path) -> None:
     """Writes a text file, in one go. Raises CompileError."""
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         made = Path(folder) / output.name
         made.write_text(text, encoding="utf-8")
-        place(made, output)
+        install(made, output)
 
 
 def runtime_object(source: Path, cache: Path | None, spare: Path) -> Path:
     """A C file of the runtime as an object, made once per compiler and version of the sources.
 
-    Where the cache cannot be used, the object is made in the folder `spare`: a cache saves time, and is no need.
+    Where the cache cannot be used, the object is made in the folder `spare`.
     """
     part = source.parent.name  # two devices have files of the same names
     flags = [*FLAGS, *(STEP_FLAGS if f"{part}/{source.name}" in STEP_SOURCES else [])]
@@ -122,7 +122,7 @@ def _make_object(source: Path, flags: list[str], target: Path) -> None:
 
 
 def _digest(source: Path, flags: list[str]) -> str:
-    """Of everything that decides what the object is."""
+    """The digest of everything that decides what the object is."""
     command = compiler()
     executable = Path(command[0])
     stamp = f"{command} {executable.stat().st_mtime_ns if executable.exists() else 0} {flags}"

@@ -18,17 +18,13 @@ from nitic.targets.base import Machine
 OPTIMISATION = 2
 
 
-def _tvm_target(machine: Machine) -> Any:
-    described = {"mtriple": machine.triple, "mcpu": machine.cpu, "mattr": list(machine.features)}
-    target = tvm.target.Target({"kind": "llvm", "opt-level": OPTIMISATION, **described})
-    return target.with_host(target)
-
-
 def compile_module(kernels: Sequence[Kernel], machine: Machine) -> Any:
     """The LLVM module of some kernels, as TVM holds it. TVM simplifies nothing: LLVM does it better and faster."""
-    tvm_target = _tvm_target(machine)
-    module = tirx.transform.BindTarget(tvm_target)(tvm.IRModule({kernel.name: kernel.function for kernel in kernels}))
-    return tvm.get_global_func("target.build.llvm")(tirx.transform.LowerIntrin()(module), tvm_target)
+    described = {"mtriple": machine.triple, "mcpu": machine.cpu, "mattr": list(machine.features)}
+    target = tvm.target.Target({"kind": "llvm", "opt-level": OPTIMISATION, **described})
+    target = target.with_host(target)
+    module = tirx.transform.BindTarget(target)(tvm.IRModule({kernel.name: kernel.function for kernel in kernels}))
+    return tvm.get_global_func("target.build.llvm")(tirx.transform.LowerIntrin()(module), target)
 
 
 def write_object(kernels: Sequence[Kernel], machine: Machine, path: Path) -> None:

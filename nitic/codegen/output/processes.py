@@ -17,7 +17,7 @@ from nitic.errors import CompileError, ExitCode
 
 T = TypeVar("T")
 Count = Callable[[int], None]
-"""Told how many pieces are done."""
+"""Called with the number of pieces that are done."""
 
 
 def in_processes(work: Callable[[int], T], pieces: int, jobs: int | None = None, count: Count | None = None) -> list[T]:
@@ -60,7 +60,7 @@ def _work(work: Callable[[int], T], pieces: int, turn: Any, end: Connection) -> 
 
 
 def _sendable(error: Exception) -> Exception:
-    """The error as the parent shall raise it. One that does not survive the way there becomes a RuntimeError."""
+    """The error as the parent shall raise it. One that cannot be pickled becomes a RuntimeError."""
     if isinstance(error, CompileError):
         return error
     told = f"in a child process:\n{traceback.format_exc()}"

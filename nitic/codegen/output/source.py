@@ -12,7 +12,7 @@ from xdsl.ir import Attribute
 
 from nitic import targets
 from nitic.codegen.core.kernel import Kernel, Kernels
-from nitic.ir.buffers import named_tensors, place_tensors, tensor_bytes
+from nitic.ir.buffers import named_tensors, tensor_bytes, tensor_extents
 from nitic.ir.function import Label, functions
 from nitic.ir.text import print_module
 from nitic.ir.types import dtype_of, is_tensor, shape_of
@@ -43,7 +43,7 @@ class Variant:
 
 
 def describe(name: str, module: ModuleOp) -> Variant:
-    """The variant of a module that is planned."""
+    """The variant of a planned module."""
     groups = {label_of(op): op for func in functions(module) for op in calls(func)}
     meanings = {label: group.meaning for label, group in groups.items()}
     tables = [_function(name, func) for func in functions(module)]
@@ -53,7 +53,7 @@ def describe(name: str, module: ModuleOp) -> Variant:
 
 
 def pack(variants: Sequence[Variant]) -> bytes:
-    """For the cache."""
+    """The variants as bytes, for the cache."""
     return zlib.compress(json.dumps([asdict(variant) for variant in variants]).encode())
 
 
@@ -88,7 +88,7 @@ def program_source(
         '#include "nitic.h"',
         embed("nitic_initial_state", state),
         # Not loaded into memory: only `nitic inspect` reads it, from the file.
-        _place("nitic_description", description, '.nitic,"",@progbits'),
+        _incbin("nitic_description", description, '.nitic,"",@progbits'),
     ]
     for variant in variants:
         parts += [*_kernels(variant.name, kernels.get(variant.name, {})), variant.tables]
@@ -112,11 +112,11 @@ def _c_character(byte: int) -> str:
 
 def embed(label: str, path: Path) -> str:
     """A file's bytes as a constant array of uint8_t."""
-    return f'{_place(label, path, ".rodata")}\nextern const uint8_t {label}[] __attribute__((visibility("hidden")));'
+    return f'{_incbin(label, path, ".rodata")}\nextern const uint8_t {label}[] __attribute__((visibility("hidden")));'
 
 
-def _place(label: str, path: Path, section: str) -> str:
-    """A file's bytes, put in place by the assembler."""
+def _incbin(label: str, path: Path, section: str) -> str:
+    """A file's bytes, included by the assembler."""
     text = f".section {section}\n.balign 64\n{label}:\n.incbin {c_string(path)}\n.previous\n"
     return f"__asm__({c_string(text)});"
 
@@ -150,9 +150,9 @@ def _function(variant: str, func: FuncOp) -> str:
 
 
 def _tensors(program: Program) -> str:
-    places, _ = place_tensors(program.module)
-    tensors = sorted(named_tensors(program.module).items(), key=lambda item: places[item[0].name])
-    lines = [_tensor(label, type_, places[label.name][0]) for label, type_ in tensors]
+    extents, _ = tensor_extents(program.module)
+    tensors = sorted(named_tensors(program.module).items(), key=lambda item: extents[item[0].name])
+    lines = [_tensor(label, type_, extents[label.name][0]) for label, type_ in tensors]
     return "\n".join(["static const nitic_tensor tensors[] = {", *lines, "};"])
 
 
@@ -181,7 +181,7 @@ def requirements(variant: targets.Variant) -> list[str]:
 
 
 def _program(program: Program, initial_bytes: int) -> str:
-    _, state_bytes = place_tensors(program.module)
+    _, state_bytes = tensor_extents(program.module)
     fields = {
         "abi_version": "NITIC_ABI_VERSION",
         "model": c_string(program.model),

@@ -1,6 +1,6 @@
 """What each ONNX operator becomes in nitic's IR: one function per operator, in the file of its family."""
 
-from nitic.frontend.operators import activations, arithmetic, cuts, layers, layout, pointwise, pools
+from nitic.frontend.operators import activations, arithmetic, cuts, layers, pointwise, pools, views
 from nitic.frontend.operators.inputs import Handler
 
 HANDLERS: dict[str, Handler] = {
@@ -9,8 +9,8 @@ HANDLERS: dict[str, Handler] = {
     **activations.HANDLERS,
     **pointwise.HANDLERS,
     **pools.HANDLERS,
-    **layout.HANDLERS,
+    **views.HANDLERS,
     **cuts.HANDLERS,
 }
 LAST_ONLY = frozenset({"Softmax", "LogSoftmax"})
-"""What nothing may follow."""
+"""The operators that no other may follow."""

@@ -3,7 +3,7 @@
 from math import inf
 
 from nitic.frontend.attributes import FLOAT_MAX, as_written
-from nitic.frontend.emitter import Emitter
+from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.arithmetic import add_constant, operands, plain, product_of, sum_of
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, number_of, required
@@ -11,7 +11,7 @@ from nitic.frontend.values import Activation, Constant, NodeError, Value
 from nitic.ops.activation import ActivationOp, ClipOp, LeakyReluOp
 from nitic.ops.elementwise import ReluOp
 
-# The ONNX operator, what nitic.activations calls it, and its attributes.
+# The ONNX operator, its name in nitic.arithmetic.activations, and its attributes.
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "Elu": ("elu", "alpha"),
     "Erf": ("erf",),
@@ -25,55 +25,55 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def function(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def function(builder: Builder, node: Node, inputs: Inputs) -> Value:
     name, *keys = FUNCTIONS[node.op]
     values = [as_written(node.number(key)) for key in keys]
     constants = dict(zip(("alpha", "beta"), values, strict=False))
-    return apply(emitter, activation(inputs), name, **constants)
+    return apply(builder, activation(inputs), name, **constants)
 
 
-def apply(emitter: Emitter, x: Activation, name: str, **constants: float) -> Activation:
-    return x.with_value(emitter.emit(ActivationOp.of(x.value, function=name, **constants)))
+def apply(builder: Builder, x: Activation, name: str, **constants: float) -> Activation:
+    return x.with_value(builder.insert(ActivationOp.of(x.value, function=name, **constants)))
 
 
-def gelu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def gelu(builder: Builder, node: Node, inputs: Inputs) -> Value:
     names = {"none": "gelu", "tanh": "gelu_tanh"}
-    return apply(emitter, activation(inputs), names[node.word("approximate")])
+    return apply(builder, activation(inputs), names[node.word("approximate")])
 
 
-def swish(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def swish(builder: Builder, node: Node, inputs: Inputs) -> Value:
     if node.number("alpha") != 1:
         raise NodeError(f"only alpha=1 is supported, not {node.number('alpha')}")
-    return apply(emitter, activation(inputs), "swish")
+    return apply(builder, activation(inputs), "swish")
 
 
-def relu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def relu(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
-    return rectified(emitter, activation(inputs))
+    return rectified(builder, activation(inputs))
 
 
-def rectified(emitter: Emitter, x: Activation) -> Activation:
-    return x.with_value(emitter.emit(ReluOp.of(x.value)))
+def rectified(builder: Builder, x: Activation) -> Activation:
+    return x.with_value(builder.insert(ReluOp.of(x.value)))
 
 
-def leaky_relu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def leaky_relu(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
-    return x.with_value(emitter.emit(LeakyReluOp.of(x.value, alpha=as_written(node.number("alpha")))))
+    return x.with_value(builder.insert(LeakyReluOp.of(x.value, alpha=as_written(node.number("alpha")))))
 
 
-def prelu(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def prelu(builder: Builder, node: Node, inputs: Inputs) -> Value:
     """max(x, 0) + slope * min(x, 0): the slope is a parameter."""
     del node
     x, slope = activation(inputs), required(inputs, 1)
-    return sum_of(emitter, rectified(emitter, x), product_of(emitter, clipped(emitter, x, high=0.0), slope))
+    return sum_of(builder, rectified(builder, x), product_of(builder, clipped(builder, x, high=0.0), slope))
 
 
-def clip(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def clip(builder: Builder, node: Node, inputs: Inputs) -> Value:
     """Bounds are attributes up to opset 6, then inputs; a bound beyond float32 is none."""
     low, high = (bound(node, inputs, i, key, none) for i, key, none in ((1, "min", -inf), (2, "max", inf)))
     if low > high:
         raise NodeError(f"the lower bound {low} is above the upper bound {high}")
-    return between(emitter, activation(inputs), low, high)
+    return between(builder, activation(inputs), low, high)
 
 
 def bound(node: Node, inputs: Inputs, index: int, key: str, none: float) -> float:
@@ -81,27 +81,27 @@ def bound(node: Node, inputs: Inputs, index: int, key: str, none: float) -> floa
     return value if abs(value) < FLOAT_MAX else none
 
 
-def between(emitter: Emitter, x: Activation, low: float, high: float) -> Activation:
+def between(builder: Builder, x: Activation, low: float, high: float) -> Activation:
     """nn.clip has its bounds around 0: other ones are moved there and back."""
     off = max(low, 0.0) + min(high, 0.0)
-    moved = clipped(emitter, add_constant(emitter, x, -off), low - off, high - off)
-    return add_constant(emitter, moved, off)
+    moved = clipped(builder, add_constant(builder, x, -off), low - off, high - off)
+    return add_constant(builder, moved, off)
 
 
-def limit(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def limit(builder: Builder, node: Node, inputs: Inputs) -> Value:
     """Max and Min."""
     x, other = operands(inputs)
     value = plain(other) if isinstance(other, Constant) else None
     if value is None:
         raise NodeError(f"only the {node.op} of an activation and a number is supported")
-    return between(emitter, x, value, inf) if node.op == "Max" else between(emitter, x, -inf, value)
+    return between(builder, x, value, inf) if node.op == "Max" else between(builder, x, -inf, value)
 
 
-def clipped(emitter: Emitter, x: Activation, low: float = -inf, high: float = inf) -> Activation:
+def clipped(builder: Builder, x: Activation, low: float = -inf, high: float = inf) -> Activation:
     bounds = {key: value for key, value in (("low", low), ("high", high)) if abs(value) < inf}
     if bounds == {"low": 0.0}:
-        return rectified(emitter, x)
-    return x.with_value(emitter.emit(ClipOp.of(x.value, **bounds))) if bounds else x
+        return rectified(builder, x)
+    return x.with_value(builder.insert(ClipOp.of(x.value, **bounds))) if bounds else x
 
 
 HANDLERS: dict[str, Handler] = {

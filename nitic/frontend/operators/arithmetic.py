@@ -8,7 +8,7 @@ from xdsl.ir import SSAValue
 
 from nitic.arithmetic.activations import SIXTH
 from nitic.frontend.attributes import as_written
-from nitic.frontend.emitter import Emitter
+from nitic.frontend.builder import Builder
 from nitic.frontend.folding import is_parameter
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs
@@ -42,93 +42,93 @@ def operands(inputs: Inputs) -> tuple[Activation, Value]:
     return a, b
 
 
-def add(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def add(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
     a, b = operands(inputs)
-    return sum_of(emitter, a, b)
+    return sum_of(builder, a, b)
 
 
-def sum_of(emitter: Emitter, a: Activation, b: Value) -> Activation:
+def sum_of(builder: Builder, a: Activation, b: Value) -> Activation:
     if isinstance(b, Activation):
-        return added(emitter, *together(emitter, a, b))
+        return added(builder, *together(builder, a, b))
     if (value := plain(b)) is not None:
-        return add_constant(emitter, a, value)
+        return add_constant(builder, a, value)
     if (axis := channel_axis(b.shape, a.shape)) is not None:
-        return bias(emitter, a, b, axis)
-    return added(emitter, *with_parameter(emitter, a, b, "bias"))
+        return bias(builder, a, b, axis)
+    return added(builder, *with_parameter(builder, a, b, "bias"))
 
 
-def added(emitter: Emitter, a: Activation, b: SSAValue) -> Activation:
-    a, b = expanded(emitter, a, b)
-    return a.with_value(emitter.emit(AddOp.of(a.value, broadcast(emitter, b, a.physical))))
+def added(builder: Builder, a: Activation, b: SSAValue) -> Activation:
+    a, b = expanded(builder, a, b)
+    return a.with_value(builder.insert(AddOp.of(a.value, broadcast(builder, b, a.physical))))
 
 
-def subtract(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def subtract(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
     a, b = inputs
     if isinstance(a, Activation) and isinstance(b, Constant):
-        return sum_of(emitter, a, b.step(Scaled(-1)))
+        return sum_of(builder, a, b.step(Scaled(-1)))
     if isinstance(a, Constant) and isinstance(b, Constant):
         raise NodeError("the difference of two parameters is not supported")
     assert a is not None
     assert isinstance(b, Activation)
-    return sum_of(emitter, negated(emitter, b), a)
+    return sum_of(builder, negated(builder, b), a)
 
 
-def negate(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def negate(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
     (x,) = inputs
     assert x is not None
-    return x.step(Scaled(-1)) if isinstance(x, Constant) else negated(emitter, x)
+    return x.step(Scaled(-1)) if isinstance(x, Constant) else negated(builder, x)
 
 
-def negated(emitter: Emitter, x: Activation) -> Activation:
-    return x.with_value(emitter.emit(NegOp.of(x.value)))
+def negated(builder: Builder, x: Activation) -> Activation:
+    return x.with_value(builder.insert(NegOp.of(x.value)))
 
 
-def sum_of_all(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def sum_of_all(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
     total, *others = (value for value in inputs if value is not None)
     for value in others:
-        total = sum_of(emitter, *operands((total, value)))
+        total = sum_of(builder, *operands((total, value)))
     return total
 
 
-def multiply(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def multiply(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
     a, b = operands(inputs)
-    return product_of(emitter, a, b)
+    return product_of(builder, a, b)
 
 
-def divide(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def divide(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
     a, b = inputs
     if not isinstance(a, Activation) or not isinstance(b, Constant):
         raise NodeError("a division is of an activation by a constant or a parameter")
-    return product_of(emitter, a, b.step(Inverted()))
+    return product_of(builder, a, b.step(Inverted()))
 
 
-def product_of(emitter: Emitter, a: Activation, b: Value) -> Activation:
+def product_of(builder: Builder, a: Activation, b: Value) -> Activation:
     if isinstance(b, Activation):
-        return gated(emitter, a, b) or multiplied(emitter, *together(emitter, a, b))
+        return gated(builder, a, b) or multiplied(builder, *together(builder, a, b))
     if (factor := plain(b)) is not None:
-        return multiply_constant(emitter, a, factor)
-    return multiplied(emitter, *with_parameter(emitter, a, b, "weight"))
+        return multiply_constant(builder, a, factor)
+    return multiplied(builder, *with_parameter(builder, a, b, "weight"))
 
 
-def multiplied(emitter: Emitter, a: Activation, b: SSAValue) -> Activation:
-    a, b = expanded(emitter, a, b)
-    return a.with_value(emitter.emit(MulOp.of(a.value, b)))
+def multiplied(builder: Builder, a: Activation, b: SSAValue) -> Activation:
+    a, b = expanded(builder, a, b)
+    return a.with_value(builder.insert(MulOp.of(a.value, b)))
 
 
-def gated(emitter: Emitter, a: Activation, b: Activation) -> Activation | None:
+def gated(builder: Builder, a: Activation, b: Activation) -> Activation | None:
     """x * g(x) as one activation function, if it is one."""
     for x, gate in ((a, b), (b, a)):
         op = gate.value.owner
         if isinstance(op, ActivationOp) and op.x is x.value and replace(gate, value=x.value) == x:
             key = tuple(to_property(p) for p in (op.function, op.alpha, op.beta) if p)
             if key in GATES:
-                return x.with_value(emitter.emit(ActivationOp.of(x.value, function=GATES[key])))
+                return x.with_value(builder.insert(ActivationOp.of(x.value, function=GATES[key])))
     return None
 
 
@@ -145,18 +145,18 @@ def plain(constant: Constant) -> float | None:
     return as_written(float(value))
 
 
-def add_constant(emitter: Emitter, x: Activation, value: float) -> Activation:
-    return x.with_value(emitter.emit(AddConstOp.of(x.value, value=value))) if value else x
+def add_constant(builder: Builder, x: Activation, value: float) -> Activation:
+    return x.with_value(builder.insert(AddConstOp.of(x.value, value=value))) if value else x
 
 
-def multiply_constant(emitter: Emitter, x: Activation, factor: float) -> Activation:
-    return x if factor == 1 else x.with_value(emitter.emit(ScaleConstOp.of(x.value, factor=factor)))
+def multiply_constant(builder: Builder, x: Activation, factor: float) -> Activation:
+    return x if factor == 1 else x.with_value(builder.insert(ScaleConstOp.of(x.value, factor=factor)))
 
 
 # Broadcasting
 
 
-def together(emitter: Emitter, a: Activation, b: Activation) -> tuple[Activation, SSAValue]:
+def together(builder: Builder, a: Activation, b: Activation) -> tuple[Activation, SSAValue]:
     """a, and the value of b, with their axes in one order in memory; they have one rank."""
     if (a.perm, a.shape, a.physical) == (b.perm, b.shape, b.physical):
         return a, b.value
@@ -164,25 +164,25 @@ def together(emitter: Emitter, a: Activation, b: Activation) -> tuple[Activation
     a, b = (with_rank(x, rank) for x in (a, b))
     if a.perm != b.perm or a.shape != a.transposed or b.shape != b.transposed:
         order = NHWC if rank == 4 else tuple(range(rank))
-        a, b = (Activation(emitter.arranged(x, order), inverse(order), x.shape) for x in (a, b))
+        a, b = (Activation(builder.arranged(x, order), inverse(order), x.shape) for x in (a, b))
     return a, b.value
 
 
-def with_parameter(emitter: Emitter, x: Activation, c: Constant, kind: str) -> tuple[Activation, SSAValue]:
+def with_parameter(builder: Builder, x: Activation, c: Constant, kind: str) -> tuple[Activation, SSAValue]:
     """x, and a parameter whose axes have the order in memory of those of x, without axes of one before the others."""
     x = with_rank(x, max(len(x.shape), len(c.shape)))
     if x.shape != x.transposed:
-        x = Activation.of(emitter.in_onnx_order(x))
+        x = Activation.of(builder.in_onnx_order(x))
     c = c.reshape((1,) * (len(x.shape) - len(c.shape)) + c.shape).transpose(inverse(x.perm))
     first = next((i for i, size in enumerate(c.shape) if size > 1), len(c.shape) - 1)
-    return x, emitter.parameter(c.reshape(c.shape[first:]), kind)
+    return x, builder.parameter(c.reshape(c.shape[first:]), kind)
 
 
 def with_rank(x: Activation, rank: int) -> Activation:
     return x.reshape((1,) * (rank - len(x.shape)) + x.shape)
 
 
-def expanded(emitter: Emitter, a: Activation, b: SSAValue) -> tuple[Activation, SSAValue]:
+def expanded(builder: Builder, a: Activation, b: SSAValue) -> tuple[Activation, SSAValue]:
     """The operands of a product or sum, of which the second broadcasts to the first."""
     try:
         shape: Shape = np.broadcast_shapes(a.physical, shape_of(b))
@@ -193,11 +193,11 @@ def expanded(emitter: Emitter, a: Activation, b: SSAValue) -> tuple[Activation, 
     wide = Activation(b, a.perm, tuple(shape[axis] for axis in a.perm))
     if shape_of(b) == shape:
         return wide, a.value
-    return wide.with_value(broadcast(emitter, a.value, shape)), b
+    return wide.with_value(broadcast(builder, a.value, shape)), b
 
 
-def broadcast(emitter: Emitter, value: SSAValue, shape: Shape) -> SSAValue:
-    return value if shape_of(value) == shape else emitter.emit(ExpandOp.of(value, shape=shape))
+def broadcast(builder: Builder, value: SSAValue, shape: Shape) -> SSAValue:
+    return value if shape_of(value) == shape else builder.insert(ExpandOp.of(value, shape=shape))
 
 
 def channel_axis(b: Shape, x: Shape) -> int | None:

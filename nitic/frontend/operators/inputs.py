@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from nitic.frontend.attributes import ATTRIBUTES
-from nitic.frontend.emitter import Emitter
+from nitic.frontend.builder import Builder
 from nitic.frontend.folding import integers
 from nitic.frontend.nodes import Node
 from nitic.frontend.values import Activation, Constant, NodeError, Value
 
 Inputs = Sequence[Value | None]
 """The inputs of a node; None for one left out."""
-Handler = Callable[[Emitter, Node, Inputs], Value | Sequence[Value]]
+Handler = Callable[[Builder, Node, Inputs], Value | Sequence[Value]]
 """Gives the results of a node, or its only one. Raises NodeError where nitic cannot represent the node."""
 
 
@@ -44,7 +44,7 @@ def axes_of(node: Node, inputs: Inputs, rank: int) -> tuple[int, ...]:
 
 
 def from_front(axes: Sequence[int], rank: int) -> tuple[int, ...]:
-    """Axes counted from the front. Raises NodeError where one is none or comes twice."""
+    """Axes counted from the front. Raises NodeError where one does not exist or comes twice."""
     result = tuple(axis + rank if axis < 0 else axis for axis in axes)
     if len(set(result)) != len(result) or not all(0 <= axis < rank for axis in result):
         raise NodeError(f"the axes {list(axes)} are not axes of a tensor of rank {rank}")

@@ -3,7 +3,7 @@
 from math import prod
 
 from nitic.frontend.attributes import as_written
-from nitic.frontend.emitter import Emitter, batch_flattened
+from nitic.frontend.builder import Builder, batch_flattened
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, constant, required
 from nitic.frontend.operators.pointwise import bias
@@ -15,16 +15,16 @@ from nitic.ops.gemm import GemmOp
 from nitic.ops.norm import BatchNormInverseOp, BatchNormRecallOp, BatchNormScaleOp, NormaliseOp
 
 
-def conv(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def conv(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x, w = activation(inputs), required(inputs, 1)
     _check_rank(x, w)
     window = conv_window(node, x.shape[2:], w.shape[2:])
     b = constant(inputs, 2)
     if node.is_folded_batch_norm or w.name.startswith("onnx::Conv_") or (b and b.name.endswith("weight_bias")):
-        emitter.folded.append(node)
-    weight = emitter.parameter(w.transpose(NHWC), "weight")
-    result = Activation.nhwc(emitter.emit(ConvOp.over(emitter.nhwc(x), weight, window)))
-    return bias(emitter, result, b, 1)
+        builder.folded.append(node)
+    weight = builder.parameter(w.transpose(NHWC), "weight")
+    result = Activation.nhwc(builder.insert(ConvOp.over(builder.nhwc(x), weight, window)))
+    return bias(builder, result, b, 1)
 
 
 def _check_rank(x: Activation, w: Constant) -> None:
@@ -33,33 +33,33 @@ def _check_rank(x: Activation, w: Constant) -> None:
         raise NodeError(f"only 1-D and 2-D convolution is supported, not {what}")
 
 
-def conv_transpose(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def conv_transpose(builder: Builder, node: Node, inputs: Inputs) -> Value:
     """The data gradient of a convolution with the filter w, whose outputs are x."""
     x, w = activation(inputs), required(inputs, 1)
     _check_rank(x, w)
     if x.shape[1] != w.shape[0]:
         raise NodeError(f"input has {x.shape[1]} channels but the filter expects {w.shape[0]}")
     window, size = transposed_window(node, x.shape[2:], w.shape[2:])
-    weight = emitter.parameter(w.transpose(NHWC), "weight")
-    result = ConvDgradOp.of(emitter.nhwc(x), weight, size=size, **window.properties())
-    return bias(emitter, Activation.nhwc(emitter.emit(result)), constant(inputs, 2), 1)
+    weight = builder.parameter(w.transpose(NHWC), "weight")
+    result = ConvDgradOp.of(builder.nhwc(x), weight, size=size, **window.properties())
+    return bias(builder, Activation.nhwc(builder.insert(result)), constant(inputs, 2), 1)
 
 
-def gemm(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def gemm(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x, w = activation(inputs), required(inputs, 1)
     if node.integer("transA"):
         raise NodeError("transA=1 is not supported: the rows of the input must be the batch")
     if not node.integer("transB"):
-        w = emitter.transpose(w, (1, 0))
+        w = builder.transpose(w, (1, 0))
     if (alpha := node.number("alpha")) == 0:
         raise NodeError("alpha=0 is not supported: the weight would have no part in the result")
-    result = product(emitter, x, scaled(w, alpha))
+    result = product(builder, x, scaled(w, alpha))
     b, beta = constant(inputs, 2), node.number("beta")
     if b is None or beta == 0:
         return result
     if prod(b.shape[:-1]) != 1:
         raise NodeError(f"C has the shape {list(b.shape)}, but must hold one value per output")
-    return bias(emitter, result, scaled(b, beta), 1)
+    return bias(builder, result, scaled(b, beta), 1)
 
 
 def scaled(value: Value, factor: float) -> Constant:
@@ -67,36 +67,38 @@ def scaled(value: Value, factor: float) -> Constant:
     return value if factor == 1 else value.step(Scaled(factor))
 
 
-def product(emitter: Emitter, x: Activation, w: Constant) -> Activation:
+def product(builder: Builder, x: Activation, w: Constant) -> Activation:
     """x [M, K] times the transpose of w [N, K]."""
     if len(x.shape) != 2 or len(w.shape) != 2 or x.shape[1] != w.shape[1]:
         raise NodeError(f"cannot multiply an input of {list(x.shape)} by a weight of {list(w.shape[::-1])}")
-    value, w = emitter.rows(x, w)
-    return Activation.of(emitter.emit(GemmOp.of(value, emitter.parameter(w, "weight"))))
+    value, w = builder.rows(x, w)
+    return Activation.of(builder.insert(GemmOp.of(value, builder.parameter(w, "weight"))))
 
 
-def matmul(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def matmul(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
     x, w = activation(inputs), required(inputs, 1)
     if len(x.shape) < 2 or len(w.shape) != 2:
         raise NodeError(f"cannot multiply an input of {list(x.shape)} by a weight of {list(w.shape)}")
     rows, flat = batch_flattened(x)
-    return product(emitter, flat, w.transpose((1, 0))).reshape((*rows, w.shape[1]))
+    return product(builder, flat, w.transpose((1, 0))).reshape((*rows, w.shape[1]))
 
 
-def batch_norm(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def batch_norm(builder: Builder, node: Node, inputs: Inputs) -> Value:
     """Inference and training form are one: insert-loss makes a training step take the statistics of its batch."""
     x = activation(inputs)
     gamma, beta, mean, variance = (required(inputs, i) for i in range(1, 5))
-    nhwc = emitter.nhwc(x) if len(x.shape) == 4 else emitter.in_onnx_order(x)
+    nhwc = builder.nhwc(x) if len(x.shape) == 4 else builder.in_onnx_order(x)
     statistics = ((mean, "running_mean"), (variance, "running_var"))
-    running = [emitter.parameter(value, kind, "statistic") for value, kind in statistics]
+    running = [builder.parameter(value, kind, "statistic") for value, kind in statistics]
     recall = BatchNormRecallOp.of(*running, nhwc, momentum=as_written(node.number("momentum")))
-    emitter.emit(recall)
-    inverse = emitter.emit(BatchNormInverseOp.of(recall.recalled_variance, epsilon=as_written(node.number("epsilon"))))
-    xhat = emitter.emit(NormaliseOp.of(nhwc, recall.recalled_mean, inverse))
-    scale = emitter.parameter(gamma, "weight"), emitter.parameter(beta, "bias")
-    y = emitter.emit(BatchNormScaleOp.of(xhat, *scale))
+    builder.insert(recall)
+    inverse = builder.insert(
+        BatchNormInverseOp.of(recall.recalled_variance, epsilon=as_written(node.number("epsilon")))
+    )
+    xhat = builder.insert(NormaliseOp.of(nhwc, recall.recalled_mean, inverse))
+    scale = builder.parameter(gamma, "weight"), builder.parameter(beta, "bias")
+    y = builder.insert(BatchNormScaleOp.of(xhat, *scale))
     return Activation.nhwc(y) if len(x.shape) == 4 else Activation.of(y)
 
 

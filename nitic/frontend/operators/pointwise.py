@@ -3,7 +3,7 @@
 from math import prod
 
 from nitic.frontend.attributes import as_written
-from nitic.frontend.emitter import Emitter
+from nitic.frontend.builder import Builder
 from nitic.frontend.folding import is_parameter
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, axis_of, number_of
@@ -11,7 +11,7 @@ from nitic.frontend.values import Activation, Constant, NodeError, Value, invers
 from nitic.ops.elementwise import BiasOp, DropoutOp
 
 
-def bias(emitter: Emitter, x: Activation, b: Constant | None, axis: int) -> Activation:
+def bias(builder: Builder, x: Activation, b: Constant | None, axis: int) -> Activation:
     """x plus one value per index of an axis. A constant of zeros, as some exporters write it, is no bias."""
     if b is None or (not is_parameter(b) and not b.array.any()):
         return x
@@ -21,26 +21,26 @@ def bias(emitter: Emitter, x: Activation, b: Constant | None, axis: int) -> Acti
         last = x
     else:
         order = (*(i for i in range(len(x.shape)) if i != axis), axis)
-        last = Activation(emitter.arranged(x, order), inverse(order), x.shape)
-    argument = emitter.parameter(b.reshape((x.shape[axis],)), "bias")
-    return last.with_value(emitter.emit(BiasOp.of(last.value, argument)))
+        last = Activation(builder.arranged(x, order), inverse(order), x.shape)
+    argument = builder.parameter(b.reshape((x.shape[axis],)), "bias")
+    return last.with_value(builder.insert(BiasOp.of(last.value, argument)))
 
 
-def dropout(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def dropout(builder: Builder, node: Node, inputs: Inputs) -> Value:
     """Kept in inference form, too: whoever trains the network wants it."""
     x, p = activation(inputs), number_of(node, inputs, 1, "ratio")
     if p == 0:
         return x
-    return x.with_value(emitter.emit(DropoutOp.of(x.value, p=as_written(p))))
+    return x.with_value(builder.insert(DropoutOp.of(x.value, p=as_written(p))))
 
 
-def log_softmax(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def log_softmax(builder: Builder, node: Node, inputs: Inputs) -> Value:
     """Dropped: the importer checks that nothing follows it, and the loss takes logits."""
     x = activation(inputs)
     axis = axis_of(node, x, default=-1 if node.opset >= 13 else 1)
     if len(x.shape) < 2 or axis != 1 or prod(x.shape[2:]) != 1:
         raise NodeError(f"only {node.op} over the classes of [N, classes] is supported, not of {list(x.shape)}")
-    emitter.note(f"{node}: dropped, because the loss takes logits")
+    builder.note(f"{node}: dropped, because the loss takes logits")
     return x
 
 

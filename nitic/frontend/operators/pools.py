@@ -3,7 +3,7 @@
 from math import prod
 
 from nitic.frontend.attributes import as_written
-from nitic.frontend.emitter import Emitter
+from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, axes_of
 from nitic.frontend.operators.sequences import sequences_too
@@ -13,64 +13,64 @@ from nitic.ops.lrn import LrnOp
 from nitic.ops.pool import AveragePoolOp, MaxPoolOp
 
 
-def max_pool(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def max_pool(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
-    return largest(emitter, x, pool_window(node, x.shape))
+    return largest(builder, x, pool_window(node, x.shape))
 
 
-def average_pool(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def average_pool(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
-    return average(emitter, x, pool_window(node, x.shape), count_pads=bool(node.integer("count_include_pad")))
+    return average(builder, x, pool_window(node, x.shape), count_pads=bool(node.integer("count_include_pad")))
 
 
-def largest(emitter: Emitter, x: Activation, window: PoolWindow) -> Activation:
-    return Activation.nhwc(emitter.emit(MaxPoolOp.of(emitter.nhwc(x), **window.properties())))
+def largest(builder: Builder, x: Activation, window: PoolWindow) -> Activation:
+    return Activation.nhwc(builder.insert(MaxPoolOp.of(builder.nhwc(x), **window.properties())))
 
 
-def average(emitter: Emitter, x: Activation, window: PoolWindow, *, count_pads: bool = True) -> Activation:
-    return Activation.nhwc(emitter.emit(AveragePoolOp.of(emitter.nhwc(x), **window.counting(count_pads))))
+def average(builder: Builder, x: Activation, window: PoolWindow, *, count_pads: bool = True) -> Activation:
+    return Activation.nhwc(builder.insert(AveragePoolOp.of(builder.nhwc(x), **window.counting(count_pads))))
 
 
-def global_pool(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    """Over all axes but batch and channels."""
+def global_pool(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    """A pool over all axes but batch and channels."""
     x = activation(inputs)
-    return reduced(emitter, node, x, tuple(range(2, len(x.shape))))
+    return reduced(builder, node, x, tuple(range(2, len(x.shape))))
 
 
-def reduce_(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def reduce_(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
     axes = axes_of(node, inputs, len(x.shape))
-    y = reduced(emitter, node, x, axes)
+    y = reduced(builder, node, x, axes)
     kept = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
     return y if node.integer("keepdims") else y.reshape(kept)
 
 
-def reduced(emitter: Emitter, node: Node, x: Activation, axes: tuple[int, ...]) -> Activation:
+def reduced(builder: Builder, node: Node, x: Activation, axes: tuple[int, ...]) -> Activation:
     """The mean or maximum over some axes is a pool of an image that has these as its rows."""
     if not axes or axes[0] == 0:
         raise NodeError(f"over the axes {list(axes)} of {list(x.shape)} it would mix the samples of a batch")
     pool = largest if node.op in {"GlobalMaxPool", "ReduceMax"} else average
     if len(x.shape) == 4 and axes == (2, 3):
-        return pool(emitter, x, PoolWindow(kernel=x.shape[2:]))
-    x = emitter.with_axes(x)
+        return pool(builder, x, PoolWindow(kernel=x.shape[2:]))
+    x = builder.with_axes(x)
     order = inverse(x.perm)
     first = min(order.index(axis) for axis in axes)
     before, after = order[:first], [axis for axis in order[first:] if axis not in axes]
     perm = (*before, *axes, *after)
     outer, rows, inner = (prod(x.shape[axis] for axis in group) for group in (before, axes, after))
-    image = Activation.nhwc(emitter.reshape(emitter.arranged(x, perm), (outer, rows, 1, inner)))
-    y = pool(emitter, image, PoolWindow(kernel=(rows, 1)))
+    image = Activation.nhwc(builder.reshape(builder.arranged(x, perm), (outer, rows, 1, inner)))
+    y = pool(builder, image, PoolWindow(kernel=(rows, 1)))
     shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-    return Activation(emitter.reshape(y.value, tuple(shape[axis] for axis in perm)), inverse(perm), shape)
+    return Activation(builder.reshape(y.value, tuple(shape[axis] for axis in perm)), inverse(perm), shape)
 
 
-def lrn(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def lrn(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x, size = activation(inputs), node.integer("size")
     if len(x.shape) < 2:
         raise NodeError(f"expected an input with channels, found one of the shape {list(x.shape)}")
     constants = {key: as_written(node.number(key)) for key in ("alpha", "beta", "bias")}
     order = (0, *range(2, len(x.shape)), 1)
-    y = emitter.emit(LrnOp.of(emitter.arranged(x, order), size=size, **constants))
+    y = builder.insert(LrnOp.of(builder.arranged(x, order), size=size, **constants))
     return Activation(y, inverse(order), x.shape)
 
 

@@ -1,6 +1,6 @@
-"""Operators on sequences (N, C, L): those on images of one row."""
+"""Operators on sequences (N, C, L), as operators on images of one row."""
 
-from nitic.frontend.emitter import Emitter
+from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, activation
 from nitic.frontend.values import Activation, Value
@@ -10,9 +10,9 @@ from nitic.frontend.windows import one_row
 def sequences_too(handler: Handler) -> Handler:
     """A handler of images that takes sequences, and filters of as many axes, as images of one row."""
 
-    def handle(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+    def handle(builder: Builder, node: Node, inputs: Inputs) -> Value:
         images = len(activation(inputs).shape) != 3
-        result = handler(emitter, node, inputs) if images else handler(emitter, one_row(node), lifted(inputs))
+        result = handler(builder, node, inputs) if images else handler(builder, one_row(node), lifted(inputs))
         assert isinstance(result, Activation)
         return result if images else sequence(result)
 

@@ -10,7 +10,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from nitic.errors import CompileError
 from nitic.ir.function import Label, Signature, arguments, function, new_function, return_of, set_arguments, set_results
 from nitic.ir.initial_values import add_initial_values
-from nitic.ir.op import NnOp, place
+from nitic.ir.op import NnOp, set_origin
 from nitic.ir.types import shape_of
 from nitic.ops.conv import ConvOp
 from nitic.ops.elementwise import AddOp, BiasOp
@@ -91,13 +91,13 @@ class _Chain:
         return self.layer.w, self.bias.b if self.bias else self.scale.beta
 
     def check_parameters(self) -> None:
-        """Values can follow for what the network is given, not for what it computes."""
+        """All parameters must be arguments: new values can be computed for those, not for what other nodes compute."""
         parameters = (*self.changed, self.scale.gamma, self.scale.beta, self.recall.mean, self.recall.variance)
         if not all(isinstance(value, BlockArgument) for value in parameters):
             raise _Refusal("a weight, a factor or a statistic of it is computed by other nodes")
 
     def check_readers(self) -> None:
-        """What folding changes must be read by nothing else."""
+        """Nothing else may read what folding changes."""
         if _readers(self.norm.x) != {self.norm, self.recall} or (self.bias and len(_readers(self.bias.acc)) != 1):
             raise _Refusal("other nodes, too, read the result of the layer before it")
         if any(len(_readers(value)) != 1 for value in self.changed):
@@ -124,8 +124,8 @@ class _Values:
         self.read.add(parameter)
         return self.new.get(parameter) or self.signature.add(self.labels[parameter], parameter.type)
 
-    def emit(self, op: NnOp, chain: _Chain) -> SSAValue:
-        place(op, chain.scale.location)
+    def insert(self, op: NnOp, chain: _Chain) -> SSAValue:
+        set_origin(op, chain.scale.location)
         Rewriter.insert_op(op, InsertPoint.before(return_of(self.func)))
         return op.result
 
@@ -136,30 +136,30 @@ class _Values:
 
 
 def _fold(chain: _Chain, values: _Values) -> None:
-    def emit(op: NnOp) -> SSAValue:
-        return values.emit(op, chain)
+    def insert(op: NnOp) -> SSAValue:
+        return values.insert(op, chain)
 
     weight, bias = chain.changed
     epsilon = chain.inverse.epsilon.value.data
-    inverse = emit(BatchNormInverseOp.of(values.of(chain.recall.variance), epsilon=epsilon))
-    factor = emit(MulOp.of(values.of(chain.scale.gamma), inverse))
-    per_filter = emit(ReshapeOp.of(factor, shape=(*shape_of(factor), *[1] * (len(shape_of(weight)) - 1))))
-    centred = emit(NegOp.of(values.of(chain.recall.mean)))
+    inverse = insert(BatchNormInverseOp.of(values.of(chain.recall.variance), epsilon=epsilon))
+    factor = insert(MulOp.of(values.of(chain.scale.gamma), inverse))
+    per_filter = insert(ReshapeOp.of(factor, shape=(*shape_of(factor), *[1] * (len(shape_of(weight)) - 1))))
+    centred = insert(NegOp.of(values.of(chain.recall.mean)))
     if chain.bias:
-        centred = emit(AddOp.of(values.of(bias), centred))
-    scaled = emit(MulOp.of(centred, factor))
-    new_bias = emit(AddOp.of(scaled, values.of(chain.scale.beta)))
-    values.new[weight] = emit(MulOp.of(values.of(weight), per_filter))
+        centred = insert(AddOp.of(values.of(bias), centred))
+    scaled = insert(MulOp.of(centred, factor))
+    new_bias = insert(AddOp.of(scaled, values.of(chain.scale.beta)))
+    values.new[weight] = insert(MulOp.of(values.of(weight), per_filter))
     values.new[bias] = new_bias
     _rewrite(chain)
 
 
 def _rewrite(chain: _Chain) -> None:
-    """The layer's biased result takes the place of the normalised one."""
+    """Puts the layer's result with its bias in place of the normalised one."""
     biased = chain.norm.x
     if chain.bias is None:
         bias = BiasOp.of(chain.layer.acc, chain.scale.beta)
-        place(bias, chain.scale.location)
+        set_origin(bias, chain.scale.location)
         Rewriter.insert_op(bias, InsertPoint.after(chain.layer))
         biased = bias.y
     Rewriter.replace_op(chain.scale, [], [biased])

@@ -34,7 +34,7 @@ class Freeze(NiticPass):
         set_arguments(func, [Label(x.name, "frozen") if x.name in frozen else x for x in labels])
 
     def _matches(self, glob: str, names: Sequence[str]) -> list[str]:
-        """Raises CompileError where there are none."""
+        """The names that a glob matches. Raises CompileError where it matches none."""
         found = [name for name in names if fnmatchcase(name, glob)]
         if not found:
             near = get_close_matches(glob, names, n=5, cutoff=0.3) or names[:5]

@@ -1,10 +1,11 @@
 """check-range: the proof that no integer overflows.
 
 Every int32 accumulator is bounded by 2^30, bias and alignment included: rounding needs that head-room. A longer one
-becomes int64, and with it what bias and relu make of it, up to the rounding; what takes no int64 is refused.
+becomes int64, and so do the results of bias and relu behind it, up to the rounding; if one of its readers takes no
+int64, the program is refused.
 
-Every int64, a result or on the way to one, is bounded by 2^62 for the same reason: a rounding adds less than 2^62 (half
-of the last place of a shift by 62, or up to all of it where it is dithered). What is above that is refused.
+Every int64, result or intermediate, is bounded by 2^62 for the same reason: a rounding adds less than 2^62 (half
+of the last place of a shift by 62, or up to all of it where it is dithered). A larger bound is refused.
 """
 
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ class CheckRange(NiticPass):
 
 @dataclass
 class Bounds:
-    """What is known of one function's values: the bounds of accumulators, and those of any tensor."""
+    """The bounds that are known of one function's values: those of accumulators, and those of any tensor."""
 
     accumulators: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
     tensors: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
@@ -53,7 +54,7 @@ class Bounds:
     def check(self, op: NnOp) -> None:
         """Adds the bounds of an operator's results. Raises CompileError where one is beyond its limit."""
         if any(element_of(value) == i64 for value in op.operands):
-            infer(op)  # it stands behind a widened accumulator
+            infer(op)  # an operand may be a widened accumulator: so the result may be int64, too
         operands = [self.of(value) if is_tensor(value) else 0 for value in op.operands]
         bounds = list(op.result_bounds(operands))
         if bounds[0] is None and element_of(op.result) in (i32, i64):
@@ -62,7 +63,7 @@ class Bounds:
         self._check_int64(op, operands)
 
     def _check_accumulator(self, op: NnOp) -> int | None:
-        """The bound of an operator's accumulator, which is int64 where that is above the limit of int32."""
+        """The bound of an operator's accumulator, which becomes int64 if the bound is above the limit of int32."""
         bound = self._accumulator(op)
         if bound is not None:
             self.accumulators[op.result] = bound
@@ -101,7 +102,7 @@ def widen(op: NnOp, bound: int) -> None:
 
 
 def _takes_int64(user: object) -> bool:
-    """What moves values takes what those take who read them."""
+    """Whether a reader takes int64. An operator that only moves values does if every reader of its result does."""
     if not isinstance(user, NnOp) or not user.has_trait(TakesInt64):
         return False
     return not user.has_trait(Moves) or all(_takes_int64(use.operation) for use in user.result.uses)

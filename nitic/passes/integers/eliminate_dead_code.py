@@ -1,4 +1,4 @@
-"""eliminate-dead-code: what no result needs."""
+"""eliminate-dead-code: operators that no result needs are removed."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""insert-calibration: the function that gives a program never trained its statistics, from one batch."""
+"""insert-calibration: a function that gives an untrained program its statistics, from one batch."""
 
 from dataclasses import dataclass
 

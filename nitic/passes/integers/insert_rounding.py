@@ -5,11 +5,13 @@ is after bias and relu, and before pooling. A training step shifts by the range 
 `top`.
 
 The error of a cross-entropy is already rounded, and most of its elements are 0 or 1. Where such an error times a
-constant is rounded again, nearest would round all ones the same way: with 1,000 classes and a mean over 13x13 pixels
-before the loss, the others would together get a third too much. There the rounding is stochastic.
+constant is rounded again, rounding to nearest would round all its ones the same way: with 1,000 classes and a mean over
+13x13 pixels before the loss, the errors of the wrong classes would together be a third too large. So such an error is
+rounded stochastically.
 
-The error of what a batch norm normalises sums to zero over each channel. Rounded to nearest it does not, and the
-filters before it drift along the mean of their input, which running statistics follow late: there errors are dithered.
+The error of the input of a batch norm sums to zero over each channel. Rounded to nearest, it no longer does, and the
+filters before the batch norm drift along the mean of their input, which running statistics follow late: in a function
+with batch norm, errors are dithered.
 """
 
 from collections.abc import Iterator
@@ -33,7 +35,7 @@ from nitic.ir.function import (
     return_of,
     set_results,
 )
-from nitic.ir.op import NnOp, location, place
+from nitic.ir.op import NnOp, location, set_origin
 from nitic.ir.traits import BatchStatistics, CoarseError, Loss, Moves, Scales
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
 from nitic.ops.bfp import (
@@ -55,7 +57,7 @@ from nitic.passes.training.insert_loss import random_numbers
 
 STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "frozen": i8, "statistic": i64}
 ROUNDINGS, AUTO = (*rounding_.ROUNDINGS, STOCHASTIC, DITHERED), "auto"
-FIRST_STREAM = 1 << 16  # of a stochastic or dithered rounding; the streams of dropout come before
+FIRST_STREAM = 1 << 16  # of stochastic and dithered roundings; dropout has the streams before it
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class InsertRounding(NiticPass):
                 raise option_error(self, f"unknown rounding '{rounding}'; the roundings are {', '.join(known)}")
 
     def apply(self, module: ModuleOp) -> None:
-        stored: set[str] = set()  # what inference stores, and so needs a statistic of
+        stored: set[str] = set()  # the activations that inference stores: it needs a statistic of each
         for func in [f for f in functions(module) if f.sym_name.data != "train_step"]:
             stored |= self.convert(module, func, stored)
         self.convert(module, function(module, "train_step"), stored)
@@ -109,7 +111,7 @@ class Format:
 
 
 class Quantiser:
-    """Rebuilds one function in integers: `raw` is what was computed for a float value, `narrow` its int8 mantissa."""
+    """Rebuilds one function in integers: `raw` has the integer form of each float value, `narrow` its int8 mantissa."""
 
     def __init__(self, options: InsertRounding, old: FuncOp, stored: set[str]) -> None:
         self.options, self.old, self.stored = options, old, stored
@@ -121,7 +123,7 @@ class Quantiser:
         self.narrow: dict[SSAValue, SSAValue] = {}
         self.narrow16: dict[SSAValue, SSAValue] = {}
         self.forward = set(_forward(old))
-        self.coarse: set[SSAValue] = set()  # the error of a cross-entropy, and what is that times constants
+        self.coarse: set[SSAValue] = set()  # errors of a cross-entropy, and such errors times constants
         self.names: set[str] = set()
         self.tops: list[tuple[Label, SSAValue]] = []
         self.streams = count(FIRST_STREAM)
@@ -143,7 +145,7 @@ class Quantiser:
             case "input":
                 channels = shape_of(new)[-1:] if len(shape_of(new)) == 4 else (1,)
                 maps = [self._statistic(f"{label.name}.{each}", channels) for each in ("multiplier", "offset")]
-                self.raw[old] = self.emit(InputMapOp.of(new, *maps))
+                self.raw[old] = self.insert(InputMapOp.of(new, *maps))
             case "master":
                 self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
                 weight = Format(self.options.bits, "i8")
@@ -166,13 +168,13 @@ class Quantiser:
             for i, value in enumerate(op.operands)
         ]
         integer = op.to_integer(operands, self)
-        self.emit(integer)
+        self.insert(integer)
         self.raw.update(zip(op.results, integer.results, strict=True))
         if op.has_trait(CoarseError) or (op.has_trait(Scales) and op.operands[0] in self.coarse):
             self.coarse.update(op.results)
 
     def _takes_accumulators(self, op: NnOp) -> bool:
-        """What only moves values comes after the rounding, unless it moves a gradient that is never to be rounded."""
+        """Whether an operator reads accumulators; one that only moves values, for a gradient that is never rounded."""
         return not op.has_trait(Moves) or not (
             op.result in self.forward or any(not self._reads_accumulator(use) for use in op.result.uses)
         )
@@ -184,7 +186,7 @@ class Quantiser:
         return isinstance(user, ReturnOp) or (isinstance(user, NnOp) and use.index in user.ACCUMULATORS)
 
     def _moves_mantissas16(self, op: NnOp) -> bool:
-        """Whether it moves what is read as int16 mantissas alone."""
+        """Whether an operator only moves values, and every reader of its result wants int16 mantissas."""
         read = op.has_trait(Moves) and op.result.first_use is not None
         return read and all(map(self._reads_mantissas16, op.result.uses))
 
@@ -199,13 +201,13 @@ class Quantiser:
         return self.narrow[value]
 
     def mantissa16(self, value: SSAValue) -> SSAValue:
-        """The same as an int16 operand of 15 bits; what is int8 already stays so, unless that was only moved."""
+        """A value as an int16 operand of 15 bits. What is int8 already stays so, unless `_moved16` finds int16 ones."""
         if value not in self.narrow16:
             self.narrow16[value] = self._moved16(value) or self._as_mantissa(value, Format(15, "i16"))
         return self.narrow16[value]
 
     def _moved16(self, value: SSAValue) -> SSAValue | None:
-        """What was moved as int8 mantissas for other readers, moved again as int16 ones, where its source has them."""
+        """For a value that was moved as int8 for other readers: its source moved again as int16, if there is one."""
         op = value.owner
         if not isinstance(op, NnOp) or not op.has_trait(Moves) or element_of(self.raw[value]) != i8:
             return None
@@ -213,7 +215,7 @@ class Quantiser:
         if element_of(source) == i8:
             return None
         asking, self.origin = self.origin, op.location
-        moved = self.emit(op.to_integer([source], self))
+        moved = self.insert(op.to_integer([source], self))
         self.origin = asking
         return moved
 
@@ -231,7 +233,7 @@ class Quantiser:
 
     def _round_here(self, value: SSAValue, raw: SSAValue, format_: Format) -> SSAValue:
         if format_.to == "i8" and isinstance(value.owner, NnOp) and value.owner.NARROWING is not None:
-            shift = self.emit(ExpConstOp.of(value=value.owner.NARROWING))
+            shift = self.insert(ExpConstOp.of(value=value.owner.NARROWING))
             return self._requantise(raw, shift, "nearest", format_)
         if value not in self.forward:
             rounding = STOCHASTIC if value in self.coarse else self.options.errors
@@ -240,7 +242,7 @@ class Quantiser:
         if not self.static:
             return self._requantise(raw, self._shift(raw, format_, name), self.options.activations, format_)
         top = self._statistic(name, ())
-        shift = self.emit(StaticShiftOp.of(top, self.emit(ExponentOfOp.of(raw)), bits=format_.bits))
+        shift = self.insert(StaticShiftOp.of(top, self.insert(ExponentOfOp.of(raw)), bits=format_.bits))
         return self._requantise(raw, shift, "nearest", format_)
 
     def _activation_name(self, value: SSAValue) -> str:
@@ -253,39 +255,36 @@ class Quantiser:
         return name
 
     def _shift(self, acc: SSAValue, format_: Format, top: str = "") -> SSAValue:
-        """The shift by the range of the tensor; where inference needs it, the statistic of that range too."""
-        r = self.emit(RangeOp.of(acc))
+        """The shift by the range of the tensor. Where inference needs a statistic of the range, it is updated here."""
+        r = self.insert(RangeOp.of(acc))
         if top.removesuffix(".top") in self.stored:
-            new = TopOp.of(self._statistic(top, ()), r, self.emit(ExponentOfOp.of(acc)))
-            self.tops.append((Label(top, "statistic"), self.emit(new)))
-        return self.emit(ShiftOp.of(r, bits=format_.bits))
+            new = TopOp.of(self._statistic(top, ()), r, self.insert(ExponentOfOp.of(acc)))
+            self.tops.append((Label(top, "statistic"), self.insert(new)))
+        return self.insert(ShiftOp.of(r, bits=format_.bits))
 
     def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str, format_: Format) -> SSAValue:
         if rounding == DITHERED:
-            return self.emit(RoundShiftOp.of(acc, shift, self._dither(), round=rounding, to=format_.to))
+            return self.insert(RoundShiftOp.of(acc, shift, self._dither(), round=rounding, to=format_.to))
         if rounding != STOCHASTIC:
-            return self.emit(RoundShiftOp.of(acc, shift, round=rounding, to=format_.to))
+            return self.insert(RoundShiftOp.of(acc, shift, round=rounding, to=format_.to))
         random = random_numbers(self.signature)
         stream = next(self.streams)
-        return self.emit(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=stream, to=format_.to))
+        return self.insert(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=stream, to=format_.to))
 
     def _dither(self) -> SSAValue:
-        """At the start of the function, where no kernel has to wait for it."""
-        op, first = self._new_dither(), InsertPoint.at_start(self.func.body.block)
+        """A new bfp.dither at the start of the function, so that no kernel has to wait for it."""
+        op = DitherOp.of(*random_numbers(self.signature), stream=next(self.streams))
+        set_origin(op, self.origin)
+        first = InsertPoint.at_start(self.func.body.block)
         Rewriter.insert_op(op, InsertPoint.after(self.dithers[-1]) if self.dithers else first)
         self.dithers.append(op)
         return op.t
 
-    def _new_dither(self) -> DitherOp:
-        op = DitherOp.of(*random_numbers(self.signature), stream=next(self.streams))
-        place(op, self.origin)
-        return op
-
     def __call__(self, op: NnOp, /) -> OpResult:
-        return self.emit(op)
+        return self.insert(op)
 
-    def emit(self, op: NnOp) -> OpResult:
-        place(op, self.origin)
+    def insert(self, op: NnOp) -> OpResult:
+        set_origin(op, self.origin)
         self.func.body.block.insert_op_before(op, return_of(self.func))
         return op.result
 
@@ -295,7 +294,7 @@ class Quantiser:
             computed = self.mantissa(value) if label.role == "output" else self.raw[value]
             new.append((label, computed))
             if label.role in ("output", "gradient"):
-                new.append((Label(f"{label.name}.exponent", label.role), self.emit(ExponentOfOp.of(computed))))
+                new.append((Label(f"{label.name}.exponent", label.role), self.insert(ExponentOfOp.of(computed))))
         self.signature.write()
         set_results(self.func, new + self.tops)
 

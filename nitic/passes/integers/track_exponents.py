@@ -1,7 +1,7 @@
-"""track-exponents: every exponent that somebody asks for becomes int32 arithmetic on the device.
+"""track-exponents: every exponent that an operator asks for becomes int32 arithmetic on the device.
 
-Each operator's exponent rule is applied from the asking operator back to the parameters; what nobody asks for is never
-made.
+From each bfp.exponent_of, the exponent rules of the operators before it are applied, back to the parameters. An
+exponent that no operator asks for is never computed.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from xdsl.ir import BlockArgument, OpResult, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import arguments, functions
-from nitic.ir.op import NnOp, place
+from nitic.ir.op import NnOp, set_origin
 from nitic.ops.bfp import ExpAddOp, ExpClampOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked, no_float, no_range_of_samples
@@ -68,7 +68,7 @@ class ExponentTracker:
 
 @dataclass(frozen=True)
 class ExponentsBehind:
-    """What an operator's exponent rule computes with: SSA values, inserted right behind the operator."""
+    """The arithmetic for an operator's exponent rule: SSA values, computed right behind that operator."""
 
     op: NnOp
     tracker: ExponentTracker
@@ -93,7 +93,7 @@ class ExponentsBehind:
         return self._insert(ExpClampOp.of(a, low=low, high=high))
 
     def _insert(self, op: NnOp) -> SSAValue:
-        place(op, self.op.location)
+        set_origin(op, self.op.location)
         Rewriter.insert_op(op, InsertPoint.after(self.made[-1] if self.made else self.op))
         self.made.append(op)
         return op.result

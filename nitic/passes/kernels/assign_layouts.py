@@ -1,7 +1,7 @@
 """assign-layouts: the physical form of every operand that its kernel's template wants otherwise than row-major.
 
 Packing is explicit: an nn.pack, whose result plan-memory sees. It is a kernel of its own before the first reader, or
-the end of the kernel that makes the tensor, where that can write both forms.
+the end of the kernel that makes the tensor, where this kernel can write both forms.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import functions
 from nitic.ir.layout import Layout, Padded
-from nitic.ir.op import NnOp, place
+from nitic.ir.op import NnOp, set_origin
 from nitic.ops.fused import FusedOp
 from nitic.ops.pack import PackOp
 from nitic.passes.base import NiticPass, error_at
@@ -30,7 +30,7 @@ ROW_MAJOR = Padded(biased=False)  # the same bytes as no layout at all
 
 @dataclass(frozen=True)
 class AssignLayouts(NiticPass):
-    """Adds the packed copies that the kernels of `variant` read; what then nobody reads is not written."""
+    """Adds the packed copies that the kernels of `variant` read. A row-major result without a reader is not written."""
 
     variant: str = "portable"
     name = "assign-layouts"
@@ -51,7 +51,7 @@ def assign(func: FuncOp, variant: Variant) -> None:
             for operand, layout in _wanted(anchor, variant):
                 _use_packed(group, anchor, operand, layout, packed)
     select([copy.owner for copy in packed.values() if isinstance(copy.owner, FusedOp)], variant)
-    written: dict[FusedOp, FusedOp] = {}  # a kernel writes one such copy
+    written: dict[FusedOp, FusedOp] = {}  # by the kernel that can write it: one packed copy each
     for (source, layout), copy in packed.items():
         writer, pack = source.owner, copy.owner
         if isinstance(writer, FusedOp) and isinstance(pack, FusedOp) and _writes(writer, layout, variant):
@@ -77,7 +77,7 @@ def _merge(groups: Sequence[FusedOp]) -> None:
 
 
 def _take_members(group: FusedOp) -> list[Operation]:
-    """Leaves a group empty and unused; its members, detached, work on what is outside of it."""
+    """Takes the members out of a group, and lets them stand for it: it is then empty, and nothing uses it."""
     for arg, operand in zip(group.block.args, group.operands, strict=True):
         arg.replace_all_uses_with(operand)
     for result, value in zip(group.results, group.yielded, strict=True):
@@ -102,7 +102,7 @@ def _use_packed(group: FusedOp, op: NnOp, operand: SSAValue, layout: Layout, pac
     source = group.operands[operand.index]
     if (source, layout) not in packed:
         pack = PackOp.of(source, layout=str(layout))
-        place(pack, group.location)
+        set_origin(pack, group.location)
         copy = make_group([pack], [pack.result])
         Rewriter.insert_op(copy, InsertPoint.before(group))
         packed[source, layout] = copy.results[0]
@@ -116,7 +116,7 @@ def _use_packed(group: FusedOp, op: NnOp, operand: SSAValue, layout: Layout, pac
 
 
 def is_nonnegative(value: SSAValue) -> bool:
-    """Whether a value comes from a relu or its like, through operators that keep signs."""
+    """Whether no element of a value can be negative: it comes from a relu, say, through operators that keep signs."""
     if isinstance(value, BlockArgument):
         group = value.block.parent_op()
         return isinstance(group, FusedOp) and is_nonnegative(group.operands[value.index])

@@ -3,15 +3,15 @@
 A contraction, pool or other producer takes the point-wise operators on its result with it, as far as the range of that
 result; what is cheap to compute is computed where it is rounded, and a rounding takes the point-wise operators on its
 mantissas. Nothing moves across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so
-each is computed in the first kernel that needs it; but what dithered roundings begin with is computed in kernels of its
-own, for many at a time: it is a constant of the step, and the roundings' kernels stay alike. A group must be convex,
-which is that the graph of groups has no cycle.
+each is computed in the first kernel that needs it. Only the numbers that dithered roundings start from (bfp.dither) are
+computed in kernels of their own, many in one: they depend on nothing but the step, and equal roundings then share a
+kernel. A group must be convex: the graph of groups has no cycle.
 
-A GPU may speculate: it rounds by the shift of the step before while it takes the range, and does so again where the
-shift has become another one. Then a rounding joins the kernel whose range gives its shift, and so do a sum behind it
-and the rounding of that; accumulators that nobody else reads are not stored. Nor are they in inference, where no range
-is taken: roundings, and residual connections, are in the kernel of what they round. (On a CPU that makes programs
-larger and hardly faster.)
+A GPU may speculate: it rounds by the shift of the previous step while it takes the range, and rounds again where the
+shift turns out to be another one. So a rounding joins the kernel that takes its range, and so do a sum behind it and
+the rounding of this sum; accumulators that nothing else reads are not stored. In inference, where no range is taken,
+they are not stored either: roundings and residual connections join the kernel that makes the accumulator. (On a CPU
+speculation makes programs larger and hardly faster.)
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,16 +32,16 @@ from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
 from nitic.passes.kernels.recompute_pointwise import range_to_guess
 
-MOST_GUESSES = 2  # of a group: one kernel more for each
+MOST_GUESSES = 2  # shifts that a group may guess: each costs one more kernel
 SUNK = (ScalarOp, TopOp, AlignOp)
-DITHERS = 64  # of a kernel: CUDA takes some 500 parameters
+DITHERS = 64  # bfp.dither in one kernel: CUDA takes some 500 parameters
 
 
 @dataclass(frozen=True)
 class Fuse(NiticPass):
     """Puts every operator but a view of memory (nn.reshape) into an nn.fused.
 
-    `speculate`: a rounding is in the group that takes the range for it. To the group's meaning that is nothing special.
+    `speculate`: a rounding joins the group that takes its range. What the group computes stays the same.
     """
 
     speculate: int = 0
@@ -68,7 +68,7 @@ class Grouping:
 
     def __init__(self, func: FuncOp, speculate: bool) -> None:
         self.speculate = speculate
-        self.guessed = set[RangeOp]()  # those whose shift is guessed in their own group
+        self.guessed = set[RangeOp]()  # ranges whose shift is guessed by the group that takes them
         self.block = func.body.block
         self.end = return_of(func)
         self.ops = [op for op in self.block.ops if op is not self.end]
@@ -76,10 +76,10 @@ class Grouping:
         self.members = {i: [op] for i, op in enumerate(self.ops)}
         self.graph = Dag({i: [self.position[d] for d in _definers(op)] for i, op in enumerate(self.ops)})
         self.group = dict(self.position)
-        self.works = {i for i, op in enumerate(self.ops) if not isinstance(op, SUNK)}  # groups with tensor work
+        self.works = {i for i, op in enumerate(self.ops) if not isinstance(op, SUNK)}  # the groups that work on tensors
 
     def run(self) -> None:
-        self._gather([op for op in self.ops if isinstance(op, DitherOp)])
+        self._join_dithers([op for op in self.ops if isinstance(op, DitherOp)])
         for op in self.ops:
             if (producer := self._joins(op)) is not None:
                 self._merge(self.group[producer], self.group[op])
@@ -89,25 +89,23 @@ class Grouping:
         for group in self.graph.order():
             self._materialise(sorted(self.members[group], key=self.position.__getitem__))
 
-    def _gather(self, dithers: Sequence[DitherOp]) -> None:
+    def _join_dithers(self, dithers: Sequence[DitherOp]) -> None:
         for i, op in enumerate(dithers):
             self.works.add(self.position[op])  # so that it is not sunk
             self._merge(self.group[dithers[i // DITHERS * DITHERS]], self.group[op])
 
     def _joins(self, op: Operation) -> Operation | None:
-        """The producer whose kernel an operator would end, if any."""
-        first = self._last_made(op.operands[:2] if op.has_trait(Sum) else op.operands[:1])
+        """The producer that an operator joins, at the end of its kernel, if there is one."""
+        values = op.operands[:2] if op.has_trait(Sum) else op.operands[:1]
+        made = [value for value in values if isinstance(value, OpResult)]
+        first = max(made, key=lambda value: self.position[value.op], default=None)
         if first is None or first.op.has_trait(View):
             return None
         return first.op if self._ends(op, first) else None
 
-    def _last_made(self, values: Sequence[SSAValue]) -> OpResult | None:
-        made = [value for value in values if isinstance(value, OpResult)]
-        return max(made, key=lambda value: self.position[value.op], default=None)
-
     def _ends(self, op: Operation, first: OpResult) -> bool:
         if op.has_trait(Epilogue):
-            # No range is taken of mantissas that are guessed.
+            # Guessed mantissas may be wrong: no range is taken of them.
             return not (isinstance(op, RangeOp) and element_of(first) == i8 and self._guesses(first.op))
         if isinstance(op, RoundShiftOp):
             if self.speculate:
@@ -117,14 +115,14 @@ class Grouping:
             rounded = self.speculate and isinstance(first.op, RoundShiftOp)
             return rounded and self._take_scalars(op.operands[2:], self.group[first.op])
         if op.has_trait(OnMantissas):
-            # Others than gates make accumulators, of which a range is taken.
+            # Operators other than gates make accumulators, and a range is taken of these.
             fits = op.has_trait(Gate) or not self._guesses(first.op)
             fits = fits and (not is_broadcast(op) or self._is_pointwise(self.group[first.op]))
             return fits and (isinstance(first.op, RoundShiftOp) or first.op.has_trait(OnMantissas))
         return op.has_trait(Cheap) and first.op.has_trait(Intermediate)
 
     def _is_pointwise(self, group: int) -> bool:
-        """Whether a kernel goes from element to element: it alone knows where operands of other shapes are."""
+        """Whether a group begins with a point-wise operator: only its loops can index operands of other shapes."""
         works = [op for op in self.members[group] if not isinstance(op, SUNK)]
         return min(works, key=self.position.__getitem__).has_trait(Pointwise)
 
@@ -133,7 +131,7 @@ class Grouping:
         return sum(member in self.guessed for member in self.members[self.group[op]])
 
     def _take_scalars(self, values: Sequence[SSAValue], group: int) -> bool:
-        """Makes scalars part of a group, if they follow from it, and those between them and it."""
+        """Merges the scalars that depend on a group into it, with the scalars between. Returns whether that worked."""
         between = [value.owner for value in values if self._follows(value, group)]
         inner = [op for op in between if isinstance(op, ScalarOp) and op not in self.members[group]]
         return all(self._take_scalars(op.operands, group) and self._merge(group, self.group[op]) for op in inner)
@@ -148,7 +146,7 @@ class Grouping:
         return any(self._follows(operand, group) for operand in owner.operands)
 
     def _guess(self, op: RoundShiftOp, producer: Operation) -> None:
-        """Makes the shift of a rounding part of the group that takes its range, if that group can be done twice."""
+        """Merges a rounding and its shift into the group that takes its range, if this group can be computed twice."""
         taken, group = range_to_guess(op), self.group[producer]
         if taken is None or self.group[taken] != group or self._guesses(producer) == MOST_GUESSES:
             return
@@ -159,7 +157,7 @@ class Grouping:
             self.guessed.discard(taken)
 
     def _merge(self, into: int, other: int) -> bool:
-        """Whether they are one group now: not where another group or a range lies between them."""
+        """Merges two groups, unless another group or a range lies between them. Returns whether they are one now."""
         if into == other:
             return True
         if self._crosses_range(into, other) or not self.graph.merge(into, other):
@@ -177,7 +175,7 @@ class Grouping:
         return any(self.group.get(use.operation) in (a, b) for op in ranges for use in op.r.uses)
 
     def _sink(self, op: Operation) -> None:
-        """Moves a scalar to the first group that needs it, or else to one that needs what it needs."""
+        """Moves a scalar to the first group that reads it, or else to one that reads the same operands."""
         own, rank = self.group[op], self.graph.rank
         users = self._users(op.results)
         later = users or self._users(op.operands) or set(self.members)
@@ -185,7 +183,7 @@ class Grouping:
         any(self._merge(group, own) for group in sorted(candidates, key=rank.__getitem__))
 
     def _users(self, values: Iterable[SSAValue]) -> set[int]:
-        """The groups, of tensor work, that use one of the values."""
+        """The groups with work on tensors that use one of the values."""
         users = (use.operation for value in values for use in value.uses if use.operation is not self.end)
         return {self.group[user] for user in users} & self.works
 
@@ -200,7 +198,7 @@ class Grouping:
 
 
 def is_broadcast(op: Operation) -> bool:
-    """Whether a tensor that an operator takes has another shape than what it makes."""
+    """Whether a tensor operand has another shape than the result."""
     return any(is_tensor(value) and shape_of(value) != shape_of(op.results[0]) for value in op.operands)
 
 
@@ -226,7 +224,7 @@ def make_group(ops: list[Operation], yielded: Sequence[OpResult] = ()) -> FusedO
 
 
 def _is_output(value: OpResult, inside: set[Operation]) -> bool:
-    """Whether others use a value; a range is memory that several threads share, whoever reads it."""
+    """Whether a group yields a value: others use it, or it is a range, which threads share in memory in any case."""
     return isinstance(value.op, RangeOp) or any(use.operation not in inside for use in value.uses)
 
 

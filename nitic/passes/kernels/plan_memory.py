@@ -15,8 +15,8 @@ from xdsl.ir import SSAValue
 
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
-from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, place_tensors, range_area, ranges_of
-from nitic.ir.function import Label, arguments, functions, results
+from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, range_area, ranges_of, tensor_extents
+from nitic.ir.function import arguments, functions, results
 from nitic.ops.fused import FusedOp, phase_of
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import scheduled
@@ -32,7 +32,7 @@ class PlanMemory(NiticPass):
     requires = (scheduled,)
 
     def apply(self, module: ModuleOp) -> None:
-        tensors, state = place_tensors(module)
+        tensors, state = tensor_extents(module)
         base, ranges = range_area(module)
         top = start = base + ranges
         for func in functions(module):
@@ -42,7 +42,7 @@ class PlanMemory(NiticPass):
 
 
 class _Planner:
-    """Places the buffers of one function. Values that share memory (views, in-place updates) have one root."""
+    """Allocates the buffers of one function. Values that share memory (views, in-place updates) have one root."""
 
     def __init__(self, func: FuncOp, tensors: dict[str, int], ranges: int, start: int) -> None:
         self.func, self.start = func, start
@@ -50,7 +50,8 @@ class _Planner:
         self.offset: dict[SSAValue, int] = {arg: tensors[label.name] for label, arg in arguments(func)}
         self._check_updates()
         for label, value in results(func):
-            self._fix(label, self.find(value), tensors[label.name])
+            if self.offset.setdefault(self.find(value), tensors[label.name]) != tensors[label.name]:
+                raise CompileError(f"@{func.sym_name.data}", f"result '{label.name}' would need a copy")
         for i, value in enumerate(ranges_of(func)):
             self.offset[value] = ranges + i * RANGE_BYTES
 
@@ -70,12 +71,8 @@ class _Planner:
                     stale |= {self.find(result), *readable.pop(self.find(result), ())}
                 readable[self.find(result)].add(result)
 
-    def _fix(self, label: Label, value: SSAValue, offset: int) -> None:
-        if self.offset.setdefault(value, offset) != offset:
-            raise CompileError(f"@{self.func.sym_name.data}", f"result '{label.name}' would need a copy")
-
     def run(self) -> int:
-        """Places what is left; gives the end of the memory used."""
+        """Allocates the remaining buffers; returns the end of the memory used."""
         lives = self._lifetimes()
         values = sorted(lives, key=lambda v: (-buffer_bytes(v.type), lives[v]))
         offsets = first_fit([(*lives[v], buffer_bytes(v.type)) for v in values])
@@ -84,7 +81,7 @@ class _Planner:
         return max([self.start, *(self.offset[v] + buffer_bytes(v.type) for v in values)])
 
     def _lifetimes(self) -> dict[SSAValue, tuple[int, int]]:
-        """First and last phase that touches each buffer that has no place yet."""
+        """First and last phase that touches each buffer that has no offset yet."""
         phases = [phase_of(call) for call in self.graph.calls]
         return {
             root: (min(phases[call] for call in calls), max(phases[call] for call in calls))
@@ -98,9 +95,9 @@ class _Planner:
 
 
 def first_fit(buffers: Sequence[tuple[int, int, int]]) -> list[int]:
-    """The least offset of each buffer (first phase, last phase, bytes) beside the earlier ones alive with it.
+    """For each buffer (first phase, last phase, bytes), the least offset that is free of earlier ones alive with it.
 
-    The search is for arrays: two buffers of thousands do not make Python look at millions of pairs.
+    The search works on arrays: with thousands of buffers, a loop in Python would look at millions of pairs.
     """
     begin, end, size = np.array(buffers, np.int64).reshape(-1, 3).T
     offset = np.zeros(len(buffers), np.int64)
@@ -112,7 +109,7 @@ def first_fit(buffers: Sequence[tuple[int, int, int]]) -> list[int]:
 
 
 def _first_gap(begins: Array, ends: Array, size: int) -> int:
-    """The least offset at which `size` bytes lie beside some intervals, which are sorted by where they begin."""
+    """The least offset at which `size` bytes overlap none of the intervals, which are sorted by where they begin."""
     free = np.concatenate([[0], np.maximum.accumulate(ends)])
     fits = np.flatnonzero(begins - free[:-1] >= size)
     return int(free[fits[0] if len(fits) else -1])

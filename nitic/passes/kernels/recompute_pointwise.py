@@ -1,7 +1,7 @@
 """recompute-pointwise: what is cheaper to compute twice than to store.
 
 A point-wise accumulator of int8 operands is four or eight bytes where its operands are two: for its range it is
-computed and forgotten, for its rounding it is computed again. So fuse finds the two in kernels of their own.
+computed and forgotten, for its rounding it is computed again. So fuse can put range and rounding into two kernels.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from nitic.passes.invariants import exponents_tracked
 class RecomputePointwise(NiticPass):
     """Gives every rounding of a cheap accumulator whose range is taken a copy of what computes it.
 
-    `speculate`: not where `fuse` makes one group of both.
+    With `speculate`, not where fuse puts the range and the rounding into one group.
     """
 
     speculate: int = 0
@@ -49,7 +49,7 @@ def recompute(func: FuncOp, speculate: bool = False) -> None:
 
 
 def range_to_guess(op: RoundShiftOp) -> RangeOp | None:
-    """The range that gives a rounding its shift, where an accumulator is made for these two alone."""
+    """The range that gives a rounding its shift, where only this range and the rounding read the accumulator."""
     taken = own_range(op)
     if taken is None or not isinstance(op.x, OpResult):
         return None
@@ -58,7 +58,7 @@ def range_to_guess(op: RoundShiftOp) -> RangeOp | None:
 
 
 def producers(value: SSAValue) -> list[Operation]:
-    """The operators, in order, that compute a cheap accumulator from what is stored; none, where it is not cheap."""
+    """The operators, in order, that compute a cheap accumulator from stored values; none, if it is not cheap."""
     if not isinstance(value, OpResult):
         return []
     if value.op.has_trait(Clamp):

@@ -7,7 +7,7 @@ from xdsl.ir import SSAValue
 from xdsl.rewriter import Rewriter
 
 from nitic.ir.function import functions
-from nitic.ir.op import NnOp, place
+from nitic.ir.op import NnOp, set_origin
 from nitic.ir.types import Shape, shape_of
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 from nitic.passes.base import NiticPass
@@ -41,7 +41,7 @@ def simplify(op: ReshapeOp | TransposeOp) -> None:
     if isinstance(value, SSAValue):
         Rewriter.replace_op(op, [], [value])
     else:
-        place(value, op.location)
+        set_origin(value, op.location)
         Rewriter.replace_op(op, value)
 
 

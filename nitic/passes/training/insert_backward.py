@@ -9,7 +9,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.errors import CompileError
 from nitic.ir.function import Label, arguments, function, results, return_of, set_results
-from nitic.ir.op import NnOp, NoGradient, place
+from nitic.ir.op import NnOp, NoGradient, set_origin
 from nitic.ir.traits import Loss
 from nitic.ops.elementwise import AccumulateOp, AddOp
 from nitic.ops.product import MulOp
@@ -40,7 +40,7 @@ class InsertBackward(NiticPass):
 class Tape:
     """The errors known so far; where several users of a value send one back, they are added up.
 
-    Those of a parameter, or of another layout of it, are accumulators and add up as such.
+    The errors of a parameter, or of one that was only moved, are accumulators, and are added up as accumulators.
     """
 
     def __init__(self, func: FuncOp, parameters: set[SSAValue]) -> None:
@@ -61,29 +61,26 @@ class Tape:
         for op in reversed(self.forward):
             self.current = op
             if op.has_trait(Loss) or any(result in self.errors for result in op.results):
-                self._backward(op)
-
-    def _backward(self, op: NnOp) -> None:
-        try:
-            op.backward(self)
-        except NoGradient:
-            raise error_at(op, "has no gradient, but a parameter lies before it") from None
+                try:
+                    op.backward(self)
+                except NoGradient:
+                    raise error_at(op, "has no gradient, but a parameter lies before it") from None
 
     def needs(self, value: SSAValue) -> bool:
         return value in self.needed
 
     def of(self, value: SSAValue) -> SSAValue:
         if value in self.factors:
-            self.errors[value] = self.emit(MulOp.of(self.errors[value], self.factors.pop(value)))
+            self.errors[value] = self.insert(MulOp.of(self.errors[value], self.factors.pop(value)))
         return self.errors[value]
 
     def factors_of(self, value: SSAValue) -> tuple[SSAValue, SSAValue | None]:
         return self.errors[value], self.factors.get(value)
 
-    def emit(self, op: NnOp) -> OpResult:
+    def insert(self, op: NnOp) -> OpResult:
         """Inserts an operator of the backward pass."""
         assert self.current is not None
-        place(op, self.current.location)
+        set_origin(op, self.current.location)
         Rewriter.insert_op(op, InsertPoint.before(self.end))
         return op.result
 
@@ -92,10 +89,10 @@ class Tape:
         if value not in self.needed:
             gradient.erase()
             return
-        self.pass_on(value, self.emit(gradient))
+        self.pass_on(value, self.insert(gradient))
 
     def pass_on(self, value: SSAValue, error: SSAValue, factor: SSAValue | None = None) -> None:
-        """Makes `error` the error of `value`; times a factor per channel, which waits for who asks for the product."""
+        """Adds `error` to the error of `value`. With a factor per channel, the product is made when it is asked for."""
         if value not in self.needed:
             return
         if value not in self.errors:
@@ -104,5 +101,5 @@ class Tape:
                 self.factors[value] = factor
             return
         known, add = self.of(value), AccumulateOp if value in self.weights else AddOp
-        product = error if factor is None else self.emit(MulOp.of(error, factor))
-        self.errors[value] = self.emit(add.of(known, product))
+        product = error if factor is None else self.insert(MulOp.of(error, factor))
+        self.errors[value] = self.insert(add.of(known, product))

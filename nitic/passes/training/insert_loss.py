@@ -19,7 +19,7 @@ from nitic.ir.function import (
     return_of,
     set_results,
 )
-from nitic.ir.op import place
+from nitic.ir.op import set_origin
 from nitic.ir.types import i32, i64, shape_of, tensor
 from nitic.ops.elementwise import DropoutOp
 from nitic.ops.loss import CrossEntropyOp, LossOp, MeanSquaredErrorOp
@@ -72,7 +72,7 @@ def add_loss(func: FuncOp, kind: type[LossOp], draws: bool) -> None:
     signature = Signature(func)
     loss = kind.of(logits, label, *(random_numbers(signature) if draws and kind.DRAWS else ()))
     signature.write()
-    place(loss, loss.location)
+    set_origin(loss, loss.location)
     Rewriter.insert_op(loss, InsertPoint.before(return_of(func)))
     _, total, correct = loss.results
     set_results(func, [(Label("loss", "metric"), total), (Label("correct", "metric"), correct)])
@@ -83,7 +83,7 @@ def draw_masks(func: FuncOp) -> None:
     streams, signature = count(1), Signature(func)
     for op in [op for op in func.body.block.ops if isinstance(op, DropoutOp)]:
         drawn = DropoutOp.of(op.x, *random_numbers(signature), p=op.p.value.data, stream=next(streams))
-        place(drawn, op.location)
+        set_origin(drawn, op.location)
         Rewriter.replace_op(op, drawn)
     signature.write()
 
@@ -94,12 +94,12 @@ def take_statistics(func: FuncOp) -> None:
     labels = {arg: label for label, arg in arguments(func)}
     for op in [op for op in func.body.block.ops if isinstance(op, BatchNormRecallOp)]:
         batch = BatchNormStatisticsOp.of(op.x)
-        place(batch, op.location)
+        set_origin(batch, op.location)
         Rewriter.insert_op(batch, InsertPoint.before(op))
         for running, new in ((op.mean, batch.mean), (op.variance, batch.variance)):
             assert isinstance(running, BlockArgument)
             updated = BatchNormRunningOp.of(running, new, momentum=op.momentum.value.data)
-            place(updated, op.location)
+            set_origin(updated, op.location)
             Rewriter.insert_op(updated, InsertPoint.before(op))
             kept.append((labels[running], updated.updated))
         Rewriter.replace_op(op, [], list(batch.results))

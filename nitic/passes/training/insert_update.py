@@ -19,7 +19,7 @@ from nitic.ir.function import (
     set_arguments,
     set_results,
 )
-from nitic.ir.op import place
+from nitic.ir.op import set_origin
 from nitic.ir.types import i32, shape_of, tensor
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdateOp, UpdatePlainOp
 from nitic.passes.base import NiticPass, option_error
@@ -62,7 +62,7 @@ class InsertUpdate(NiticPass):
             set_arguments(each, [Label(x.name, roles.get(x.name, x.role)) for x in argument_labels(each)])
 
     def update(self, signature: Signature, name: str, dw: SSAValue) -> Updated:
-        """The rule of one parameter, and what it returns."""
+        """Inserts the update of one parameter; gives the new state that @train_step returns."""
         _, state = signature.arguments[name]
         if self.rule == "momentum":
             return self._momentum(signature, name, state, dw)
@@ -81,7 +81,7 @@ class InsertUpdate(NiticPass):
 
     def _insert(self, func: FuncOp, op: UpdateOp, dw: SSAValue) -> SSAValue:
         if isinstance(dw, OpResult):
-            place(op, dw.op.location)
+            set_origin(op, dw.op.location)
         Rewriter.insert_op(op, InsertPoint.before(return_of(func)))
         return op.result
 

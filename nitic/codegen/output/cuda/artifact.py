@@ -21,7 +21,7 @@ VARIANT = DEVICE = "cuda"
 
 
 def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: Path | None) -> Generated:
-    """Of the planned module. Beside kernels alone goes their launch table, in JSON. Raises CompileError."""
+    """Writes the planned module. Kernels alone get their launch table, in JSON, beside them. Raises CompileError."""
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
         variant = source.describe(VARIANT, module)
@@ -30,8 +30,8 @@ def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: P
         table = launch.launch_table(program, module, generated.kernels[VARIANT])
         if kind in FOR_GPUS:
             (folder / "kernels").write_bytes(_kernels(text, kind, KernelCache(cache)))
-            link.place(folder / "kernels", output)
-            link.place_text(json.dumps(table, indent=1) + "\n", output.with_suffix(".json"))
+            link.install(folder / "kernels", output)
+            link.write_text(json.dumps(table, indent=1) + "\n", output.with_suffix(".json"))
             return generated
         image = compiler.compile_image(text, KernelCache(cache))
         written = source.write_program(program, [complete(variant, table, image, folder)], {}, folder)
@@ -40,7 +40,7 @@ def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: P
 
 
 def _text(program: Program, generated: Generated) -> str:
-    from nitic.codegen.cuda.text import prologue  # tvm: not where every kernel is in the cache
+    from nitic.codegen.cuda.text import prologue  # imports tvm, which is not needed where every kernel is in the cache
 
     codes = [path.read_text(encoding="utf-8") for path in generated.objects]
     title = f"{program.model}, recipe {program.recipe}"

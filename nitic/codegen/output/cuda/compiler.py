@@ -15,7 +15,7 @@ from nitic.errors import CompileError, ExitCode
 ARCHITECTURES = ("80", "86", "89", "90a")
 LATER = "80"  # PTX of this level is what the driver compiles for any GPU without machine code of its own
 NOTE = "install the CUDA toolkit or name its compiler in $NVCC, or: pip install 'nitic[cuda]'"
-_REPORT = re.compile(
+_LOG_OF_KERNEL = re.compile(
     r"Compiling entry function '(\w+)' for '(\w+)'\n.*\n.* (\d+) bytes spill stores, (\d+) bytes spill loads\n"
     r".*Used (\d+) registers(?:.*?, (\d+) bytes smem)?"
 )
@@ -43,7 +43,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Compiler:
-    """What makes of a text a fat binary or the code for one architecture, and the report of ptxas.
+    """Compiles a text to a fat binary, or to code for one architecture; both functions also give the log of ptxas.
 
     version: its name and version.
     """
@@ -74,12 +74,12 @@ def compile_image(text: str, cache: Cache) -> Image:
     chosen = compiler()
     name = sha256(f"{chosen.version}\n{ARCHITECTURES} {LATER}\n{text}".encode()).hexdigest()[:32]
     if content := cache.read("gpu", name):
-        report, _, code = content.partition(b"\0")
+        log, _, code = content.partition(b"\0")
     else:
         code, told = chosen.fat_binary(text)
-        report = told.encode()
-        cache.write("gpu", name, report + b"\0" + code)
-    return Image(code, resources(report.decode()))
+        log = told.encode()
+        cache.write("gpu", name, log + b"\0" + code)
+    return Image(code, resources(log.decode()))
 
 
 def compile_ptx(text: str) -> bytes:
@@ -87,9 +87,9 @@ def compile_ptx(text: str) -> bytes:
     return compiler().compile(text, f"compute_{LATER}")[0]
 
 
-def resources(report: str) -> dict[str, dict[str, Resources]]:
-    """By architecture and kernel, of what ptxas says."""
+def resources(log: str) -> dict[str, dict[str, Resources]]:
+    """What each kernel takes, by architecture and kernel, from the log of ptxas."""
     found: dict[str, dict[str, Resources]] = {f"sm_{architecture}": {} for architecture in ARCHITECTURES}
-    for name, architecture, stores, loads, registers, shared in _REPORT.findall(report):
+    for name, architecture, stores, loads, registers, shared in _LOG_OF_KERNEL.findall(log):
         found[architecture][name] = Resources(int(registers), int(stores) + int(loads), int(shared or 0))
     return found

@@ -22,7 +22,7 @@ def gather_text(shape: Sequence[int]) -> str:
 
 
 def gather_launch(shape: Sequence[int]) -> Mapping[str, Any]:
-    """Its entry in a launch table: the buffers are no part of the arena."""
+    """The kernel's entry in a launch table: its buffers are no part of the arena."""
     return {
         "kernel": NAME,
         "blocks": ceildiv(prod(shape), THREADS),

@@ -1,6 +1,7 @@
 """The launch table of a program: all that a host needs, besides the kernels, to run its functions on a GPU.
 
-Behind the arena that plan-memory gave lies the scratch memory of the kernels: of each call its own, what is kept last.
+Behind the arena that plan-memory gave lies the scratch memory of the kernels: each call has its own, and what is kept
+from step to step comes last.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from xdsl.ir import Attribute
 
 from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.output.cuda.gather import gather_launch
-from nitic.ir.buffers import ALIGNMENT, named_tensors, place_tensors, range_area, tensor_bytes
+from nitic.ir.buffers import ALIGNMENT, named_tensors, range_area, tensor_bytes, tensor_extents
 from nitic.ir.function import Label, functions
 from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.ops.fused import FusedOp, phase_of
@@ -24,11 +25,11 @@ from nitic.program import Program, arena_bytes, state_size
 
 
 def launch_table(program: Program, module: ModuleOp, kernels: Mapping[str, Kernel]) -> dict[str, Any]:
-    """Of the planned module. Offsets are bytes of one arena; each function begins by making the ranges zero."""
-    places, _ = place_tensors(module)
-    tensors = sorted(named_tensors(module).items(), key=lambda item: places[item[0].name])
+    """The table of a planned module. Offsets are bytes of one arena; each function begins by making the ranges zero."""
+    extents, _ = tensor_extents(module)
+    tensors = sorted(named_tensors(module).items(), key=lambda item: extents[item[0].name])
     offset, size = range_area(module)
-    kept, end, scratch = _place_scratch(module, kernels)
+    kept, end, scratch = _allocate_scratch(module, kernels)
     return {
         "model": program.model,
         "recipe": program.recipe,
@@ -38,9 +39,14 @@ def launch_table(program: Program, module: ModuleOp, kernels: Mapping[str, Kerne
         "state": state_size(module),
         "ranges": {"offset": offset, "bytes": size},
         "kept": {"offset": kept, "bytes": end - kept},
-        "tensors": [_tensor(label, type_, places[label.name][0]) for label, type_ in tensors],
+        "tensors": [_tensor(label, type_, extents[label.name][0]) for label, type_ in tensors],
         "gather": gather_launch(program.input_shape),
-        "functions": {func.sym_name.data: _launches(func, kernels, scratch) for func in functions(module)},
+        "functions": {
+            func.sym_name.data: [
+                _launch(op, kernel, stage, scratch) for op, kernel in _calls(func, kernels) for stage in kernel.stages
+            ]
+            for func in functions(module)
+        },
     }
 
 
@@ -62,37 +68,32 @@ def _calls(func: FuncOp, kernels: Mapping[str, Kernel]) -> Iterator[tuple[FusedO
             yield op, kernels[op.kernel.data]
 
 
-Places = Mapping[tuple[FusedOp, str], tuple[int, int]]
+Areas = Mapping[tuple[FusedOp, str], tuple[int, int]]
 """Offset and bytes of each scratch memory of each call."""
 
 
-def _place_scratch(module: ModuleOp, kernels: Mapping[str, Kernel]) -> tuple[int, int, Places]:
-    """(offset of what is kept, end of all, the places)"""
+def _allocate_scratch(module: ModuleOp, kernels: Mapping[str, Kernel]) -> tuple[int, int, Areas]:
+    """(offset of the scratch memory that is kept, end of all, the areas)"""
     every = [(op, kernel) for func in functions(module) for op, kernel in _calls(func, kernels)]
-    places: dict[tuple[FusedOp, str], tuple[int, int]] = {}
+    areas: dict[tuple[FusedOp, str], tuple[int, int]] = {}
     top = kept = arena_bytes(module)
     for is_kept in (False, True):
         kept = top
         for op, kernel in every:
             for name, scratch in kernel.scratch.items():
                 if scratch.kept == is_kept:
-                    places[op, name] = top, scratch.count * np.dtype(scratch.dtype).itemsize
-                    top += -(-places[op, name][1] // ALIGNMENT) * ALIGNMENT
-    return kept, top, places
+                    areas[op, name] = top, scratch.count * np.dtype(scratch.dtype).itemsize
+                    top += -(-areas[op, name][1] // ALIGNMENT) * ALIGNMENT
+    return kept, top, areas
 
 
-def _launches(func: FuncOp, kernels: Mapping[str, Kernel], scratch: Places) -> list[dict[str, Any]]:
-    calls = _calls(func, kernels)
-    return [_launch(op, kernel, stage, scratch) for op, kernel in calls for stage in kernel.stages]
-
-
-def _launch(group: FusedOp, kernel: Kernel, stage: Kernel, scratch: Places) -> dict[str, Any]:
+def _launch(group: FusedOp, kernel: Kernel, stage: Kernel, scratch: Areas) -> dict[str, Any]:
     assert group.kernel is not None
     assert group.buffers is not None
     sizes = [tensor_bytes(value.type) for value in group.parameters]
     areas = [*zip(group.buffers.get_values(), sizes, strict=True), *(scratch[group, name] for name in kernel.scratch)]
-    place = dict(zip(kernel.parameters, areas, strict=True))
-    offsets, zeroed = [offset for offset, _ in areas], [place[name] for name in stage.zeroed]
+    area_of = dict(zip(kernel.parameters, areas, strict=True))
+    offsets, zeroed = [offset for offset, _ in areas], [area_of[name] for name in stage.zeroed]
     order = {"phase": phase_of(group), "follows": stage is not kernel.stages[0]}
     return {"group": group.kernel.data, **order, **launch_entry(stage), "buffers": offsets, "zeroed": zeroed}
 

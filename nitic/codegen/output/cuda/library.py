@@ -26,7 +26,7 @@ def find(name: str) -> Path | None:
 
 @cache
 def load(path: Path, beside: str = "") -> Any:
-    """Behind those beside it that it looks for along the system's path alone: a pattern. Raises CompileError."""
+    """Loads a library, after those that it needs but would not find: the pattern `beside`. Raises CompileError."""
     try:
         for part in path.parent.glob(beside) if beside else ():
             ctypes.CDLL(str(part))

@@ -36,7 +36,7 @@ def compile_text(nvcc: str, text: str, architecture: str) -> tuple[bytes, str]:
 def fat_binary(nvcc: str, text: str, architectures: Sequence[str], later: str) -> tuple[bytes, str]:
     """Machine code for every architecture, PTX for later ones; what ptxas says of each kernel. Raises CompileError."""
     codes = [f"arch=compute_{a},code=sm_{a}" for a in architectures] + [f"arch=compute_{later},code=compute_{later}"]
-    # In parallel, but ptxas is heard out: nvcc writes the report of each architecture in one piece.
+    # In parallel, but the log stays in order: nvcc writes the log of each architecture in one piece.
     flags = ["-fatbin", "--threads=0", *(word for code in codes for word in ("-gencode", code))]
     return _compile(nvcc, text, flags)
 
@@ -45,8 +45,8 @@ def _compile(nvcc: str, text: str, flags: Sequence[str]) -> tuple[bytes, str]:
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         source, output = Path(folder) / "kernels.cu", Path(folder) / "kernels"
         source.write_text(text, encoding="utf-8")
-        report = _run([nvcc, *FLAGS, *flags, "-o", str(output), str(source)]).stderr
-        return output.read_bytes(), report
+        log = _run([nvcc, *FLAGS, *flags, "-o", str(output), str(source)]).stderr
+        return output.read_bytes(), log
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -26,7 +26,7 @@ def version(path: Path) -> str:
 
 
 def pack(path: Path, cubins: Mapping[str, bytes], ptx: Mapping[str, bytes]) -> bytes:
-    """Both by their architectures ("80"). Raises CompileError."""
+    """One fat binary of machine code and PTX, each by architecture ("80"). Raises CompileError."""
     handle, size = ctypes.c_void_p(), ctypes.c_size_t()
     _call(path, "Create", ctypes.byref(handle), None, size)
     try:

@@ -54,7 +54,7 @@ def fat_binary(path: Path, packer: Path, text: str, architectures: Sequence[str]
     with ThreadPoolExecutor() as pool:
         *made, (ptx, _) = pool.map(partial(compile_text, path, text), names)
     cubins = {architecture: code for architecture, (code, _) in zip(architectures, made, strict=True)}
-    return nvfatbin.pack(packer, cubins, {later: ptx}), "".join(report for _, report in made)
+    return nvfatbin.pack(packer, cubins, {later: ptx}), "".join(log for _, log in made)
 
 
 def _load(path: Path) -> Any:

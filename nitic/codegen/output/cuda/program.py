@@ -72,7 +72,7 @@ def _resources(functions: Mapping[str, Sequence[Table]], image: Image) -> str:
 
 
 def _label(launch: Table) -> str:
-    """The group, and what the kernel's name has behind its digest."""
+    """The name of the group, and the end of the kernel's name behind the digest."""
     return launch["group"] + re.sub(r"^nitic_[0-9a-f]+", "", launch["kernel"])
 
 

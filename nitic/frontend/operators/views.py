@@ -2,7 +2,7 @@
 
 from math import prod
 
-from nitic.frontend.emitter import Emitter
+from nitic.frontend.builder import Builder
 from nitic.frontend.folding import integers, is_float_type
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, axes_of, axis_of, required
@@ -10,36 +10,36 @@ from nitic.frontend.values import Activation, NodeError, Value
 from nitic.ir.types import Shape
 
 
-def identity(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    del emitter, node
+def identity(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    del builder, node
     value = inputs[0]
     assert value is not None
     return value
 
 
-def cast(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
+def cast(builder: Builder, node: Node, inputs: Inputs) -> Value:
     if node.op == "Cast" and not is_float_type(node.integer("to")):
         raise NodeError("a cast to a type other than float is not supported")
-    return identity(emitter, node, inputs)
+    return identity(builder, node, inputs)
 
 
-def transpose(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    x = identity(emitter, node, inputs)
-    return emitter.transpose(x, node.integers("perm", range(len(x.shape))[::-1]))
+def transpose(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    x = identity(builder, node, inputs)
+    return builder.transpose(x, node.integers("perm", range(len(x.shape))[::-1]))
 
 
-def flatten(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    x = identity(emitter, node, inputs)
+def flatten(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    x = identity(builder, node, inputs)
     axis = axis_of(node, x, beyond=1)
     return x.reshape((prod(x.shape[:axis]), prod(x.shape[axis:])))
 
 
-def reshape(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    x = identity(emitter, node, inputs)
+def reshape(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    x = identity(builder, node, inputs)
     target = integers(required(inputs, 1).array)
-    if isinstance(x, Activation) and emitter.declared_batch and target[:1] == (emitter.declared_batch,):
+    if isinstance(x, Activation) and builder.declared_batch and target[:1] == (builder.declared_batch,):
         # The exporter wrote its batch into the graph; --batch-size may have changed it.
-        target = (emitter.batch if x.shape[0] == emitter.batch else target[0], *target[1:])
+        target = (builder.batch if x.shape[0] == builder.batch else target[0], *target[1:])
     if not node.integer("allowzero"):
         target = tuple(x.shape[i] if size == 0 and i < len(x.shape) else size for i, size in enumerate(target))
     return x.reshape(resolved(target, x.shape))
@@ -55,16 +55,16 @@ def resolved(target: Shape, shape: Shape) -> Shape:
     return result
 
 
-def squeeze(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    x = identity(emitter, node, inputs)
+def squeeze(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    x = identity(builder, node, inputs)
     axes = axes_of(node, inputs, len(x.shape)) or tuple(i for i, size in enumerate(x.shape) if size == 1)
     if any(x.shape[axis] != 1 for axis in axes):
         raise NodeError(f"cannot squeeze the axes {list(axes)} of {list(x.shape)}")
     return x.reshape(tuple(size for i, size in enumerate(x.shape) if i not in axes))
 
 
-def unsqueeze(emitter: Emitter, node: Node, inputs: Inputs) -> Value:
-    x = identity(emitter, node, inputs)
+def unsqueeze(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    x = identity(builder, node, inputs)
     count = len(x.shape) + len(axes_of(node, inputs, 64))
     axes, sizes = axes_of(node, inputs, count), iter(x.shape)
     return x.reshape(tuple(1 if i in axes else next(sizes) for i in range(count)))

@@ -1,4 +1,4 @@
-"""Builds @predict while the importer walks the ONNX graph: operators, layouts and parameters."""
+"""Builds @predict while the importer walks the ONNX graph: operators, views and parameters."""
 
 import re
 from math import prod
@@ -14,7 +14,7 @@ from nitic.frontend.values import (
     NHWC,
     Activation,
     Constant,
-    Layout,
+    Conversion,
     NodeError,
     Transposed,
     Value,
@@ -23,7 +23,7 @@ from nitic.frontend.values import (
     steps_between,
 )
 from nitic.ir.function import Label, Signature, new_function, set_results
-from nitic.ir.op import NnOp, location, place
+from nitic.ir.op import NnOp, location, set_origin
 from nitic.ir.types import Shape, f32, shape_of, tensor
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 
@@ -32,7 +32,7 @@ _MADE_UP = re.compile(r"^(onnx::.*|val_\d+|\d+|/.*|.*_output_\d+)$")
 MAX_ELEMENTS = 2**31 - 1
 
 
-class Emitter:
+class Builder:
     """The function under construction. Operators get the location of `node`, the ONNX node being imported."""
 
     def __init__(self, input_shape: Shape, declared_batch: int) -> None:
@@ -42,22 +42,22 @@ class Emitter:
         self.declared_batch = declared_batch
         """The batch size that the file fixes, or 0."""
         self.parameters: dict[str, Array] = {}
-        self.layouts: dict[str, Layout] = {}
+        self.conversions: dict[str, Conversion] = {}
         self.notes: list[str] = []
         self.folded: list[Node] = []
         """The nodes into which the exporter folded a batch normalisation."""
         self.node: Node | None = None
         self._moved: dict[tuple[str, SSAValue, tuple[int, ...]], SSAValue] = {}
-        self._arguments: dict[str, tuple[Layout, SSAValue]] = {}
-        self._views: dict[Layout, SSAValue] = {}
+        self._arguments: dict[str, tuple[Conversion, SSAValue]] = {}
+        self._views: dict[Conversion, SSAValue] = {}
         self._return = ReturnOp()
         self.func.body.block.add_op(self._return)
         self.signature = Signature(self.func)
 
-    def emit(self, op: NnOp) -> SSAValue:
-        """Appends an operator; its first result."""
+    def insert(self, op: NnOp) -> SSAValue:
+        """Appends an operator; gives its first result."""
         check_size(shape_of(op.results[0]))
-        place(op, location(self.node.name if self.node else ""))
+        set_origin(op, location(self.node.name if self.node else ""))
         self.func.body.block.insert_op_before(op, self._return)
         return op.results[0]
 
@@ -72,7 +72,7 @@ class Emitter:
         if text not in self.notes:
             self.notes.append(text)
 
-    # Layouts
+    # Views
 
     def reshape(self, value: SSAValue, shape: Shape) -> SSAValue:
         if isinstance(value.owner, ReshapeOp):
@@ -90,10 +90,10 @@ class Emitter:
         return self._once(TransposeOp, value, perm)
 
     def _once(self, kind: type[ReshapeOp | TransposeOp], value: SSAValue, to: tuple[int, ...]) -> SSAValue:
-        """Several nodes may read one view."""
+        """One operator for each view, however many nodes read it."""
         key = kind.name, value, to
         if key not in self._moved:
-            self._moved[key] = self.emit(kind.of(value, **{"shape" if kind is ReshapeOp else "perm": to}))
+            self._moved[key] = self.insert(kind.of(value, **{"shape" if kind is ReshapeOp else "perm": to}))
         return self._moved[key]
 
     def nhwc(self, x: Activation) -> SSAValue:
@@ -119,7 +119,7 @@ class Emitter:
         return self.view(Activation.of(self.in_onnx_order(x)), perm)
 
     def with_axes(self, x: Activation) -> Activation:
-        """The same view, of a value that has each of its axes: one that can be cut along any."""
+        """The same view of a value that has an axis for each of the view's, so that it can be cut along any of them."""
         if x.shape == x.transposed:
             return x
         pieces = x.refined()
@@ -146,37 +146,37 @@ class Emitter:
     # Parameters
 
     def parameter(self, constant: Constant, kind: str, role: str = "weight") -> SSAValue:
-        """The argument of @predict for a parameter in nitic's layout; `kind` is its name within its module.
+        """The argument of @predict for a parameter in nitic's order of axes; `kind` is its name in its module.
 
         A running statistic of a batch norm has the role `statistic`: it is part of the state, but not trained. Where
         several batch norms start from one tensor of the file, each still has its own.
         """
-        layout = constant.layout or Layout(constant.name)
-        if role == "weight" and layout.source in self._arguments:
-            return self._view(layout)
+        conversion = constant.conversion or Conversion(constant.name)
+        if role == "weight" and conversion.source in self._arguments:
+            return self._view(conversion)
         array = np.ascontiguousarray(constant.array, np.float32)
         if not np.isfinite(array).all():
-            raise NodeError(f"parameter {layout.source!r} holds NaN or infinity")
-        name = self._unique_name(layout.source, kind)
+            raise NodeError(f"parameter {conversion.source!r} holds NaN or infinity")
+        name = self._unique_name(conversion.source, kind)
         argument = self.signature.add(Label(name, role), tensor(array.shape, f32))
         if role == "weight":
-            self._arguments[layout.source], self._views[layout] = (layout, argument), argument
-        self.parameters[name], self.layouts[name] = array, layout
+            self._arguments[conversion.source], self._views[conversion] = (conversion, argument), argument
+        self.parameters[name], self.conversions[name] = array, conversion
         return argument
 
-    def _view(self, layout: Layout) -> SSAValue:
-        """A parameter that the network knows already, in another layout."""
-        if layout not in self._views:
-            first, value = self._arguments[layout.source]
-            for step in steps_between(first, layout):
-                value = self.emit(
+    def _view(self, conversion: Conversion) -> SSAValue:
+        """A parameter that is an argument already, with other axes or another shape."""
+        if conversion not in self._views:
+            first, value = self._arguments[conversion.source]
+            for step in steps_between(first, conversion):
+                value = self.insert(
                     TransposeOp.of(value, perm=step.perm)
                     if isinstance(step, Transposed)
                     else ReshapeOp.of(value, shape=step.after)
                 )
-            self._views[layout] = value
-        self.note(f"parameter {layout.source!r} is used by several nodes, and trained as one")
-        return self._views[layout]
+            self._views[conversion] = value
+        self.note(f"parameter {conversion.source!r} is used by several nodes, and trained as one")
+        return self._views[conversion]
 
     def _unique_name(self, source: str, kind: str) -> str:
         """The initializer's name, or where an exporter made it up, one from the module that the node comes from."""
@@ -195,6 +195,6 @@ def check_size(shape: Shape) -> None:
 
 
 def batch_flattened(x: Activation) -> tuple[Shape, Activation]:
-    """x with all axes but the last made one, and those axes."""
+    """The axes of x but the last, and x with these as one axis."""
     *rows, columns = x.shape
     return tuple(rows), x.reshape((prod(rows), columns))
