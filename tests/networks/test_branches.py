@@ -43,6 +43,7 @@ def test_integer_gradients_point_where_float_gradients_do(name: str, recipe: str
     net.normalise(x)
     losses = [net.step(x[i : i + BATCH], y[i : i + BATCH])["loss"] for i in range(0, BATCH * steps, BATCH)]
     assert not losses or losses[-1] < losses[0]
+    assert name in COSINES, f"give {name} a row in COSINES"
     for parameter, (axes, cosine, ratio) in agreement(name, net, SHAPE, BATCH).items():
         if axes > 1:
             assert cosine >= COSINES[name], parameter

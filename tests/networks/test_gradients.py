@@ -87,6 +87,7 @@ def compared(parameter: str, pairs: Sequence[tuple[Mapping[str, Array], Mapping[
     cosines, ratios = list[float](), list[float]()
     for exact, found in ((exact[parameter], integer[parameter]) for exact, integer in pairs):
         lengths = float(np.linalg.norm(exact)), float(np.linalg.norm(found))
+        assert min(lengths), f"the gradient of {parameter} is all zeros: is every relu before it dead?"
         cosines.append(float((exact * found).sum()) / (lengths[0] * lengths[1]))
         ratios.append(lengths[1] / lengths[0])
     return median(cosines), median(ratios)
