@@ -122,7 +122,7 @@ class TrainingSession:
 
     @property
     def variant(self) -> str:
-        """The kernels in use: avx512vnni or portable."""
+        """The kernels in use: one of the program's variants."""
         return self._library.nitic_session_variant(self._session).decode()
 
     def configure(self, **options: str) -> None:

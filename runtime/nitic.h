@@ -97,7 +97,7 @@ typedef struct {
 
 /* One set of kernels. Variants differ in packing and scratch, never in tensors, state or results. */
 typedef struct {
-  const char *name;     /* "avx512vnni", "portable" or "cuda" */
+  const char *name;     /* as nitic/targets has it */
   uint64_t arena_bytes; /* 64-byte aligned memory the variant needs */
   nitic_function functions[NITIC_KINDS];
   const nitic_gpu *gpu;           /* NULL: it runs on a CPU */

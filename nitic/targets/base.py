@@ -66,9 +66,9 @@ class Variant:
     """One set of kernels. The first rule that fits a group's anchor decides; a group of scalars alone needs none.
 
     name: unique among all targets' variants. rules: the table. machine: None where the kernels are no LLVM's.
-    lanes: int32 elements of the explicit vectors that kernels are written with. flags: what /proc/cpuinfo must list.
-    needs: the same as the runtime asks the processor for it. speculates: whether roundings may guess their shifts
-    (nitic/passes/kernels/fuse.py).
+    lanes: int32 elements of the explicit vectors that kernels are written with; LLVM cuts them to the machine's.
+    flags: what /proc/cpuinfo must list. needs: the same as the runtime asks the processor for it.
+    speculates: whether roundings may guess their shifts (nitic/passes/kernels/fuse.py).
     """
 
     name: str

@@ -21,7 +21,16 @@ class Feature:
     bit: int
 
 
-AVX2 = (Feature("avx2", 7, EBX, 5), Feature("fma", 1, ECX, 12), Feature("bmi2", 7, EBX, 8))
+# All that LLVM may use of x86-64-v3, since a processor may have AVX2 without the rest. LZCNT is "abm" to Linux.
+AVX2 = (
+    Feature("fma", 1, ECX, 12),
+    Feature("movbe", 1, ECX, 22),
+    Feature("f16c", 1, ECX, 29),
+    Feature("bmi1", 7, EBX, 3),
+    Feature("avx2", 7, EBX, 5),
+    Feature("bmi2", 7, EBX, 8),
+    Feature("abm", 0x80000001, ECX, 5),
+)
 AVX512 = (
     Feature("avx512f", 7, EBX, 16),
     Feature("avx512dq", 7, EBX, 17),
@@ -70,6 +79,7 @@ AVX512_VNNI = on(
     ),
 )
 
+# In the order of their speed: of those that a machine runs, `--target native` is the last.
 TARGETS = (
     Target("x86-64", (PORTABLE,)),
     Target("x86-64-avx512vnni", (AVX512_VNNI, PORTABLE)),
