@@ -1,14 +1,8 @@
 """GPUs of NVIDIA, from sm_80 on: contractions on tensor cores, sums in parts, roundings by guessed shifts."""
 
-from nitic.ir.op import NnOp
 from nitic.targets import tensor_cores
 from nitic.targets.base import Rule, Target, Variant
 from nitic.targets.common import COMMON, DGRAD, FORWARD, WGRAD, is_depthwise, sums_in_int64
-
-
-def is_narrow_depthwise(op: NnOp) -> bool:
-    return is_depthwise(op) and not sums_in_int64(op)
-
 
 CUDA = Variant(
     name="cuda",
@@ -16,8 +10,8 @@ CUDA = Variant(
     speculates=True,
     rules=(
         Rule(WGRAD, "gpu_filters", when=is_depthwise),
-        Rule((*FORWARD, *DGRAD), "gpu_depthwise", when=is_narrow_depthwise),
         Rule((*FORWARD, *DGRAD), "by_element", when=sums_in_int64),
+        Rule((*FORWARD, *DGRAD), "gpu_depthwise", when=is_depthwise),
         Rule(FORWARD, "tensor_cores", layouts=tensor_cores.weights, also=tensor_cores.writes_batch_last),
         Rule(DGRAD, "tensor_cores_dgrad", layouts=tensor_cores.weights, also=tensor_cores.writes_batch_last),
         Rule(WGRAD, "tensor_cores_wgrad", layouts=tensor_cores.batch_last),

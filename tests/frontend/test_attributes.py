@@ -100,10 +100,8 @@ OWN: dict[tuple[str, str], Wrong] = {
 PLACES = {"axis", "axes"}  # the rank of the input is their bound: test_what_only_shapes_say
 TABLE = [(op, name) for op, attributes in ATTRIBUTES.items() for name in attributes]
 BOUNDED = [key for key in TABLE if key not in UNBOUNDED and key[1] not in PLACES]
-# An attribute without a row above is a KeyError here.
-assert not (unnamed := [key for key in BOUNDED if key not in OWN and key[1] not in NAMED]), (
-    f"no wrong values of {unnamed}"
-)
+UNNAMED = [key for key in BOUNDED if key not in OWN and key[1] not in NAMED]
+assert not UNNAMED, f"give these attributes wrong values in NAMED: {UNNAMED}"
 CASES = [(*key, value) for key in BOUNDED for value in (OWN.get(key) or NAMED[key[1]])[1]]
 REQUIRED: dict[str, dict[str, Any]] = {
     "AveragePool": {"kernel_shape": [1, 1]},
