@@ -8,6 +8,7 @@ from nitic import pipeline, targets
 from nitic.codegen.output import cache, generate, link, source
 from nitic.codegen.output.cuda import artifact, compiler
 from nitic.codegen.output.generate import Generated
+from nitic.codegen.output.processes import beside
 from nitic.codegen.output.source import Variant
 from nitic.driver.watcher import Watcher
 from nitic.errors import CompileError, ExitCode
@@ -78,9 +79,10 @@ def write_for_cpu(
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
         meanings = {variant.name: variant.kernels for variant in variants}
-        generated = generate.generate(meanings, folder, cache.KernelCache(kept))
-        sources = source.write_program(program, variants, generated.kernels, folder)
-        link.link(generated.objects, sources, kind, output, kept)
+        with beside(lambda: link.runtime_objects(kind, folder, kept)) as runtime:
+            generated = generate.generate(meanings, folder, cache.KernelCache(kept))
+            sources = source.write_program(program, variants, generated.kernels, folder)
+            link.link([*generated.objects, *runtime()], sources, kind, output)
     _install_header(kind, output)
     return generated
 

@@ -6,7 +6,6 @@ from zlib import crc32
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from nitic.arithmetic.integers import Array
 from nitic.frontend.attributes import shown
@@ -26,6 +25,8 @@ MAX_ELEMENTS = 2**28
 
 def fold(node: Node, inputs: list[Constant | None]) -> list[Constant]:
     """The results of a foldable operator over constants, by onnx's reference implementation."""
+    from onnx.reference import ReferenceEvaluator  # takes long to import, and many models have nothing to fold
+
     _check_size(node, inputs)
     names = [name for name in node.proto.input if name]
     untyped = [helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(names)]

@@ -1,5 +1,7 @@
 """What a developer sees of an error in a child process, and of an operator that has no kernel."""
 
+import os
+import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +55,24 @@ def test_a_compile_error_stays_one_sentence() -> None:
         processes.in_processes(refuse, 1)
     assert str(caught.value) == "net.onnx: is too large\n  note: use a smaller batch"
     assert not hasattr(caught.value, "__notes__")
+
+
+def test_work_beside_this_process_gives_its_result_or_its_error() -> None:
+    with processes.beside(os.getpid) as answer:
+        assert answer() != os.getpid()
+    with processes.beside(lambda: fail_on_the_third(2)) as answer, pytest.raises(KeyError):
+        answer()
+
+
+def test_work_beside_this_process_ends_where_this_one_fails(tmp_path: Path) -> None:
+    def late() -> None:
+        time.sleep(2)
+        (tmp_path / "late").touch()
+
+    with pytest.raises(CompileError), processes.beside(late):
+        raise CompileError("net.onnx", "cannot be compiled")
+    time.sleep(2.5)
+    assert not (tmp_path / "late").exists()
 
 
 @pytest.mark.parametrize("variant", ["portable", "avx512vnni", "cuda"])

@@ -62,6 +62,7 @@ def sources(deciding: Sequence[str]) -> list[Path]:
     return [path for name in deciding for path in sorted((_PACKAGE / name).rglob("*.py")) or [_PACKAGE / name]]
 
 
+@cache
 def _libraries() -> list[str]:
     """TVM's shared libraries, by size and time: what a build of one's own has instead of a version. Imports nothing."""
     spec = find_spec("tvm")

@@ -45,22 +45,29 @@ def compiler() -> list[str]:
     raise CompileError("", "no C compiler to link the program with", note, ExitCode.RUN_TIME)
 
 
-def link(
-    objects: Sequence[Path], source: Path, emit: Emit, output: Path, cache: Path | None, device: str = "cpu"
-) -> None:
-    """Writes the program; objects of the runtime are kept in the folder `cache`, if there is one.
+def runtime_objects(emit: Emit, folder: Path, cache: Path | None, device: str = "cpu") -> list[Path]:
+    """The runtime compiled for this device: objects in the folder `cache`, if there is one, or in `folder`.
+
+    Raises CompileError.
+    """
+    sources = [path for path in runtime_sources(device) if emit == Emit.EXE or path.parent.name != COMMAND_LINE]
+    common = _common_digest()
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda each: _runtime_object(each, cache, folder, common), sources))
+
+
+def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, device: str = "cpu") -> None:
+    """Writes the program: these objects, and the tables in `source`.
 
     The output appears only when it is complete. Raises CompileError.
     """
-    sources = [path for path in runtime_sources(device) if emit == Emit.EXE or path.parent.name != COMMAND_LINE]
-    with tempfile.TemporaryDirectory(prefix="nitic-") as folder, ThreadPoolExecutor() as pool:
-        compiled = list(pool.map(lambda each: runtime_object(each, cache, Path(folder)), sources))
+    with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         program = Path(folder) / "program.o"  # only tables and calls of kernels: level 2 gains nothing and takes longer
         _run([*compiler(), *FLAGS, "-O1", "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
         libraries = LIBRARIES[device] if emit != Emit.OBJ else []
         made = Path(folder) / output.name
         inputs = Path(folder) / "inputs"  # there may be more than a command line holds
-        inputs.write_text("\n".join(map(_quoted, (*objects, program, *compiled))))
+        inputs.write_text("\n".join(map(_quoted, (*objects, program))))
         _run([*compiler(), f"@{inputs}", *LINK_FLAGS[emit], *libraries, "-o", str(made)])
         install(made, output)
 
@@ -96,14 +103,16 @@ def write_text(text: str, output: Path) -> None:
         install(made, output)
 
 
-def runtime_object(source: Path, cache: Path | None, spare: Path) -> Path:
+def _runtime_object(source: Path, cache: Path | None, spare: Path, common: bytes) -> Path:
     """A C file of the runtime as an object, made once per compiler and version of the sources.
+
+    common: the digest of what all these files have in common.
 
     Where the cache cannot be used, the object is made in the folder `spare`.
     """
     part = source.parent.name  # two devices have files of the same names
     flags = [*FLAGS, *(STEP_FLAGS if f"{part}/{source.name}" in STEP_SOURCES else [])]
-    name = f"{part}-{source.stem}-{_digest(source, flags)}.o"
+    name = f"{part}-{source.stem}-{_digest(source, flags, common)}.o"
     if cache is not None:
         with suppress(OSError):
             if not (target := cache / name).exists():
@@ -121,13 +130,18 @@ def _make_object(source: Path, flags: list[str], target: Path) -> None:
         made.replace(target)
 
 
-def _digest(source: Path, flags: list[str]) -> str:
+def _digest(source: Path, flags: list[str], common: bytes) -> str:
     """The digest of everything that decides what the object is."""
+    return hashlib.sha256(f"{flags}".encode() + common + source.read_bytes()).hexdigest()[:16]
+
+
+def _common_digest() -> bytes:
+    """The digest of the C compiler and of every header."""
     command = compiler()
     executable = Path(command[0])
-    stamp = f"{command} {executable.stat().st_mtime_ns if executable.exists() else 0} {flags}"
-    parts = [path.read_bytes() for path in (source, *sorted(runtime_folder().rglob("*.h")))]
-    return hashlib.sha256(stamp.encode() + b"".join(parts)).hexdigest()[:16]
+    stamp = f"{command} {executable.stat().st_mtime_ns if executable.exists() else 0}"
+    headers = [path.read_bytes() for path in sorted(runtime_folder().rglob("*.h"))]
+    return hashlib.sha256(stamp.encode() + b"".join(headers)).digest()
 
 
 def _run(command: list[str]) -> None:

@@ -9,7 +9,8 @@ import pickle
 import signal
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar, cast
 
@@ -26,20 +27,34 @@ def in_processes(work: Callable[[int], T], pieces: int, jobs: int | None = None,
     Raises what a process raised, with the traceback of that process as a note, unless it is a CompileError: that one is
     the user's. LLVM ends its process when it cannot write.
     """
+    with _started(work, pieces, min(pieces, jobs or processors())) as pipes:
+        answers = _collect(pipes, count or (lambda _: None))
+    return [answers[i] for i in range(pieces)]
+
+
+@contextmanager
+def beside(work: Callable[[], T]) -> Generator[Callable[[], T]]:
+    """A process that does the work while this one goes on; what is yielded waits for the result, as in_processes."""
+    with _started(lambda _: work(), 1, 1) as pipes:
+        yield lambda: _collect(pipes, lambda _: None)[0]
+
+
+@contextmanager
+def _started(work: Callable[[int], Any], pieces: int, jobs: int) -> Generator[list[Connection]]:
+    """Processes at work, by the pipes that their answers come from; they end with the context."""
     context = multiprocessing.get_context("fork")
     turn = context.Value("q", 0)
-    pipes = [context.Pipe(duplex=False) for _ in range(min(pieces, jobs or processors()))]
+    pipes = [context.Pipe(duplex=False) for _ in range(jobs)]
     children = [context.Process(target=_work, args=(work, pieces, turn, end), daemon=True) for _, end in pipes]
     for child, (_, end) in zip(children, pipes, strict=True):
         child.start()
         end.close()
     try:
-        answers = _collect([end for end, _ in pipes], count or (lambda _: None))
+        yield cast("list[Connection]", [end for end, _ in pipes])
     finally:
         for child in children:
             child.terminate()
             child.join()
-    return [answers[i] for i in range(pieces)]
 
 
 def _work(work: Callable[[int], T], pieces: int, turn: Any, end: Connection) -> None:
@@ -89,7 +104,7 @@ def _receive(pipe: Connection) -> tuple[int, Any] | None:
     try:
         answer = pipe.recv()
     except EOFError:
-        message = f"the compiler of the kernels stopped: the disk of {tempfile.gettempdir()} may be full"
+        message = f"a process of the compiler stopped: the disk of {tempfile.gettempdir()} may be full"
         raise CompileError("", message, exit_code=ExitCode.RUN_TIME) from None
     if isinstance(answer, Exception):
         raise answer
