@@ -14,7 +14,6 @@ from nitic.passes.frontend.fold_batch_norm import FoldBatchNorm
 from nitic.passes.frontend.freeze import Freeze
 from nitic.passes.integers.check_range import CheckRange
 from nitic.passes.integers.eliminate_dead_code import EliminateDeadCode
-from nitic.passes.integers.insert_calibration import InsertCalibration
 from nitic.passes.integers.insert_rounding import InsertRounding
 from nitic.passes.integers.track_exponents import TrackExponents
 from nitic.passes.kernels.assign_layouts import AssignLayouts
@@ -27,6 +26,7 @@ from nitic.passes.kernels.select_kernels import SelectKernels
 from nitic.passes.training.canonicalise import Canonicalise
 from nitic.passes.training.infer_shapes import InferShapes
 from nitic.passes.training.insert_backward import InsertBackward
+from nitic.passes.training.insert_calibration import InsertCalibration
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.passes.training.insert_update import InsertUpdate
 from nitic.recipe import Recipe
@@ -55,8 +55,8 @@ ORDER: Sequence[tuple[type[NiticPass], Stage, str]] = (
     (InsertLoss, Stage.TRAINING, "makes @train_step and @eval_step, and the loss that the backward pass starts from"),
     (InsertBackward, Stage.TRAINING, "from the loss back; on floats, which the gradient rules are written for"),
     (InsertUpdate, Stage.TRAINING, "takes the gradients, and says which parameters are int16 masters"),
+    (InsertCalibration, Stage.TRAINING, "copies @predict in floats: rounding makes of it what takes ranges"),
     (InsertRounding, Stage.INTEGERS, "once forward, backward and update are there: it rounds in all three"),
-    (InsertCalibration, Stage.INTEGERS, "copies those statistics of @train_step that rounding has added"),
     (TrackExponents, Stage.INTEGERS, "once no pass asks for a further exponent"),
     (EliminateDeadCode, Stage.INTEGERS, "removes what the passes before have left without a reader"),
     (CheckRange, Stage.INTEGERS, "last of the program: proves the accumulators that are left, and widens some"),

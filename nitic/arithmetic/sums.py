@@ -6,6 +6,7 @@ from nitic.arithmetic.integers import Array, bit_length, div, max_abs, wide
 from nitic.arithmetic.rounding import round_nearest
 
 TERM_BITS = 29  # of each of two accumulators that add up
+PARAMETER_BITS = 20  # that a parameter is shifted to the left, at most, to be added to an accumulator
 
 
 def add(a: Array, ea: int, b: Array, eb: int, static: bool = False) -> tuple[Array, int]:
@@ -30,6 +31,16 @@ def add_at(a: Array, ea: int, b: Array, eb: int, e: int) -> Array:
     """a + b at their common exponent; an operand with a smaller exponent is dropped (or zero)."""
     factors = [1 << min(ex - e, 16) if ex >= e else 0 for ex in (ea, eb)]
     return wide(a) * factors[0] + wide(b) * factors[1]
+
+
+def parameter_sum_exponent(e: int, e_b: int, rb: int) -> int:
+    """The exponent of an accumulator at e plus an int8 parameter of range rb at e_b: e, unless that cannot hold it."""
+    return max(e, e_b - PARAMETER_BITS) if rb else e
+
+
+def add_parameter(acc: Array, e: int, b: Array, common: int) -> Array:
+    """acc + b at their parameter_sum_exponent, which b is aligned to: within one unit of it."""
+    return round_nearest(acc, common - e) + b
 
 
 def largest_exponent(exponents: Sequence[int], ranges: Sequence[int] = ()) -> int:

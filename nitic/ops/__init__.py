@@ -88,6 +88,7 @@ BFP = [
     bfp.ExpConstOp,
     bfp.ExpClampOp,
     bfp.ExpCommonOp,
+    bfp.ExpParameterSumOp,
     bfp.ExpLargestOp,
     bfp.ExpSumOp,
     bfp.ExpInverseRootOp,

@@ -168,6 +168,20 @@ class ExpCommonOp(ScalarOp):
 
 
 @irdl_op_definition
+class ExpParameterSumOp(ScalarOp):
+    """The exponent of an accumulator plus a parameter: the accumulator's, unless the parameter is too large for it."""
+
+    name = "bfp.exp_parameter_sum"
+    acc = operand_def(exponent)
+    parameter = operand_def(exponent)
+    r = operand_def(range_)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return sums.parameter_sum_exponent(*operands)
+
+
+@irdl_op_definition
 class ExpLargestOp(ScalarOp):
     """The largest exponent of some tensors. With their ranges (in training) an all-zero tensor does not count."""
 
@@ -350,6 +364,13 @@ def range_if_zero(value: SSAValue, insert: Insert) -> SSAValue:
     """A range that is zero where a tensor is: the tensor's own, or that of the accumulator that was rounded to it."""
     taken = own_range(value.owner) if isinstance(value.owner, RoundShiftOp) else None
     return taken.r if taken else range_of(value, insert)
+
+
+def aligned_parameter(b: SSAValue, e: SSAValue, insert: Insert) -> tuple[SSAValue, SSAValue, SSAValue]:
+    """A parameter, moved to the exponent of its sum with an accumulator at exponent e; then e and that exponent."""
+    e_b = insert(ExponentOfOp.of(b))
+    common = insert(ExpParameterSumOp.of(e, e_b, range_if_zero(b, insert)))
+    return insert(AlignOp.of(b, e_b, common)), e, common
 
 
 def own_range(op: RoundShiftOp) -> RangeOp | None:

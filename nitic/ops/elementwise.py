@@ -14,33 +14,51 @@ from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.traits import Bias, Bounded, Cheap, Clamp, Epilogue, Gate, KeepsSign, Repeatable, Scales, Sum, TakesInt64
 from nitic.ir.types import element_of, exponent, f32, i8, i32, shape_of, with_element
-from nitic.ops.bfp import AlignOp, ExpCommonOp, ExponentOfOp, ExpSumOp, RangeOp, range_if_zero
+from nitic.ops.bfp import ExpCommonOp, ExponentOfOp, ExpSumOp, RangeOp, aligned_parameter, range_if_zero
+
+
+def check_parameter_sum(op: NnOp) -> None:
+    """Whether the last operands of a sum with a parameter are the two exponents. Raises VerifyException."""
+    given = sum(value.type == exponent for value in op.operands)
+    if given != (0 if element_of(op.operands[0]) == f32 else 2):
+        raise VerifyException("a parameter is added to integers with two exponents, to floats with none")
 
 
 @irdl_op_definition
 class BiasOp(NnOp):
-    """acc + b along the last axis. In integers b comes aligned to the accumulator's exponent."""
+    """acc + b along the last axis.
+
+    In integers b comes aligned to the exponent of the sum, and the exponents of acc and of the sum follow
+    (bfp.exp_parameter_sum).
+    """
 
     name = "nn.bias"
     traits = traits_def(Bias(), Epilogue(), TakesInt64())
     acc = operand_def()
     b = operand_def()
+    scales = var_operand_def(exponent)
     y = result_def()
     ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
 
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.b) != shape_of(self.acc)[-1:]:
             raise VerifyException(f"a bias of {shape_of(self.b)} does not fit a last axis of {shape_of(self.acc)[-1]}")
+        check_parameter_sum(self)
         return [accumulator(self.acc)]
 
     def reference(self, *operands: Array) -> Array:
-        acc, b = operands
-        return acc + b if is_float(acc) else integers.wide(acc) + b
+        acc, b, *scales = operands
+        if is_float(acc):
+            return acc + b
+        e, common = (int(v) for v in scales)
+        return sums.add_parameter(integers.wide(acc), e, b, common)
 
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         acc, b = operands
-        exponents = insert(ExponentOfOp.of(b)), insert(ExponentOfOp.of(acc))
-        return BiasOp.of(acc, insert(AlignOp.of(b, *exponents)))
+        return BiasOp.of(acc, *aligned_parameter(b, insert(ExponentOfOp.of(acc)), insert))
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [e.shift(self.scales[1])]
 
     def accumulator_bound(self) -> int:
         return 127 << 20  # the most that an alignment gives

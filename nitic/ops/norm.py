@@ -24,7 +24,7 @@ from xdsl.ir import Attribute, OpResult, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.arithmetic import integers, norms
+from nitic.arithmetic import integers, norms, sums
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.traits import (
@@ -37,8 +37,8 @@ from nitic.ir.traits import (
     TakesInt64,
 )
 from nitic.ir.types import Shape, element_of, exponent, f32, i16, i32, i64, is_tensor, shape_of, tensor, with_element
-from nitic.ops.bfp import AlignOp, ExpAddOp, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp
-from nitic.ops.elementwise import BiasGradOp
+from nitic.ops.bfp import ExpAddOp, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp, aligned_parameter
+from nitic.ops.elementwise import BiasGradOp, check_parameter_sum
 from nitic.ops.product import MulSumOp, ReduceSumOp, broadcast_axes, check_broadcast
 
 INVERSE_BITS, SCALE_BITS = 24, 15
@@ -410,32 +410,37 @@ def channel_sums(grad: Gradients, shape: Shape, *factors: SSAValue) -> SSAValue:
 
 @irdl_op_definition
 class BatchNormScaleOp(NnOp):
-    """y = gamma * xhat + beta per channel. In integers beta comes aligned to the product."""
+    """y = gamma * xhat + beta per channel. In integers beta comes as the b of nn.bias, with the same exponents."""
 
     name = "nn.batch_norm_scale"
     traits = traits_def(Cheap(), NormalisedScale())
     xhat = operand_def()
     gamma = operand_def()
     beta = operand_def()
+    scales = var_operand_def(exponent)
     y = result_def()
     MANTISSAS16: ClassVar[Sequence[int]] = (0,)
     FACTORS: ClassVar[Sequence[int]] = (1,)
 
     def infer_types(self) -> Sequence[Attribute]:
         check_channels(self.xhat, self.gamma, self.beta)
+        check_parameter_sum(self)
         return [accumulator(self.xhat)]
 
     def reference(self, *operands: Array) -> Array:
-        xhat, gamma, beta = operands
-        return xhat * gamma + beta if is_float(xhat) else integers.wide(xhat) * gamma + beta
+        xhat, gamma, beta, *scales = operands
+        if is_float(xhat):
+            return xhat * gamma + beta
+        e, common = (int(v) for v in scales)
+        return sums.add_parameter(integers.wide(xhat) * gamma, e, beta, common)
 
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         xhat, gamma, beta = operands
         product = insert(ExpAddOp.of(insert(ExponentOfOp.of(xhat)), insert(ExponentOfOp.of(gamma))))
-        return BatchNormScaleOp.of(xhat, gamma, insert(AlignOp.of(beta, insert(ExponentOfOp.of(beta)), product)))
+        return BatchNormScaleOp.of(xhat, gamma, *aligned_parameter(beta, product, insert))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.add(e.of(self.xhat), e.of(self.gamma))]
+        return [e.shift(self.scales[1])]
 
     def accumulator_bound(self) -> int:
         return integers.INT16_LIMIT * 127 + (127 << 20)

@@ -177,7 +177,7 @@ def test_products(variant: str, mkn: tuple[int, int, int], of: Data, threads: in
 def test_bias_relu_range(variant: str, case: Case, of: Data, threads: int, exponents: tuple[int, int]) -> None:
     def build(x: SSAValue, w: SSAValue, b: SSAValue, e_from: SSAValue, e_to: SSAValue) -> list[NnOp]:
         conv, aligned = ConvOp.over(x, w, case.window), AlignOp.of(b, e_from, e_to)
-        relu = ReluOp.of(BiasOp.of(conv.acc, aligned.y).y)
+        relu = ReluOp.of(BiasOp.of(conv.acc, aligned.y, e_to, e_to).y)
         bias = relu.x.owner
         assert isinstance(bias, NnOp)
         return [conv, aligned, bias, relu, RangeOp.of(relu.y)]

@@ -65,7 +65,7 @@ def _static(x: SSAValue, top: SSAValue, e: SSAValue, r: SSAValue) -> list[NnOp]:
 
 def _epilogue(x: SSAValue, w: SSAValue, b: SSAValue, e: SSAValue, to: SSAValue) -> list[NnOp]:
     conv, aligned = ConvOp.over(x, w, WINDOW), AlignOp.of(b, e, to)
-    bias = BiasOp.of(conv.acc, aligned.y)
+    bias = BiasOp.of(conv.acc, aligned.y, to, to)
     relu = ReluOp.of(bias.y)
     return [conv, aligned, bias, relu, RangeOp.of(relu.y)]
 

@@ -82,9 +82,17 @@ def test_inverse(variant: str, channels: int, of: Data, e: int, epsilon: float, 
 
 @variants
 @EXAMPLES
-@given(rows=rows, channels=channels, of=data, e=st.integers(-20, 0), e_inverse=st.integers(-42, 3), threads=threads)
+@given(
+    rows=rows,
+    channels=channels,
+    of=data,
+    e=st.integers(-20, 0),
+    e_inverse=st.integers(-42, 3),
+    lowered=st.integers(0, 40),
+    threads=threads,
+)
 def test_normalise_and_scale(
-    variant: str, rows: int, channels: int, of: Data, e: int, e_inverse: int, threads: int
+    variant: str, rows: int, channels: int, of: Data, e: int, e_inverse: int, lowered: int, threads: int
 ) -> None:
     x, mean = of.integers((rows, channels), 32767, np.int16), of.other(1).i32(channels, limit=2**23)
     inverse = np.abs(of.other(2).i32(channels, limit=2**24))
@@ -92,7 +100,8 @@ def test_normalise_and_scale(
     check(one(NormaliseOp), operands, variant, threads, {3: "exponent", 4: "exponent"})
     xhat = of.integers((rows, channels), 32767, np.int16)
     gamma, beta = of.other(1).i8(channels), of.other(2).i32(channels, limit=2**27)
-    check(one(BatchNormScaleOp), (xhat, gamma, beta), variant, threads)
+    operands = (xhat, gamma, beta, scalar(e), scalar(e + lowered))
+    check(one(BatchNormScaleOp), operands, variant, threads, {3: "exponent", 4: "exponent"})
 
 
 @variants
@@ -121,7 +130,7 @@ def test_normalise_scale_relu_range(variant: str, rows: int, channels: int, of: 
 
     def scaled(x: SSAValue, m: SSAValue, i: SSAValue, e: SSAValue, g: SSAValue, b: SSAValue) -> list[NnOp]:
         norm = NormaliseOp.of(x, m, i, e, e)
-        scale = BatchNormScaleOp.of(norm.xhat, g, b)
+        scale = BatchNormScaleOp.of(norm.xhat, g, b, e, e)
         return [norm, scale, ReluOp.of(scale.y)]
 
     def build(*values: SSAValue) -> list[NnOp]:

@@ -15,6 +15,7 @@ from nitic.ops.bfp import (
     ExpAddOp,
     ExpCommonOp,
     ExpConstOp,
+    ExpParameterSumOp,
     ExpSumOp,
     RangeOp,
     RoundShiftOp,
@@ -122,15 +123,28 @@ def test_input_map(variant: str, rows: int, channels: int, of: Data, shared: boo
 
 @variants
 @EXAMPLES
-@given(rows=st.integers(1, 50), channels=st.integers(1, 70), of=data, exponent=st.integers(-70, 70), threads=threads)
-def test_bias_and_relu_alone(variant: str, rows: int, channels: int, of: Data, exponent: int, threads: int) -> None:
-    def build(acc: SSAValue, b: SSAValue, e: SSAValue, to: SSAValue) -> list[NnOp]:
-        aligned = AlignOp.of(b, e, to)
-        bias = BiasOp.of(acc, aligned.y)
-        return [aligned, bias, ReluOp.of(bias.y)]
+@given(
+    rows=st.integers(1, 50),
+    channels=st.integers(1, 70),
+    of=data,
+    exponent=st.integers(-70, 70),
+    wide=st.booleans(),
+    zero=st.booleans(),
+    threads=threads,
+)
+def test_bias_and_relu_alone(
+    variant: str, rows: int, channels: int, of: Data, exponent: int, wide: bool, zero: bool, threads: int
+) -> None:
+    def build(acc: SSAValue, b: SSAValue, e: SSAValue, e_acc: SSAValue, r: SSAValue) -> list[NnOp]:
+        common = ExpParameterSumOp.of(e_acc, e, r)
+        aligned = AlignOp.of(b, e, common.e)
+        bias = BiasOp.of(acc, aligned.y, e_acc, common.e)
+        return [common, aligned, bias, ReluOp.of(bias.y)]
 
-    operands = (of.i32(rows, channels, limit=2**29), of.i8(channels), scalar(exponent), scalar(2))
-    check(build, operands, variant, threads, {2: "exponent", 3: "exponent"}, keep=((1, 0),))
+    acc = of.integers((rows, channels), 2**40, np.int64) if wide else of.i32(rows, channels, limit=2**29)
+    b = of.i8(channels) * np.int8(not zero)
+    operands = (acc, b, scalar(exponent), scalar(2), scalar(max_abs(b), np.int64))
+    check(build, operands, variant, threads, {2: "exponent", 3: "exponent", 4: "range"}, keep=((2, 0),))
 
 
 @variants

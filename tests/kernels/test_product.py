@@ -34,15 +34,15 @@ def broadcast(shape: Shape, axes: int, short: bool) -> Shape:
 def test_product(variant: str, shape: Shape, axes: int, short: bool, of: Data, threads: int) -> None:
     """Behind a rounding, as fuse leaves it, and under a bias, which broadcasts in its own way."""
 
-    def build(acc: SSAValue, s: SSAValue, b: SSAValue, c: SSAValue) -> list[NnOp]:
+    def build(acc: SSAValue, s: SSAValue, b: SSAValue, c: SSAValue, to: SSAValue) -> list[NnOp]:
         rounded = RoundShiftOp.of(acc, s, round="nearest", to="i8")
         product = MulOp.of(rounded.y, b)
-        biased = BiasOp.of(product.y, c)
+        biased = BiasOp.of(product.y, c, s, to)
         return [rounded, product, biased, RangeOp.of(biased.y)]
 
     small = broadcast(shape, axes, short)
-    operands = (of.i32(*shape), scalar(24), of.other(1).i8(*small), of.other(2).i32(shape[-1], limit=2**27))
-    check(build, operands, variant, threads, {1: "exponent"}, keep=((0, 0), (2, 0)))
+    operands = (of.i32(*shape), scalar(24), of.other(1).i8(*small), of.other(2).i32(shape[-1], limit=2**27), scalar(27))
+    check(build, operands, variant, threads, {1: "exponent", 4: "exponent"}, keep=((0, 0), (2, 0)))
 
 
 @variants

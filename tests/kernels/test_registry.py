@@ -65,7 +65,7 @@ def test_all_of_a_tail_has_one_shape() -> None:
 
     def build(x: SSAValue, b: SSAValue, e: SSAValue) -> list[NnOp]:
         aligned = AlignOp.of(b, e, e)
-        scaled = BiasOp.of(x, aligned.y)
+        scaled = BiasOp.of(x, aligned.y, e, e)
         return [aligned, scaled]
 
     types = [type_of(value) for value in (np.zeros((2, 3), np.int32), np.zeros(3, np.int8))]

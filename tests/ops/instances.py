@@ -50,7 +50,7 @@ def _contractions(t: type[np.generic]) -> list[Spec]:
 
 def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
     return [
-        (elementwise.BiasOp, ((acc, (2, 3)), (acc, (3,))), {}),
+        (elementwise.BiasOp, ((acc, (2, 3)), (acc, (3,)), *(("exponent",) * 2 if t is I8 else ())), {}),
         (elementwise.AddOp, ((t, (2, 3)), (t, (2, 3)), *(("exponent",) * 3 if t is I8 else ())), {}),
         (elementwise.AccumulateOp, ((acc, (2, 3)), (acc, (2, 3)), *(("exponent",) * 3 if t is I8 else ())), {}),
         (elementwise.BiasGradOp, ((t, (2, 2, 3)),), {}),
@@ -119,7 +119,7 @@ def _norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic], wide
         (norm.BatchNormInverseOp, ((wide, (3,)), *e), {"epsilon": 1e-5}),
         (norm.NormaliseOp, ((x, (2, 3)), (acc, (3,)), (acc, (3,)), *e * 2), {}),
         (norm.NormaliseOp, ((x, (2, 3)), (acc, (2, 1)), *e * 2), {}),
-        (norm.BatchNormScaleOp, ((t, (2, 3)), (t, (3,)), (acc, (3,))), {}),
+        (norm.BatchNormScaleOp, ((t, (2, 3)), (t, (3,)), (acc, (3,)), *e * 2), {}),
         (norm.ScaleGradOp, ((t, (2, 2, 3)), (t, (2, 2, 3))), {}),
         (norm.ScaleDgradOp, ((t, (2, 3)), (acc, (3,))), {}),
         (norm.ChannelProductOp, ((acc, (3,)), (t, (3,))), {}),
@@ -180,6 +180,7 @@ INTEGER: list[Spec] = [
     (bfp.ExpConstOp, (), {"value": -15}),
     (bfp.ExpClampOp, ("exponent",), {"low": -15, "high": 0}),
     (bfp.ExpCommonOp, ("exponent", "exponent"), {}),
+    (bfp.ExpParameterSumOp, ("exponent", "exponent", "range"), {}),
     (bfp.ExpSumOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExpInverseRootOp, ("exponent",), {}),
     (bfp.ExpLargestOp, ("exponent", "exponent", "exponent"), {}),

@@ -17,12 +17,15 @@ SEED, STEP = np.asarray(7, np.int64), np.asarray(3, np.int32)
 
 def test_a_bias_is_added_along_the_last_axis() -> None:
     acc = np.array([[1, 2], [3, 4]], np.int32)
-    assert reference(BiasOp, acc, np.array([10, -20], np.int32)).tolist() == [[11, -18], [13, -16]]
+    b, e, above = np.array([10, -20], np.int32), *(np.asarray(value, np.int32) for value in (-3, -2))
+    op = make(BiasOp, acc, b, "exponent", "exponent")
+    assert np.asarray(op.reference(acc, b, e, e)).tolist() == [[11, -18], [13, -16]]
+    assert np.asarray(op.reference(acc, b, e, above)).tolist() == [[11, -19], [12, -18]]
 
 
 def test_the_bound_of_a_bias_is_that_of_an_alignment() -> None:
     """An int8 mantissa moves left by 20 at most."""
-    op = make(BiasOp, np.zeros((1, 1), np.int32), np.zeros(1, np.int32))
+    op = make(BiasOp, np.zeros((1, 1), np.int32), np.zeros(1, np.int32), "exponent", "exponent")
     assert op.accumulator_bound() == rounding.align(np.array([127]), 100, 0)[0]
 
 

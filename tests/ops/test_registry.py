@@ -36,7 +36,7 @@ PROMISES: dict[type[OpTrait], Callable[[NnOp], bool]] = {
     Sum: lambda op: op.operands[0].type == op.operands[1].type and not any(map(is_tensor, op.operands[2:])),
     Clamp: lambda op: like(op.operands[0]) == op.results[0].type and op.ACCUMULATORS == (0,),
     Bounded: lambda op: bool(op.ACCUMULATORS) and op.accumulator_bound() is not None,
-    Bias: lambda op: len(op.operands) == 2,
+    Bias: lambda op: len(op.operands) in (2, 4),
     Loss: lambda op: shape_of(op.results[0]) == shape_of(op.operands[0]),
 }
 """What a trait promises of operands, results and bounds, as far as a single operator shows it."""

@@ -15,7 +15,7 @@ from nitic.ir.types import is_tensor, shape_of
 from nitic.ops.bfp import RangeOp
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.passes.base import NiticPass
-from nitic.passes.integers.insert_calibration import InsertCalibration
+from nitic.passes.integers.insert_rounding import InsertRounding
 from nitic.passes.kernels.assign_layouts import VARIANTS
 from nitic.pipeline import run_passes, target_passes, training_passes
 from tests.networks.stages import HYPERS, imported
@@ -86,7 +86,7 @@ def check(network: str, recipe: str, variants: Iterable[str] = VARIANTS) -> None
     """Runs the whole pipeline, and every function after each pass."""
     module = imported(network, 2).module
     passes = training_passes(parse_recipe(recipe))
-    start = [each.name for each in passes].index(InsertCalibration.name) + 1
+    start = [each.name for each in passes].index(InsertRounding.name) + 1
     run_passes(module, passes[:start])
     assert {func.sym_name.data for func in functions(module)} == set(FUNCTIONS)
     cases = [inputs_of(module, seed, extreme=extreme) for seed, extreme in ((0, False), (1, True))]

@@ -156,6 +156,16 @@ def align(exponent: Expr, target: Expr, lanes: int = 1) -> Rounding:
     return lambda x: right(x << left)
 
 
+def lowered(exponent: Expr, target: Expr, dtype: str = "int32", lanes: int = 1) -> Rounding:
+    """R(x, target - exponent) for a target that is no smaller; |x| is at most 2^30 for int32, 2^62 for int64."""
+    most = 30 if dtype == "int32" else 62
+    shift = tir.let(target - exponent)
+    rounding = nearest(tir.let(tir.minimum(shift, most)), dtype, lanes)
+    nothing = tir.select(shift > most, tir.constant(0, dtype), tir.constant(-1, dtype))
+    kept = tir.let(tir.splat(nothing, lanes))
+    return lambda x: rounding(x) & kept
+
+
 def common_factor(exponent: Expr, common: Expr, lanes: int = 1) -> Expr:
     """What a mantissa is multiplied by in an exact sum at a common exponent: 0 where it is dropped."""
     distance = tir.let(exponent - common)

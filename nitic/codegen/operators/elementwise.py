@@ -156,11 +156,12 @@ def align(emission: Emission, op: NnOp) -> Evaluators:
 
 def bias(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BiasOp)
+    dtype = dtype_of(op.acc).__name__
+    lowered = integer.lowered(*(emission.scalar(value) for value in op.scales), dtype, emission.lanes)
 
     def evaluate(point: Point) -> Expr:
         assert point.channel is not None
-        acc = emission.value(op.acc, point)
-        return acc + tir.cast(emission.value(op.b, point.channel), dtype_of(op.acc).__name__)
+        return lowered(emission.value(op.acc, point)) + tir.cast(emission.value(op.b, point.channel), dtype)
 
     return {op.y: evaluate}
 

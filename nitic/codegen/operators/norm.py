@@ -221,10 +221,11 @@ def normalise(emission: Emission, op: NnOp) -> Evaluators:
 
 def scale(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormScaleOp)
+    lowered = integer.lowered(*(emission.scalar(value) for value in op.scales))
 
     def evaluate(point: Point) -> Expr:
         gamma, beta = (emission.value(value, _channel(point)) for value in (op.gamma, op.beta))
-        return emission.value(op.xhat, point) * gamma + beta
+        return lowered(emission.value(op.xhat, point) * gamma) + beta
 
     return {op.y: evaluate}
 

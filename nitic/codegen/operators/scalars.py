@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 from nitic.arithmetic.requantisation import NEVER
-from nitic.arithmetic.sums import TERM_BITS
+from nitic.arithmetic.sums import PARAMETER_BITS, TERM_BITS
 from nitic.codegen.core import integer, tir
 from nitic.codegen.core.group import Emission, Scalar
 from nitic.codegen.core.tir import Expr
@@ -19,6 +19,7 @@ from nitic.ops.bfp import (
     ExpConstOp,
     ExpInverseRootOp,
     ExpLargestOp,
+    ExpParameterSumOp,
     ExpSumOp,
     ShiftOp,
     StaticShiftOp,
@@ -60,6 +61,13 @@ def exp_largest(emission: Emission, op: NnOp) -> Expr:
 
 def _largest(values: Sequence[Expr]) -> Expr:
     return reduce(lambda a, b: tir.let(tir.maximum(a, b)), values)
+
+
+def exp_parameter_sum(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpParameterSumOp)
+    e = emission.scalar(op.acc)
+    least = tir.let(tir.maximum(e, emission.scalar(op.parameter) - PARAMETER_BITS))
+    return tir.select(emission.scalar(op.r) == 0, e, least)
 
 
 def exp_sum(emission: Emission, op: NnOp) -> Expr:
@@ -116,6 +124,7 @@ SCALARS: dict[str, Scalar] = {
     "bfp.exp_const": exp_const,
     "bfp.exp_common": exp_common,
     "bfp.exp_largest": exp_largest,
+    "bfp.exp_parameter_sum": exp_parameter_sum,
     "bfp.exp_sum": exp_sum,
     "bfp.exp_clamp": exp_clamp,
     "bfp.exp_inverse_root": exp_inverse_root,

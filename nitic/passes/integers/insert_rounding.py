@@ -28,7 +28,6 @@ from nitic.ir.function import (
     Label,
     Signature,
     arguments,
-    function,
     functions,
     new_function,
     results,
@@ -53,6 +52,7 @@ from nitic.ops.bfp import (
 from nitic.ops.elementwise import InputMapOp
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.invariants import no_float, no_range_of_samples, unrounded
+from nitic.passes.training.insert_calibration import CALIBRATE
 from nitic.passes.training.insert_loss import random_numbers
 
 STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "frozen": i8, "statistic": i64}
@@ -83,9 +83,11 @@ class InsertRounding(NiticPass):
 
     def apply(self, module: ModuleOp) -> None:
         stored: set[str] = set()  # the activations that inference stores: it needs a statistic of each
-        for func in [f for f in functions(module) if f.sym_name.data != "train_step"]:
+        static, others = ([f for f in functions(module) if takes_ranges(f) == ranges] for ranges in (False, True))
+        for func in static:
             stored |= self.convert(module, func, stored)
-        self.convert(module, function(module, "train_step"), stored)
+        for func in others:
+            self.convert(module, func, stored)
 
     def convert(self, module: ModuleOp, func: FuncOp, stored: set[str]) -> set[str]:
         """Replaces a float function by its integer form; gives the names of its activations."""
@@ -115,7 +117,7 @@ class Quantiser:
 
     def __init__(self, options: InsertRounding, old: FuncOp, stored: set[str]) -> None:
         self.options, self.old, self.stored = options, old, stored
-        self.static = old.sym_name.data != "train_step"
+        self.static = not takes_ranges(old)
         self.func = new_function(old.sym_name.data, [(label, _stored_type(label, a)) for label, a in arguments(old)])
         self.func.body.block.add_op(ReturnOp())
         self.signature = Signature(self.func)
@@ -289,6 +291,7 @@ class Quantiser:
         return op.result
 
     def _results(self) -> None:
+        """@calibrate gives nothing but the statistics."""
         new: list[tuple[Label, SSAValue]] = []
         for label, value in results(self.old):
             computed = self.mantissa(value) if label.role == "output" else self.raw[value]
@@ -296,7 +299,12 @@ class Quantiser:
             if label.role in ("output", "gradient"):
                 new.append((Label(f"{label.name}.exponent", label.role), self.insert(ExponentOfOp.of(computed))))
         self.signature.write()
-        set_results(self.func, new + self.tops)
+        set_results(self.func, self.tops if self.func.sym_name.data == CALIBRATE else new + self.tops)
+
+
+def takes_ranges(func: FuncOp) -> bool:
+    """Whether exponents follow from the batch; in inference they are static."""
+    return func.sym_name.data in ("train_step", CALIBRATE)
 
 
 def _stored_type(label: Label, arg: SSAValue) -> Attribute:

@@ -1,4 +1,4 @@
-// RUN: nitic opt --passes=fold-batch-norm,canonicalise,infer-shapes,insert-loss,insert-backward,insert-update,insert-rounding,insert-calibration,track-exponents,eliminate-dead-code,check-range
+// RUN: nitic opt --passes=fold-batch-norm,canonicalise,infer-shapes,insert-loss,insert-backward,insert-update,insert-calibration,insert-rounding,track-exponents,eliminate-dead-code,check-range
 // No later pass looks into @initial_values: its parameters are floats to the end.
 // CHECK:       func.func @train_step(
 // CHECK:       %{{.*}}, %{{.*}} = nn.update_momentum %w

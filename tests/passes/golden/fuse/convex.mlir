@@ -8,10 +8,10 @@
 // CHECK:       nn.fused %[[ACC]], %{{.*}} :
 // CHECK-NEXT:  ^bb0
 // CHECK-NEXT:  nn.bias
-func.func @predict(%x: tensor<1x1x1x3xi8>, %w: tensor<2x1x1x3xi8>) -> tensor<1x1x1x2xi32> {
+func.func @predict(%base: !bfp.exp, %x: tensor<1x1x1x3xi8>, %w: tensor<2x1x1x3xi8>) -> tensor<1x1x1x2xi32> {
   %acc1 = nn.conv %x, %w dilations = [1, 1] groups = 1 pads = [0, 0, 0, 0] strides = [1, 1] : (tensor<1x1x1x3xi8>, tensor<2x1x1x3xi8>) -> tensor<1x1x1x2xi32>
   %p, %index = nn.max_pool %acc1 kernel = [1, 1] pads = [0, 0, 0, 0] strides = [1, 1] : (tensor<1x1x1x2xi32>) -> (tensor<1x1x1x2xi32>, tensor<1x1x1x2xi8>)
   %b = nn.reshape %p shape = [2] : (tensor<1x1x1x2xi32>) -> tensor<2xi32>
-  %bias1 = nn.bias %acc1, %b : (tensor<1x1x1x2xi32>, tensor<2xi32>) -> tensor<1x1x1x2xi32>
+  %bias1 = nn.bias %acc1, %b, %base, %base : (tensor<1x1x1x2xi32>, tensor<2xi32>, !bfp.exp, !bfp.exp) -> tensor<1x1x1x2xi32>
   func.return %bias1 : tensor<1x1x1x2xi32>
 }

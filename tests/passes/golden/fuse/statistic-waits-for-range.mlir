@@ -15,11 +15,11 @@
 // CHECK-NEXT:  nn.yield
 // CHECK-NEXT:  }
 // CHECK-NEXT:  func.return %[[NEW]], %[[A]]
-func.func @calibrate(%x: tensor<1x3xi8>, %w: tensor<2x3xi8>, %b: tensor<2xi8>, %ex: !bfp.exp, %ew: !bfp.exp, %eb: !bfp.exp, %top: tensor<i32>) -> (tensor<i32>, tensor<1x2xi32>) {
+func.func @calibrate(%base: !bfp.exp, %x: tensor<1x3xi8>, %w: tensor<2x3xi8>, %b: tensor<2xi8>, %ex: !bfp.exp, %ew: !bfp.exp, %eb: !bfp.exp, %top: tensor<i32>) -> (tensor<i32>, tensor<1x2xi32>) {
   %e = bfp.exp_add %ex, %ew : (!bfp.exp, !bfp.exp) -> !bfp.exp
   %aligned = bfp.align %b, %eb, %e : (tensor<2xi8>, !bfp.exp, !bfp.exp) -> tensor<2xi32>
   %acc1 = nn.gemm %x, %w : (tensor<1x3xi8>, tensor<2x3xi8>) -> tensor<1x2xi32>
-  %bias1 = nn.bias %acc1, %aligned : (tensor<1x2xi32>, tensor<2xi32>) -> tensor<1x2xi32>
+  %bias1 = nn.bias %acc1, %aligned, %base, %base : (tensor<1x2xi32>, tensor<2xi32>, !bfp.exp, !bfp.exp) -> tensor<1x2xi32>
   %r = bfp.range %bias1 : (tensor<1x2xi32>) -> !bfp.range
   %new = bfp.top %top, %r, %e : (tensor<i32>, !bfp.range, !bfp.exp) -> tensor<i32>
   func.return %new, %bias1 : tensor<i32>, tensor<1x2xi32>

@@ -16,10 +16,11 @@
 // CHECK-NEXT:    %[[SB:.*]] = bfp.shift %[[RB]] bits = 7
 // CHECK-NEXT:    %[[B1:.*]] = bfp.round_shift %b1, %[[SB]] round = nearest to = i8
 // CHECK-NEXT:    %[[ACC:.*]] = nn.conv %[[X]], %[[W1]] {{.*}} -> tensor<2x4x4x2xi32>
-// CHECK-NEXT:    %[[EB:.*]] = bfp.exponent_of %[[B1]]
 // CHECK-NEXT:    %[[EACC:.*]] = bfp.exponent_of %[[ACC]]
-// CHECK-NEXT:    %[[ALIGNED:.*]] = bfp.align %[[B1]], %[[EB]], %[[EACC]]
-// CHECK-NEXT:    %[[BIAS:.*]] = nn.bias %[[ACC]], %[[ALIGNED]]
+// CHECK-NEXT:    %[[EB:.*]] = bfp.exponent_of %[[B1]]
+// CHECK-NEXT:    %[[ESUM:.*]] = bfp.exp_parameter_sum %[[EACC]], %[[EB]], %[[RB]]
+// CHECK-NEXT:    %[[ALIGNED:.*]] = bfp.align %[[B1]], %[[EB]], %[[ESUM]]
+// CHECK-NEXT:    %[[BIAS:.*]] = nn.bias %[[ACC]], %[[ALIGNED]], %[[EACC]], %[[ESUM]]
 // CHECK-NEXT:    %[[RELU:.*]] = nn.relu %[[BIAS]]
 // CHECK-NEXT:    %[[R:.*]] = bfp.range %[[RELU]]
 // CHECK-NEXT:    %[[E:.*]] = bfp.exponent_of %[[RELU]]
