@@ -4,6 +4,7 @@ from nitic.arithmetic.integers import INT16_LIMIT, Array, bit_length, div, satur
 from nitic.arithmetic.rounding import ROUNDINGS, round_nearest
 
 VELOCITY_LIMIT = 2**30
+FULL = 3 << 13  # from this range on, three quarters of what int16 holds, a master gets the next exponent
 
 
 def scaled_rate(m: int, k: int, batch: int) -> tuple[int, int]:
@@ -15,16 +16,24 @@ def scaled_rate(m: int, k: int, batch: int) -> tuple[int, int]:
     return q >> trailing, k + 16 - s - trailing
 
 
+def growth(r: int) -> int:
+    """By how much the exponent of a master of range r grows in this step: 0 or 1."""
+    return int(r >= FULL)
+
+
 def update_plain(
-    master: Array, em: int, dw: Array, e_dw: int, m: int, k: int, rounding: str = "pseudo_stochastic"
+    master: Array, em: int, r: int, dw: Array, e_dw: int, m: int, k: int, rounding: str = "pseudo_stochastic"
 ) -> Array:
-    return saturate(wide(master) - ROUNDINGS[rounding](wide(dw) * m, em + k - e_dw), INT16_LIMIT)
+    """The master after a step, at em: its exponent grown by its range r."""
+    master = round_nearest(wide(master), growth(r))
+    return saturate(master - ROUNDINGS[rounding](wide(dw) * m, em + k - e_dw), INT16_LIMIT)
 
 
 def update_momentum(
     master: Array,
     velocity: Array,
     em: int,
+    r: int,
     dw: Array,
     e_dw: int,
     m: int,
@@ -33,12 +42,14 @@ def update_momentum(
     decay: int,
     rounding: str = "pseudo_stochastic",
 ) -> tuple[Array, Array]:
-    """(master, velocity) after a step; momentum is of 256; decay = k + d for a weight decay of 2^-d (above 70: none).
+    """(master, velocity) after a step, at em and em - 8: its exponent grown by the range r of the master.
+
+    momentum is of 256; decay = k + d for a weight decay of 2^-d (above 70: none).
 
     The velocity is not rounded to nearest on its way to the master: a weight would stand still while |v| < 128.
     """
-    master = wide(master)
-    v = round_nearest(wide(velocity) * momentum, 8) + ROUNDINGS[rounding](wide(dw) * m, em - 8 + k - e_dw)
+    master = round_nearest(wide(master), growth(r))
+    v = round_nearest(wide(velocity) * momentum, 8 + growth(r)) + ROUNDINGS[rounding](wide(dw) * m, em - 8 + k - e_dw)
     v = saturate(v + round_nearest(master, decay - 8), VELOCITY_LIMIT)
     return saturate(master - ROUNDINGS[rounding](v, 8), INT16_LIMIT), v
 

@@ -95,6 +95,8 @@ BFP = [
     bfp.DitherOp,
     bfp.ExponentOfOp,
     bfp.AlignOp,
+    bfp.GrowOp,
+    bfp.ExpUngrownOp,
     bfp.TopOp,
 ]
 Nn = Dialect("nn", [*NN, fused.FusedOp, fused.YieldOp])

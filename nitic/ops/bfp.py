@@ -14,7 +14,7 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.arithmetic import integers, randomness, requantisation, rounding, sums
+from nitic.arithmetic import integers, randomness, requantisation, rounding, sums, updates
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient
 from nitic.ir.traits import Epilogue, Intermediate, KeepsSign, Pointwise, TakesInt64
@@ -331,8 +331,17 @@ class AlignOp(BfpOp):
         return rounding.align(x, int(e_from), int(e_to))
 
 
+class ScalarUpdateOp(BfpOp):
+    """An operator whose only result is a scalar of the state, written over operand 0."""
+
+    UPDATES: ClassVar[Sequence[tuple[int, int]]] = ((0, 0),)
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [None]
+
+
 @irdl_op_definition
-class TopOp(BfpOp):
+class TopOp(ScalarUpdateOp):
     """The statistic of a stored activation: a decaying maximum (Q8) of the exponent of its leading bit."""
 
     name = "bfp.top"
@@ -340,18 +349,45 @@ class TopOp(BfpOp):
     r = operand_def(range_)
     e = operand_def(exponent)
     new = result_def()
-    UPDATES: ClassVar[Sequence[tuple[int, int]]] = ((0, 0),)
 
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.top) != () or element_of(self.top) != i32:
             raise VerifyException(f"a statistic is a tensor<i32>, not {self.top.type}")
         return [tensor((), i32)]
 
-    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [None]
-
     def reference(self, *operands: Array) -> Array:
         return np.asarray(requantisation.update_top(*(int(v) for v in operands)), np.int64)
+
+
+@irdl_op_definition
+class GrowOp(ScalarUpdateOp):
+    """The exponent of a master from the end of this step on, by the master's range: see arithmetic.updates.growth."""
+
+    name = "bfp.grow"
+    e = operand_def(exponent)
+    r = operand_def(range_)
+    new = result_def(exponent)
+
+    def infer_types(self) -> Sequence[Attribute]:
+        return [exponent]
+
+    def reference(self, *operands: Array) -> Array:
+        e, r = (int(v) for v in operands)
+        return np.asarray(e + updates.growth(r), np.int64)
+
+
+@irdl_op_definition
+class ExpUngrownOp(ScalarOp):
+    """The exponent of a master in this step, from the one that bfp.grow has written over it."""
+
+    name = "bfp.exp_ungrown"
+    grown = operand_def(exponent)
+    r = operand_def(range_)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        grown, r = operands
+        return grown - updates.growth(r)
 
 
 def range_of(value: SSAValue, insert: Insert) -> SSAValue:

@@ -20,7 +20,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.ir.op import NnOp, parse_properties, print_properties
 from nitic.ir.text import meaning
-from nitic.ops.bfp import ScalarOp, TopOp
+from nitic.ops.bfp import ScalarOp, ScalarUpdateOp
 
 
 @irdl_op_definition
@@ -68,7 +68,7 @@ class FusedOp(IRDLOperation):
     @property
     def tensor_ops(self) -> list[NnOp]:
         members = [op for op in self.members if isinstance(op, NnOp)]
-        return [op for op in members if not isinstance(op, ScalarOp | TopOp)]
+        return [op for op in members if not isinstance(op, ScalarOp | ScalarUpdateOp)]
 
     @property
     def made_by(self) -> str:

@@ -18,7 +18,7 @@ from nitic.ir.op import Gradients, Insert, NnOp, NoGradient, is_float, like
 from nitic.ir.traits import TakesInt64
 from nitic.ir.types import shape_of
 from nitic.ops.arrays import in_blocks
-from nitic.ops.bfp import ExponentOfOp, RangeOp
+from nitic.ops.bfp import ExponentOfOp, GrowOp, RangeOp, range_of
 
 LARGEST_RATE, LARGEST_MOMENTUM = 255, 256  # of the mantissa of a learning rate, and of a momentum
 FLOAT_LAST_PLACE = -7  # a float weight has no last bit: take that of a weight below 1
@@ -48,10 +48,11 @@ class UpdateOp(NnOp):
         raise NoGradient
 
     def with_exponents(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
-        """The integer rule: the same operands, then the exponents of the state and of the gradient."""
-        dw = operands[self.ACCUMULATORS[0]]
-        exponents = insert(ExponentOfOp.of(operands[0])), insert(ExponentOfOp.of(dw))
-        return type(self).of(*operands, *exponents, round=self.round.data)
+        """The integer rule: the same operands, the new exponent and the range of the master, that of the gradient."""
+        r = range_of(operands[0], insert)
+        grown = next(use.operation for use in r.uses if isinstance(use.operation, GrowOp))
+        e_dw = insert(ExponentOfOp.of(operands[self.ACCUMULATORS[0]]))
+        return type(self).of(*operands, grown.new, r, e_dw, round=self.round.data)
 
 
 @irdl_op_definition
@@ -70,10 +71,10 @@ class UpdatePlainOp(UpdateOp):
         master, dw, m, k, *scales = operands
         if is_float(master):
             return master - dw * (m * 2.0**-k)
-        em, e_dw = (int(v) for v in scales)
+        em, r, e_dw = (int(v) for v in scales)
 
         def rule(master: Array, dw: Array) -> Array:
-            return updates.update_plain(master, em, dw, e_dw, int(m), int(k), self.round.data)
+            return updates.update_plain(master, em, r, dw, e_dw, int(m), int(k), self.round.data)
 
         return in_blocks(rule, master, dw)[0]
 
@@ -104,11 +105,11 @@ class UpdateMomentumOp(UpdateOp):
         if is_float(master):
             v = velocity * (momentum / 256) + dw * (m * 2.0**-k) + master * (2.0**-decay if decay <= 70 else 0)
             return master - v, v
-        em, e_dw = (int(v) for v in scales)
+        em, r, e_dw = (int(v) for v in scales)
         rates = (int(m), int(k), int(momentum), int(decay))
 
         def rule(master: Array, velocity: Array, dw: Array) -> tuple[Array, Array]:
-            return updates.update_momentum(master, velocity, em, dw, e_dw, *rates, self.round.data)
+            return updates.update_momentum(master, velocity, em, r, dw, e_dw, *rates, self.round.data)
 
         return in_blocks(rule, master, velocity, dw)
 

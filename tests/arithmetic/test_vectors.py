@@ -108,8 +108,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "max_pool_dgrad(dy, e, index, shape, k, stride, pad)": max_pool_dgrad,
     "input_statistics(x)": inputs.input_statistics,
     "input_map(x, mul, off)": lambda *v: (inputs.input_map(*v), inputs.INPUT_EXPONENT),
-    "update_plain(M, em, dw, e_dw, m, k)": updates.update_plain,
-    "update_momentum(M, v, em, dw, e_dw, m, k, mom, d)": updates.update_momentum,
+    "update_plain(M, em, dw, e_dw, m, k)": lambda M, em, *rest: updates.update_plain(M, em, 0, *rest),
+    "update_momentum(M, v, em, dw, e_dw, m, k, mom, d)": lambda M, v, em, *rest: updates.update_momentum(
+        M, v, em, 0, *rest
+    ),
     "update_niti(w, dw, gb)": lambda w, dw, gb: updates.update_niti(w, dw, integers.max_abs(dw), gb),
     "scaled_rate(m, k, n)": updates.scaled_rate,
     "dropout(x, p, seed, stream, step)": lambda *v: (pointwise.dropout(*v), -15),

@@ -74,3 +74,36 @@ def test_a_pretrained_batch_norm_predicts_before_any_step(tmp_path: Path, varian
     y = np.einsum("nchwij,ocij->nohw", windows, w) / np.sqrt(variance + 1e-5) + 0.1
     expected = np.maximum(y, 0).mean((2, 3)) @ fw.T
     assert np.abs(logits * 2.0**e - expected).max() < 0.03 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("start", [1.0, 1e-6])
+def test_a_factor_grows_as_far_as_training_wants(tmp_path: Path, start: float) -> None:
+    """Layer scale begins at 1e-6, and floats bring it to about 1.8 here."""
+    random = np.random.default_rng(1)
+    nodes = [
+        helper.make_node("Conv", ["input", "w1"], ["a"], pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w2"], ["c"], pads=[1] * 4),
+        helper.make_node("Mul", ["c", "gamma"], ["d"]),
+        helper.make_node("GlobalAveragePool", ["d"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "fw", "fb"], ["out"], transB=1),
+    ]
+    parameters = {
+        "w1": random.normal(0, 0.2, (8, 3, 3, 3)),
+        "w2": random.normal(0, 0.3, (8, 8, 3, 3)),
+        "gamma": np.full((1, 8, 1, 1), start),
+        "fw": random.normal(0, 0.5, (4, 8)),
+        "fb": np.zeros(4),
+    }
+    prototypes, labels = random.integers(0, 256, (4, 3, 1, 1)), random.integers(0, 4, 128)
+    noise = random.integers(0, 128, (128, 3, 8, 8))
+    samples = np.clip(prototypes[labels] * 0.5 + noise, 0, 255).astype(np.uint8)
+    path = write(tmp_path / "scaled.onnx", nodes, parameters)
+    session = nitic.TrainingSession(nitic.compile(path, batch_size=32), threads=2)
+    session.set_statistics(samples)
+    session.configure(lr="0.05")
+    right = [session.train_step(samples[i : i + 32], labels[i : i + 32]).correct for i in [0, 32, 64, 96] * 50]
+    state = session.state_dict()
+    assert np.abs(state["gamma"] * 2.0 ** int(state["gamma.exponent"])).max() > 0.5
+    assert sum(right[-4:]) > 120

@@ -100,11 +100,11 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     (one(MeanSquaredErrorOp), [tensor((9, 10), i8), tensor((9,), i32), exponent, exponent]),
     (
         one(UpdatePlainOp, **ROUND),
-        [tensor(STATE, i16), tensor(STATE, i64), *[HYPER] * 2, *[exponent] * 2],
+        [tensor(STATE, i16), tensor(STATE, i64), *[HYPER] * 2, exponent, range_, exponent],
     ),
     (
         one(UpdateMomentumOp, **ROUND),
-        [tensor(STATE, i16), tensor(STATE, i32), tensor(STATE, i32), *[HYPER] * 4, *[exponent] * 2],
+        [tensor(STATE, i16), tensor(STATE, i32), tensor(STATE, i32), *[HYPER] * 4, exponent, range_, exponent],
     ),
     (one(UpdateNitiOp, **ROUND), [tensor(STATE, i8), tensor(STATE, i32), HYPER, range_]),
     (one(TransposeOp, perm=(0, 3, 1, 2)), [IMAGE]),

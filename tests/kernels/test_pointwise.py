@@ -216,6 +216,7 @@ def test_accumulate(
     of=data,
     wide=st.booleans(),
     exponents=st.tuples(st.integers(-90, 30), st.integers(-90, 30)),
+    r=st.sampled_from((0, 24575, 24576, 32767)),
     rate=st.tuples(st.integers(1, 255), st.integers(0, 20)),
     decay=st.sampled_from((80, 30, 9, 3)),
     rounding=roundings,
@@ -227,6 +228,7 @@ def test_updates_of_a_master(
     of: Data,
     wide: bool,
     exponents: tuple[int, int],
+    r: int,
     rate: tuple[int, int],
     decay: int,
     rounding: str,
@@ -235,10 +237,11 @@ def test_updates_of_a_master(
     master, velocity = of.integers(shape, 32767, np.int16), of.other(1).i32(*shape)
     dw = of.other(2).integers(shape, 2**40, np.int64) if wide else of.other(2).i32(*shape)
     em, e_dw, m, k, momentum, d = map(scalar, (*exponents, *rate, 230, decay))
-    plain = (master, dw, m, k, em, e_dw)
-    check(one(UpdatePlainOp, round=rounding), plain, variant, threads, {4: "exponent", 5: "exponent"})
-    moving = (master, velocity, dw, m, k, momentum, d, em, e_dw)
-    named = {7: "exponent", 8: "exponent"}
+    scales = (em, scalar(r, np.int64), e_dw)
+    plain = (master, dw, m, k, *scales)
+    check(one(UpdatePlainOp, round=rounding), plain, variant, threads, {4: "exponent", 5: "range", 6: "exponent"})
+    moving = (master, velocity, dw, m, k, momentum, d, *scales)
+    named = {7: "exponent", 8: "range", 9: "exponent"}
     check(one(UpdateMomentumOp, round=rounding), moving, variant, threads, named)
 
 

@@ -164,7 +164,7 @@ INTEGER: list[Spec] = [
     (loss.CrossEntropyOp, ((I8, (4, 3)), (I32, (4,)), "exponent"), {}),
     (loss.CrossEntropyOp, ((I8, (4, 3)), (I32, (4,)), "exponent", (I64, ()), (I32, ())), {}),
     (loss.MeanSquaredErrorOp, ((I8, (4, 3)), (I32, (4,)), "exponent", "exponent"), {}),
-    *_updates(I16, I8, I32, "exponent", "exponent"),
+    *_updates(I16, I8, I32, "exponent", "range", "exponent"),
     (bfp.RangeOp, ((I32, (2, 3)),), {}),
     (bfp.ShiftOp, ("range",), {"bits": 7}),
     (bfp.StaticShiftOp, ((I32, ()), "exponent"), {"bits": 7}),
@@ -187,6 +187,8 @@ INTEGER: list[Spec] = [
     (bfp.ExpLargestOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExpCommonOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExponentOfOp, ((I8, (2, 3)),), {}),
+    (bfp.GrowOp, ("exponent", "range"), {}),
+    (bfp.ExpUngrownOp, ("exponent", "range"), {}),
     (bfp.AlignOp, ((I8, (2, 3)), "exponent", "exponent"), {}),
     (bfp.TopOp, ((I32, ()), "range", "exponent"), {}),
 ]

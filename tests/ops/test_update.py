@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nitic.arithmetic.integers import Array
-from nitic.arithmetic.updates import VELOCITY_LIMIT
+from nitic.arithmetic.updates import VELOCITY_LIMIT, growth
+from nitic.ops.bfp import ExpUngrownOp, GrowOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from tests.support.operators import make, reference
 
@@ -21,20 +22,32 @@ def int32(*values: int) -> Array:
     return np.array(values, np.int32)
 
 
+SCALES = ("exponent", "range", "exponent")
+
+
 def plain(
-    master: Array, dw: Array, *, m: int = 1, k: int = 0, em: int = 0, e: int = 0, rounding: str = "nearest"
+    master: Array, dw: Array, *, m: int = 1, k: int = 0, em: int = 0, r: int = 0, e: int = 0, rounding: str = "nearest"
 ) -> Any:
-    op = make(UpdatePlainOp, master, dw, int32(m)[0], int32(k)[0], "exponent", "exponent", round=rounding)
-    return np.asarray(op.reference(master, dw, *map(np.asarray, (m, k, em, e)))).tolist()
+    op = make(UpdatePlainOp, master, dw, int32(m)[0], int32(k)[0], *SCALES, round=rounding)
+    return np.asarray(op.reference(master, dw, *map(np.asarray, (m, k, em, r, e)))).tolist()
 
 
 def momentum(
-    master: Array, velocity: Array, dw: Array, *, k: int = 0, mom: int = 0, decay: int = OFF, em: int = 0, e: int = 0
+    master: Array,
+    velocity: Array,
+    dw: Array,
+    *,
+    k: int = 0,
+    mom: int = 0,
+    decay: int = OFF,
+    em: int = 0,
+    r: int = 0,
+    e: int = 0,
 ) -> tuple[list[int], list[int]]:
     hypers = (1, k, mom, decay)
     scalars = [np.asarray(v, np.int32) for v in hypers]
-    op = make(UpdateMomentumOp, master, velocity, dw, *scalars, "exponent", "exponent", round="pseudo_stochastic")
-    new, v = op.reference(master, velocity, dw, *scalars, np.asarray(em), np.asarray(e))
+    op = make(UpdateMomentumOp, master, velocity, dw, *scalars, *SCALES, round="pseudo_stochastic")
+    new, v = op.reference(master, velocity, dw, *scalars, *map(np.asarray, (em, r, e)))
     return new.tolist(), v.tolist()
 
 
@@ -49,6 +62,31 @@ def test_plain_subtracts_the_gradient_at_the_exponent_of_the_master() -> None:
     assert plain(int16(100, 100), int32(8, -8), m=3, k=2) == [94, 106]
     assert plain(int16(100), int32(8), em=-2, e=0) == [100 - 32]
     assert plain(int16(100), int32(8), em=1, e=0) == [96]
+
+
+@pytest.mark.parametrize(("r", "grows"), [(0, 0), (24575, 0), (24576, 1), (32767, 1)])
+def test_a_full_master_moves_to_the_next_exponent(r: int, grows: int) -> None:
+    op = make(GrowOp, "exponent", "range")
+    assert op.reference(np.asarray(-13), np.asarray(r)) == -13 + grows
+    assert make(ExpUngrownOp, "exponent", "range").reference(np.asarray(-13 + grows), np.asarray(r)) == -13
+    assert plain(int16(24000, -3), int32(8, 8), r=r) == [[24000 - 8, -11], [12000 - 8, -2 - 8]][grows]
+    new, v = momentum(int16(24000), int32(512), int32(0), mom=256, r=r)
+    assert (new, v) == [([24000 - 2], [512]), ([12000 - 1], [256])][grows]
+
+
+def test_exponents_grow_until_the_master_fits_and_no_further() -> None:
+    """A weight that wants to be 2^20 times what its exponent was made for; it never shrinks, so it cannot oscillate."""
+    e, master, target = 0, int16(1), 2.0**34
+    exponents: list[int] = []
+    for _ in range(200):
+        r = int(np.abs(master.astype(np.int64)).max())
+        e += growth(r)
+        gradient = int32(-int(min(max(target - float(master[0]) * 2.0**e, 0) * 2.0**-e, 2.0**30)))
+        master = int16(*plain(master, gradient, em=e, r=r, e=e))
+        exponents.append(e)
+    assert abs(float(master[0]) * 2.0**e - target) <= 2.0**e
+    assert exponents == sorted(exponents)
+    assert exponents[-1] == exponents[-100] == 20
 
 
 def test_plain_leaves_what_has_no_gradient() -> None:

@@ -24,7 +24,7 @@ from nitic.ir.layout import Layout, parse_layout
 from nitic.ir.op import NnOp
 from nitic.ir.traits import Packs
 from nitic.ir.types import Shape, dtype_of, is_tensor, range_, shape_of, tensor_type
-from nitic.ops.bfp import RangeOp, ScalarOp, TopOp
+from nitic.ops.bfp import RangeOp, ScalarOp, ScalarUpdateOp
 from nitic.ops.fused import FusedOp
 
 
@@ -52,7 +52,7 @@ class Group:
     def stored(self) -> list[SSAValue]:
         """The results that `Emission.finish` writes; a second layout is written by the anchor's own emitter."""
         made = [out for out in self.op.yielded if isinstance(out, OpResult) and is_tensor(out)]
-        return [out for out in made if not isinstance(out.op, TopOp) and not out.op.has_trait(Packs)]
+        return [out for out in made if not isinstance(out.op, ScalarUpdateOp) and not out.op.has_trait(Packs)]
 
     def tail_shape(self, result: SSAValue | None = None) -> Shape:
         """The one shape of what `Emission.finish` is given, writes and takes ranges of: one index serves them all."""
@@ -208,11 +208,11 @@ class Emission:
         for op in members:
             if isinstance(op, ScalarOp):
                 self.scalar(op.result)
-            elif isinstance(op, TopOp):  # read its operands here, in every thread, since others need them, too
-                for value in (op.r, op.e):
+            elif isinstance(op, ScalarUpdateOp):  # read these here, in every thread, since others need them, too
+                for value in op.operands[1:]:
                     self.scalar(value)
         for op in members:
-            if isinstance(op, ScalarOp | TopOp) and op.result in self.group.op.yielded:
+            if isinstance(op, ScalarOp | ScalarUpdateOp) and op.result in self.group.op.yielded:
                 with tir.when(self.function.thread == 0):
                     self.buffer(op.result).store(0, self.registry.scalar_of(op)(self, op))
 

@@ -21,7 +21,7 @@ from nitic.codegen.core.tir import Buffer, Expr
 from nitic.codegen.cuda.function import CudaFunction
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of
-from nitic.ops.bfp import RangeOp, ShiftOp, TopOp
+from nitic.ops.bfp import RangeOp, ScalarUpdateOp, ShiftOp
 from nitic.ops.fused import YieldOp
 
 
@@ -68,7 +68,7 @@ class Speculation:
     def asks_for_zero(self, taken: RangeOp) -> bool:
         """Whether an exponent depends on a range being zero. The guess is that it is not."""
         inside = (use.operation for use in taken.r.uses if use.operation in self.group.op.members)
-        return any(not isinstance(op, (ShiftOp, TopOp, YieldOp)) for op in inside)
+        return any(not isinstance(op, (ShiftOp, ScalarUpdateOp, YieldOp)) for op in inside)
 
 
 @dataclass

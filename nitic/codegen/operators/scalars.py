@@ -7,6 +7,7 @@ from functools import reduce
 
 from nitic.arithmetic.requantisation import NEVER
 from nitic.arithmetic.sums import PARAMETER_BITS, TERM_BITS
+from nitic.arithmetic.updates import FULL
 from nitic.codegen.core import integer, tir
 from nitic.codegen.core.group import Emission, Scalar
 from nitic.codegen.core.tir import Expr
@@ -21,6 +22,8 @@ from nitic.ops.bfp import (
     ExpLargestOp,
     ExpParameterSumOp,
     ExpSumOp,
+    ExpUngrownOp,
+    GrowOp,
     ShiftOp,
     StaticShiftOp,
     TopOp,
@@ -119,6 +122,21 @@ def top(emission: Emission, op: NnOp) -> Expr:
     return tir.select(r == 0, decayed, seen)
 
 
+def grow(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, GrowOp)
+    return emission.scalar(op.e) + growth(emission.scalar(op.r))
+
+
+def exp_ungrown(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpUngrownOp)
+    return emission.scalar(op.grown) - growth(emission.scalar(op.r))
+
+
+def growth(r: Expr) -> Expr:
+    """arithmetic.updates.growth."""
+    return tir.let(tir.select(r >= FULL, tir.constant(1), tir.constant(0)))
+
+
 SCALARS: dict[str, Scalar] = {
     "bfp.exp_add": exp_add,
     "bfp.exp_const": exp_const,
@@ -132,4 +150,6 @@ SCALARS: dict[str, Scalar] = {
     "bfp.static_shift": static_shift,
     "bfp.dither": dither,
     "bfp.top": top,
+    "bfp.grow": grow,
+    "bfp.exp_ungrown": exp_ungrown,
 }

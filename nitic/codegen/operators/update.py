@@ -11,6 +11,7 @@ from nitic.arithmetic.updates import VELOCITY_LIMIT
 from nitic.codegen.core import integer, tir
 from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare
 from nitic.codegen.core.tir import Expr
+from nitic.codegen.operators import scalars
 from nitic.ir.op import NnOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 
@@ -18,36 +19,45 @@ Evaluators = Mapping[SSAValue, Evaluate]
 
 
 def update_plain(emission: Emission, op: NnOp) -> Evaluators:
-    """M = sat16(M - round(dw * m, em + k - e_dw))."""
+    """M = sat16(R(M, growth) - round(dw * m, em + k - e_dw))."""
     assert isinstance(op, UpdatePlainOp)
-    em, e_dw, k = (emission.scalar(value) for value in (*op.scales, op.rate_k))
-    rounding = integer.any_shift(op.round.data, em + k - e_dw)
+    em, r, e_dw, k = (emission.scalar(value) for value in (*op.scales, op.rate_k))
+    growth = scalars.growth(r)
+    rounding, grown = integer.any_shift(op.round.data, em + k - e_dw), integer.nearest(growth, "int64")
     m = _wide(emission.scalar(op.rate_m))
 
     def evaluate(point: Point) -> Expr:
         change = rounding(_wide(emission.value(op.dw, point)) * m)
-        return integer.saturate(_wide(emission.value(op.master, point)) - change, INT16_LIMIT, "int32")
+        return integer.saturate(grown(_wide(emission.value(op.master, point))) - change, INT16_LIMIT, "int32")
 
     return {op.new: evaluate}
 
 
 def update_momentum(emission: Emission, op: NnOp) -> Evaluators:
-    """v = sat(R(v * mom, 8) + round(dw * m, em - 8 + k - e_dw) + R(M, decay - 8)); M = sat16(M - round(v, 8))."""
+    """v = sat(R(v * mom, 8 + growth) + round(dw * m, em - 8 + k - e_dw) + R(M', decay - 8)), M' = R(M, growth);
+
+    M = sat16(M' - round(v, 8)).
+    """
     assert isinstance(op, UpdateMomentumOp)
-    em, e_dw, k = (emission.scalar(value) for value in (*op.scales, op.rate_k))
+    em, r, e_dw, k = (emission.scalar(value) for value in (*op.scales, op.rate_k))
+    growth = scalars.growth(r)
     rounding = integer.any_shift(op.round.data, em - 8 + k - e_dw)
     decay = integer.any_shift("nearest", emission.scalar(op.decay) - 8)
     eight = tir.constant(8)
-    keep, move = integer.nearest(eight, "int64"), integer.ROUNDINGS[op.round.data](eight, "int32", 1)
+    keep, grow = integer.nearest(tir.let(growth + 8), "int64"), integer.nearest(growth)
+    move = integer.ROUNDINGS[op.round.data](eight, "int32", 1)
     m, momentum = (_wide(emission.scalar(value)) for value in (op.rate_m, op.momentum))
+
+    def grown(point: Point) -> Expr:
+        return tir.let(grow(emission.value(op.master, point)))
 
     def velocity(point: Point) -> Expr:
         kept = keep(_wide(emission.value(op.velocity, point)) * momentum)
         change = rounding(_wide(emission.value(op.dw, point)) * m)
-        return integer.saturate(kept + change + decay(emission.value(op.master, point)), VELOCITY_LIMIT, "int32")
+        return integer.saturate(kept + change + decay(grown(point)), VELOCITY_LIMIT, "int32")
 
     def master(point: Point) -> Expr:
-        moved = emission.value(op.master, point) - move(emission.value(op.new_velocity, point))
+        moved = grown(point) - move(emission.value(op.new_velocity, point))
         return integer.saturate(moved, INT16_LIMIT, "int32")
 
     return {op.new_velocity: velocity, op.new: master}

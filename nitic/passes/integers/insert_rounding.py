@@ -43,6 +43,8 @@ from nitic.ops.bfp import (
     DitherOp,
     ExpConstOp,
     ExponentOfOp,
+    ExpUngrownOp,
+    GrowOp,
     RangeOp,
     RoundShiftOp,
     ShiftOp,
@@ -127,7 +129,7 @@ class Quantiser:
         self.forward = set(_forward(old))
         self.coarse: set[SSAValue] = set()  # errors of a cross-entropy, and such errors times constants
         self.names: set[str] = set()
-        self.tops: list[tuple[Label, SSAValue]] = []
+        self.state: list[tuple[Label, SSAValue]] = []  # what changes besides parameters: statistics, exponents
         self.streams = count(FIRST_STREAM)
         self.dithers: list[DitherOp] = []
         self.origin = location("")
@@ -149,13 +151,23 @@ class Quantiser:
                 maps = [self._statistic(f"{label.name}.{each}", channels) for each in ("multiplier", "offset")]
                 self.raw[old] = self.insert(InputMapOp.of(new, *maps))
             case "master":
-                self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
+                e = self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
+                r = self.insert(RangeOp.of(new))
+                if any(_overwrites(use) for use in old.uses):
+                    self._grow(label, e, r)
                 weight = Format(self.options.bits, "i8")
-                self.narrow[old] = self._requantise(new, self._shift(new, weight), "nearest", weight)
+                shift = self.insert(ShiftOp.of(r, bits=weight.bits))
+                self.narrow[old] = self._requantise(new, shift, "nearest", weight)
             case "weight" | "frozen":
                 self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
             case _:
                 pass
+
+    def _grow(self, label: Label, e: BlockArgument, r: SSAValue) -> None:
+        """Lets the exponent of a master grow: written where the master is rounded, before anything else reads it."""
+        grown = self.insert(GrowOp.of(e, r))
+        self.insert(ExpUngrownOp.of(grown, r))
+        self.state.append((Label(f"{label.name}.exponent", "exponent"), grown))
 
     def _statistic(self, name: str, shape: tuple[int, ...]) -> BlockArgument:
         return self.signature.add(Label(name, "statistic"), tensor(shape, i32))
@@ -261,7 +273,7 @@ class Quantiser:
         r = self.insert(RangeOp.of(acc))
         if top.removesuffix(".top") in self.stored:
             new = TopOp.of(self._statistic(top, ()), r, self.insert(ExponentOfOp.of(acc)))
-            self.tops.append((Label(top, "statistic"), self.insert(new)))
+            self.state.append((Label(top, "statistic"), self.insert(new)))
         return self.insert(ShiftOp.of(r, bits=format_.bits))
 
     def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str, format_: Format) -> SSAValue:
@@ -299,7 +311,7 @@ class Quantiser:
             if label.role in ("output", "gradient"):
                 new.append((Label(f"{label.name}.exponent", label.role), self.insert(ExponentOfOp.of(computed))))
         self.signature.write()
-        set_results(self.func, self.tops if self.func.sym_name.data == CALIBRATE else new + self.tops)
+        set_results(self.func, self.state if self.func.sym_name.data == CALIBRATE else new + self.state)
 
 
 def takes_ranges(func: FuncOp) -> bool:
@@ -309,6 +321,10 @@ def takes_ranges(func: FuncOp) -> bool:
 
 def _stored_type(label: Label, arg: SSAValue) -> Attribute:
     return with_element(arg.type, STORED[label.role]) if label.role in STORED else arg.type
+
+
+def _overwrites(use: Use) -> bool:
+    return isinstance(use.operation, NnOp) and use.index in {operand for _, operand in use.operation.UPDATES}
 
 
 def _numbered(base: str) -> Iterator[str]:

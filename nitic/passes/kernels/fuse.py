@@ -26,14 +26,14 @@ from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
 from nitic.ir.traits import Cheap, Epilogue, Gate, Intermediate, OnMantissas, Pointwise, Repeatable, Sum, View
 from nitic.ir.types import element_of, i8, is_tensor, shape_of
-from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
+from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, GrowOp, RangeOp, RoundShiftOp, ScalarOp, ScalarUpdateOp
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
 from nitic.passes.kernels.recompute_pointwise import range_to_guess
 
 MOST_GUESSES = 2  # shifts that a group may guess: each costs one more kernel
-SUNK = (ScalarOp, TopOp, AlignOp)
+SUNK = (ScalarOp, ScalarUpdateOp, AlignOp)
 DITHERS = 64  # bfp.dither in one kernel: CUDA takes some 500 parameters
 
 
@@ -83,8 +83,9 @@ class Grouping:
         for op in self.ops:
             if (producer := self._joins(op)) is not None:
                 self._merge(self.group[producer], self.group[op])
-        for op in reversed(self.ops):
-            if isinstance(op, SUNK) and self.group[op] not in self.works:
+        sunk = [op for op in reversed(self.ops) if isinstance(op, SUNK)]
+        for op in sorted(sunk, key=lambda op: isinstance(op, GrowOp)):
+            if self.group[op] not in self.works:
                 self._sink(op)
         for group in self.graph.order():
             self._materialise(sorted(self.members[group], key=self.position.__getitem__))
@@ -175,9 +176,12 @@ class Grouping:
         return any(self.group.get(use.operation) in (a, b) for op in ranges for use in op.r.uses)
 
     def _sink(self, op: Operation) -> None:
-        """Moves a scalar to the first group that reads it, or else to one that reads the same operands."""
+        """Moves a scalar to the first group that reads it, or else to one that reads the same operands.
+
+        So does what overwrites a state that others read: one thread writes it, while the others may be ahead.
+        """
         own, rank = self.group[op], self.graph.rank
-        users = self._users(op.results)
+        users = set[int]() if isinstance(op, GrowOp) else self._users(op.results)
         later = users or self._users(op.operands) or set(self.members)
         candidates = [group for group in later - {own} if rank[group] > rank[own] or not users]
         any(self._merge(group, own) for group in sorted(candidates, key=rank.__getitem__))
