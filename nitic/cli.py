@@ -3,6 +3,7 @@
 import gc
 import sys
 import tempfile
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -271,6 +272,8 @@ def demo_command(
 
 def main() -> None:
     """Run the command line. What went wrong is one sentence on the standard error; the exit code says of which kind."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text, nor a terminal UTF-8
     gc.disable()  # a compilation makes millions of objects that stay: looking for garbage takes a fifth of its time
     try:
         app()
