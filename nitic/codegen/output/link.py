@@ -67,7 +67,7 @@ def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, device
         libraries = LIBRARIES[device] if emit != Emit.OBJ else []
         made = Path(folder) / output.name
         inputs = Path(folder) / "inputs"  # there may be more than a command line holds
-        inputs.write_text("\n".join(map(_quoted, (*objects, program))))
+        inputs.write_bytes(os.fsencode("\n".join(map(_quoted, (*objects, program)))))
         _run([*compiler(), f"@{inputs}", *LINK_FLAGS[emit], *libraries, "-o", str(made)])
         install(made, output)
 
@@ -141,7 +141,7 @@ def _common_digest() -> bytes:
     executable = Path(command[0])
     stamp = f"{command} {executable.stat().st_mtime_ns if executable.exists() else 0}"
     headers = [path.read_bytes() for path in sorted(runtime_folder().rglob("*.h"))]
-    return hashlib.sha256(stamp.encode() + b"".join(headers)).digest()
+    return hashlib.sha256(os.fsencode(stamp) + b"".join(headers)).digest()
 
 
 def _run(command: list[str]) -> None:
