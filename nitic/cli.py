@@ -287,7 +287,7 @@ def main() -> None:
         # A write that fails does not say where: it is the output, or more likely a temporary file.
         place = error.filename or f"a disk is full, perhaps that of {tempfile.gettempdir()}"
         fail(f"{place}: {error.strerror or error}", ExitCode.RUN_TIME)
-    except Exception:  # noqa: BLE001  # none is expected, and no script may take it for a broken file
+    except Exception:  # noqa: BLE001  none is expected, and no script may take it for a broken file
         traceback.print_exc()
         sys.exit(ExitCode.BUG)
 

@@ -44,7 +44,7 @@ def _reading(binary: Path) -> Generator[None]:
         yield
     except OSError:
         raise
-    except Exception:  # noqa: BLE001  # what is read may be any file, and any text in it
+    except Exception:  # noqa: BLE001  what is read may be any file, and any text in it
         raise CompileError(str(binary), "it holds no nitic program", exit_code=ExitCode.USAGE) from None
 
 
