@@ -3,6 +3,8 @@
 import gc
 import sys
 import tempfile
+import traceback
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -271,6 +273,8 @@ def demo_command(
 
 def main() -> None:
     """Run the command line. What went wrong is one sentence on the standard error; the exit code says of which kind."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text, nor a terminal UTF-8
     gc.disable()  # a compilation makes millions of objects that stay: looking for garbage takes a fifth of its time
     try:
         app()
@@ -283,6 +287,9 @@ def main() -> None:
         # A write that fails does not say where: it is the output, or more likely a temporary file.
         place = error.filename or f"a disk is full, perhaps that of {tempfile.gettempdir()}"
         fail(f"{place}: {error.strerror or error}", ExitCode.RUN_TIME)
+    except Exception:  # noqa: BLE001  none is expected, and no script may take it for a broken file
+        traceback.print_exc()
+        sys.exit(ExitCode.BUG)
 
 
 def fail(text: str, code: ExitCode) -> None:

@@ -4,13 +4,14 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of `nitic`; the training binaries use the same ones."""
+    """Exit codes of `nitic`; the training binaries use the same ones, apart from BUG: a traceback has it to itself."""
 
     OK = 0
     RUN_TIME = 1
     USAGE = 2
     UNSUPPORTED_MODEL = 3
     DATA_MISMATCH = 4
+    BUG = 70
     INTERRUPTED = 130
 
 

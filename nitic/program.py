@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -13,7 +15,7 @@ from xdsl.ir import BlockArgument
 from nitic.arithmetic.integers import Array
 from nitic.ir.buffers import tensor_extents
 from nitic.ir.function import argument_labels, arguments, function, results
-from nitic.ir.text import print_module
+from nitic.ir.text import MAX_BYTES, print_module
 from nitic.ir.traits import SquaredError
 from nitic.ir.types import shape_of
 
@@ -87,14 +89,24 @@ class Program:
         return DESCRIPTION_MAGIC + len(packed).to_bytes(8, "little") + packed
 
 
-def read_description(binary: bytes) -> str:
-    """The IR inside a binary. Raises ValueError where there is none, or a damaged one."""
-    start = binary.index(DESCRIPTION_MAGIC) + len(DESCRIPTION_MAGIC)
-    size = int.from_bytes(binary[start : start + 8], "little")
+def read_description(binary: Path) -> str:
+    """The IR inside a binary. Raises OSError, and ValueError where there is none, or a damaged one."""
+    if binary.exists() and not binary.is_file():
+        raise ValueError("a pipe or a device may have no end")
+    with binary.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        start = content.find(DESCRIPTION_MAGIC) + len(DESCRIPTION_MAGIC)
+        if start < len(DESCRIPTION_MAGIC):
+            raise ValueError("no description")
+        size = int.from_bytes(content[start : start + 8], "little")
+        packed = content[start + 8 : start + 8 + size]
     try:
-        return zlib.decompress(binary[start + 8 : start + 8 + size]).decode()
+        unpacking = zlib.decompressobj()
+        text = unpacking.decompress(packed, MAX_BYTES)
     except zlib.error as error:
         raise ValueError(str(error)) from error
+    if not unpacking.eof:
+        raise ValueError("it is cut off, or longer than IR may be")
+    return text.decode()
 
 
 def arena_bytes(module: ModuleOp) -> int:

@@ -9,6 +9,7 @@ for epoch in range(5):
 """
 
 import ctypes
+import os
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -131,7 +132,7 @@ class TrainingSession:
         They hold from the next step on.
         """
         for name, text in options.items():
-            self._call("configure", name.replace("_", "-").encode(), str(text).encode())
+            self._call("configure", name.replace("_", "-").encode(), os.fsencode(str(text)))
         self.begin_epoch(self._progress.epoch)
 
     def configuration(self, option: str) -> str:
@@ -191,11 +192,11 @@ class TrainingSession:
         progress = self._progress
         if progress.epoch_step > progress.samples // self.compiled.program.batch:
             progress.samples = 0  # this epoch is longer than those of the binary's run that the session goes on from
-        self._call("checkpoint_save", str(path).encode())
+        self._call("checkpoint_save", os.fsencode(path))
 
     def load_checkpoint(self, path: str | Path) -> None:
         """Changes the session only when the whole file is good."""
-        self._call("checkpoint_load", str(path).encode())
+        self._call("checkpoint_load", os.fsencode(path))
 
     @property
     def _progress(self) -> abi.Progress:

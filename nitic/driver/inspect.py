@@ -8,7 +8,6 @@ from math import prod
 from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.utils.exceptions import ParseError
 
 from nitic.driver.graph_view import as_file, dot_text
 from nitic.errors import CompileError, ExitCode
@@ -25,7 +24,7 @@ from nitic.program import arena_bytes, read_description, state_size
 def describe(binary: Path) -> str:
     """Parameters, then for every variant its memory, operators and calls. Raises CompileError."""
     with _reading(binary):
-        return "\n".join(_lines(read_description(binary.read_bytes()))) + "\n"
+        return "\n".join(_lines(read_description(binary))) + "\n"
 
 
 def draw(binary: Path, output: Path) -> Path:
@@ -33,7 +32,7 @@ def draw(binary: Path, output: Path) -> Path:
     from nitic.codegen.output import link
 
     with _reading(binary):
-        name, module = next(iter(variant_modules(read_description(binary.read_bytes())).items()))
+        name, module = next(iter(variant_modules(read_description(binary)).items()))
     link.write_text(as_file(dot_text(name, module), output), output)
     return output
 
@@ -43,7 +42,9 @@ def _reading(binary: Path) -> Generator[None]:
     """Makes a CompileError of what reading a binary's description raises."""
     try:
         yield
-    except (ValueError, LookupError, ParseError):
+    except OSError:
+        raise
+    except Exception:  # noqa: BLE001  what is read may be any file, and any text in it
         raise CompileError(str(binary), "it holds no nitic program", exit_code=ExitCode.USAGE) from None
 
 

@@ -75,12 +75,12 @@ def write_for_cpu(
     program: Program, variants: Sequence[Variant], kind: Emit, output: Path, use_cache: bool = True
 ) -> Generated:
     """Machine code, linked with the runtime."""
-    kept = cache.cache_folder() if use_cache else None
+    kept = cache.KernelCache(cache.cache_folder() if use_cache else None)
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
         meanings = {variant.name: variant.kernels for variant in variants}
         with beside(lambda: link.runtime_objects(kind, folder, kept)) as runtime:
-            generated = generate.generate(meanings, folder, cache.KernelCache(kept))
+            generated = generate.generate(meanings, folder, kept)
             sources = source.write_program(program, variants, generated.kernels, folder)
             link.link([*generated.objects, *runtime()], sources, kind, output)
     _install_header(kind, output)

@@ -92,16 +92,37 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
         if not external_data_helper.uses_external_data(tensor):
             continue
         sidecar = external_data_helper.ExternalDataInfo(tensor).location
-        if not (path.parent / sidecar).is_file():
+        file = _sidecar_file(path, sidecar)
+        if not file.is_file():
             message = f"the external data file {sidecar!r}, which holds tensor {tensor.name!r}, is missing"
             raise _broken(path, message, f"it belongs beside the model, in {path.parent.resolve()}")
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = file.name  # onnx follows no links
         try:
-            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+            external_data_helper.load_external_data_for_tensor(tensor, str(file.parent))
         except (onnx.checker.ValidationError, ValueError, OSError, RuntimeError, OverflowError) as error:
             message = f"cannot read tensor {tensor.name!r} from {sidecar!r}: {first_line(error)}"
             raise _broken(path, message) from error
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def _sidecar_file(path: Path, sidecar: str) -> Path:
+    """The file of weights itself. Raises CompileError where it is neither in the model's folder nor below it.
+
+    Where the model is a link, its folder is that of the link, or that of the file that the link leads to: the cache of
+    Hugging Face's hub keeps both the model and its weights elsewhere, in one folder, and links to them.
+    """
+    try:
+        file = (path.parent / sidecar).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name that no file can have
+        message = f"the external data file {sidecar!r} cannot be found: {first_line(error)}"
+        raise _broken(path, message) from error
+    named_inside = not Path(sidecar).is_absolute() and ".." not in Path(sidecar).parts
+    if not (named_inside and any(map(file.is_relative_to, (path.parent.resolve(), path.resolve().parent)))):
+        raise _broken(path, f"the external data file {sidecar!r} lies outside of the model's folder")
+    return file
 
 
 def _broken(path: Path, message: str, note: str = "") -> CompileError:

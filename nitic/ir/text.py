@@ -1,30 +1,142 @@
 """The text form of a module. What print_module writes, parse_module reads back to the same bytes."""
 
+import re
 from io import StringIO
+from pathlib import Path
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.dialects.func import Func
-from xdsl.ir import Attribute, Dialect, Region, SSAValue
+from xdsl.ir import Attribute, Block, Dialect, Region, SSAValue
 from xdsl.parser import Parser
+from xdsl.parser.generic_parser import ParserState
 from xdsl.printer import Printer
+from xdsl.utils.exceptions import ParseError
+from xdsl.utils.lexer import Input, Token
+from xdsl.utils.mlir_lexer import MLIRLexer, MLIRToken, MLIRTokenKind, StringLiteral
+
+from nitic.errors import CompileError, ExitCode
+
+SENTENCE = 300  # characters of what is said of a damaged text, which may quote it
+MAX_BYTES = 2**26  # of text that is read: a hundred times what a large network has
+
+
+def read_module(path: Path, dialects: list[Dialect]) -> ModuleOp:
+    """A module from a text file. Raises CompileError, and OSError."""
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise _damaged(str(path), f"is longer than the {MAX_BYTES} bytes that IR may have")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise _damaged(str(path), f"is no IR: its byte {error.start} is not of a UTF-8 text") from error
+    return parse_module(text, dialects, str(path))
 
 
 def parse_module(text: str, dialects: list[Dialect], name: str = "<text>") -> ModuleOp:
-    """A module from text. Raises xdsl's ParseError, which says where."""
-    return _parser(text, dialects, name).parse_module()
+    """A module from text. Raises CompileError, which says where in the text, whatever is wrong with it."""
+    try:
+        return _Parser(dialects, text, name).parse_module()
+    except ParseError as error:
+        raise _damaged(str(error.span.get_location()), error.msg) from error
+    except CompileError:
+        raise
+    except Exception as error:  # operators and attributes are made of whatever the text says
+        raise _damaged(name, f"is no valid IR: {_last_line(error)}") from error
+
+
+def _damaged(location: str, message: str) -> CompileError:
+    printable = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(message.split()))
+    sentence = "".join(printable).rstrip(".")
+    short = sentence if len(sentence) <= SENTENCE else f"{sentence[:SENTENCE]}..."
+    return CompileError(location, short, exit_code=ExitCode.USAGE)
+
+
+def _last_line(error: Exception) -> str:
+    """What xdsl's verifier says below a picture of the operator."""
+    if isinstance(error, RecursionError):
+        return "it nests too deeply"
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
 
 
 def parse_region(text: str, dialects: list[Dialect]) -> Region:
     """A region from the text that `meaning` gives."""
-    return _parser(text, dialects, "<region>").parse_region()
+    return _Parser(dialects, text, "<region>").parse_region()
 
 
-def _parser(text: str, dialects: list[Dialect], name: str) -> Parser:
-    context = Context()
-    for dialect in (Builtin, Func, *dialects):
-        context.load_dialect(dialect)
-    return Parser(context, text, name)
+class _Parser(Parser):
+    def __init__(self, dialects: list[Dialect], text: str, name: str) -> None:
+        context = Context()
+        for dialect in (Builtin, Func, *dialects):
+            context.load_dialect(dialect)
+        super().__init__(context, "", name)
+        self._resume_from(ParserState(_Lexer(Input(text, name))))
+
+    def _parse_alias_def(self) -> None:
+        """Of forty aliases each may name the one before twice: a text of a kilobyte for what no memory holds."""
+        self.raise_error("IR of nitic has no aliases")
+
+    def _parse_block(self) -> Block:
+        block = super()._parse_block()
+        if len(self.blocks) > 1:
+            self.raise_error("a region of nitic's IR has one block")
+        return block
+
+
+class _Lexer(MLIRLexer):
+    """xdsl's lexer for the words and numbers that nitic's IR has.
+
+    Others may take time or memory that the length of the text does not bound: dense<0> : tensor<1000000000000xi8>.
+    """
+
+    _ABSENT = frozenset(
+        (
+            "affine_map",
+            "affine_set",
+            "complex",
+            "dense",
+            "dense_resource",
+            "memref",
+            "opaque",
+            "strided",
+            "tuple",
+            "vector",
+        )
+    )
+    _INTEGER_TYPE = re.compile(r"[su]?i(\d+)")
+    _LONGEST = 1000  # characters of a word, since x1x1x1... of a shape is read anew for each dimension
+    # xdsl's own tries every way to divide a text that no quotation mark ends, and there are 2^length.
+    _unescaped_characters_regex = re.compile(r'"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"')
+
+    def lex(self) -> MLIRToken:
+        token = super().lex()
+        if token.kind is MLIRTokenKind.BARE_IDENT:
+            self._check_word(token)
+        elif token.kind is MLIRTokenKind.INTEGER_LIT and (len(token.span) > 20 or int(token.text, 0) >= 2**64):
+            raise ParseError(token.span, "integers of IR have at most 64 bits")
+        return token
+
+    def _check_word(self, token: MLIRToken) -> None:
+        word = token.text
+        bits = self._INTEGER_TYPE.fullmatch(word)
+        if word in self._ABSENT or len(word) > self._LONGEST or (bits and int(bits[1]) > 64):
+            raise ParseError(token.span, f"IR of nitic has no '{word}'")
+
+    def _lex_string_literal(self, start_pos: int) -> MLIRToken:
+        """As text, where it is UTF-8: xdsl takes escapes beyond ASCII, which its own printer writes, for bytes."""
+        token = super()._lex_string_literal(start_pos)
+        is_text = _is_utf8(StringLiteral.from_span(token.span).bytes_contents)
+        return Token(MLIRTokenKind.STRING_LIT if is_text else MLIRTokenKind.BYTES_LIT, token.span)
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def print_module(module: ModuleOp, locations: bool = False) -> str:

@@ -17,6 +17,8 @@ from nitic.ir.types import Shape, i8, i16, shape_of, tensor
 from nitic.ops.arrays import unwindows, windows
 from nitic.ops.conv import Window
 
+MAX_SIDE = 2**24  # pixels: what each of them sees is checked in memory
+
 
 class PoolOp(NnOp):
     """What the pools share: kernel, strides and dilations are (H, W), pads are (top, left, bottom, right)."""
@@ -35,6 +37,8 @@ class PoolOp(NnOp):
     def pooled(self, x: Shape) -> Shape:
         (kh, kw), window = self.ints("kernel", 2), self.window
         shape = (x[0], *window.output((x[1], x[2]), (kh, kw)), x[3])
+        if max(shape[1:3]) > MAX_SIDE:
+            raise VerifyException(f"pools to {shape[1]}x{shape[2]}: a side has at most {MAX_SIDE} pixels")
         if not all(self.seen(axis, x, shape).all() for axis in range(2)):
             raise VerifyException(f"pads {list(window.pads)} leave windows of {[kh, kw]} that see only padding")
         return shape

@@ -214,3 +214,14 @@ def test_a_normalisation() -> None:
     multiplier, offset = Normalisation([0.5, 0.25, 0], [1.0]).maps(3)
     assert multiplier.tolist() == [8224, 8224, 8224]  # 2^21 / 255
     assert offset.tolist() == [-1048560, -524280, 0]
+
+
+def test_a_traceback_has_an_exit_code_to_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fault(options: OptOptions) -> NoReturn:
+        raise KeyError(options.passes)
+
+    monkeypatch.setattr("nitic.driver.opt.transform_file", fault)
+    assert run(monkeypatch, "opt", "m.mlir") == ExitCode.BUG
+    assert capsys.readouterr().err.startswith("Traceback")

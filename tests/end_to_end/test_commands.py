@@ -238,10 +238,12 @@ def test_names_of_any_bytes_come_through_the_c_compiler(tmp_path: Path, monkeypa
     names = ["a\U0001f600b", "\x01\x1f\x7f", '??/"??=\\1', "%s 'é"]
     for name in names:
         net.linear(name, 5)
-    (folder := tmp_path / "f\"??=ü'\\").mkdir()
+    (folder := tmp_path / os.fsdecode(b"f\"??=\xe9'\\")).mkdir()
     net.save(folder / "m??=é.onnx")
+    (folder / "m??=é.onnx").rename(path := folder / os.fsdecode(b"m??=\xe9.onnx"))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))  # the assembler reads the state from there
-    compiled = compile_program(folder / "m??=é.onnx", batch_size=4, target="x86-64")
+    monkeypatch.setenv("NITIC_CACHE", str(folder / "cache"))
+    compiled = compile_program(path, batch_size=4, target="x86-64")
     state = TrainingSession(compiled, threads=1).state_dict()
     expected = compiled.program.state
     assert {f"{name}.weight" for name in names} < set(state)

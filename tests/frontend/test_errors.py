@@ -1,5 +1,7 @@
 """What cannot be imported says so: which node, which rule, and which line of the user's program."""
 
+import os
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -219,16 +221,65 @@ def test_truncated_external_data(tmp_path: Path) -> None:
     assert "cannot read tensor" in str(failure(path))
 
 
-def test_external_data_outside_the_folder(tmp_path: Path) -> None:
-    model = onnx.load(FIXTURES / "lenet-dynamo-eval-external.onnx", load_external_data=False)
-    (tmp_path / "model").mkdir()
-    (tmp_path / "secret").write_bytes(bytes(10000))
+EXTERNAL = FIXTURES / "lenet-dynamo-eval-external.onnx"
+
+
+def model_with_data_at(path: Path, location: str) -> Path:
+    """The fixture in a file, its weights said to be at that location."""
+    model = onnx.load(EXTERNAL, load_external_data=False)
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:
             if entry.key == "location":
-                entry.value = "../secret"
-    onnx.save(model, tmp_path / "model" / "m.onnx")
-    assert "cannot read tensor" in str(failure(tmp_path / "model" / "m.onnx"))
+                entry.value = location
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+    return path
+
+
+def weights_in(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy(EXTERNAL.with_suffix(".onnx.data"), path))
+
+
+@pytest.mark.parametrize(
+    "location", ["../weights", "{}/weights", "{}/model/inside", "deeper/../../weights", "link", "up/weights"]
+)
+def test_external_data_outside_the_folder(tmp_path: Path, location: str) -> None:
+    path = model_with_data_at(tmp_path / "model" / "m.onnx", location.format(tmp_path))
+    weights_in(tmp_path / "weights")
+    weights_in(tmp_path / "model" / "inside")
+    (tmp_path / "model" / "deeper").mkdir()
+    (tmp_path / "model" / "link").symlink_to("../weights")
+    (tmp_path / "model" / "up").symlink_to("..")
+    assert "lies outside of the model's folder" in str(failure(path))
+
+
+@pytest.mark.parametrize("location", ["circle", "no\0name"])
+def test_external_data_that_cannot_be_found(tmp_path: Path, location: str) -> None:
+    path = model_with_data_at(tmp_path / "m.onnx", location)
+    (tmp_path / "circle").symlink_to("circle")
+    assert re.search("the external data file .* (cannot be found|is missing)", str(failure(path)))
+
+
+def test_external_data_behind_links(tmp_path: Path) -> None:
+    """As the hub's cache stores it, at two depths; a link to the whole folder; and a link within the folder."""
+    expected = import_onnx(EXTERNAL).parameters
+    blob = model_with_data_at(tmp_path / "blobs" / "aa", "w.data")
+    data = weights_in(tmp_path / "blobs" / "bb")
+    places = [tmp_path / "snapshots" / "1", tmp_path / "snapshots" / "1" / "onnx"]
+    for place in places:
+        place.mkdir(parents=True)
+        (place / "m.onnx").symlink_to(os.path.relpath(blob, place))
+        (place / "w.data").symlink_to(os.path.relpath(data, place))
+    (tmp_path / "main").symlink_to(places[0])
+    inside = model_with_data_at(tmp_path / "own" / "m.onnx", "w.data")
+    weights_in(tmp_path / "own" / "deep" / "weights")
+    (tmp_path / "own" / "w.data").symlink_to("deep/weights")
+    for path in (*(place / "m.onnx" for place in places), tmp_path / "main" / "m.onnx", inside):
+        found = import_onnx(path).parameters
+        assert all(np.array_equal(found[name], value) for name, value in expected.items())
+    data.unlink()
+    assert "is missing" in str(failure(places[0] / "m.onnx"))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x0a" * 100], ids=["empty", "text", "varints"])

@@ -1,15 +1,18 @@
 """Kernels and plans on disk: the same bytes again, whatever happens to the files, and none of another compiler."""
 
+import errno
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from xdsl.ir import Attribute
 
 from nitic.codegen.core.kernel import Kernel
-from nitic.codegen.output import cache, processes
-from nitic.codegen.output.cache import KernelCache
+from nitic.codegen.output import cache, link, processes
+from nitic.codegen.output.cache import Cache, KernelCache
 from nitic.codegen.output.generate import Generated, generate
 from nitic.driver.build import build_program
 from nitic.driver.plan import plan
@@ -19,7 +22,7 @@ from nitic.ir.op import NnOp
 from nitic.ir.types import i8, i32, tensor
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import ReluOp
-from nitic.options import CompileOptions
+from nitic.options import CompileOptions, Emit
 from nitic.passes.kernels.select_kernels import select
 from nitic.progress import QUIET_SECONDS, Progress
 from nitic.targets import VARIANTS
@@ -88,6 +91,84 @@ def test_a_cache_that_cannot_be_used_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder would be")
     assert made(tmp_path / "a", tmp_path / "cache").new == 2
     assert made(tmp_path / "b", None).new == 2
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o702])
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_a_folder_in_which_others_may_write_is_refused(
+    stored: KernelCache, tmp_path: Path, mode: int, level: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = files(tmp_path / "cache")
+    folder = [path.parents[2], path.parents[1], path.parent][level]
+    folder.chmod(mode)
+    path.write_bytes(path.read_bytes())
+    before = path.read_bytes()
+    assert stored.load(KERNEL.name) is None
+    stored.store(Kernel(KERNEL.name, {}, 1), b"other code")
+    assert path.read_bytes() == before
+    said = f"nitic: {folder}: is no cache, since it belongs to another user or others may write there\n"
+    assert capfd.readouterr().err == said
+    folder.chmod(0o755)
+    assert stored.load(KERNEL.name) == (KERNEL, CODE)
+
+
+def test_a_folder_of_another_user_is_refused(
+    stored: KernelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert stored.load(KERNEL.name) is None
+
+
+def test_the_folder_is_made_for_its_user_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        KernelCache(tmp_path / "deep" / "cache").store(KERNEL, CODE)
+    finally:
+        os.umask(before)
+    (path,) = files(tmp_path)
+    assert [folder.stat().st_mode & 0o777 for folder in path.parents[:3]] == [0o700] * 3
+    assert KernelCache(tmp_path / "deep" / "cache").load(KERNEL.name) == (KERNEL, CODE)
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_under_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the file, at its folder, and at the end of writing: what is compiled is compiled, and no half file is left."""
+    monkeypatch.setattr(Path, "replace", full)
+    assert made(tmp_path / "a", tmp_path / "cache").new == 2
+    assert files(tmp_path / "cache") == []
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    assert made(tmp_path / "b", tmp_path / "cache").new == 2
+    (tmp_path / "c").mkdir()
+    monkeypatch.setattr(Path, "mkdir", full)
+    assert generate(MEANINGS, tmp_path / "c", KernelCache(tmp_path / "none")).new == 2
+
+
+def runtime(folder: Path, kept: Cache) -> list[bytes]:
+    folder.mkdir()
+    return [path.read_bytes() for path in link.runtime_objects(Emit.OBJ, folder, kept)]
+
+
+def test_objects_of_the_runtime_are_checked_like_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flipped bit, half a file and an empty one are compiled again."""
+    kept = Cache(tmp_path / "cache")
+    expected = runtime(tmp_path / "a", kept)
+    damaged = files(tmp_path / "cache")[:3]
+    for path, damage in zip(damaged, (flipped, lambda b: b[: len(b) // 2], lambda b: b""), strict=True):
+        path.write_bytes(damage(path.read_bytes()))
+    compiled: list[list[str]] = []
+    run = link._run
+    monkeypatch.setattr(link, "_run", lambda command: (compiled.append(command), run(command)))
+    assert runtime(tmp_path / "b", kept) == expected
+    assert len(compiled) == 3
+    assert runtime(tmp_path / "c", kept) == expected
+    assert len(compiled) == 3
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
 
 
 def test_another_version_has_kernels_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 A file is complete or not there, whoever writes beside: it is renamed into place. One that is damaged counts as missing.
 A cache saves time, but nothing depends on it, so errors of the disk are passed over. To clear it, delete the folder.
+The digest finds damage, not malice: a folder in which others may write is not used.
 """
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +22,7 @@ from typing import Any
 from nitic.codegen.core.kernel import Kernel, Launch, Scratch
 from nitic.version import VERSION
 
+OTHERS_WRITE = 0o022  # permissions of a group and of everyone
 LIMIT = 2**30  # bytes; beyond it the files that were not used for longest go
 _PACKAGE = Path(__file__).resolve().parents[2]
 # What code generation imports, and what the passes do besides: tests/kernels/test_kernel_cache.py asks Python.
@@ -79,9 +82,9 @@ class Cache:
 
     def read(self, kind: str, name: str) -> bytes | None:
         """What was written under the name, which then counts as used."""
-        if self.folder is None:
+        path = self._place(kind, name)
+        if path is None:
             return None
-        path = self._path(self.folder, kind, name)
         with suppress(OSError, ValueError):
             digest, content = path.read_bytes().split(b"\n", 1)
             if digest == _digest(content):
@@ -94,9 +97,10 @@ class Cache:
         if self.folder is None:
             return
         with suppress(OSError):
-            path = self._path(self.folder, kind, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_at_once(path, _digest(content) + b"\n" + content)
+            for folder in self._folders(self.folder, kind, name):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path := self._place(kind, name):
+                write_at_once(path, _digest(content) + b"\n" + content)
 
     def trim(self, limit: int = LIMIT) -> None:
         """Removes what was not used for longest, until the rest is below the limit."""
@@ -111,9 +115,27 @@ class Cache:
                 path.unlink(missing_ok=True)
                 left -= stat.st_size
 
+    def _place(self, kind: str, name: str) -> Path | None:
+        """The path of a file; none, where somebody else could have put it there: it becomes code that the user runs."""
+        if self.folder is None:
+            return None
+        folders = self._folders(self.folder, kind, name)
+        for folder in filter(Path.exists, folders):
+            stat = folder.stat()
+            if stat.st_uid != os.geteuid() or stat.st_mode & OTHERS_WRITE:
+                _say_refused(folder)
+                return None
+        return folders[-1] / name
+
     @staticmethod
-    def _path(folder: Path, kind: str, name: str) -> Path:
-        return folder / kind / name[-2:] / name
+    def _folders(folder: Path, kind: str, name: str) -> tuple[Path, Path, Path]:
+        return folder, folder / kind, folder / kind / name[-2:]
+
+
+@cache
+def _say_refused(folder: Path) -> None:
+    """Once."""
+    print(f"nitic: {folder}: is no cache, since it belongs to another user or others may write there", file=sys.stderr)
 
 
 def _digest(content: bytes) -> bytes:

@@ -8,10 +8,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from nitic.codegen.output.cache import Cache
 from nitic.errors import CompileError, ExitCode
 from nitic.options import Emit
 from nitic.paths import runtime_folder, runtime_sources
@@ -45,15 +45,12 @@ def compiler() -> list[str]:
     raise CompileError("", "no C compiler to link the program with", note, ExitCode.RUN_TIME)
 
 
-def runtime_objects(emit: Emit, folder: Path, cache: Path | None, device: str = "cpu") -> list[Path]:
-    """The runtime compiled for this device: objects in the folder `cache`, if there is one, or in `folder`.
-
-    Raises CompileError.
-    """
+def runtime_objects(emit: Emit, folder: Path, cache: Cache, device: str = "cpu") -> list[Path]:
+    """The runtime compiled for this device, or taken out of the cache: objects in `folder`. Raises CompileError."""
     sources = [path for path in runtime_sources(device) if emit == Emit.EXE or path.parent.name != COMMAND_LINE]
     common = _common_digest()
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda each: _runtime_object(each, cache, folder, common), sources))
+        return list(pool.map(lambda each: _runtime_object(each, folder, cache, common), sources))
 
 
 def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, device: str = "cpu") -> None:
@@ -67,7 +64,7 @@ def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, device
         libraries = LIBRARIES[device] if emit != Emit.OBJ else []
         made = Path(folder) / output.name
         inputs = Path(folder) / "inputs"  # there may be more than a command line holds
-        inputs.write_text("\n".join(map(_quoted, (*objects, program))))
+        inputs.write_bytes(os.fsencode("\n".join(map(_quoted, (*objects, program)))))
         _run([*compiler(), f"@{inputs}", *LINK_FLAGS[emit], *libraries, "-o", str(made)])
         install(made, output)
 
@@ -103,31 +100,21 @@ def write_text(text: str, output: Path) -> None:
         install(made, output)
 
 
-def _runtime_object(source: Path, cache: Path | None, spare: Path, common: bytes) -> Path:
-    """A C file of the runtime as an object, made once per compiler and version of the sources.
+def _runtime_object(source: Path, folder: Path, cache: Cache, common: bytes) -> Path:
+    """A C file of the runtime as an object in the folder, made once per compiler and version of the sources.
 
     common: the digest of what all these files have in common.
-
-    Where the cache cannot be used, the object is made in the folder `spare`.
     """
     part = source.parent.name  # two devices have files of the same names
     flags = [*FLAGS, *(STEP_FLAGS if f"{part}/{source.name}" in STEP_SOURCES else [])]
-    name = f"{part}-{source.stem}-{_digest(source, flags, common)}.o"
-    if cache is not None:
-        with suppress(OSError):
-            if not (target := cache / name).exists():
-                _make_object(source, flags, target)
-            return target
-    _make_object(source, flags, spare / name)
-    return spare / name
-
-
-def _make_object(source: Path, flags: list[str], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        made = Path(folder) / target.name
+    name = f"{part}-{source.stem}-{_digest(source, flags, common)}"
+    made = folder / f"{name}.o"
+    if content := cache.read("runtime", name):
+        made.write_bytes(content)
+    else:
         _run([*compiler(), *flags, "-I", str(runtime_folder()), "-c", str(source), "-o", str(made)])
-        made.replace(target)
+        cache.write("runtime", name, made.read_bytes())
+    return made
 
 
 def _digest(source: Path, flags: list[str], common: bytes) -> str:
@@ -141,7 +128,7 @@ def _common_digest() -> bytes:
     executable = Path(command[0])
     stamp = f"{command} {executable.stat().st_mtime_ns if executable.exists() else 0}"
     headers = [path.read_bytes() for path in sorted(runtime_folder().rglob("*.h"))]
-    return hashlib.sha256(stamp.encode() + b"".join(headers)).digest()
+    return hashlib.sha256(os.fsencode(stamp) + b"".join(headers)).digest()
 
 
 def _run(command: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,12 @@ def compile_module(kernels: Sequence[Kernel], machine: Machine) -> Any:
 
 def write_object(kernels: Sequence[Kernel], machine: Machine, path: Path) -> None:
     """One object file with every kernel as a global symbol; it needs nothing but, at most, memcpy and memset."""
-    compile_module(kernels, machine).write_to_file(str(path), "o")
+    module = compile_module(kernels, machine)
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        module.write_to_file(f"/proc/self/fd/{folder}/{path.name}", "o")  # TVM takes no name that is not UTF-8
+    finally:
+        os.close(folder)
 
 
 def write_code(kernel: Kernel, variant: str, path: Path) -> None:

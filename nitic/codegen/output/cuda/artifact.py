@@ -35,7 +35,7 @@ def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: P
             return generated
         image = compiler.compile_image(text, KernelCache(cache))
         written = source.write_program(program, [complete(variant, table, image, folder)], {}, folder)
-        link.link(link.runtime_objects(kind, folder, cache, DEVICE), written, kind, output, DEVICE)
+        link.link(link.runtime_objects(kind, folder, KernelCache(cache), DEVICE), written, kind, output, DEVICE)
     return generated
 
 
