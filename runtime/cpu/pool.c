@@ -1,5 +1,6 @@
-/* cpu/pool.c: the thread pool. Waiting is a short spin (a kernel call lasts microseconds) and then a sleep on a
- * condition variable, so that more threads than cores still make progress. Compiles with -mgeneral-regs-only. */
+/* cpu/pool.c: the thread pool. Waiting is a short spin (a kernel call lasts microseconds), then a while in which the
+ * processor is offered to others (on a machine with other work, the thread that is waited for may have none), and then
+ * a sleep on a condition variable. Compiles with -mgeneral-regs-only. */
 #include "cpu/pool.h"
 
 #include <pthread.h>
@@ -14,7 +15,8 @@
 
 #include "core/internal.h"
 
-enum { SPINS = 4096, SPINS_CROWDED = 32 };
+/* Some 10 microseconds, and 200 where nobody else wants the processor. */
+enum { SPINS = 256, SPINS_CROWDED = 32, YIELDS = 512 };
 
 /* A counter to wait on. A thread that changes it looks for sleepers afterwards; one that goes to sleep counts itself as
  * a sleeper before it looks at the counter again. So no sleeper is missed. */
@@ -71,10 +73,10 @@ static void gate_open(gate *g) {
 
 /* Returns when the generation is no longer `seen`. */
 static void gate_wait(gate *g, uint32_t seen, int spins) {
-  for (int i = 0; i < spins; i++) {
+  for (int i = 0; i < spins + YIELDS; i++) {
     if (atomic_load_explicit(&g->generation, memory_order_acquire) != seen)
       return;
-    relax();
+    i < spins ? relax() : (void)sched_yield();
   }
   pthread_mutex_lock(&g->mutex);
   atomic_fetch_add(&g->sleepers, 1);
