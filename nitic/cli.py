@@ -12,6 +12,7 @@ import typer
 
 from nitic.errors import CompileError, ExitCode
 from nitic.options import BatchNorm, CompileOptions, Emit, Init, Loss, OptOptions
+from nitic.signals import end_as_interrupted, open_standard_streams
 from nitic.version import VERSION
 
 app = typer.Typer(
@@ -236,7 +237,7 @@ def train_command(
         batch_norm=batch_norm,
         cache=cache,
     )
-    raise typer.Exit(compile_and_train(options, context.args))
+    compile_and_train(options, context.args)
 
 
 data_app = typer.Typer(help="Prepare data sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -273,6 +274,8 @@ def demo_command(
 
 def main() -> None:
     """Run the command line. What went wrong is one sentence on the standard error; the exit code says of which kind."""
+    open_standard_streams()
+    end_as_interrupted()
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text, nor a terminal UTF-8
     gc.disable()  # a compilation makes millions of objects that stay: looking for garbage takes a fifth of its time

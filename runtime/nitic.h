@@ -126,7 +126,7 @@ typedef struct {
 
 /* ---- the session: a program, its memory and its threads. Every function that returns int gives 0 or one of these
  * codes (the exit codes of the command line too), and nitic_last_error() then has the sentence. A session belongs to
- * one thread at a time. */
+ * one thread at a time. After fork() the child has a copy of it that works, if it runs on a CPU. */
 
 #pragma GCC visibility push(default)
 

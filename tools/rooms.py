@@ -56,7 +56,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
 
 # The rooms that are files: the first one says what the room is. Every other room is the folder of its name.
 FILES: Mapping[str, Sequence[str]] = {
-    "basics": ("errors.py", "paths.py", "progress.py", "version.py"),
+    "basics": ("errors.py", "paths.py", "progress.py", "signals.py", "version.py"),
     "interpret": ("interpret.py",),
     "program": ("program.py", "state.py"),
     "options": ("options.py",),
@@ -82,7 +82,7 @@ INCLUDES: Mapping[str, Sequence[str]] = {
     "core": (),
     "data": ("core",),
     "checkpoint": ("core",),
-    "cli": ("core", "data", "checkpoint"),
+    "cli": ("core", "data"),
     "cpu": ("core",),
     "cuda": ("core",),
 }

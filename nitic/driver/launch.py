@@ -1,25 +1,43 @@
 """Runs training binaries as child processes."""
 
+import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from nitic.driver.compile import compile_model
 from nitic.options import CompileOptions
+from nitic.signals import ENDING
 
 
-def compile_and_train(options: CompileOptions, arguments: Sequence[str]) -> int:
-    """Compile, then `train` with the arguments, and return the exit code. Without an output the binary is not kept."""
+def compile_and_train(options: CompileOptions, arguments: Sequence[str]) -> NoReturn:
+    """Compile, then become `train` with the arguments. Without an output the binary is not kept."""
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         output = options.output or Path(folder) / options.model.stem
         binary = compile_model(replace(options, output=output))
-        resumes = any(word.split("=")[0] == "--resume" for word in arguments)  # a checkpoint brings its seed along
-        seed = [] if resumes else ["--seed", str(options.seed)]
-        return run(binary, ["train", *seed, *arguments])
+        program = os.open(binary, os.O_RDONLY)  # it needs no name any more
+    resumes = any(word.split("=")[0] == "--resume" for word in arguments)  # a checkpoint brings its seed along
+    seed = [] if resumes else ["--seed", str(options.seed)]
+    become(program, [str(binary), "train", *seed, *arguments])
+
+
+def become(program: int, words: Sequence[str]) -> NoReturn:
+    """This process goes on as another program, an open file: what is sent to it reaches that one, and nobody is left.
+
+    words: the name that the program goes by, and its arguments.
+    """
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and that would be inherited
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(program, list(words), os.environ)  # noqa: S606  a binary that nitic has made
 
 
 def run(binary: Path, arguments: Sequence[str]) -> int:
@@ -33,16 +51,23 @@ def run_for_result(binary: Path, arguments: Sequence[str]) -> tuple[int, str]:
 
 
 def _run(binary: Path, arguments: Sequence[str], stdout: int | None = None) -> tuple[int, str]:
-    with _interrupts_left_to_the_child():
-        done = subprocess.run([str(binary.resolve()), *arguments], stdout=stdout, text=True, check=False)
-    return (done.returncode if done.returncode >= 0 else 128 - done.returncode), done.stdout or ""
+    with subprocess.Popen([str(binary.resolve()), *arguments], stdout=stdout, text=True) as child, _passed_on(child):
+        result, _ = child.communicate()
+    return (child.returncode if child.returncode >= 0 else 128 - child.returncode), result or ""
 
 
 @contextmanager
-def _interrupts_left_to_the_child() -> Generator[None]:
-    """On Ctrl-C the binary saves its checkpoint: wait for it. (A handler, since the child would inherit SIG_IGN.)"""
-    previous = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+def _passed_on(child: "subprocess.Popen[str]") -> Generator[None]:
+    """What ends a job ends the child, which saves its checkpoint: wait for it. Ctrl-C goes to both of them anyway."""
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGINT:
+            child.send_signal(number)
+
+    taken = [number for number in (signal.SIGINT, *ENDING) if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, pass_on) for number in taken}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

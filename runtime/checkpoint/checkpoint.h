@@ -44,8 +44,6 @@ uint64_t nitic_checksum(uint64_t sum, const void *data, size_t bytes);
 /* Where the digits are in the text of a description, or NULL. */
 char *nitic_checksum_digits(char *description);
 
-/* The name of a temporary file beside `path`; the process id keeps those of two runs apart. */
-int nitic_temporary_path(const char *path, char *temporary, size_t size);
 /* Whether the file holds a checkpoint of nitic, of whatever program. */
 bool nitic_checkpoint_recognise(const char *path);
 

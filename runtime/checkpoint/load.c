@@ -43,10 +43,15 @@ static int read_file(nitic_reader *r, uint64_t most) {
   return status;
 }
 
+static bool has_shape(const nitic_entry *e, const nitic_tensor *tensor) {
+  return e->rank == tensor->rank && memcmp(e->shape, tensor->shape, tensor->rank * sizeof *e->shape) == 0;
+}
+
 /* ---- the description: progress, configuration and the program that the checkpoint belongs to */
 
 typedef struct {
-  const char *identity, *model, *recipe;
+  const char *identity, *model, *recipe, *compiler;
+  int64_t batch;
 } owner;
 
 static int64_t *progress_field(nitic_progress *p, const char *key) {
@@ -77,6 +82,8 @@ static void read_owner(owner *who, const char *key, const char *value) {
     who->model = value;
   else if (strcmp(key, "recipe") == 0)
     who->recipe = value;
+  else if (strcmp(key, "compiler") == 0)
+    who->compiler = value;
 }
 
 /* A key that means nothing here is skipped, so that later versions may add some. */
@@ -84,7 +91,7 @@ static int read_pair(nitic_reader *r, nitic_json *json, owner *who) {
   const char *key = nitic_json_string(json);
   if (!key || !nitic_json_take(json, ':'))
     return nitic_header_malformed(r, json, "a key of the description");
-  int64_t number, *field = progress_field(&r->progress, key);
+  int64_t number, *field = strcmp(key, "batch") == 0 ? &who->batch : progress_field(&r->progress, key);
   if (nitic_json_integer(json, field ? field : &number))
     return NITIC_OK;
   const char *value = field ? NULL : nitic_json_string(json);
@@ -96,15 +103,62 @@ static int read_pair(nitic_reader *r, nitic_json *json, owner *who) {
   return NITIC_OK;
 }
 
+/* "[4, 16]" */
+static void add_shape(nitic_text *text, uint32_t rank, const int64_t *shape) {
+  for (uint32_t i = 0; i < rank && i < NITIC_MAX_RANK; i++)
+    nitic_text_add(text, "%s%lld", i ? ", " : "[", (long long)shape[i]);
+  nitic_text_add(text, rank ? "]" : "one value");
+}
+
+static void compare_texts(nitic_text *text, const char *what, const char *theirs, const char *ours) {
+  if (theirs && strcmp(theirs, ours) != 0)
+    nitic_text_add(text, "%s %.100s, here %.100s; ", what, theirs, ours);
+}
+
+/* The first tensor that only one of the two has, or that has another shape. */
+static void compare_tensors(nitic_text *text, const nitic_reader *r) {
+  for (uint32_t i = 0; i < r->program->tensor_count; i++) {
+    const nitic_tensor *tensor = &r->program->tensors[i];
+    const nitic_entry *e = &r->entries[i];
+    if (!nitic_is_state(tensor) || (e->seen && has_shape(e, tensor)))
+      continue;
+    nitic_text_add(text, "tensor '%.200s' ", tensor->name);
+    if (e->seen)
+      add_shape(text, e->rank, e->shape);
+    else
+      nitic_text_add(text, "missing");
+    nitic_text_add(text, ", here ");
+    add_shape(text, tensor->rank, tensor->shape);
+    nitic_text_add(text, "; ");
+    return;
+  }
+  if (r->stranger)
+    nitic_text_add(text, "tensor '%.200s' there, here missing; ", r->stranger);
+}
+
+/* What of the two programs differs, as far as a checkpoint tells. */
+static void compare_programs(nitic_text *text, const nitic_reader *r, const owner *who) {
+  const nitic_program *program = r->program;
+  compare_texts(text, "recipe", who->recipe, program->recipe);
+  if (who->batch != program->batch)
+    nitic_text_add(text, "batch %lld, here %d (an option of nitic compile); ", (long long)who->batch, program->batch);
+  compare_tensors(text, r);
+  compare_texts(text, "model", who->model, program->model);
+  compare_texts(text, "compiler", who->compiler, program->compiler);
+  if (text->length == 0)
+    nitic_text_add(text, "other options of nitic compile, or another network; ");
+  nitic_text_add(text, "identity %.12s, here %.12s", who->identity ? who->identity : "?", program->identity);
+}
+
 static int check_owner(const nitic_reader *r, const owner *who) {
   if (who->identity && strcmp(who->identity, r->program->identity) == 0)
     return NITIC_OK;
-  return nitic_fail(
-      NITIC_MISMATCH,
-      "%s: the checkpoint belongs to another program: model %.100s, recipe %.20s, identity %.12s; this is %s, "
-      "recipe %s, identity %.12s",
-      r->path, who->model ? who->model : "?", who->recipe ? who->recipe : "?", who->identity ? who->identity : "?",
-      r->program->model, r->program->recipe, r->program->identity);
+  nitic_text text = {0};
+  compare_programs(&text, r, who);
+  nitic_fail(NITIC_MISMATCH, "%s: the checkpoint belongs to another program: %s", r->path,
+             text.failed ? "?" : text.data);
+  free(text.data);
+  return NITIC_MISMATCH;
 }
 
 static int check_progress(const nitic_reader *r) {
@@ -159,7 +213,7 @@ static int check_tensor(const nitic_reader *r, const nitic_tensor *tensor, const
     return nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: tensor '%s' is missing", r->path, tensor->name);
   if (strcmp(e->dtype, NITIC_SAFETENSORS_NAMES[tensor->dtype]) != 0)
     what = "dtype";
-  else if (e->rank != tensor->rank || memcmp(e->shape, tensor->shape, tensor->rank * sizeof *e->shape) != 0)
+  else if (!has_shape(e, tensor))
     what = "shape";
   else if (e->end - e->begin != tensor->bytes)
     what = "size";

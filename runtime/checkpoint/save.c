@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "checkpoint/checkpoint.h"
+#include "core/replace.h"
 
 const char *const NITIC_SAFETENSORS_NAMES[] = {"U8", "I8", "I16", "I32", "I64"};
 const int32_t NITIC_ELEMENT_BYTES[] = {1, 1, 2, 4, 8};
@@ -127,6 +128,8 @@ static bool write_all(int file, const void *data, size_t bytes) {
     ssize_t written = write(file, at, bytes);
     if (written < 0 && errno == EINTR)
       continue;
+    if (written == 0)
+      errno = EIO;
     if (written <= 0)
       return false;
     at += written;
@@ -135,42 +138,30 @@ static bool write_all(int file, const void *data, size_t bytes) {
   return true;
 }
 
-int nitic_temporary_path(const char *path, char *temporary, size_t size) {
-  int length = snprintf(temporary, size, "%s.%ld.tmp", path, (long)getpid());
-  if (length < 0 || (size_t)length >= size)
-    return nitic_fail(NITIC_RUNTIME, "%.200s...: the path is too long", path);
+/* Only an empty file or a checkpoint is replaced. */
+static int check_target(const char *path) {
+  struct stat info;
+  bool exists = *path && stat(path, &info) == 0;
+  if (*path == 0 || (exists && !S_ISREG(info.st_mode)))
+    return nitic_fail(NITIC_RUNTIME, "%s: cannot save here: not a regular file", *path ? path : "''");
+  if (exists && info.st_size > 0 && !nitic_checkpoint_recognise(path))
+    return nitic_fail(NITIC_RUNTIME, "%s: cannot save here: the file is no checkpoint of nitic, so it is not replaced",
+                      path);
   return NITIC_OK;
 }
 
-static int open_temporary(const char *path, const char *temporary) {
-  struct stat info;
-  bool exists = *path && stat(path, &info) == 0;
-  if (*path == 0 || (exists && !S_ISREG(info.st_mode))) {
-    nitic_fail(NITIC_RUNTIME, "%s: cannot save here: not a regular file", *path ? path : "''");
-    return -1;
-  }
-  if (exists && info.st_size > 0 && !nitic_checkpoint_recognise(path)) {
-    nitic_fail(NITIC_RUNTIME, "%s: cannot save here: the file is no checkpoint of nitic, so it is not replaced", path);
-    return -1;
-  }
-  unlink(temporary);
-  int file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (file < 0)
-    nitic_fail(NITIC_RUNTIME, "%s: cannot save here: %s", path, strerror(errno));
-  return file;
+static int begin(nitic_replacement *replacement, const char *path) {
+  int status = check_target(path);
+  int reason = status == NITIC_OK ? nitic_replace_begin(replacement, path) : 0;
+  return reason ? nitic_fail(NITIC_RUNTIME, "%.1000s: cannot save here: %s", path, strerror(reason)) : status;
 }
 
 int nitic_checkpoint_probe(const char *path) {
-  char temporary[4096];
-  int status = nitic_temporary_path(path, temporary, sizeof temporary);
-  if (status != NITIC_OK)
-    return status;
-  int file = open_temporary(path, temporary);
-  if (file < 0)
-    return NITIC_RUNTIME;
-  close(file);
-  unlink(temporary);
-  return NITIC_OK;
+  nitic_replacement replacement;
+  int status = begin(&replacement, path);
+  if (status == NITIC_OK)
+    nitic_replace_end(&replacement, ECANCELED);
+  return status;
 }
 
 /* After this the rename survives a power cut. That a file system cannot sync directories is no error. */
@@ -185,38 +176,25 @@ static void sync_directory(const char *path) {
   close(file);
 }
 
-static bool write_state(int file, const nitic_session *s, const nitic_text *header, const nitic_tensor **tensors,
-                        uint32_t count) {
+/* Returns 0 or an errno. */
+static int write_state(int file, const nitic_session *s, const nitic_text *header, const nitic_tensor **tensors,
+                       uint32_t count) {
   bool good = write_all(file, header->data, header->length);
   for (uint32_t i = 0; i < count && good; i++)
     good = write_all(file, s->memory + tensors[i]->offset, tensors[i]->bytes);
-  return good && (fsync(file) == 0 || errno == EINVAL || errno == ENOTSUP);
+  return good && (fsync(file) == 0 || errno == EINVAL || errno == ENOTSUP) ? 0 : errno;
 }
 
 static int replace(const nitic_session *s, const char *path, const nitic_text *header, const nitic_tensor **tensors,
                    uint32_t count) {
-  char temporary[4096];
-  int status = nitic_temporary_path(path, temporary, sizeof temporary);
+  nitic_replacement replacement;
+  int status = begin(&replacement, path);
   if (status != NITIC_OK)
     return status;
-  int file = open_temporary(path, temporary);
-  if (file < 0)
-    return NITIC_RUNTIME;
-  bool good = write_state(file, s, header, tensors, count);
-  int reason = errno;
-  if (close(file) != 0 && good) {
-    good = false;
-    reason = errno;
-  }
-  if (good && rename(temporary, path) != 0) {
-    good = false;
-    reason = errno;
-  }
-  if (!good) {
-    unlink(temporary);
+  int reason = nitic_replace_end(&replacement, write_state(replacement.file, s, header, tensors, count));
+  if (reason != 0)
     return nitic_fail(NITIC_RUNTIME, "%s: cannot save: %s; what was there before is untouched", path, strerror(reason));
-  }
-  sync_directory(path);
+  sync_directory(replacement.path);
   return NITIC_OK;
 }
 

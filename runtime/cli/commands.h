@@ -9,14 +9,10 @@ int nitic_evaluate(nitic_session *session, const nitic_options *options);
 int nitic_classify(nitic_session *session, const nitic_options *options);
 int nitic_info(nitic_session *session, const nitic_options *options);
 
-/* After this, the first SIGINT or SIGTERM only makes nitic_interrupted true; the second one ends the process. */
-void nitic_catch_signals(void);
-bool nitic_interrupted(void);
-
 /* Sets the input statistics where they are missing, and every `top` where none is set; says so on standard error. */
 int nitic_prepare_input(nitic_session *session, const nitic_dataset *data);
 int nitic_prepare_tops(nitic_session *session, const nitic_dataset *data);
-/* Sums over all samples; stops with NITIC_INTERRUPTED after a signal. */
+/* Sums over all samples; stops with NITIC_INTERRUPTED after a signal, and then there are no sums. */
 int nitic_evaluate_data(nitic_session *session, const nitic_dataset *data, nitic_metrics *metrics);
 
 #endif

@@ -1,32 +1,17 @@
 /* cli/evaluate.c: the commands eval and predict, and the loops over a data set that train shares with them. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "checkpoint/checkpoint.h"
 #include "cli/commands.h"
 #include "cli/numbers.h"
+#include "cli/signals.h"
+#include "core/replace.h"
 #include "data/batch.h"
 
 enum { STATISTICS_IMAGES = 4096 }; /* of packed images, which may be a terabyte: so many give good statistics */
-
-static volatile sig_atomic_t interrupted;
-
-static void note_signal(int number) {
-  (void)number;
-  interrupted = 1;
-}
-
-void nitic_catch_signals(void) {
-  struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
-  sigaction(SIGINT, &action, NULL);
-  sigaction(SIGTERM, &action, NULL);
-}
-
-bool nitic_interrupted(void) { return interrupted != 0; }
 
 int nitic_prepare_input(nitic_session *s, const nitic_dataset *data) {
   if (nitic_session_normalised(s))
@@ -38,11 +23,14 @@ int nitic_prepare_input(nitic_session *s, const nitic_dataset *data) {
   int status = nitic_statistics_init(&statistics, s->channels);
   if (status != NITIC_OK)
     return status;
-  for (int64_t i = 0; i < data->count; i += every) {
+  for (int64_t i = 0; i < data->count && !nitic_interrupted(); i += every) {
     nitic_data_get(data, i, s->input, NULL);
     nitic_statistics_add(&statistics, s->input, (int64_t)s->sample_bytes / s->channels);
   }
-  return nitic_statistics_set(s, &statistics);
+  status = nitic_statistics_set(s, &statistics);
+  if (nitic_interrupted())
+    return nitic_fail(NITIC_INTERRUPTED, "interrupted");
+  return nitic_file_lost() ? nitic_file_check_lost() : status;
 }
 
 static int32_t batch_at(const nitic_session *s, const nitic_dataset *data, int64_t first) {
@@ -55,8 +43,8 @@ int nitic_prepare_tops(nitic_session *s, const nitic_dataset *data) {
     return NITIC_OK;
   int32_t count = batch_at(s, data, 0);
   fprintf(stderr, "these weights were never trained: calibrating the exponents on the first %d samples\n", count);
-  nitic_batch_fill(s, data, 0, count);
-  return nitic_calibrate(s, NULL, count);
+  int status = nitic_batch_fill(s, data, 0, count);
+  return status == NITIC_OK ? nitic_calibrate(s, NULL, count) : status;
 }
 
 int nitic_evaluate_data(nitic_session *s, const nitic_dataset *data, nitic_metrics *sum) {
@@ -66,8 +54,9 @@ int nitic_evaluate_data(nitic_session *s, const nitic_dataset *data, nitic_metri
     if (nitic_interrupted())
       return nitic_fail(NITIC_INTERRUPTED, "interrupted");
     int32_t count = batch_at(s, data, first);
-    nitic_batch_fill(s, data, first, count);
-    status = nitic_eval_start(s, count);
+    status = nitic_batch_fill(s, data, first, count);
+    if (status == NITIC_OK)
+      status = nitic_eval_start(s, count);
   }
   if (status == NITIC_OK)
     status = nitic_settle(s);
@@ -126,55 +115,69 @@ static int predict_data(nitic_session *s, const nitic_dataset *data, int8_t *log
     if (nitic_interrupted())
       return nitic_fail(NITIC_INTERRUPTED, "interrupted");
     int32_t count = batch_at(s, data, first);
-    nitic_batch_fill(s, data, first, count);
-    status = nitic_predict(s, NULL, count, logits + first * s->program->classes, exponent);
+    status = nitic_batch_fill(s, data, first, count);
+    if (status == NITIC_OK)
+      status = nitic_predict(s, NULL, count, logits + first * s->program->classes, exponent);
   }
   return status;
 }
 
 /* An array of rows x columns, or of one dimension where columns is 0. */
-static bool write_array(FILE *file, const void *values, const char *dtype, int64_t rows, int64_t columns,
-                        size_t bytes) {
+typedef struct {
+  const void *values;
+  const char *dtype;
+  int64_t rows, columns;
+  size_t bytes;
+} npy_array;
+
+static bool write_array(FILE *file, const npy_array *a) {
   char dict[128], shape[64];
-  snprintf(shape, sizeof shape, columns ? "(%lld, %lld)" : "(%lld,)", (long long)rows, (long long)columns);
-  int length = snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", dtype, shape);
+  snprintf(shape, sizeof shape, a->columns ? "(%lld, %lld)" : "(%lld,)", (long long)a->rows, (long long)a->columns);
+  int length = snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", a->dtype, shape);
   bool good = fprintf(file, "\x93NUMPY\x01%c%c%c%-*s\n", 0, 118, 0, 117, dict) == 128 && length < 118;
-  return good && fwrite(values, 1, bytes, file) == bytes;
+  return good && fwrite(a->values, 1, a->bytes, file) == a->bytes;
 }
 
-/* Links, pipes and devices are written to, so that they stay what they are; a file is replaced in one go. */
+/* Pipes and devices are written to, so that they stay what they are. */
 static bool is_special(const char *path) {
   struct stat info;
-  return lstat(path, &info) == 0 && !S_ISREG(info.st_mode);
+  return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
 }
 
-static int write_npy(const char *path, const void *values, const char *dtype, int64_t rows, int64_t columns,
-                     size_t bytes) {
-  char temporary[4096];
-  int status = nitic_temporary_path(path, temporary, sizeof temporary);
-  if (status != NITIC_OK)
-    return status;
-  bool special = is_special(path);
-  FILE *file = fopen(special ? path : temporary, "wbe");
+/* Writes an array to an open file and closes it. Returns 0 or an errno. */
+static int write_to(FILE *file, const npy_array *array) {
   if (!file)
-    return nitic_fail(NITIC_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
-  bool good = write_array(file, values, dtype, rows, columns, bytes);
-  good = fclose(file) == 0 && good;
-  good = good && (special || rename(temporary, path) == 0);
-  int reason = errno;
-  if (!good && !special)
-    unlink(temporary);
-  return good ? NITIC_OK : nitic_fail(NITIC_RUNTIME, "%s: cannot write: %s", path, strerror(reason));
+    return errno;
+  errno = EIO; /* unless a call says more */
+  int reason = write_array(file, array) ? 0 : errno;
+  return fclose(file) != 0 && reason == 0 ? errno : reason;
+}
+
+/* A file is replaced in one go. */
+static int replace(const char *path, const npy_array *array) {
+  nitic_replacement replacement;
+  int reason = nitic_replace_begin(&replacement, path);
+  if (reason != 0)
+    return reason;
+  int file = dup(replacement.file); /* for the stream to close */
+  return nitic_replace_end(&replacement, file < 0 ? errno : write_to(fdopen(file, "wb"), array));
+}
+
+static int write_npy(const char *path, const npy_array *array) {
+  int reason = is_special(path) ? write_to(fopen(path, "wbe"), array) : replace(path, array);
+  return reason ? nitic_fail(NITIC_RUNTIME, "%s: cannot write: %s", path, strerror(reason)) : NITIC_OK;
 }
 
 static int write_predictions(const nitic_session *s, const nitic_options *o, const int8_t *logits,
                              const int32_t *classes, int64_t count) {
   int64_t columns = s->program->classes;
+  const npy_array logit_array = {logits, "|i1", count, columns, (size_t)(count * columns)};
+  const npy_array class_array = {classes, "<i4", count, 0, (size_t)count * sizeof *classes};
   int status = NITIC_OK;
   if (o->logits)
-    status = write_npy(o->logits, logits, "|i1", count, columns, (size_t)(count * columns));
+    status = write_npy(o->logits, &logit_array);
   if (o->output && status == NITIC_OK)
-    status = write_npy(o->output, classes, "<i4", count, 0, (size_t)count * sizeof *classes);
+    status = write_npy(o->output, &class_array);
   for (int64_t i = 0; !o->output && !o->logits && i < count; i++)
     printf("%d\n", classes[i]);
   return status;

@@ -2,14 +2,31 @@
 #include "cli/progress_bar.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/numbers.h"
 
-enum { BAR_WIDTH = 24, REDRAW_MS = 100 };
+enum { BAR_WIDTH = 24, LEAST_WIDTH = 4, REDRAW_MS = 100 };
 
 nitic_bar nitic_bar_open(const nitic_program *program) {
   return (nitic_bar){.program = program, .terminal = isatty(STDERR_FILENO)};
+}
+
+/* Of the terminal, which may be resized at any time; 80 where it does not know. */
+static int columns(void) {
+  struct winsize size;
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/* "[###...] ", or nothing where there is no room for a few blocks. */
+static void draw_blocks(char text[BAR_WIDTH + 4], int room, int64_t step, int64_t steps) {
+  int width = room > BAR_WIDTH ? BAR_WIDTH : room < LEAST_WIDTH ? 0 : room;
+  *text++ = '[';
+  for (int i = 0; i < width; i++)
+    *text++ = i * steps < step * width ? '#' : '.';
+  strcpy(width ? text : text - 1, width ? "] " : "");
 }
 
 void nitic_bar_draw(nitic_bar *bar, const nitic_progress *p, int64_t steps, int64_t milliseconds, int64_t done) {
@@ -17,15 +34,18 @@ void nitic_bar_draw(nitic_bar *bar, const nitic_progress *p, int64_t steps, int6
   if (!bar->terminal || now - bar->drawn < REDRAW_MS)
     return;
   bar->drawn = now;
-  char blocks[BAR_WIDTH + 1], loss[NITIC_NUMBER_LENGTH], accuracy[NITIC_NUMBER_LENGTH];
-  for (int64_t i = 0; i < BAR_WIDTH; i++)
-    blocks[i] = i * steps < p->epoch_step * BAR_WIDTH ? '#' : '.';
-  blocks[BAR_WIDTH] = 0;
+  char head[64], tail[160], line[256], loss[NITIC_NUMBER_LENGTH], accuracy[NITIC_NUMBER_LENGTH];
   int64_t left = done > 0 ? (steps - p->epoch_step) * milliseconds / done / 1000 : 0;
-  fprintf(stderr, "\r\033[Kepoch %lld/%lld [%s] %lld/%lld  loss %s  accuracy %s %%  %lld:%02lld left",
-          (long long)p->epoch + 1, (long long)p->epochs, blocks, (long long)p->epoch_step, (long long)steps,
-          nitic_fixed(loss, nitic_loss_e4(bar->program, &p->running), 4),
-          nitic_fixed(accuracy, nitic_accuracy_e4(&p->running), 2), (long long)left / 60, (long long)left % 60);
+  int used = snprintf(head, sizeof head, "epoch %lld/%lld ", (long long)p->epoch + 1, (long long)p->epochs);
+  used +=
+      snprintf(tail, sizeof tail, "%lld/%lld  loss %s  accuracy %s %%  %lld:%02lld left", (long long)p->epoch_step,
+               (long long)steps, nitic_fixed(loss, nitic_loss_e4(bar->program, &p->running), 4),
+               nitic_fixed(accuracy, nitic_accuracy_e4(&p->running), 2), (long long)left / 60, (long long)left % 60);
+  char blocks[BAR_WIDTH + 4];
+  int most = columns() - 1; /* some terminals wrap when the last column is full */
+  draw_blocks(blocks, most - used - 3, p->epoch_step, steps);
+  snprintf(line, sizeof line, "%s%s%s", head, blocks, tail);
+  fprintf(stderr, "\r\033[K%.*s", most, line);
 }
 
 void nitic_bar_clear(nitic_bar *bar) {

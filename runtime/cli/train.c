@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/signals.h"
 #include "cli/training_report.h"
 #include "data/batch.h"
 #include "data/loader.h"
@@ -18,6 +19,7 @@ typedef struct {
   int64_t *order; /* of the samples in the current epoch */
   nitic_loader *loader;
   nitic_report report;
+  bool data_changed; /* and it was said */
 } training;
 
 /* ---- preparation */
@@ -55,6 +57,10 @@ static int resume(training *t) {
   if (p->samples != 0 && p->samples != t->data.count)
     return nitic_fail(NITIC_MISMATCH, "%s: the run has %lld training samples, %s has %lld", o->resume,
                       (long long)p->samples, o->data, (long long)t->data.count);
+  int64_t steps = t->data.count / t->session->program->batch;
+  if (p->epoch_step > steps) /* of a session in Python, whose epochs have any length */
+    fprintf(stderr, "epoch %lld had %lld steps already and has %lld here: it counts as finished\n",
+            (long long)p->epoch + 1, (long long)p->epoch_step, (long long)steps);
   if (o->epochs > 0 && o->epochs != p->epochs)
     fprintf(stderr, "the run was of %lld epochs and now is of %lld: a schedule over all epochs changes\n",
             (long long)p->epochs, (long long)o->epochs);
@@ -105,8 +111,9 @@ static int save(const training *t) {
 /* The report takes the metrics of finished steps; at the end of an interval all steps are finished. */
 static int one_step(training *t) {
   nitic_session *s = t->session;
-  nitic_loader_next(t->loader);
-  int status = nitic_step_start(s);
+  int status = nitic_loader_next(t->loader);
+  if (status == NITIC_OK)
+    status = nitic_step_start(s);
   if (status == NITIC_OK && nitic_report_is_due(&t->report, s))
     status = nitic_settle(s);
   if (status != NITIC_OK)
@@ -132,6 +139,16 @@ static int one_epoch(training *t) {
   return status;
 }
 
+/* Once: the run goes on. */
+static void say_changed_data(training *t) {
+  const char *path = t->data_changed ? NULL : nitic_file_changed();
+  if (!path)
+    return;
+  t->data_changed = true;
+  nitic_report_clear(&t->report);
+  fprintf(stderr, "%s: the file was written to while this run read it: its samples may be a mixture\n", path);
+}
+
 static int finish_epoch(training *t) {
   nitic_progress *p = &t->session->progress;
   nitic_metrics trained = p->running, tested = {0};
@@ -141,24 +158,31 @@ static int finish_epoch(training *t) {
   int status = save(t);
   if (status == NITIC_OK && t->test.count > 0)
     status = nitic_evaluate_data(t->session, &t->test, &tested);
-  if (status == NITIC_OK)
+  if (status == NITIC_OK || status == NITIC_INTERRUPTED)
     nitic_report_epoch(&t->report, t->session, &trained, &tested);
+  say_changed_data(t);
   return status;
 }
 
-/* The checkpoint is saved already where the signal came between two epochs; saving it again does no harm. */
-static int interrupted(training *t) {
+/* Ends a run early, saved if it can be. The checkpoint is saved already where a signal came between two epochs; saving
+ * it again does no harm. */
+static int stop(training *t, int code, const char *why) {
   const nitic_progress *p = &t->session->progress;
   const char *path = t->options->save;
   int status = save(t);
   if (status != NITIC_OK)
     return status;
   if (path)
-    return nitic_fail(NITIC_INTERRUPTED,
-                      "interrupted after step %lld (%lld epochs and %lld steps); saved, go on with --resume %s",
+    return nitic_fail(code, "%s after step %lld (%lld epochs and %lld steps); saved, go on with --resume %s", why,
                       (long long)p->step, (long long)p->epoch, (long long)p->epoch_step, path);
-  return nitic_fail(NITIC_INTERRUPTED, "interrupted after step %lld; nothing is saved, as there was no --save",
-                    (long long)p->step);
+  return nitic_fail(code, "%s after step %lld; nothing is saved, as there was no --save", why, (long long)p->step);
+}
+
+/* The steps before have seen the data as it was. */
+static int stop_without_data(training *t) {
+  char why[512];
+  snprintf(why, sizeof why, "%.400s: the file became shorter while it was read, so the run stopped", nitic_file_lost());
+  return stop(t, NITIC_RUNTIME, why);
 }
 
 static int run_epochs(training *t) {
@@ -166,25 +190,32 @@ static int run_epochs(training *t) {
   int status = NITIC_OK;
   while (status == NITIC_OK && p->epoch < p->epochs && !nitic_interrupted()) {
     status = one_epoch(t);
-    if (status == NITIC_OK && p->epoch_step == t->report.steps)
+    if (status == NITIC_OK && p->epoch_step >= t->report.steps)
       status = finish_epoch(t);
   }
   nitic_report_clear(&t->report);
+  if (nitic_file_lost())
+    return stop_without_data(t);
   bool unfinished = p->epoch < p->epochs || status == NITIC_INTERRUPTED;
-  return nitic_interrupted() && unfinished && (status == NITIC_OK || status == NITIC_INTERRUPTED) ? interrupted(t)
-                                                                                                  : status;
+  bool good = status == NITIC_OK || status == NITIC_INTERRUPTED;
+  return nitic_interrupted() && unfinished && good ? stop(t, NITIC_INTERRUPTED, "interrupted") : status;
+}
+
+/* The checkpoint may be wanted under another name. */
+static int nothing_to_do(const training *t) {
+  const nitic_progress *p = &t->session->progress;
+  fprintf(stderr, "nothing to do: %lld of %lld epochs are done; --epochs sets more\n", (long long)p->epoch,
+          (long long)p->epochs);
+  return save(t);
 }
 
 static int run(training *t) {
   const nitic_progress *p = &t->session->progress;
   int64_t every = t->options->log_every > 0 ? t->options->log_every : DEFAULT_LOG_EVERY;
-  if (p->epoch >= p->epochs)
-    fprintf(stderr, "nothing to do: %lld of %lld epochs are done; --epochs sets more\n", (long long)p->epoch,
-            (long long)p->epochs);
   int status =
       nitic_report_open(&t->report, t->session, t->data.count, every, t->options->log, t->options->resume != NULL);
   if (status == NITIC_OK)
-    status = run_epochs(t);
+    status = p->epoch < p->epochs ? run_epochs(t) : nothing_to_do(t);
   if (status == NITIC_OK && t->options->save)
     fprintf(stderr, "saved %s\n", t->options->save);
   return nitic_report_close(&t->report, status);
@@ -192,6 +223,7 @@ static int run(training *t) {
 
 int nitic_train(nitic_session *session, const nitic_options *options) {
   training t = {.session = session, .options = options};
+  nitic_catch_broken_pipes();
   int status = prepare(&t);
   if (status == NITIC_OK)
     status = run(&t);

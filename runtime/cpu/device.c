@@ -133,7 +133,9 @@ static void run_calls(void *argument, int thread) {
 int nitic_device_run(nitic_device *d, nitic_kind kind) {
   const bound *function = &d->functions[kind];
   run_state run = {.pool = d->pool, .function = function, .threads = nitic_pool_threads(d->pool)};
-  nitic_pool_run(d->pool, run_calls, &run);
+  int status = nitic_pool_run(d->pool, run_calls, &run);
+  if (status != NITIC_OK)
+    return status;
   int32_t failed = atomic_load(&run.failed_call);
   if (failed == 0)
     return NITIC_OK;

@@ -1,5 +1,6 @@
-/* cpu/pool.c: the thread pool. Waiting is a short spin (a kernel call lasts microseconds) and then a sleep on a
- * condition variable, so that more threads than cores still make progress. Compiles with -mgeneral-regs-only. */
+/* cpu/pool.c: the thread pool. Waiting is a short spin (a kernel call lasts microseconds), then a while in which the
+ * processor is offered to others (on a machine with other work, the thread that is waited for may have none), and then
+ * a sleep on a condition variable. Compiles with -mgeneral-regs-only. */
 #include "cpu/pool.h"
 
 #include <pthread.h>
@@ -14,7 +15,8 @@
 
 #include "core/internal.h"
 
-enum { SPINS = 4096, SPINS_CROWDED = 32 };
+/* Some 10 microseconds, and 200 where nobody else wants the processor. */
+enum { SPINS = 256, SPINS_CROWDED = 32, YIELDS = 512 };
 
 /* A counter to wait on. A thread that changes it looks for sleepers afterwards; one that goes to sleep counts itself as
  * a sleeper before it looks at the counter again. So no sleeper is missed. */
@@ -29,6 +31,7 @@ struct nitic_pool {
   gate start, done;
   alignas(64) _Atomic int32_t arrived;
   int threads, started, spins;
+  pid_t process; /* in which they run: fork() copies no threads */
   bool stop;
   nitic_job *job;
   void *argument;
@@ -41,6 +44,7 @@ typedef struct {
 } worker_argument;
 
 static void gate_init(gate *g) {
+  *g = (gate){0};
   pthread_mutex_init(&g->mutex, NULL);
   pthread_cond_init(&g->wake, NULL);
 }
@@ -69,10 +73,10 @@ static void gate_open(gate *g) {
 
 /* Returns when the generation is no longer `seen`. */
 static void gate_wait(gate *g, uint32_t seen, int spins) {
-  for (int i = 0; i < spins; i++) {
+  for (int i = 0; i < spins + YIELDS; i++) {
     if (atomic_load_explicit(&g->generation, memory_order_acquire) != seen)
       return;
-    relax();
+    i < spins ? relax() : (void)sched_yield();
   }
   pthread_mutex_lock(&g->mutex);
   atomic_fetch_add(&g->sleepers, 1);
@@ -107,21 +111,6 @@ static void *work(void *argument) {
   }
 }
 
-void nitic_pool_run(nitic_pool *pool, nitic_job *job, void *argument) {
-  pool->job = job;
-  pool->argument = argument;
-  if (pool->threads > 1)
-    gate_open(&pool->start);
-  job(argument, 0);
-  nitic_pool_barrier(pool);
-}
-
-static void release(nitic_pool *pool) {
-  gate_destroy(&pool->start);
-  gate_destroy(&pool->done);
-  munmap(pool, sizeof *pool);
-}
-
 /* Workers get no signals: the main thread's handlers interrupt the main thread. */
 static int start_workers(nitic_pool *pool, worker_argument *arguments) {
   sigset_t all, old;
@@ -137,18 +126,38 @@ static int start_workers(nitic_pool *pool, worker_argument *arguments) {
   return status;
 }
 
+static void join_workers(nitic_pool *pool) {
+  for (int t = 1; t <= pool->started; t++)
+    pthread_join(pool->workers[t], NULL);
+  pool->started = 0;
+}
+
 /* Ends a pool with fewer workers than wanted: those that were started wait in their first barrier. */
 static int abandon(nitic_pool *pool, int status) {
-  int wanted = pool->threads;
   pool->stop = true;
   atomic_fetch_add(&pool->start.generation, 1);
   while (atomic_load(&pool->arrived) < pool->started)
     sched_yield();
   gate_open(&pool->done);
-  for (int t = 1; t <= pool->started; t++)
-    pthread_join(pool->workers[t], NULL);
-  release(pool);
-  return nitic_fail(NITIC_RUNTIME, "cannot start %d threads: %s", wanted, strerror(status));
+  join_workers(pool);
+  return nitic_fail(NITIC_RUNTIME, "cannot start %d threads: %s", pool->threads, strerror(status));
+}
+
+/* Starts the workers in this process. What another process left in the gates is forgotten. */
+static int start(nitic_pool *pool) {
+  worker_argument arguments[NITIC_MAX_THREADS];
+  gate_init(&pool->start);
+  gate_init(&pool->done);
+  atomic_store(&pool->arrived, 0);
+  pool->started = 0;
+  pool->stop = false;
+  pool->spins = pool->threads > nitic_cores() ? SPINS_CROWDED : SPINS;
+  int status = start_workers(pool, arguments);
+  if (status != 0)
+    return abandon(pool, status);
+  pool->process = getpid();
+  nitic_pool_barrier(pool);
+  return NITIC_OK;
 }
 
 int nitic_pool_create(int threads, nitic_pool **out) {
@@ -158,26 +167,39 @@ int nitic_pool_create(int threads, nitic_pool **out) {
   if (pool == MAP_FAILED)
     return nitic_fail(NITIC_RUNTIME, "no memory for the thread pool");
   pool->threads = threads;
-  pool->spins = threads > nitic_cores() ? SPINS_CROWDED : SPINS;
-  gate_init(&pool->start);
-  gate_init(&pool->done);
-  worker_argument arguments[NITIC_MAX_THREADS];
-  int status = start_workers(pool, arguments);
-  if (status != 0)
-    return abandon(pool, status);
-  nitic_pool_barrier(pool);
-  *out = pool;
-  return NITIC_OK;
+  int status = start(pool);
+  if (status == NITIC_OK)
+    *out = pool;
+  else
+    munmap(pool, sizeof *pool);
+  return status;
 }
 
+/* Gates with sleepers of another process cannot be destroyed: that would wait for them. */
 void nitic_pool_destroy(nitic_pool *pool) {
   if (!pool)
     return;
-  pool->stop = true;
-  gate_open(&pool->start);
-  for (int t = 1; t < pool->threads; t++)
-    pthread_join(pool->workers[t], NULL);
-  release(pool);
+  if (pool->process == getpid()) {
+    pool->stop = true;
+    gate_open(&pool->start);
+    join_workers(pool);
+    gate_destroy(&pool->start);
+    gate_destroy(&pool->done);
+  }
+  munmap(pool, sizeof *pool);
+}
+
+int nitic_pool_run(nitic_pool *pool, nitic_job *job, void *argument) {
+  int status = pool->threads > 1 && pool->process != getpid() ? start(pool) : NITIC_OK;
+  if (status != NITIC_OK)
+    return status;
+  pool->job = job;
+  pool->argument = argument;
+  if (pool->threads > 1)
+    gate_open(&pool->start);
+  job(argument, 0);
+  nitic_pool_barrier(pool);
+  return NITIC_OK;
 }
 
 int nitic_pool_threads(const nitic_pool *pool) { return pool->threads; }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/internal.h"
 #include "cuda/store.h"
@@ -45,6 +46,7 @@ struct nitic_device {
   size_t picks, received;     /* offsets in a slot, behind `up`: of the picks, and of what comes down */
   uint8_t *host;
   size_t host_bytes, arena_bytes;
+  pid_t process;                    /* that has the GPU: fork() does not copy what the driver knows */
   bool host_is_newer, gpu_is_newer; /* of the state */
 };
 
@@ -121,6 +123,7 @@ static int enter(const nitic_device *d) { return d->driver.context_set(d->handle
 
 static int begin(nitic_device *d) {
   const nitic_driver *cu = &d->driver;
+  d->process = getpid();
   int result = cu->context_retain(&d->handles.context, d->ordinal);
   if (result == 0)
     result = enter(d);
@@ -214,7 +217,7 @@ static void leave(nitic_device *d) {
 void nitic_device_destroy(nitic_device *d) {
   if (!d)
     return;
-  if (d->handles.context)
+  if (d->handles.context && d->process == getpid())
     leave(d);
   if (d->host)
     munmap(d->host, d->host_bytes);
@@ -309,6 +312,10 @@ static int launch(const nitic_device *d, const slot *s, nitic_kind kind) {
 
 int nitic_device_run(nitic_device *d, nitic_kind kind) {
   const slot *s = next_slot(d);
+  if (d->process != getpid())
+    return nitic_fail(NITIC_USAGE,
+                      "the session was made before fork(), and a GPU stays with the process that opened it: "
+                      "make another session in the child");
   int status = nitic_driver_check(&d->driver, enter(d), "be reached");
   if (status == NITIC_OK)
     status = give_state(d);

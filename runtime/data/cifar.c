@@ -22,16 +22,18 @@ static int open_batch(nitic_dataset *data, const nitic_program *program, const c
   return nitic_data_fit(data, program, file->path, shape, 3);
 }
 
-/* data_batch_1.bin, data_batch_2.bin, ... as far as they go; or test_batch.bin. */
+/* test_batch.bin; or data_batch_1.bin, data_batch_2.bin, ..., with no gap. */
 int nitic_cifar_open(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {
   if (split == NITIC_TEST_SPLIT)
     return open_batch(data, program, folder, "test_batch.bin");
-  int status = NITIC_OK;
-  for (int i = 1; status == NITIC_OK && i <= NITIC_MAX_PARTS; i++) {
+  int status = NITIC_OK, last = nitic_file_largest(folder, "data_batch_", 1, ".bin");
+  for (int i = 1; status == NITIC_OK && i <= last; i++) {
     char name[32];
     snprintf(name, sizeof name, "data_batch_%d.bin", i);
     if (!nitic_file_exists(folder, name))
-      break;
+      return nitic_fail(NITIC_MISMATCH,
+                        "%s: %s is missing, while data_batch_%d.bin is there: the data set is not whole", folder, name,
+                        last);
     status = open_batch(data, program, folder, name);
   }
   return status;

@@ -68,10 +68,11 @@ static void put(nitic_loader *l, loader_state state) {
   pthread_mutex_unlock(&l->mutex);
 }
 
-/* The worker gets no signals, like those of the thread pool. */
+/* The worker gets no signals, like those of the thread pool, but for the one that says that a file became shorter. */
 static int start_worker(nitic_loader *l) {
   sigset_t all, old;
   sigfillset(&all);
+  sigdelset(&all, SIGBUS);
   pthread_sigmask(SIG_SETMASK, &all, &old);
   int status = pthread_create(&l->worker, NULL, work, l);
   pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -156,7 +157,7 @@ void nitic_loader_begin(nitic_loader *l, const int64_t *order, int64_t first, in
   put(l, wanted(l));
 }
 
-void nitic_loader_next(nitic_loader *l) {
+int nitic_loader_next(nitic_loader *l) {
   const nitic_session *s = l->session;
   size_t batch = (size_t)s->program->batch;
   if (!l->threaded) {
@@ -165,11 +166,12 @@ void nitic_loader_next(nitic_loader *l) {
     else
       make_batch(l, s->input, s->label);
     l->next++;
-    return;
+    return nitic_file_check_lost();
   }
   take(l);
   memcpy(s->input, l->samples, batch * s->sample_bytes);
   memcpy(s->label, l->labels, batch * sizeof *l->labels);
   l->next++;
   put(l, wanted(l));
+  return nitic_file_check_lost();
 }

@@ -14,7 +14,7 @@ void nitic_loader_destroy(nitic_loader *loader);
 
 /* The batches that follow are `first` to `end` - 1 of an epoch in this order, which the caller owns and keeps. */
 void nitic_loader_begin(nitic_loader *loader, const int64_t *order, int64_t first, int64_t end);
-/* Puts the next batch into the input tensors. */
-void nitic_loader_next(nitic_loader *loader);
+/* Puts the next batch into the input tensors. Fails where a file became shorter. */
+int nitic_loader_next(nitic_loader *loader);
 
 #endif

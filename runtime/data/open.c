@@ -24,24 +24,43 @@ static int nothing_found(const char *folder) {
       folder, packed ? "; unpack with: gunzip *.gz" : "");
 }
 
+typedef enum { NONE, IDX, CIFAR, NPY, PACKED } format;
+
+static const char *const idx[][2] = {{"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
+                                     {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}};
+static const char *const npy[][2] = {{"x_train.npy", "y_train.npy"}, {"x_test.npy", "y_test.npy"}};
+
+static bool has_one(const char *folder, const char *const names[2]) {
+  return nitic_file_exists(folder, names[0]) || nitic_file_exists(folder, names[1]);
+}
+
+/* The format of a split: any file of it counts, so that a split that is not whole is no split that is not there. */
+static format find_format(const char *folder, nitic_split split) {
+  bool train = split == NITIC_TRAIN_SPLIT;
+  if (has_one(folder, idx[split]))
+    return IDX;
+  if (train ? nitic_file_largest(folder, "data_batch_", 1, ".bin") > 0 : nitic_file_exists(folder, "test_batch.bin"))
+    return CIFAR;
+  if (has_one(folder, npy[split]))
+    return NPY;
+  return nitic_file_largest(folder, train ? "train-" : "test-", 5, ".images") >= 0 ? PACKED : NONE;
+}
+
 static int open_folder(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {
-  static const char *const idx[][2] = {{"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
-                                       {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}};
-  static const char *const npy[][2] = {{"x_train.npy", "y_train.npy"}, {"x_test.npy", "y_test.npy"}};
-  static const char *const cifar[] = {"data_batch_1.bin", "test_batch.bin"};
-  static const char *const images[] = {"train-00000.images", "test-00000.images"};
-  if (nitic_file_exists(folder, idx[split][0]))
+  switch (find_format(folder, split)) {
+  case IDX:
     return nitic_idx_open(data, program, folder, idx[split][0], idx[split][1]);
-  if (nitic_file_exists(folder, cifar[split]))
+  case CIFAR:
     return nitic_cifar_open(data, program, folder, split);
-  if (nitic_file_exists(folder, npy[split][0]))
+  case NPY:
     return nitic_npy_open(data, program, folder, npy[split][0], npy[split][1]);
-  if (nitic_file_exists(folder, images[split]))
+  case PACKED:
     return nitic_packed_open(data, program, folder, split);
+  default:
+    break;
+  }
   nitic_split other = split == NITIC_TRAIN_SPLIT ? NITIC_TEST_SPLIT : NITIC_TRAIN_SPLIT;
-  bool any = nitic_file_exists(folder, idx[other][0]) || nitic_file_exists(folder, cifar[other]) ||
-             nitic_file_exists(folder, npy[other][0]) || nitic_file_exists(folder, images[other]);
-  return any ? NITIC_OK : nothing_found(folder);
+  return find_format(folder, other) == NONE ? nothing_found(folder) : NITIC_OK;
 }
 
 int nitic_data_open(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {

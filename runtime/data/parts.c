@@ -64,7 +64,7 @@ int nitic_parts_check(nitic_dataset *data) {
       return status;
     data->count += data->parts[i].count;
   }
-  return NITIC_OK;
+  return nitic_file_check_lost();
 }
 
 int32_t nitic_data_label(const nitic_dataset *data, int64_t index) {

@@ -1,6 +1,10 @@
 """The command line: what it hands to the driver, and how it fails."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -144,15 +148,18 @@ def test_an_unwritable_path_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().err == "/out/m: Permission denied\n"
 
 
-def test_train_hands_other_options_and_the_exit_code_through(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_train_becomes_the_binary_with_its_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     binary = tmp_path / "model"
-    binary.write_text('#!/bin/sh\necho "$@"\nexit 4\n')
-    binary.chmod(0o755)
+    binary.write_bytes(b"the binary")
+
+    def become(program: int, words: list[str]) -> NoReturn:
+        assert os.read(program, 100) == b"the binary"
+        assert words == [str(binary), "train", "--seed", "5", "--data", "d", "--lr", "0.01"]
+        raise SystemExit(ExitCode.DATA_MISMATCH)
+
+    monkeypatch.setattr("nitic.driver.launch.become", become)
     code = run(monkeypatch, "train", "m.onnx", "-o", str(binary), "--seed", "5", "--data", "d", "--lr", "0.01")
     assert code == ExitCode.DATA_MISMATCH
-    assert capfd.readouterr().out == "train --seed 5 --data d --lr 0.01\n"
 
 
 def test_python_may_use_the_words_of_the_command_line() -> None:
@@ -225,3 +232,43 @@ def test_a_traceback_has_an_exit_code_to_itself(
     monkeypatch.setattr("nitic.driver.opt.transform_file", fault)
     assert run(monkeypatch, "opt", "m.mlir") == ExitCode.BUG
     assert capsys.readouterr().err.startswith("Traceback")
+
+
+# ---- signals and streams
+
+
+def test_what_ends_a_job_ends_a_compilation_and_its_temporary_files(tmp_path: Path) -> None:
+    """And one that is ignored, as nohup asks for, does not."""
+    code = (
+        "import signal, tempfile, time, nitic.cli as c\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "def app():\n"
+        "    with tempfile.TemporaryDirectory(): print('ready', flush=True); time.sleep(20)\n"
+        "c.app = app\n"
+        "try: c.main()\n"
+        "except KeyboardInterrupt: raise SystemExit(130)"  # as typer does
+    )
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGXCPU):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)}
+        )
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+        process.send_signal(number)
+        assert process.wait(10) == ExitCode.INTERRUPTED
+        process.stdout.close()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_stream_is_nobody_elses(tmp_path: Path) -> None:
+    """What is said must not land in a file that was opened since."""
+    file = tmp_path / "file"
+    code = (
+        "import sys; from nitic.signals import open_standard_streams; open_standard_streams(); "
+        f"file = open('{file}', 'w'); print('said'); print('said', file=sys.stderr, flush=True); file.write('data')"
+    )
+    command = '"$0" -c "$1" <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", command, sys.executable, code], check=False).returncode == 0
+    assert file.read_text() == "data"

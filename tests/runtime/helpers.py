@@ -2,7 +2,9 @@
 
 import ctypes
 import json
+import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,28 @@ def fail(code: int, program: Path, *arguments: str | Path, **options: Any) -> st
     lines = done.stderr.splitlines()
     assert lines[-1].startswith(f"{program}: ")
     return lines[-1]
+
+
+def start(program: Path, *arguments: str | Path, until: str = "step") -> "subprocess.Popen[str]":
+    """A running process, once it has said `until`: a training run says "step" when it has made some."""
+    process = subprocess.Popen([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    while until not in process.stderr.readline():
+        assert process.poll() is None
+    return process
+
+
+def read_terminal(descriptor: int) -> str:
+    """What a terminal shows until its other side is closed."""
+    chunks: list[bytes] = []
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            chunks.append(os.read(descriptor, 4096))
+        except OSError:  # the other side is closed
+            break
+    os.close(descriptor)
+    return b"".join(chunks).decode()
 
 
 def write_npy(folder: Path, split: str, x: NDArray[Any], y: NDArray[Any]) -> None:

@@ -177,7 +177,7 @@ HEADERS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda h: h.update(x=h["w"]), "the program has no tensor 'x'"),
     (lambda h: h.pop("__metadata__"), "no checkpoint of nitic"),
     (lambda h: h["__metadata__"].update(nitic="{}"), "expected a key of the description"),
-    (lambda h: describe(h, identity="abc"), "belongs to another program: model toy.onnx, recipe niti16, identity abc"),
+    (lambda h: describe(h, identity="abc"), "belongs to another program: other options of nitic compile, or another"),
     (lambda h: describe(h, seed=-1), "its progress makes no sense"),
     (lambda h: describe(h, epoch_step=11), "its progress makes no sense"),
     (lambda h: describe(h, epochs="two"), "expected a value of the description"),
@@ -215,6 +215,36 @@ FILES: list[tuple[Callable[[bytes], bytes], str]] = [
 def test_a_wrong_file_is_refused(toy: Path, checkpoint: Path, change: Callable[[bytes], bytes], expected: str) -> None:
     checkpoint.write_bytes(change(checkpoint.read_bytes()))
     assert expected in fail(4, toy, "info", "--load", checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("form", "difference"),
+    [
+        ("batch", "batch 4, here 8 (an option of nitic compile); identity 001122334455, here ffee"),
+        ("recipe", "recipe niti16, here niti; identity"),
+        ("shape", "tensor 'w' [6], here [18]; identity"),
+        ("other", "other options of nitic compile, or another network; identity 001122334455, here ffee"),
+    ],
+)
+def test_what_differs_from_another_program_is_named(
+    toolchain: Toolchain, checkpoint: Path, form: str, difference: str
+) -> None:
+    assert f"belongs to another program: {difference}" in fail(4, toolchain.toy(form), "info", "--load", checkpoint)
+
+
+PROGRAMS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
+    (lambda h: h.pop("w"), "tensor 'w' missing, here [6]"),
+    (lambda h: h.update(extra=h["w"]), "tensor 'extra' there, here missing"),
+    (lambda h: describe(h, model="net.onnx"), "model net.onnx, here toy.onnx"),
+    (lambda h: describe(h, compiler="nitic 0.0"), "compiler nitic 0.0, here nitic test"),
+    (lambda h: describe(h, batch=2**40, recipe="x"), "recipe x, here niti16; batch 1099511627776, here 4"),
+]
+
+
+@pytest.mark.parametrize(("change", "difference"), PROGRAMS)
+def test_every_difference_is_named(toy: Path, checkpoint: Path, change: Callable[..., Any], difference: str) -> None:
+    rewrite(checkpoint, lambda h: (change(h), describe(h, identity="abc")))
+    assert f"another program: {difference}" in fail(4, toy, "info", "--load", checkpoint)
 
 
 def test_another_program_is_named(toolchain: Toolchain, checkpoint: Path, data: Path) -> None:

@@ -160,9 +160,10 @@ def test_broken_shards(cifar: Path, packed: Path, name: str, change: Callable[[b
     assert expected in sentence
 
 
-def test_a_missing_shard_is_named(cifar: Path, packed: Path) -> None:
-    (packed / SECOND).unlink()
-    assert f"{packed / SECOND}: cannot open: No such file" in fail(1, cifar, "train", "--data", packed)
+@pytest.mark.parametrize("name", ["train-00000", "train-00001", "train-00002"])
+def test_a_missing_shard_is_named(cifar: Path, packed: Path, name: str) -> None:
+    (packed / f"{name}.images").unlink()
+    assert f"{name}.images: cannot open: No such file" in fail(1, cifar, "train", "--data", packed)
 
 
 def test_a_data_set_of_one_split(cifar: Path, packed: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import pty
 import signal
 import subprocess
-import time
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,17 +15,8 @@ import pytest
 from nitic import abi
 from nitic.data import shuffle
 from tests.runtime.conftest import toy_samples
-from tests.runtime.helpers import Session, fail, read_checkpoint, run, succeed, write_npy
+from tests.runtime.helpers import Session, fail, read_checkpoint, read_terminal, run, start, succeed, write_npy
 from tests.runtime.toolchain import Toolchain
-
-
-def start(program: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
-    """A running process, once it has made steps."""
-    process = subprocess.Popen([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    while "step" not in process.stderr.readline():
-        assert process.poll() is None
-    return process
 
 
 def test_results_progress_and_log(toy: Path, data: Path, tmp_path: Path) -> None:
@@ -53,6 +44,7 @@ def test_evaluation_after_an_epoch_is_that_of_eval(toy: Path, data: Path, tmp_pa
 
 def test_a_data_set_without_test_split(toy: Path, data: Path) -> None:
     (data / "x_test.npy").unlink()
+    (data / "y_test.npy").unlink()
     assert "test" not in succeed(toy, "train", "--data", data, "--epochs", "1")
     assert "no samples to test on" in fail(4, toy, "eval", "--data", data)
     assert succeed(toy, "eval", "--data", data, "--split", "train").startswith("samples 42 ")
@@ -166,6 +158,48 @@ def take_steps(session: Session, steps: int, path: Path) -> None:
     session.call("checkpoint_save", path)
 
 
+@pytest.mark.parametrize("stop", [11, 25])
+def test_an_epoch_that_is_longer_than_the_binarys_counts_as_finished(
+    toolchain: Toolchain, data: Path, tmp_path: Path, stop: int
+) -> None:
+    """A session in Python decides how long its epochs are."""
+    session, part, x = Session(toolchain.library()), tmp_path / "part", np.zeros((4, 2, 3), np.uint8)
+    session.set_statistics(toy_samples(42, 1)[0])
+    session.progress.epochs = 3
+    for _ in range(stop):
+        session.call("step", x, np.zeros(4, np.int32), None)
+    session.call("checkpoint_save", part)
+    done = run(toolchain.toy(), "train", "--data", data, "--resume", part, "--save", part)
+    assert done.returncode == 0
+    assert f"epoch 1 had {stop} steps already and has 10 here: it counts as finished" in done.stderr
+    assert [line[:7] for line in done.stdout.splitlines()] == ["epoch 1", "epoch 2", "epoch 3"]
+    assert read_checkpoint(part)[0]["step"] == stop + 20
+
+
+def test_a_session_works_after_fork(toolchain: Toolchain, data: Path) -> None:
+    """fork() copies no threads: the child starts its own, and ends without those of its parent."""
+    code = (
+        "import os, signal, sys, numpy as np\n"
+        "from tests.runtime.helpers import Session\n"
+        f"s = Session({str(toolchain.library())!r}, threads=3)\n"
+        "x, y = np.arange(24, dtype=np.uint8).reshape(4, 6), np.zeros(4, np.int32)\n"
+        "s.set_statistics(x); s.call('step', x, y, None)\n"
+        "def child(work):\n"
+        "    if os.fork() == 0:\n"
+        "        signal.alarm(20); work(); print(s.tensor('w', np.int16, 6).tolist(), flush=True); sys.exit()\n"
+        "    assert os.wait()[1] == 0\n"
+        "step = lambda: s.call('step', x, y, None)\n"
+        "child(step)\n"  # works
+        "child(lambda: None)\n"  # ends
+        "child(lambda: child(step))\n"  # in the child of a child
+        "step(); child(lambda: None)\n"  # and the parent goes on
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, unchanged, deep, outer, last = done.stdout.splitlines()
+    assert first == deep == last != unchanged == outer
+
+
 def test_a_finished_run_has_nothing_to_do_until_it_gets_more_epochs(toy: Path, data: Path, tmp_path: Path) -> None:
     save = tmp_path / "a"
     succeed(toy, "train", "--data", data, "--epochs", "2", "--save", save)
@@ -174,6 +208,8 @@ def test_a_finished_run_has_nothing_to_do_until_it_gets_more_epochs(toy: Path, d
     assert (done.returncode, done.stdout) == (0, "")
     assert "nothing to do: 2 of 2 epochs are done" in done.stderr
     assert save.read_bytes() == before
+    succeed(toy, "train", "--data", data, "--resume", save, "--save", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == before
     assert succeed(toy, "train", "--data", data, "--resume", save, "--epochs", "3").startswith("epoch 3:")
 
 
@@ -196,18 +232,6 @@ def test_progress_bar_on_a_terminal(toolchain: Toolchain, data: Path) -> None:
     assert "\r\033[Kepoch " in text
     assert "/10  loss " in text
     assert "step 10/10:" not in text  # the plain lines are for files and pipes
-
-
-def read_terminal(descriptor: int) -> str:
-    chunks: list[bytes] = []
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            chunks.append(os.read(descriptor, 4096))
-        except OSError:  # the other side is closed
-            break
-    os.close(descriptor)
-    return b"".join(chunks).decode()
 
 
 def test_a_failing_kernel_is_an_error(toolchain: Toolchain, data: Path) -> None:

@@ -3,8 +3,8 @@
  * runs.
  *
  * Macros: TOY_N batch, TOY_SHAPE sample shape as initialiser, TOY_RANK its rank + 1, TOY_F its elements, TOY_C
- * channels, TOY_GB recipe niti, TOY_SLEEP microseconds a training step takes, TOY_FAIL a kernel that fails, TOY_ID
- * identity. */
+ * channels, TOY_GB recipe niti, TOY_SLEEP microseconds a training step takes, TOY_METRICS_SLEEP a step of evaluation,
+ * TOY_FAIL a kernel that fails, TOY_ID identity. */
 #include <unistd.h>
 
 #include "nitic.h"
@@ -127,6 +127,10 @@ static int32_t metrics(void *const b[], const nitic_ctx *ctx) {
     correct += right;
     loss += right ? 0 : 256;
   }
+#ifdef TOY_METRICS_SLEEP
+  if (ctx->thread == 0)
+    usleep(TOY_METRICS_SLEEP);
+#endif
   if (ctx->end > ctx->begin) {
     *(int64_t *)b[2] = loss;
     *(int32_t *)b[3] = correct;

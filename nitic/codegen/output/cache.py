@@ -26,7 +26,7 @@ OTHERS_WRITE = 0o022  # permissions of a group and of everyone
 LIMIT = 2**30  # bytes; beyond it the files that were not used for longest go
 _PACKAGE = Path(__file__).resolve().parents[2]
 # What code generation imports, and what the passes do besides: tests/kernels/test_kernel_cache.py asks Python.
-_LEAVES = ("errors.py", "options.py", "paths.py", "program.py", "progress.py", "version.py")
+_LEAVES = ("errors.py", "options.py", "paths.py", "program.py", "progress.py", "signals.py", "version.py")
 _KERNELS = ("arithmetic", "codegen", "ir", "ops", "targets", *_LEAVES)
 _PLANS = (*_KERNELS, "passes", "pipeline.py", "recipe.py")
 _TVM = ("apache-tvm", "apache-tvm-ffi")

@@ -6,7 +6,6 @@ import gc
 import multiprocessing
 import os
 import pickle
-import signal
 import tempfile
 import traceback
 from collections.abc import Callable, Generator
@@ -15,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar, cast
 
 from nitic.errors import CompileError, ExitCode
+from nitic.signals import leave_to_parent
 
 T = TypeVar("T")
 Count = Callable[[int], None]
@@ -53,14 +53,14 @@ def _started(work: Callable[[int], Any], pieces: int, jobs: int) -> Generator[li
         yield cast("list[Connection]", [end for end, _ in pipes])
     finally:
         for child in children:
-            child.terminate()
+            child.kill()
             child.join()
 
 
 def _work(work: Callable[[int], T], pieces: int, turn: Any, end: Connection) -> None:
     """One process: an answer for each piece, then None."""
     gc.freeze()  # what is inherited is no garbage, and stays shared
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its children
+    leave_to_parent()
     while True:
         with turn.get_lock():
             piece, turn.value = turn.value, turn.value + 1
