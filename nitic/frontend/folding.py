@@ -36,7 +36,11 @@ def fold(node: Node, inputs: list[Constant | None]) -> list[Constant]:
     feeds = {name: value.array for name, value in zip(node.proto.input, inputs, strict=True) if value}
     with np.errstate(all="ignore"):
         results = ReferenceEvaluator(model).run(None, feeds)
-    return [Constant(np.asarray(array), output.name) for array, output in zip(results, outputs, strict=True)]
+    repeated = node.op == "Expand" or any(value.repeated for value in inputs if value)
+    return [
+        Constant(np.asarray(array), output.name, repeated=repeated)
+        for array, output in zip(results, outputs, strict=True)
+    ]
 
 
 def _check_size(node: Node, inputs: list[Constant | None]) -> None:
@@ -51,13 +55,10 @@ def _check_size(node: Node, inputs: list[Constant | None]) -> None:
 
 
 def generated(node: Node, inputs: list[Constant | None]) -> Constant:
-    """What a node makes of nothing but a shape. Floats are weights, as trainable as an initializer.
-
-    A vector of zeros is no weight: exporters write it where there is no bias.
-    """
+    """What a node makes of nothing but a shape. Floats are weights, as trainable as an initializer."""
     array = random(node, inputs) if node.op in RANDOM else fold(node, inputs)[0].array
     name = node.proto.output[0]
-    if array.dtype.kind != "f" or array.ndim < 1 or (array.ndim == 1 and not array.any()):
+    if array.dtype.kind != "f" or array.ndim < 1:
         return Constant(array, name)
     return Constant(array.astype(np.float32), name, Conversion(name))
 

