@@ -33,7 +33,7 @@ def transform_file(options: OptOptions) -> None:
 def read_module(file: Path) -> ModuleOp:
     """A module from text, or from an ONNX file. Raises CompileError."""
     if file.suffix == ".onnx":
-        return import_onnx(file).module
+        return import_onnx(file, standardises=False).module  # which IR does not hold
     try:
         return parse_module(file.read_text(encoding="utf-8"), [Nn, Bfp], str(file))
     except ParseError as error:

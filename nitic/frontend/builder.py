@@ -54,10 +54,13 @@ class Builder:
         self.without_bias: list[Node] = []
         """The nodes whose bias is zeros that the graph repeats."""
         self.node: Node | None = None
+        self.trains = True
+        """Whether the parameters of the node are trained; others are frozen."""
         self._moved: dict[tuple[str, SSAValue, tuple[int, ...]], SSAValue] = {}
         self._arguments: dict[Hashable, tuple[Conversion, SSAValue]] = {}
         self._views: dict[tuple[Hashable, Conversion], SSAValue] = {}
         self._sources: set[str] = set()
+        self.has_weights = False
         self._return = ReturnOp()
         self.func.body.block.add_op(self._return)
         self.signature = Signature(self.func)
@@ -167,7 +170,9 @@ class Builder:
         if not np.isfinite(array).all():
             raise NodeError(f"parameter {conversion.source!r} holds NaN or infinity")
         name = self._unique_name(conversion.source, constant.name, kind)
-        argument = self.signature.add(Label(name, role), tensor(array.shape, f32))
+        label = Label(name, role if self.trains else "frozen")
+        argument = self.signature.add(label, tensor(array.shape, f32))
+        self.has_weights |= label.role == "weight"
         if role == "weight":
             self._note_tensor_of_several(conversion.source)
             self._arguments[key], self._views[key, conversion] = (conversion, argument), argument
