@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Hashable
-from math import prod
+from math import inf, prod
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
@@ -10,6 +10,7 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import BlockArgument, SSAValue
 
 from nitic.arithmetic.integers import Array
+from nitic.frontend.attributes import check_values
 from nitic.frontend.nodes import Node
 from nitic.frontend.values import (
     NHWC,
@@ -156,19 +157,26 @@ class Builder:
 
     # Parameters
 
-    def parameter(self, constant: Constant, kind: str, role: str = "weight", layer: SSAValue | None = None) -> SSAValue:
+    def parameter(
+        self,
+        constant: Constant,
+        kind: str,
+        role: str = "weight",
+        layer: SSAValue | None = None,
+        at_least: float = -inf,
+    ) -> SSAValue:
         """The argument of @predict for a parameter in nitic's order of axes; `kind` is its name in its module.
 
         A running statistic of a batch norm has the role `statistic`: it is part of the state, but not trained. Where
         several batch norms start from one tensor of the file, each still has its own. A bias is that of a `layer`.
+        Raises NodeError for values that are not finite, or not `at_least` so large.
         """
         conversion = constant.conversion or Conversion(constant.name)
         key = self._identity(constant, conversion.source, kind, layer)
         if role == "weight" and key in self._arguments:
             return self._view(key, conversion)
         array = np.ascontiguousarray(constant.array, np.float32)
-        if not np.isfinite(array).all():
-            raise NodeError(f"parameter {conversion.source!r} holds NaN or infinity")
+        check_values(f"parameter {conversion.source!r}", array, at_least)
         name = self._unique_name(conversion.source, constant.name, kind)
         label = Label(name, role if self.trains else "frozen")
         argument = self.signature.add(label, tensor(array.shape, f32))

@@ -93,7 +93,9 @@ def tensor_value(tensor: onnx.TensorProto, name: str, parameter_rank: int = 1) -
     array = numpy_helper.to_array(tensor)
     if not is_float_type(tensor.data_type):
         return Constant(array, name)
-    return Constant(array.astype(np.float32), name, Conversion(name) if array.ndim >= parameter_rank else None)
+    with np.errstate(over="ignore"):  # a double beyond float32 is infinite, and refused where it is used
+        array = array.astype(np.float32)
+    return Constant(array, name, Conversion(name) if array.ndim >= parameter_rank else None)
 
 
 def is_float_type(element: int) -> bool:

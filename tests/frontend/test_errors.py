@@ -105,7 +105,7 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
         [node("Mul", "x c", "y")],
         (2, 6),
         {"c": number(np.inf)},
-        "the constant 'c' is inf",
+        "constant 'c' holds inf at [], but must be finite",
     ),
     "bounds": (
         [node("Clip", "x six one", "y")],
@@ -164,7 +164,7 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
     ),
     "softmax_inside": ([node("Softmax", "x", "a"), node("Relu", "a", "y")], (2, 6), {}, "only as the last operator"),
     "mask": ([node("Dropout", "x", "a mask"), node("Cast", "mask", "y", to=1)], (2, 6), {}, "'mask' is a result that"),
-    "nan": ([node("Gemm", "x w", "y")], (2, 6), {"w": np.full((6, 5), np.nan, np.float32)}, "NaN"),
+    "nan": ([node("Gemm", "x w", "y")], (2, 6), {"w": np.full((6, 5), np.nan, np.float32)}, "holds nan at [0, 0]"),
     "two_scales": (
         [node("Gemm", "x w", "a"), node("Gemm", "a w", "y", alpha=2.0)],
         (2, 6),

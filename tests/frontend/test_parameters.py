@@ -1,5 +1,6 @@
 """What is a parameter of its own, what is shared, and what is none."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from nitic.frontend.importer import ImportedModel
+from nitic.errors import CompileError, ExitCode
+from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.ir.function import argument_labels, function
 from tests.support.onnx_models import Array, check_against_onnxruntime, random, save_network
 
@@ -123,3 +125,46 @@ def test_slopes_of_one_number(tmp_path: Path, value: float, count: int) -> None:
 def test_a_scale_and_a_bias_of_one_value_are_two(tmp_path: Path) -> None:
     nodes = [node("Gemm", "x w", "h"), node("Mul", "h one", "m"), node("Add", "m one", "a"), node("Gemm", "a v", "y")]
     assert weights(merged(tmp_path, nodes, one=ONES)) == ["w", "one", "one.2", "v"]
+
+
+WRONG_VALUES: dict[str, tuple[str, Any, str]] = {
+    "variance": ("var", -1e-4, "parameter 'var' holds -0.0001 at [2], but must be finite and at least 0.0"),
+    "variance_nan": ("var", np.nan, "parameter 'var' holds nan at [2], but must be finite and at least 0.0"),
+    "mean": ("mean", np.inf, "parameter 'mean' holds inf at [2], but must be finite"),
+    "gamma": ("gamma", -np.inf, "parameter 'gamma' holds -inf at [2], but must be finite"),
+    "beta": ("beta", np.nan, "parameter 'beta' holds nan at [2], but must be finite"),
+    "filter": ("w", np.nan, "parameter 'w' holds nan at [2, 0, 0, 0], but must be finite"),
+    "double": ("w", 1e300, "parameter 'w' holds inf at [2, 0, 0, 0], but must be finite"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_VALUES)
+def test_values_outside_the_domain(tmp_path: Path, case: str) -> None:
+    """A negative variance would divide by zero, or take the root of a negative number."""
+    name, wrong, message = WRONG_VALUES[case]
+    values = {"w": random(4, 4, 1, 1), "gamma": ONES, "beta": ZEROS, "mean": ZEROS, "var": ONES}
+    changed = values[name].astype(np.float64)
+    changed[(2, *(0,) * (changed.ndim - 1))] = wrong
+    values[name] = changed if case == "double" else changed.astype(np.float32)
+    nodes = [
+        node("Cast", "w", "v", to=1),
+        node("Conv", "x v", "c"),
+        node("BatchNormalization", "c gamma beta mean var", "n"),
+        node("GlobalAveragePool", "n", "g"),
+        node("Flatten", "g", "y"),
+    ]
+    path = save_network(tmp_path / "m.onnx", nodes, X, values)
+    with pytest.raises(CompileError, match=re.escape(message)) as caught:
+        import_onnx(path)
+    assert "node 'make_" in caught.value.location
+    assert caught.value.exit_code == ExitCode.UNSUPPORTED_MODEL
+
+
+def test_a_variance_of_zero_is_one(tmp_path: Path) -> None:
+    nodes = [
+        node("BatchNormalization", "x one zero zero zero", "n"),
+        node("GlobalAveragePool", "n", "g"),
+        node("Flatten", "g", "y"),
+    ]
+    path = save_network(tmp_path / "m.onnx", nodes, X, {"one": ONES, "zero": ZEROS})
+    check_against_onnxruntime(path, random(*X) / 1000)
