@@ -142,7 +142,7 @@ WRONG_VALUES: dict[str, tuple[str, Any, str]] = {
 def test_values_outside_the_domain(tmp_path: Path, case: str) -> None:
     """A negative variance would divide by zero, or take the root of a negative number."""
     name, wrong, message = WRONG_VALUES[case]
-    values = {"w": random(4, 4, 1, 1), "gamma": ONES, "beta": ZEROS, "mean": ZEROS, "var": ONES}
+    values: dict[str, Array] = {"w": random(4, 4, 1, 1), "gamma": ONES, "beta": ZEROS, "mean": ZEROS, "var": ONES}
     changed = values[name].astype(np.float64)
     changed[(2, *(0,) * (changed.ndim - 1))] = wrong
     values[name] = changed if case == "double" else changed.astype(np.float32)
