@@ -17,7 +17,7 @@ from nitic.errors import CompileError
 from nitic.frontend import folding
 from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
-from nitic.frontend.model_file import first_line, read_model, stored_tensors
+from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored_tensors
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY
 from nitic.frontend.preparation import Preparation, Standardisation
@@ -94,7 +94,7 @@ def external_files(path: Path) -> set[Path]:
     except (OSError, DecodeError):
         return set()
     tensors = [tensor for tensor in stored_tensors(model.graph) if external_data_helper.uses_external_data(tensor)]
-    return {path.parent / external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors}
+    return {path.parent / sidecar_of(tensor) for tensor in tensors}
 
 
 @dataclass(frozen=True)

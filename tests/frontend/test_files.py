@@ -1,5 +1,7 @@
 """What real files do: opsets 9 to 25, local functions, shape arithmetic, generated weights, old and external forms."""
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -230,6 +232,44 @@ def test_external_data_of_constants(tmp_path: Path) -> None:
     with pytest.raises(CompileError, match="the external data file") as caught:
         import_onnx(path)
     assert caught.value.exit_code == ExitCode.RUN_TIME
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"offset": "-1"}, "begins at '-1' and has '120' bytes: expected integers from 0 on"),
+        ({"offset": "5.0"}, "begins at '5.0'"),
+        ({"offset": "9" * 30}, "expected integers from 0 on"),
+        ({"offset": "6"}, "ends at byte 126, but the file has 125"),
+        ({"length": "119"}, "has 119 bytes, but its shape [6, 5] asks for 120"),
+        ({"length": "many"}, "has 'many' bytes"),
+        ({"dims": [1 << 20, 1 << 20]}, "has 120 bytes, but its shape [1048576, 1048576] asks for 4398046511104"),
+        ({"dims": [6, -5]}, "has no known type and shape"),
+    ],
+)
+def test_external_data_that_does_not_fit(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    """Nothing of it is read."""
+    tensor = numpy_helper.from_array(random(6, 5), "w")
+    (tmp_path / "weights.bin").write_bytes(b"....." + tensor.raw_data)
+    set_external_data(tensor, "weights.bin", offset=5, length=120)
+    tensor.ClearField("raw_data")
+    tensor.dims[:] = changes.get("dims", [6, 5])
+    for entry in tensor.external_data:
+        entry.value = changes.get(entry.key, entry.value)
+    path = save(tmp_path / "m.onnx", [node("Gemm", "x w", "y")], (2, 6), {})
+    model = onnx.load(path)
+    model.graph.initializer.append(tensor)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(CompileError, match=re.escape(message)) as caught:
+        import_onnx(path)
+    assert caught.value.exit_code == ExitCode.RUN_TIME
+
+
+def test_a_pipe_is_no_model(tmp_path: Path) -> None:
+    """To open it would wait for somebody who writes."""
+    os.mkfifo(tmp_path / "m.onnx")
+    with pytest.raises(CompileError, match="is a pipe or a device"):
+        import_onnx(tmp_path / "m.onnx")
 
 
 def test_generated_weights_are_parameters(tmp_path: Path) -> None:
