@@ -117,6 +117,8 @@ class _Importer:
     finals: dict[str, Node] = field(default_factory=dict[str, Node])
     """The results of nodes that nothing may follow."""
     preparation: Preparation = field(init=False)
+    computed: folding.Budget = field(default_factory=lambda: folding.Budget(folding.FREE))
+    generated: folding.Budget = field(default_factory=lambda: folding.Budget(folding.MAX_GENERATED))
 
     def run(self) -> ImportedModel:
         graph = self.model.graph
@@ -157,7 +159,7 @@ class _Importer:
             raise CompileError(self.file, "sparse initializers are not supported")
         for tensor in self.model.graph.initializer:
             try:
-                self.values[tensor.name] = folding.tensor_value(tensor, tensor.name)
+                self.values[tensor.name] = self.computed.hold(folding.tensor_value(tensor, tensor.name))
             except _MALFORMED as error:
                 raise CompileError(self.file, f"initializer {tensor.name!r} is broken: {first_line(error)}") from error
 
@@ -321,15 +323,15 @@ class _Importer:
     def _results(self, builder: Builder, node: Node, inputs: list[Value | None]) -> list[Value]:
         name = node.proto.output[0]
         if node.op == "Constant":
-            return [folding.constant(node)]
+            return [self.computed.hold(folding.constant(node))]
         if node.op in _SHAPES and inputs[0]:
             return [folding.shape_constant(node, inputs[0].shape, name)]
         constants = [value for value in inputs if value is None or isinstance(value, Constant)]
         if node.op in folding.GENERATORS and len(constants) == len(inputs):
-            return [folding.generated(node, constants)]
+            return [folding.generated(node, constants, self.generated)]
         parameter_free = len(constants) == len(inputs) and not any(map(folding.is_parameter, constants))
         if parameter_free and node.op in folding.FOLDABLE:
-            return list(folding.fold(node, constants))
+            return list(folding.fold(node, constants, self.computed))
         builder.trains = not self.preparation.has(node)
         if not builder.trains and (samples := self.preparation.takes(node, inputs)):
             return [samples]

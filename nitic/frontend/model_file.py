@@ -10,7 +10,7 @@ from onnx import external_data_helper, helper, inliner
 
 from nitic.errors import CompileError, ExitCode
 
-MAX_CALLS = 10_000
+MAX_CALLS, MAX_INLINED = 10_000, 2**28
 _HALF_BYTES = frozenset({onnx.TensorProto.UINT4, onnx.TensorProto.INT4, onnx.TensorProto.FLOAT4E2M1})
 
 
@@ -32,12 +32,16 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     functions = {(function.domain, function.name): function for function in model.functions}
     calls = [(node, functions.get((node.domain, node.op_type))) for node in model.graph.node]
+    left = MAX_INLINED
     while calls:
         node, function = calls.pop()
         if function is None:
             continue
         if len(model.functions) > MAX_CALLS:
             raise ValueError(f"its local functions are called more than {MAX_CALLS} times")
+        left -= function.ByteSize()
+        if left < 0:
+            raise ValueError(f"its local functions have more than {MAX_INLINED} bytes where they are called")
         own = onnx.FunctionProto()
         own.CopyFrom(function)
         own.name = node.op_type = f"{function.name}.{len(model.functions)}"
