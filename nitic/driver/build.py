@@ -14,7 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 from nitic import state, targets
 from nitic.arithmetic.integers import Array
 from nitic.driver.watcher import Watcher
-from nitic.errors import CompileError, ExitCode
+from nitic.errors import CompileError, ExitCode, printable
 from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
@@ -33,7 +33,7 @@ def build_program(options: CompileOptions, watch: Watcher | None = None) -> Prog
     chosen = parse_recipe(options.recipe).with_options(options.recipe_options)
     model = import_model(options, watch)
     for note in model.notes:
-        print(f"nitic: {note}", file=sys.stderr)
+        print(f"nitic: {printable(note)}", file=sys.stderr)
     module, initial = lower(model, chosen, options, watch)
     variants = tuple(variant.name for variant in targets.find(options.target).variants)
     normalised = options.mean is not None or model.standardisation is not None
