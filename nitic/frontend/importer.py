@@ -272,7 +272,8 @@ class _Importer:
             raise CompileError(self.file, f"{what}: expected [{builder.batch}, classes]")
         if classes < 2:
             note = "give the network an output for each class: two, in place of the sigmoid of one"
-            raise CompileError(self.file, f"{what}: one class cannot be told from another, expected two or more", note)
+            rule = "expected two classes or more, since one class cannot be told from another"
+            raise CompileError(self.file, f"{what}: {rule}", note)
         if not builder.has_weights:
             raise CompileError(self.file, "has no parameters to train")
         try:
