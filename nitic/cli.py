@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nitic.errors import CompileError, ExitCode
+from nitic.errors import CompileError, ExitCode, printable
 from nitic.options import BatchNorm, CompileOptions, Emit, Init, Loss, OptOptions
 from nitic.signals import end_as_interrupted, open_standard_streams
 from nitic.version import VERSION
@@ -164,7 +164,7 @@ def check_command(
         batch_norm=batch_norm,
     )
     report = check_model(options)
-    typer.echo(report.json() if as_json else report.text())
+    typer.echo(report.json() if as_json else printable(report.text()))
     raise typer.Exit(report.exit_code)
 
 
@@ -296,5 +296,5 @@ def main() -> None:
 
 
 def fail(text: str, code: ExitCode) -> None:
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
     sys.exit(code)

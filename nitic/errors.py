@@ -15,6 +15,11 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+def printable(text: str) -> str:
+    """Text for a terminal: control characters, which a model's names may hold, are escaped, but for ends of lines."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 class CompileError(Exception):
     """What is wrong (`message`) and where (`location`: a file, node or pass), with the way out as `note`.
 

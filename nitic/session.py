@@ -148,7 +148,7 @@ class TrainingSession:
             progress.epoch, progress.epoch_step, progress.running = epoch, 0, abi.Metrics()
 
     def set_statistics(self, samples: Array) -> None:
-        """Takes the input's mean and standard deviation from training samples."""
+        """Takes the input's mean and standard deviation from training samples, unless the program has its own."""
         samples = self._samples(samples)
         self._call("set_statistics", _pointer(samples), ctypes.c_int64(len(samples)))
 

@@ -193,7 +193,8 @@ int nitic_set_hyper(nitic_session *session, const char *name, int64_t value);
 
 /* 1 when the program needs no input statistics or has them already. */
 int nitic_session_normalised(const nitic_session *session);
-/* Sets input.multiplier and input.offset from `count` training samples (uint8, NHWC, contiguous). */
+/* Sets input.multiplier and input.offset from `count` training samples (uint8, NHWC, contiguous), unless they were
+ * fixed at compile time. */
 int nitic_set_statistics(nitic_session *session, const uint8_t *samples, int64_t count);
 /* 1 when no step has set any `top`: then nitic_calibrate has to come before evaluation. */
 int nitic_session_untrained(nitic_session *session);

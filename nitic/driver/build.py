@@ -14,7 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 from nitic import state, targets
 from nitic.arithmetic.integers import Array
 from nitic.driver.watcher import Watcher
-from nitic.errors import CompileError, ExitCode
+from nitic.errors import CompileError, ExitCode, printable
 from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
@@ -33,10 +33,11 @@ def build_program(options: CompileOptions, watch: Watcher | None = None) -> Prog
     chosen = parse_recipe(options.recipe).with_options(options.recipe_options)
     model = import_model(options, watch)
     for note in model.notes:
-        print(f"nitic: {note}", file=sys.stderr)
+        print(f"nitic: {printable(note)}", file=sys.stderr)
     module, initial = lower(model, chosen, options, watch)
     variants = tuple(variant.name for variant in targets.find(options.target).variants)
-    return Program(model.name, chosen.name, module, variants, initial, options.mean is not None)
+    normalised = options.mean is not None or model.standardisation is not None
+    return Program(model.name, chosen.name, module, variants, initial, normalised)
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -50,8 +51,11 @@ def parse_recipe(text: str) -> Recipe:
 
 
 def import_model(options: CompileOptions, watch: Watcher | None = None) -> ImportedModel:
-    """The model with the batch norm and the frozen parameters that the options ask for. Raises CompileError."""
-    model = import_onnx(options.model, options.batch_size)
+    """The model with the batch norm and the frozen parameters that the options ask for. Raises CompileError.
+
+    With --mean the samples reach the network by that, and the network's own standardisation stays a part of it.
+    """
+    model = import_onnx(options.model, options.batch_size, standardises=options.mean is None)
     globs = tuple(_globs_of_names(model, options.freeze))
     try:
         run_passes(model.module, frontend_passes(options.batch_norm == BatchNorm.FOLD, globs), watch, "end")
@@ -107,8 +111,14 @@ def lower(
         parameters = state.xavier(model.module, parameters, options.seed)
     leading = state.leading_exponents(model.module, parameters)
     run_passes(model.module, passes_of(options, chosen), watch, "end")
-    normalisation = state.Normalisation(options.mean, options.std or (1.0,)) if options.mean else None
-    return model.module, state.initial_state(model.module, parameters, leading, normalisation)
+    return model.module, state.initial_state(model.module, parameters, leading, _normalisation(model, options))
+
+
+def _normalisation(model: ImportedModel, options: CompileOptions) -> state.Normalisation | None:
+    """That of the options, or else that of the network itself, if there is one."""
+    if options.mean:
+        return state.Normalisation(options.mean, options.std or (1.0,))
+    return state.Normalisation(*model.standardisation.of_unit()) if model.standardisation else None
 
 
 def passes_of(options: CompileOptions, chosen: Recipe) -> list[NiticPass]:

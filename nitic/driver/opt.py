@@ -17,7 +17,7 @@ def transform_file(options: OptOptions) -> None:
     is_onnx = options.file.suffix == ".onnx"
     if options.output and is_onnx:
         check_output(options.output, options.file)
-    module = import_onnx(options.file).module if is_onnx else read_module(options.file, [Nn, Bfp])
+    module = import_onnx(options.file, standardises=False).module if is_onnx else read_module(options.file, [Nn, Bfp])
     try:
         run_passes(module, passes, watch)
         text = print_module(module)

@@ -7,13 +7,14 @@ form can hold. A handler refuses what is valid, but not supported.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
+from math import inf, isfinite
 from operator import ge, gt, le, lt
 from typing import Any
 
 import numpy as np
 import onnx
 
+from nitic.arithmetic.integers import Array
 from nitic.frontend.values import NodeError
 from nitic.ops.activation import LARGEST_SLOPE
 from nitic.ops.lrn import MAX_BETA, MAX_SIZE
@@ -79,6 +80,15 @@ def shown(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(shown, value))}]"
     return repr(as_written(value)) if isinstance(value, float) else repr(value)
+
+
+def check_values(what: str, array: Array, at_least: float = -inf) -> None:
+    """Raises NodeError for the first value of a constant that is not finite, or not `at_least` so large."""
+    wrong = np.argwhere(~(np.isfinite(array) & (array >= at_least)))
+    if len(wrong):
+        index = wrong[0].tolist()
+        bound = "" if at_least == -inf else f" and at least {shown(at_least)}"
+        raise NodeError(f"{what} holds {shown(float(array[tuple(index)]))} at {index}, but must be finite{bound}")
 
 
 def _bounds(**bounds: float) -> tuple[Rule, ...]:

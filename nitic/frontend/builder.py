@@ -1,14 +1,16 @@
 """Builds @predict while the importer walks the ONNX graph: operators, views and parameters."""
 
 import re
-from math import prod
+from collections.abc import Hashable
+from math import inf, prod
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import ReturnOp
-from xdsl.ir import SSAValue
+from xdsl.ir import BlockArgument, SSAValue
 
 from nitic.arithmetic.integers import Array
+from nitic.frontend.attributes import check_values
 from nitic.frontend.nodes import Node
 from nitic.frontend.values import (
     NHWC,
@@ -24,12 +26,16 @@ from nitic.frontend.values import (
 )
 from nitic.ir.function import Label, Signature, new_function, set_results
 from nitic.ir.op import NnOp, location, set_origin
+from nitic.ir.traits import Moves
 from nitic.ir.types import Shape, f32, shape_of, tensor
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 
 # Names that exporters make up: onnx::Conv_193, val_7, 42, /fc/Transpose_output_0.
 _MADE_UP = re.compile(r"^(onnx::.*|val_\d+|\d+|/.*|.*_output_\d+)$")
 MAX_ELEMENTS = 2**31 - 1
+UNCHANGED = "export with dynamo=True, optimize=False or with dynamo=False, training=TrainingMode.TRAINING"
+"""How torch writes a network as it is."""
+_SINGLE_INITIAL_VALUES = (0, 0.25, 1)
 
 
 class Builder:
@@ -46,10 +52,16 @@ class Builder:
         self.notes: list[str] = []
         self.folded: list[Node] = []
         """The nodes into which the exporter folded a batch normalisation."""
+        self.without_bias: list[Node] = []
+        """The nodes whose bias is zeros that the graph repeats."""
         self.node: Node | None = None
+        self.trains = True
+        """Whether the parameters of the node are trained; others are frozen."""
         self._moved: dict[tuple[str, SSAValue, tuple[int, ...]], SSAValue] = {}
-        self._arguments: dict[str, tuple[Conversion, SSAValue]] = {}
-        self._views: dict[Conversion, SSAValue] = {}
+        self._arguments: dict[Hashable, tuple[Conversion, SSAValue]] = {}
+        self._views: dict[tuple[Hashable, Conversion], SSAValue] = {}
+        self._sources: set[str] = set()
+        self.has_weights = False
         self._return = ReturnOp()
         self.func.body.block.add_op(self._return)
         self.signature = Signature(self.func)
@@ -145,47 +157,103 @@ class Builder:
 
     # Parameters
 
-    def parameter(self, constant: Constant, kind: str, role: str = "weight") -> SSAValue:
+    def parameter(
+        self,
+        constant: Constant,
+        kind: str,
+        role: str = "weight",
+        layer: SSAValue | None = None,
+        at_least: float = -inf,
+    ) -> SSAValue:
         """The argument of @predict for a parameter in nitic's order of axes; `kind` is its name in its module.
 
         A running statistic of a batch norm has the role `statistic`: it is part of the state, but not trained. Where
-        several batch norms start from one tensor of the file, each still has its own.
+        several batch norms start from one tensor of the file, each still has its own. A bias is that of a `layer`.
+        Raises NodeError for values that are not finite, or not `at_least` so large.
         """
         conversion = constant.conversion or Conversion(constant.name)
-        if role == "weight" and conversion.source in self._arguments:
-            return self._view(conversion)
+        key = self._identity(constant, conversion.source, kind, layer)
+        if role == "weight" and key in self._arguments:
+            return self._view(key, conversion)
         array = np.ascontiguousarray(constant.array, np.float32)
-        if not np.isfinite(array).all():
-            raise NodeError(f"parameter {conversion.source!r} holds NaN or infinity")
-        name = self._unique_name(conversion.source, kind)
-        argument = self.signature.add(Label(name, role), tensor(array.shape, f32))
+        check_values(f"parameter {conversion.source!r}", array, at_least)
+        name = self._unique_name(conversion.source, constant.name, kind)
+        label = Label(name, role if self.trains else "frozen")
+        argument = self.signature.add(label, tensor(array.shape, f32))
+        self.has_weights |= label.role == "weight"
         if role == "weight":
-            self._arguments[conversion.source], self._views[conversion] = (conversion, argument), argument
+            self._note_tensor_of_several(conversion.source)
+            self._arguments[key], self._views[key, conversion] = (conversion, argument), argument
         self.parameters[name], self.conversions[name] = array, conversion
         return argument
 
-    def _view(self, conversion: Conversion) -> SSAValue:
+    def _identity(self, constant: Constant, source: str, kind: str, layer: SSAValue | None) -> Hashable:
+        """What two nodes have in common that train one parameter.
+
+        That they name one tensor says nothing where it holds one number, the initial value of many parameters:
+        exporters merge equal tensors. Then nodes share a bias if they share the layer's weight, and nothing else.
+        """
+        if not _is_initial_value(constant.array):
+            return source
+        weights = self._weights(layer) if layer else []
+        return (source, kind, *(weights or [self.node and self.node.name]))
+
+    def _weights(self, layer: SSAValue) -> list[SSAValue]:
+        """The parameters, in whatever layout, of the operator that makes a value."""
+        operands = layer.owner.operands if isinstance(layer.owner, NnOp) else ()
+        sources = map(_moved_from, operands)
+        return [value for value in sources if isinstance(value, BlockArgument) and value is not self.input]
+
+    def _note_tensor_of_several(self, source: str) -> None:
+        if source in self._sources:
+            self.note(
+                f"parameter {source!r} holds one number, as exporters merge equal initial values, and several layers "
+                "use it: each of them trains its own"
+            )
+        self._sources.add(source)
+
+    def _view(self, key: Hashable, conversion: Conversion) -> SSAValue:
         """A parameter that is an argument already, with other axes or another shape."""
-        if conversion not in self._views:
-            first, value = self._arguments[conversion.source]
+        if (key, conversion) not in self._views:
+            first, value = self._arguments[key]
             for step in steps_between(first, conversion):
                 value = self.insert(
                     TransposeOp.of(value, perm=step.perm)
                     if isinstance(step, Transposed)
                     else ReshapeOp.of(value, shape=step.after)
                 )
-            self._views[conversion] = value
-        self.note(f"parameter {conversion.source!r} is used by several nodes, and trained as one")
-        return self._views[conversion]
+            self._views[key, conversion] = value
+        self.note(
+            f"parameter {conversion.source!r} is used by several nodes, and trained as one; where the exporter merged "
+            f"equal tensors, {UNCHANGED} to keep them apart"
+        )
+        return self._views[key, conversion]
 
-    def _unique_name(self, source: str, kind: str) -> str:
-        """The initializer's name, or where an exporter made it up, one from the module that the node comes from."""
-        name = source
-        if _MADE_UP.match(source) and self.node:
-            module = self.node.module or self.node.name
-            name = f"{module}.{kind}"
+    def _unique_name(self, source: str, name: str, kind: str) -> str:
+        """The initializer's name, or where an exporter made it up, one from the module that the node comes from.
+
+        The second parameter of an initializer has the name of the Identity that it comes through, or of its module.
+        """
         taken = {"input", *self.parameters}
+        name = name if source in taken else source
+        made_up = _MADE_UP.match(name)
+        if self.node and (made_up or name in taken):
+            module = self.node.module or (self.node.name if made_up else "")
+            name = f"{module}.{kind}" if module else name
         return name if name not in taken else next(n for i in range(2, 2**31) if (n := f"{name}.{i}") not in taken)
+
+
+def _is_initial_value(array: Array) -> bool:
+    """One number throughout. A single number must be one that layers begin with, as the slope of a PRelu is 0.25."""
+    first = array.flat[0] if array.size else None
+    return bool((array == first).all()) and (array.size > 1 or first in _SINGLE_INITIAL_VALUES)
+
+
+def _moved_from(value: SSAValue) -> SSAValue:
+    """The value before all operators that only move values."""
+    while isinstance(value.owner, NnOp) and value.owner.has_trait(Moves):
+        value = value.owner.operands[0]
+    return value
 
 
 def check_size(shape: Shape) -> None:

@@ -1,5 +1,6 @@
 """Evaluates what depends on no activation and no parameter: mostly shape arithmetic before a Reshape."""
 
+from dataclasses import dataclass
 from math import prod
 from zlib import crc32
 
@@ -18,16 +19,42 @@ FOLDABLE = frozenset(
     | {"Gather", "Greater", "Identity", "Less", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "ReduceProd"}
     | {"Reshape", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
 )
+# The results of these have no more elements than their inputs together; those of most others broadcast.
+_NO_LARGER = frozenset(
+    {"Concat", "Flatten", "ReduceProd", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+)
 RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
 GENERATORS = RANDOM | {"ConstantOfShape"}
-MAX_ELEMENTS = 2**28
+MAX_GENERATED = 2**28
+"""Elements of weights that a file may describe without holding them, as those of VGG-19."""
+FREE, TIMES = 2**20, 16
+"""Elements that any file may compute, and how many times as many as it holds."""
 
 
-def fold(node: Node, inputs: list[Constant | None]) -> list[Constant]:
+@dataclass
+class Budget:
+    """How many elements of constants a file may still make: a small file that describes huge ones is broken."""
+
+    left: int
+
+    def hold(self, constant: Constant) -> Constant:
+        """Counts in what the file holds itself."""
+        self.left += TIMES * constant.array.size
+        return constant
+
+    def take(self, elements: int) -> None:
+        """Raises NodeError where there are not so many left."""
+        if not 0 <= elements <= self.left:
+            message = f"makes a constant of {elements} elements, but a file of this size may make {self.left} more"
+            raise NodeError(message)
+        self.left -= elements
+
+
+def fold(node: Node, inputs: list[Constant | None], budget: Budget) -> list[Constant]:
     """The results of a foldable operator over constants, by onnx's reference implementation."""
     from onnx.reference import ReferenceEvaluator  # takes long to import, and many models have nothing to fold
 
-    _check_size(node, inputs)
+    budget.take(_elements(node, inputs))
     names = [name for name in node.proto.input if name]
     untyped = [helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(names)]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.proto.output if name]
@@ -36,38 +63,46 @@ def fold(node: Node, inputs: list[Constant | None]) -> list[Constant]:
     feeds = {name: value.array for name, value in zip(node.proto.input, inputs, strict=True) if value}
     with np.errstate(all="ignore"):
         results = ReferenceEvaluator(model).run(None, feeds)
-    return [Constant(np.asarray(array), output.name) for array, output in zip(results, outputs, strict=True)]
+    repeated = node.op == "Expand" or any(value.repeated for value in inputs if value)
+    return [
+        Constant(np.asarray(array), output.name, repeated=repeated)
+        for array, output in zip(results, outputs, strict=True)
+    ]
 
 
-def _check_size(node: Node, inputs: list[Constant | None]) -> None:
-    """A constant that does not fit memory comes from a broken file."""
-    shapes = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
-    value = inputs[shapes[node.op]] if node.op in shapes else None
-    size = prod(int(v) for v in value.array.flat) if value else 0
-    if node.op != "ConstantOfShape" and inputs and inputs[0]:
-        size *= inputs[0].array.size if node.op == "Tile" else 1
-    if not 0 <= size <= MAX_ELEMENTS:
-        raise NodeError(f"makes a constant of {size} elements")
+def _elements(node: Node, inputs: list[Constant | None]) -> int:
+    """How many elements a foldable operator makes, at most."""
+    given = [value.array for value in inputs if value]
+    if node.op in _NO_LARGER or not given:
+        return sum(array.size for array in given)
+    if node.op in {"ConstantOfShape", "Tile"}:
+        return _product(given[-1]) * (given[0].size if node.op == "Tile" else 1)
+    if node.op == "Gather":
+        return given[0].size // given[0].shape[node.attributes.get("axis", 0)] * given[1].size
+    shapes = [array.shape for array in given]
+    if node.op == "Expand":
+        shapes[1] = tuple(int(size) for size in given[1].flat)
+    return prod(np.broadcast_shapes(*shapes))
 
 
-def generated(node: Node, inputs: list[Constant | None]) -> Constant:
-    """What a node makes of nothing but a shape. Floats are weights, as trainable as an initializer.
+def _product(sizes: Array) -> int:
+    return prod(int(size) for size in sizes.flat)
 
-    A vector of zeros is no weight: exporters write it where there is no bias.
-    """
-    array = random(node, inputs) if node.op in RANDOM else fold(node, inputs)[0].array
+
+def generated(node: Node, inputs: list[Constant | None], budget: Budget) -> Constant:
+    """What a node makes of nothing but a shape. Floats are weights, as trainable as an initializer."""
+    array = random(node, inputs, budget) if node.op in RANDOM else fold(node, inputs, budget)[0].array
     name = node.proto.output[0]
-    if array.dtype.kind != "f" or array.ndim < 1 or (array.ndim == 1 and not array.any()):
+    if array.dtype.kind != "f" or array.ndim < 1:
         return Constant(array, name)
     return Constant(array.astype(np.float32), name, Conversion(name))
 
 
-def random(node: Node, inputs: list[Constant | None]) -> Array:
+def random(node: Node, inputs: list[Constant | None], budget: Budget) -> Array:
     """Random numbers, drawn once, at import, from the node's seed or else its name."""
     like = inputs[0] if inputs else None
     shape = like.shape if like else node.integers("shape")
-    if not 0 <= prod(shape) <= MAX_ELEMENTS:
-        raise NodeError(f"makes a constant of {prod(shape)} elements")
+    budget.take(prod(shape))
     seed = node.attributes.get("seed", node.proto.output[0])
     rng = np.random.default_rng(crc32(str(seed).encode()))
     if node.op.startswith("RandomNormal"):
@@ -92,7 +127,9 @@ def tensor_value(tensor: onnx.TensorProto, name: str, parameter_rank: int = 1) -
     array = numpy_helper.to_array(tensor)
     if not is_float_type(tensor.data_type):
         return Constant(array, name)
-    return Constant(array.astype(np.float32), name, Conversion(name) if array.ndim >= parameter_rank else None)
+    with np.errstate(over="ignore"):  # a double beyond float32 is infinite, and refused where it is used
+        array = array.astype(np.float32)
+    return Constant(array, name, Conversion(name) if array.ndim >= parameter_rank else None)
 
 
 def is_float_type(element: int) -> bool:

@@ -1,6 +1,7 @@
 """Imports an ONNX model: @predict in nitic's IR, over float32, and the parameters in nitic's layout."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -15,10 +16,11 @@ from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
 from nitic.frontend import folding
 from nitic.frontend.attributes import ATTRIBUTES
-from nitic.frontend.builder import MAX_ELEMENTS, Builder
-from nitic.frontend.model_file import first_line, read_model, stored_tensors
+from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
+from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored_tensors
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY
+from nitic.frontend.preparation import Preparation, Standardisation
 from nitic.frontend.problems import Problem, UnsupportedNodes
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
 from nitic.ir.types import Shape, shape_of
@@ -39,7 +41,8 @@ class ImportedModel:
     `module` holds @predict(%input, %parameters...) -> logits with activations NHWC, conv weights OHWI and linear
     weights [N, K]. `parameters` has the initial values in these layouts by name, in argument order, and `conversions`
     how each comes from its ONNX initializer and goes back. `notes` are sentences that the user should read, and
-    `folded_batch_norms` counts the layers into which the exporter folded one.
+    `folded_batch_norms` counts the layers into which the exporter folded one. `standardisation` is what the network
+    does to its samples itself, if the program is to do it in its place.
     """
 
     name: str
@@ -49,14 +52,17 @@ class ImportedModel:
     batch_size: int
     notes: tuple[str, ...] = ()
     folded_batch_norms: int = 0
+    standardisation: Standardisation | None = None
 
 
-def import_onnx(path: Path, batch_size: int | None = None) -> ImportedModel:
+def import_onnx(path: Path, batch_size: int | None = None, standardises: bool = True) -> ImportedModel:
     """Imports a file. The batch is `batch_size`, else what the model fixes, else 64.
+
+    standardises: where the network standardises its samples itself, the program is to do that in its place.
 
     Raises CompileError for a file that is broken, or that holds what nitic does not support: then it lists all of it.
     """
-    return _Importer(read_model(path), path.name, batch_size).run()
+    return _Importer(read_model(path), path.name, batch_size, standardises).run()
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def external_files(path: Path) -> set[Path]:
     except (OSError, DecodeError):
         return set()
     tensors = [tensor for tensor in stored_tensors(model.graph) if external_data_helper.uses_external_data(tensor)]
-    return {path.parent / external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors}
+    return {path.parent / sidecar_of(tensor) for tensor in tensors}
 
 
 @dataclass(frozen=True)
@@ -105,10 +111,14 @@ class _Importer:
     model: onnx.ModelProto
     file: str
     batch_size: int | None
+    standardises: bool
     values: dict[str, Value] = field(default_factory=dict[str, Value])
     problems: list[Problem] = field(default_factory=list[Problem])
     finals: dict[str, Node] = field(default_factory=dict[str, Node])
     """The results of nodes that nothing may follow."""
+    preparation: Preparation = field(init=False)
+    computed: folding.Budget = field(default_factory=lambda: folding.Budget(folding.FREE))
+    generated: folding.Budget = field(default_factory=lambda: folding.Budget(folding.MAX_GENERATED))
 
     def run(self) -> ImportedModel:
         graph = self.model.graph
@@ -124,7 +134,7 @@ class _Importer:
             raise UnsupportedNodes(self.file, self.problems)
         builder.node = None
         module = self._finish(builder)
-        self._note_folded(builder)
+        self._note_layers(builder)
         return ImportedModel(
             Path(self.file).stem,
             module,
@@ -133,6 +143,7 @@ class _Importer:
             builder.batch,
             tuple(builder.notes),
             len(builder.folded),
+            self.preparation.standardisation(),
         )
 
     # Inputs and outputs
@@ -148,7 +159,7 @@ class _Importer:
             raise CompileError(self.file, "sparse initializers are not supported")
         for tensor in self.model.graph.initializer:
             try:
-                self.values[tensor.name] = folding.tensor_value(tensor, tensor.name)
+                self.values[tensor.name] = self.computed.hold(folding.tensor_value(tensor, tensor.name))
             except _MALFORMED as error:
                 raise CompileError(self.file, f"initializer {tensor.name!r} is broken: {first_line(error)}") from error
 
@@ -171,15 +182,25 @@ class _Importer:
             raise CompileError(self.file, f"input {name!r} has samples of {list(shape[1:])}: too large")
         if len(shape) < 2:
             raise CompileError(self.file, f"input {name!r} has the shape {list(shape)}: expected a batch of samples")
-        return _Input(name, shape, self._is_nhwc(name))
+        self.preparation = Preparation(self.model.graph, inputs[0], self.standardises)
+        readers = [Node(node, 0) for node in self.preparation.readers(name)]
+        return _Input(name, shape, bool(readers) and all(self._moves_channels(node, shape) for node in readers))
 
-    def _is_nhwc(self, name: str) -> bool:
-        """Whether the input is only read by Transpose to NCHW (NCL), as converters from TensorFlow write it."""
-        readers = [Node(node, 0) for node in self.model.graph.node if name in node.input]
-        return bool(readers) and all(
-            node.op == "Transpose" and list(node.attributes.get("perm", ())) in ([0, 3, 1, 2], [0, 2, 1])
-            for node in readers
-        )
+    def _moves_channels(self, node: Node, shape: Shape) -> bool:
+        """Whether a node that reads the samples makes NCHW (NCL) of them, as converters from TensorFlow write it.
+
+        A Reshape does where there is one channel.
+        """
+        if node.op == "Transpose":
+            return list(node.attributes.get("perm", ())) in ([0, 3, 1, 2], [0, 2, 1])
+        target = self._stored(node.proto.input[1]) if node.op == "Reshape" and len(shape) == 4 else None
+        return target is not None and shape[3] == 1 and target.tolist()[1:] == [1, shape[1], shape[2]]
+
+    def _stored(self, name: str) -> Array | None:
+        """What the file holds under a name: an initializer, or a Constant."""
+        makers = [Node(node, 0) for node in self.model.graph.node if node.op_type == "Constant" and name in node.output]
+        value = folding.constant(makers[0]) if makers else self.values.get(name)
+        return value.array if isinstance(value, Constant) else None
 
     def _has_sequences(self) -> bool:
         """Whether there is a 1-D convolution: an input of three axes is (N, C, L) then."""
@@ -215,13 +236,27 @@ class _Importer:
                 f" --batch-size {DEFAULT_BATCH} compiles it for larger ones"
             )
 
-    def _note_folded(self, builder: Builder) -> None:
+    def _note_layers(self, builder: Builder) -> None:
         if builder.folded:
-            others = f" and {len(builder.folded) - 1} more" if len(builder.folded) > 1 else ""
             builder.note(
-                f"{builder.folded[0]}{others}: the exporter folded a batch normalisation into this convolution, so it "
-                "is not trained as one; to keep it export with dynamo=True, optimize=False or with dynamo=False, "
-                "training=TrainingMode.TRAINING"
+                f"{_and_more(builder.folded)}: the exporter folded a batch normalisation into this convolution, so it "
+                f"is not trained as one; to keep it, {UNCHANGED}"
+            )
+        if standardisation := self.preparation.standardisation():
+            builder.note(
+                f"the network standardises its samples itself, by {standardisation}: the program does that in place of "
+                "the statistics of the training set, and does not train it"
+            )
+        if node := self.preparation.kept:
+            builder.note(
+                f"{node}: the network prepares its samples itself, by constants that are not trained, behind --mean "
+                "and --std or else the statistics of the training set; --mean 0 --std 1 gives it samples from 0 to 1, "
+                "--mean 0 --std 0.00392157 from 0 to 255"
+            )
+        if builder.without_bias:
+            builder.note(
+                f"{_and_more(builder.without_bias)}: the bias is a zero that Expand repeats, as torch writes a layer "
+                "without one, so none is trained; a bias in an initializer or a Constant is"
             )
 
     def _finish(self, builder: Builder) -> ModuleOp:
@@ -232,10 +267,14 @@ class _Importer:
         if not isinstance(value, Activation):
             raise CompileError(self.file, f"output {outputs[0].name!r} does not depend on the input")
         classes = value.shape[1] if len(value.shape) > 1 else 0
+        what = f"output {outputs[0].name!r} has the shape {list(value.shape)}"
         if value.shape[:1] != (builder.batch,) or prod(value.shape) != builder.batch * classes:
-            what = f"output {outputs[0].name!r} has the shape {list(value.shape)}"
             raise CompileError(self.file, f"{what}: expected [{builder.batch}, classes]")
-        if not builder.parameters:
+        if classes < 2:
+            note = "give the network an output for each class: two, in place of the sigmoid of one"
+            rule = "expected two classes or more, since one class cannot be told from another"
+            raise CompileError(self.file, f"{what}: {rule}", note)
+        if not builder.has_weights:
             raise CompileError(self.file, "has no parameters to train")
         try:
             return builder.finish(builder.in_onnx_order(value.reshape((builder.batch, classes))))
@@ -285,16 +324,24 @@ class _Importer:
     def _results(self, builder: Builder, node: Node, inputs: list[Value | None]) -> list[Value]:
         name = node.proto.output[0]
         if node.op == "Constant":
-            return [folding.constant(node)]
+            return [self.computed.hold(folding.constant(node))]
         if node.op in _SHAPES and inputs[0]:
             return [folding.shape_constant(node, inputs[0].shape, name)]
         constants = [value for value in inputs if value is None or isinstance(value, Constant)]
         if node.op in folding.GENERATORS and len(constants) == len(inputs):
-            return [folding.generated(node, constants)]
+            return [folding.generated(node, constants, self.generated)]
         parameter_free = len(constants) == len(inputs) and not any(map(folding.is_parameter, constants))
         if parameter_free and node.op in folding.FOLDABLE:
-            return list(folding.fold(node, constants))
+            return list(folding.fold(node, constants, self.computed))
+        builder.trains = not self.preparation.has(node)
+        if not builder.trains and (samples := self.preparation.takes(node, inputs)):
+            return [samples]
         if node.op in HANDLERS:
             made = HANDLERS[node.op](builder, node, inputs)
             return [made] if isinstance(made, Constant | Activation) else list(made)
         raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
+
+
+def _and_more(nodes: Sequence[Node]) -> str:
+    """The first node, and how many there are besides."""
+    return str(nodes[0]) if len(nodes) == 1 else f"{nodes[0]} and {len(nodes) - 1} more"

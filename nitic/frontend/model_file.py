@@ -1,15 +1,17 @@
 """Reads an ONNX file and its sidecars. Whatever is wrong with them becomes a CompileError."""
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import external_data_helper, inliner
+from onnx import external_data_helper, helper, inliner
 
 from nitic.errors import CompileError, ExitCode
 
-MAX_CALLS = 10_000
+MAX_CALLS, MAX_INLINED = 10_000, 2**28
+_HALF_BYTES = frozenset({onnx.TensorProto.UINT4, onnx.TensorProto.INT4, onnx.TensorProto.FLOAT4E2M1})
 
 
 def read_model(path: Path) -> onnx.ModelProto:
@@ -30,12 +32,16 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     functions = {(function.domain, function.name): function for function in model.functions}
     calls = [(node, functions.get((node.domain, node.op_type))) for node in model.graph.node]
+    left = MAX_INLINED
     while calls:
         node, function = calls.pop()
         if function is None:
             continue
         if len(model.functions) > MAX_CALLS:
             raise ValueError(f"its local functions are called more than {MAX_CALLS} times")
+        left -= function.ByteSize()
+        if left < 0:
+            raise ValueError(f"its local functions have more than {MAX_INLINED} bytes where they are called")
         own = onnx.FunctionProto()
         own.CopyFrom(function)
         own.name = node.op_type = f"{function.name}.{len(model.functions)}"
@@ -50,6 +56,8 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _parse(path: Path) -> onnx.ModelProto:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise _broken(path, "is a pipe or a device: a model has to be a file")
         data = path.read_bytes()
     except OSError as error:
         raise CompileError(str(path), f"cannot be read: {error.strerror}", exit_code=ExitCode.RUN_TIME) from error
@@ -91,11 +99,12 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
     for tensor in stored_tensors(model.graph):
         if not external_data_helper.uses_external_data(tensor):
             continue
-        sidecar = external_data_helper.ExternalDataInfo(tensor).location
+        sidecar = sidecar_of(tensor)
         file = _sidecar_file(path, sidecar)
         if not file.is_file():
             message = f"the external data file {sidecar!r}, which holds tensor {tensor.name!r}, is missing"
             raise _broken(path, message, f"it belongs beside the model, in {path.parent.resolve()}")
+        _check_extent(tensor, path, file)
         for entry in tensor.external_data:
             if entry.key == "location":
                 entry.value = file.name  # onnx follows no links
@@ -123,6 +132,47 @@ def _sidecar_file(path: Path, sidecar: str) -> Path:
     if not (named_inside and any(map(file.is_relative_to, (path.parent.resolve(), path.resolve().parent)))):
         raise _broken(path, f"the external data file {sidecar!r} lies outside of the model's folder")
     return file
+
+
+def _check_extent(tensor: onnx.TensorProto, path: Path, file: Path) -> None:
+    """Sees to it that exactly the bytes of the tensor are read, which its file has."""
+    entries = _entries(tensor)
+    what = f"tensor {tensor.name!r} in {entries['location']!r}"
+    try:
+        size = _bytes(tensor)
+    except (KeyError, ValueError, TypeError):
+        raise _broken(path, f"{what} has no known type and shape") from None
+    begin, length = (entries.get(key) or default for key, default in (("offset", "0"), ("length", str(size))))
+    if not (_is_size(begin) and _is_size(length)):
+        raise _broken(path, f"{what} begins at {begin!r} and has {length!r} bytes: expected integers from 0 on")
+    if int(length) != size:
+        raise _broken(path, f"{what} has {length} bytes, but its shape {list(tensor.dims)} asks for {size}")
+    end, held = int(begin) + size, file.stat().st_size
+    if end > held:
+        raise _broken(path, f"{what} ends at byte {end}, but the file has {held}")
+    if "length" not in entries:
+        tensor.external_data.add(key="length", value=length)
+
+
+def sidecar_of(tensor: onnx.TensorProto) -> str:
+    """The file that a tensor with external data lies in."""
+    return _entries(tensor).get("location", "")
+
+
+def _entries(tensor: onnx.TensorProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in tensor.external_data}
+
+
+def _is_size(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
+
+
+def _bytes(tensor: onnx.TensorProto) -> int:
+    """How many bytes a tensor has as raw data. Raises KeyError, TypeError or ValueError where it does not say."""
+    if min(tensor.dims, default=0) < 0:
+        raise ValueError
+    bits = 4 if tensor.data_type in _HALF_BYTES else 8 * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return -(-prod(tensor.dims) * bits // 8)
 
 
 def _broken(path: Path, message: str, note: str = "") -> CompileError:

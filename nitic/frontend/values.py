@@ -117,11 +117,15 @@ def steps_between(first: Conversion, second: Conversion) -> list[Transposed | Re
 
 @dataclass(frozen=True)
 class Constant:
-    """An array known at compile time. With a `conversion` it is a parameter: something that training changes."""
+    """An array known at compile time. With a `conversion` it is a parameter: something that training changes.
+
+    `repeated`: the graph makes it of one number, by Expand.
+    """
 
     array: Array
     name: str
     conversion: Conversion | None = None
+    repeated: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -129,7 +133,7 @@ class Constant:
 
     def step(self, step: Step) -> "Constant":
         conversion = self.conversion and Conversion(self.conversion.source, (*self.conversion.steps, step))
-        return Constant(step.apply(self.array), self.name, conversion)
+        return replace(self, array=step.apply(self.array), conversion=conversion)
 
     def transpose(self, perm: Sequence[int]) -> "Constant":
         return self if tuple(perm) == tuple(range(len(perm))) else self.step(Transposed(tuple(perm)))

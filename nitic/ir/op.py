@@ -126,6 +126,13 @@ class NnOp(IRDLOperation, ABC):
         del operands
         return 0
 
+    def least_divisor(self) -> int | None:
+        """A lower bound of every integer that its reference and kernels divide by and that depends on data or position.
+
+        None, the default, stands for no such division.
+        """
+        return None
+
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
         """Upper bounds of the results, from those of the operands.
 

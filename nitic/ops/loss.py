@@ -89,6 +89,10 @@ class CrossEntropyOp(LossOp):
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.const(losses.loss_exponent(shape_of(self.logits)[0])), None, None]
 
+    def least_divisor(self) -> int:
+        """The sum of a row: its largest logit adds 2^20."""
+        return 1 << 20
+
     def int64_bound(self, operands: Sequence[int]) -> int:
         """A logit's distance to the largest, shifted left by 30; 2^25 g with the sum of all g; 2^8 times that sum."""
         sum_ = shape_of(self.logits)[1] << 20

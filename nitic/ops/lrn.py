@@ -111,6 +111,10 @@ class LrnDgradOp(ResponseOp):
     def accumulator_bound(self) -> int:
         return self.response.gradient_bound(shape_of(self.dx)[-1])
 
+    def least_divisor(self) -> int:
+        """A denominator is a sum of squares and a bias of at least 1."""
+        return 1
+
     def int64_bound(self, operands: Sequence[int]) -> int:
         """As of its quotients and their sums."""
         return self.response.gradient_int64_bound(shape_of(self.dx)[-1])

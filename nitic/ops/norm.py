@@ -285,6 +285,10 @@ class BatchNormInverseOp(ChannelOp):
         """
         return max(2**62, self.integer_epsilon())
 
+    def least_divisor(self) -> int:
+        """The root of 2^16 times a sum that is at least 1, if it is of a variance, which is never negative."""
+        return 2**8 if isinstance(self.variance.owner, StatisticsOp) else 0
+
     def integer_epsilon(self) -> int:
         """Epsilon at exponent -48."""
         return round(self.epsilon.value.data * 2**48)

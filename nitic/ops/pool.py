@@ -199,6 +199,9 @@ class AveragePoolOp(Mean):
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.x), e.const(self.scale()))]
 
+    def least_divisor(self) -> int:
+        return int(self.counts(shape_of(self.x), shape_of(self.y)).min())
+
     def accumulator_bound(self) -> int:
         counts = self.counts(shape_of(self.x), shape_of(self.y))
         return 127 * int((counts * self.multipliers(counts)).max())
@@ -228,6 +231,9 @@ class AveragePoolDgradOp(Mean, PoolDgradOp):
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.dy), e.const(self.scale()))]
+
+    def least_divisor(self) -> int:
+        return int(self.counts(shape_of(self.dx), shape_of(self.dy)).min())
 
     def accumulator_bound(self) -> int:
         counts = self.counts(shape_of(self.dx), shape_of(self.dy))

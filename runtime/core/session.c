@@ -153,6 +153,8 @@ int nitic_session_normalised(const nitic_session *s) {
 int nitic_set_statistics(nitic_session *s, const uint8_t *samples, int64_t count) {
   if (!s->input_multiplier || !s->input_offset)
     return nitic_fail(NITIC_USAGE, "the program takes no input statistics");
+  if (s->program->normalised)
+    return NITIC_OK;
   nitic_statistics statistics;
   int status = nitic_statistics_init(&statistics, s->channels);
   if (status != NITIC_OK)

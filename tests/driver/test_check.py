@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nitic import cli
 from nitic.driver.check import check_model
 from nitic.errors import CompileError, ExitCode
+from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
@@ -163,3 +164,21 @@ def test_a_glob_without_a_match_is_wrong_usage() -> None:
     with pytest.raises(CompileError) as caught:
         report("lenet-legacy-eval", freeze=("convolution*",))
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_control_characters_of_a_model_do_not_reach_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = NetworkWriter("m", (16,), 0)
+    net.linear("fc", 4)
+    model = net.model()
+    model.producer_name = "\x1b[2Jcleared\x9b"
+    model.graph.node[0].name = "\x1b]0;title\x07"
+    model.graph.node[0].op_type = "Cosh"
+    del model.graph.node[0].input[1:], model.graph.node[0].attribute[:]
+    onnx.save(model, tmp_path / "m.onnx")
+    assert run(monkeypatch, str(tmp_path / "m.onnx")) == ExitCode.UNSUPPORTED_MODEL
+    text = capsys.readouterr().out
+    assert "\\x1b[2Jcleared\\x9b" in text
+    assert "\\x1b]0;title\\x07" in text
+    assert "\x1b" not in text

@@ -67,6 +67,15 @@ def test_the_readme_example_runs_as_written(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "lenet.ckpt").exists()
 
 
+def test_a_program_keeps_the_standardisation_that_it_was_compiled_with(tmp_path: Path) -> None:
+    colour_net().save(tmp_path / "colour.onnx")
+    compiled = nitic.compile(tmp_path / "colour.onnx", batch_size=4, target="x86-64", mean=(0.5,), std=(0.25,))
+    session = nitic.TrainingSession(compiled, threads=1)
+    before = session.state_dict()["input.offset"].copy()
+    session.set_statistics(np.arange(16 * 27, dtype=np.uint8).reshape(16, 3, 3, 3))
+    np.testing.assert_array_equal(session.state_dict()["input.offset"], before)
+
+
 # ---- epochs and options
 
 

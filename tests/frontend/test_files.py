@@ -1,5 +1,7 @@
 """What real files do: opsets 9 to 25, local functions, shape arithmetic, generated weights, old and external forms."""
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
 from nitic.errors import CompileError, ExitCode
-from nitic.frontend import folding
+from nitic.frontend import folding, model_file
 from nitic.frontend.importer import import_onnx, survey
 from nitic.frontend.operators import HANDLERS
 from tests.support.onnx_models import Array, check_against_onnxruntime, log_softmax, logits, onnxruntime_output, random
@@ -232,8 +234,85 @@ def test_external_data_of_constants(tmp_path: Path) -> None:
     assert caught.value.exit_code == ExitCode.RUN_TIME
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"offset": "-1"}, "begins at '-1' and has '120' bytes: expected integers from 0 on"),
+        ({"offset": "5.0"}, "begins at '5.0'"),
+        ({"offset": "9" * 30}, "expected integers from 0 on"),
+        ({"offset": "6"}, "ends at byte 126, but the file has 125"),
+        ({"length": "119"}, "has 119 bytes, but its shape [6, 5] asks for 120"),
+        ({"length": "many"}, "has 'many' bytes"),
+        ({"dims": [1 << 20, 1 << 20]}, "has 120 bytes, but its shape [1048576, 1048576] asks for 4398046511104"),
+        ({"dims": [6, -5]}, "has no known type and shape"),
+    ],
+)
+def test_external_data_that_does_not_fit(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    """Nothing of it is read."""
+    tensor = numpy_helper.from_array(random(6, 5), "w")
+    (tmp_path / "weights.bin").write_bytes(b"....." + tensor.raw_data)
+    set_external_data(tensor, "weights.bin", offset=5, length=120)
+    tensor.ClearField("raw_data")
+    tensor.dims[:] = changes.get("dims", [6, 5])
+    for entry in tensor.external_data:
+        entry.value = changes.get(entry.key, entry.value)
+    path = save(tmp_path / "m.onnx", [node("Gemm", "x w", "y")], (2, 6), {})
+    model = onnx.load(path)
+    model.graph.initializer.append(tensor)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(CompileError, match=re.escape(message)) as caught:
+        import_onnx(path)
+    assert caught.value.exit_code == ExitCode.RUN_TIME
+
+
+LARGE: dict[str, list[onnx.NodeProto]] = {
+    "concat": [node("Concat", f"s{i} s{i}", f"s{i + 1}", axis=0) for i in range(30)],
+    "broadcast": [node("Reshape", "many column", "c"), node("Mul", "many c", "s30")],
+    "tile": [node("Tile", "s0 s0", "s30")],
+    "expand": [node("Expand", "zero s0", "s30")],
+    "gather": [node("Expand", "zero thousands", "g"), node("Gather", "square g", "s30")],
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_a_small_file_makes_no_huge_constants(tmp_path: Path, case: str) -> None:
+    """Refused before anything is computed."""
+    values: dict[str, Array] = {
+        "s0": np.array([1 << 30] if case == "tile" else [1 << 20, 1 << 20], I64),
+        "many": np.arange(20000, dtype=I64),
+        "column": np.array([-1, 1], I64),
+        "zero": np.array([0], I64),
+        "thousands": np.array([100000], I64),
+        "square": np.zeros((2, 100), I64),
+        "w": random(6, 5),
+    }
+    nodes = [*LARGE[case], node("Reshape", "x s30", "r"), node("Gemm", "r w", "y")]
+    with pytest.raises(CompileError) as caught:
+        import_onnx(save(tmp_path / "m.onnx", nodes, (2, 6), values))
+    assert "but a file of this size may make" in str(caught.value)
+
+
+def test_copies_of_functions_become_no_huge_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function is copied for each of its calls, with all constants in it."""
+    monkeypatch.setattr(model_file, "MAX_INLINED", 10000)
+    constant = node("Constant", "", "c", value=numpy_helper.from_array(random(6)))
+    body, opsets = [constant, node("Add", "a c", "b")], [helper.make_opsetid("", 17)]
+    function = helper.make_function("local", "Shifted", ["a"], ["b"], body, opsets)
+    calls = [node("Shifted", f"{f't{i}' if i else 'x'}", f"t{i + 1}", domain="local") for i in range(100)]
+    nodes = [*calls, node("Gemm", "t100 w", "y")]
+    path = save(tmp_path / "m.onnx", nodes, (2, 6), {"w": random(6, 5)}, functions=[function])
+    with pytest.raises(CompileError, match="local functions have more than 10000 bytes where they are called"):
+        import_onnx(path)
+
+
+def test_a_pipe_is_no_model(tmp_path: Path) -> None:
+    """To open it would wait for somebody who writes."""
+    os.mkfifo(tmp_path / "m.onnx")
+    with pytest.raises(CompileError, match="is a pipe or a device"):
+        import_onnx(tmp_path / "m.onnx")
+
+
 def test_generated_weights_are_parameters(tmp_path: Path) -> None:
-    """A vector of zeros is none: exporters write it where there is no bias."""
     value = helper.make_tensor("v", TensorProto.FLOAT, [1], [0.02])
     nodes = [
         node("ConstantOfShape", "shape", "w", value=value),
@@ -246,7 +325,7 @@ def test_generated_weights_are_parameters(tmp_path: Path) -> None:
     values = {"shape": np.array([6, 5], I64), "five": np.array([5], I64), "template": random(4)}
     path = save(tmp_path / "m.onnx", nodes, (2, 6), values)
     model = import_onnx(path)
-    assert list(model.parameters) == ["w", "v", "b"]
+    assert list(model.parameters) == ["w", "zeros", "v", "b"]
     assert np.unique(model.parameters["w"]).tolist() == [np.float32(0.02)]
     assert 0.2 < model.parameters["v"].std() < 0.8
     assert (model.parameters["b"] >= 1).all()

@@ -213,3 +213,21 @@ def test_the_longest_sums_of_a_group(variant: str, groups: int) -> None:
     check(ranged(one(ConvOp, **window.properties())), (x, w), variant, keep=KEEP)
     check(ranged(one(ConvDgradOp, size=(11, 11), **window.properties())), (x, w), variant, keep=KEEP)
     check(ranged(one(ConvWgradOp, kernel=(11, 11), **window.properties())), (x, x), variant, keep=KEEP)
+
+
+@variants
+@pytest.mark.parametrize("width", range(1, 6))
+@pytest.mark.parametrize("kind", ["plain", "transposed", "strided"])
+def test_biases_of_narrow_depthwise_convolutions(variant: str, width: int, kind: str) -> None:
+    """The results are narrower than the columns that a kernel computes together, as wide, or by one wider."""
+    window = Window((2, 2) if kind == "strided" else (1, 1), (1, 1, 1, 1), groups=20)
+    size = 2 * width if kind == "strided" else width
+
+    def build(x: SSAValue, w: SSAValue, b: SSAValue) -> list[NnOp]:
+        backwards = {"size": (3, width), **window.properties()}
+        conv = ConvDgradOp.of(x, w, **backwards) if kind == "transposed" else ConvOp.over(x, w, window)
+        biased = BiasOp.of(conv.result, b)
+        return [conv, biased, RangeOp.of(biased.y)]
+
+    of = Data(width, "random")
+    check(build, (of.i8(2, 3, size, 20), of.other(1).i8(20, 3, 3, 1), of.other(2).i32(20, limit=2**20)), variant, 2)

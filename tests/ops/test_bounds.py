@@ -21,6 +21,7 @@ INT32 = 2**31
 LARGEST: dict[Attribute, int] = {i8: 127, u8: 255, i16: 32767, i32: 2**30, i64: norms.RUNNING_LIMIT}
 EXPONENTS = (-(2**31), -60, -20, -9, -5, 0, 5, 20, 60, 2**31 - 1)
 BOUNDED = [spec for spec in INTEGER if spec[0].int64_bound is not NnOp.int64_bound]
+DIVIDING = [spec for spec in INTEGER if spec in BOUNDED or spec[0].least_divisor is not NnOp.least_divisor]
 
 
 @pytest.fixture
@@ -81,6 +82,37 @@ def test_what_is_rounded_is_within_the_bound(spec: Spec, seen: list[int]) -> Non
         bound = op.int64_bound(magnitudes(op, operands))
         assert max(seen, default=0) <= max(bound, INT32)
         assert bound <= INT64_LIMIT
+
+
+@pytest.mark.parametrize("spec", DIVIDING, ids=name_of)
+def test_nothing_is_divided_by_less_than_the_least_divisor(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator that divides by an array has such a bound, and check-range asks for it."""
+    found: list[Array] = []
+    div = integers.div
+
+    def watched(a: Array, b: Array) -> Array:
+        found.append(np.asarray(b))
+        return div(a, b)
+
+    for module in [module for name, module in sys.modules.items() if name.split(".")[0] == "nitic"]:
+        for name, value in list(vars(module).items()):
+            if value is div:
+                monkeypatch.setattr(module, name, watched)
+    op = instance(spec)
+    for seed in range(10):
+        op.reference(*extremes(op, seed))
+    least = op.least_divisor()
+    assert all(divisors.ndim == 0 for divisors in found) or least is not None
+    if not isinstance(op, norm.BatchNormInverseOp):  # whose operand here is no variance
+        assert least is None or (least >= 1 and min(int(each.min()) for each in found) >= least)
+
+
+def test_the_inverse_of_what_is_no_variance_may_divide_by_zero() -> None:
+    x = np.ones((4, 3), np.int16)
+    statistics = make(norm.BatchNormStatisticsOp, x)
+    assert norm.BatchNormInverseOp.of(statistics.results[1], epsilon=1e-5).least_divisor() == 2**8
+    other = make(norm.BatchNormInverseOp, np.ones(3, np.int64), np.asarray(0), epsilon=1e-5)
+    assert other.least_divisor() == 0
 
 
 @pytest.mark.parametrize("spec", INTEGER, ids=name_of)

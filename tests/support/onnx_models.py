@@ -26,8 +26,10 @@ def onnxruntime_output(path: Path, x: Array) -> Array:
 
 
 def logits(model: ImportedModel, x: Array) -> Array:
-    """@predict of samples in ONNX's layout: NCHW goes in as NHWC."""
+    """@predict of samples in ONNX's layout: NCHW goes in as NHWC, and standardised as the network wants it."""
     argument = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x.reshape(len(x), -1)
+    if own := model.standardisation:
+        argument = ((argument - np.asarray(own.mean)) / own.std).astype(np.float32)
     return run_function(function(model.module, "predict"), {"input": argument, **model.parameters})["logits"]
 
 
@@ -60,7 +62,7 @@ def save_network(
     return path
 
 
-def check_against_onnxruntime(path: Path, x: Array) -> ImportedModel:
-    model = import_onnx(path)
+def check_against_onnxruntime(path: Path, x: Array, standardises: bool = True) -> ImportedModel:
+    model = import_onnx(path, standardises=standardises)
     np.testing.assert_allclose(logits(model, x), onnxruntime_output(path, x), atol=1e-4)
     return model

@@ -90,6 +90,7 @@ def slide(emission: Emission, x: Buffer, w: Buffer, s: Slide, result: SSAValue, 
             value = w.load((start + lane) * taps + (taps - 1 - tap if flipped else tap))
             weights.store(tap * s.lanes + lane, tir.cast(value, "int16"))
         channel = emission.channel(start)
+        emission.read_channel(result, channel)
         with tir.loop(unit * block, tir.minimum((unit + 1) * block, rows)) as row:
             sliding.emit(row, channel)
     return ceildiv(rows, block)

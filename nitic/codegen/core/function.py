@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from tvm.ir import PrimType
 from tvm.script.ir_builder import IRBuilder
+from tvm.tirx import analysis
 from tvm.tirx.script import builder as T
 
 from nitic.codegen.core import tir
@@ -140,5 +141,7 @@ class Function(AbstractContextManager["Function"]):
         return tir.truncated_division(a, b)
 
     def kernel(self, units: int) -> Kernel:
-        """The finished function."""
-        return Kernel(self.name, dict(self.parameters), units, function=self._builder.get())
+        """The finished function. Raises RuntimeError for a local that is used outside the block that sets it."""
+        function = self._builder.get()
+        analysis.verify_well_formed(function)
+        return Kernel(self.name, dict(self.parameters), units, function=function)

@@ -292,6 +292,13 @@ class Emission:
         """A point of channels alone: what the tail needs per channel is computed once, and not for every pixel."""
         return Point(channel, None, self.lanes, valid)
 
+    def read_channel(self, result: SSAValue, channel: Point) -> None:
+        """Computes here what the tail needs of a channel, for all loops behind: what a loop computes ends with it."""
+        last = self.group.tail_shape(result)[-1:]
+        for value in [value for op in self.group.op.tensor_ops for value in op.operands]:
+            if is_tensor(value) and shape_of(value) == last:
+                self.value(value, channel)
+
 
 def layout_of(value: SSAValue) -> Layout | None:
     """The layout of a tensor; None is row-major."""

@@ -1,13 +1,13 @@
 """Sums, differences, products: of two activations that broadcast, of one and a parameter or a number."""
 
 from dataclasses import replace
-from math import isfinite, prod
+from math import prod
 
 import numpy as np
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic.activations import SIXTH
-from nitic.frontend.attributes import as_written
+from nitic.frontend.attributes import as_written, check_values
 from nitic.frontend.builder import Builder
 from nitic.frontend.folding import is_parameter
 from nitic.frontend.nodes import Node
@@ -140,8 +140,7 @@ def plain(constant: Constant) -> float | None:
     value = constant.array.flat[0] if constant.array.size else None
     if value is None or is_parameter(constant) or constant.array.size > 1:
         return None
-    if not isfinite(value):
-        raise NodeError(f"the constant {constant.name!r} is {value}")
+    check_values(f"constant {constant.name!r}", constant.array)
     return as_written(float(value))
 
 

@@ -89,8 +89,10 @@ def batch_norm(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
     gamma, beta, mean, variance = (required(inputs, i) for i in range(1, 5))
     nhwc = builder.nhwc(x) if len(x.shape) == 4 else builder.in_onnx_order(x)
-    statistics = ((mean, "running_mean"), (variance, "running_var"))
-    running = [builder.parameter(value, kind, "statistic") for value, kind in statistics]
+    running = (
+        builder.parameter(mean, "running_mean", "statistic"),
+        builder.parameter(variance, "running_var", "statistic", at_least=0.0),
+    )
     recall = BatchNormRecallOp.of(*running, nhwc, momentum=as_written(node.number("momentum")))
     builder.insert(recall)
     inverse = builder.insert(

@@ -4,7 +4,6 @@ from math import prod
 
 from nitic.frontend.attributes import as_written
 from nitic.frontend.builder import Builder
-from nitic.frontend.folding import is_parameter
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, axis_of, number_of
 from nitic.frontend.values import Activation, Constant, NodeError, Value, inverse
@@ -12,8 +11,12 @@ from nitic.ops.elementwise import BiasOp, DropoutOp
 
 
 def bias(builder: Builder, x: Activation, b: Constant | None, axis: int) -> Activation:
-    """x plus one value per index of an axis. A constant of zeros, as some exporters write it, is no bias."""
-    if b is None or (not is_parameter(b) and not b.array.any()):
+    """x plus one value per index of an axis. Zeros that the graph repeats are none: so torch writes a layer without."""
+    if b is None:
+        return x
+    if b.repeated and not b.array.any():
+        assert builder.node
+        builder.without_bias.append(builder.node)
         return x
     if prod(b.shape) != x.shape[axis]:
         raise NodeError(f"a bias of the shape {list(b.shape)} does not fit {x.shape[axis]} channels")
@@ -22,7 +25,7 @@ def bias(builder: Builder, x: Activation, b: Constant | None, axis: int) -> Acti
     else:
         order = (*(i for i in range(len(x.shape)) if i != axis), axis)
         last = Activation(builder.arranged(x, order), inverse(order), x.shape)
-    argument = builder.parameter(b.reshape((x.shape[axis],)), "bias")
+    argument = builder.parameter(b.reshape((x.shape[axis],)), "bias", layer=x.value)
     return last.with_value(builder.insert(BiasOp.of(last.value, argument)))
 
 

@@ -1,20 +1,23 @@
 """What only moves values: Transpose, Reshape and their like. Most of it makes no operator."""
 
+from dataclasses import replace
 from math import prod
 
 from nitic.frontend.builder import Builder
 from nitic.frontend.folding import integers, is_float_type
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, axes_of, axis_of, required
-from nitic.frontend.values import Activation, NodeError, Value
+from nitic.frontend.values import Activation, Constant, NodeError, Value
 from nitic.ir.types import Shape
 
 
 def identity(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    del builder, node
+    """The same value. A constant has the name of the result: torch calls a merged parameter by its own name there."""
+    del builder
     value = inputs[0]
     assert value is not None
-    return value
+    named = node.op == "Identity" and isinstance(value, Constant)
+    return replace(value, name=node.proto.output[0]) if named else value
 
 
 def cast(builder: Builder, node: Node, inputs: Inputs) -> Value:

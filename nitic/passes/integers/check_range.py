@@ -6,6 +6,8 @@ int64, the program is refused.
 
 Every int64, result or intermediate, is bounded by 2^62 for the same reason: a rounding adds less than 2^62 (half
 of the last place of a shift by 62, or up to all of it where it is dithered). A larger bound is refused.
+
+Nothing is divided by an integer that can be 0.
 """
 
 from collections.abc import Sequence
@@ -61,6 +63,7 @@ class Bounds:
             bounds[0] = self._check_accumulator(op)
         self.tensors.update({r: bound for r, bound in zip(op.results, bounds, strict=True) if bound is not None})
         self._check_int64(op, operands)
+        _check_divisor(op)
 
     def _check_accumulator(self, op: NnOp) -> int | None:
         """The bound of an operator's accumulator, which becomes int64 if the bound is above the limit of int32."""
@@ -91,6 +94,12 @@ class Bounds:
         if bound > INT64_LIMIT:
             message = f"an int64 on the way to its result can reach {bound}, above the proved limit of {INT64_LIMIT}"
             raise error_at(op, message)
+
+
+def _check_divisor(op: NnOp) -> None:
+    divisor = op.least_divisor()
+    if divisor is not None and divisor < 1:
+        raise error_at(op, f"it divides by an integer that can be {divisor}, but must be at least 1")
 
 
 def widen(op: NnOp, bound: int) -> None:

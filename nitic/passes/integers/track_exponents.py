@@ -48,12 +48,21 @@ class ExponentTracker:
                 self.ungrown[op.grown.owner.e] = op.e
 
     def of(self, value: SSAValue) -> SSAValue:
-        if isinstance(value, BlockArgument):
-            argument = self.arguments[self.names[value] + ".exponent"]
-            return self.ungrown.get(argument, argument)
-        if value not in self.known:
-            self.known[value] = self._apply_rule(value)
-        return self.known[value]
+        """Goes back through the operators without recursion: a network may have thousands, one behind the other."""
+        path = [value]
+        while path:
+            missing = [v for v in _asked_by(path[-1]) if not self._has(v)]
+            if missing:
+                path.append(missing[0])
+            elif not self._has(last := path.pop()):
+                self.known[last] = self._apply_rule(last)
+        if not isinstance(value, BlockArgument):
+            return self.known[value]
+        argument = self.arguments[self.names[value] + ".exponent"]
+        return self.ungrown.get(argument, argument)
+
+    def _has(self, value: SSAValue) -> bool:
+        return isinstance(value, BlockArgument) or value in self.known
 
     def const(self, value: int) -> SSAValue:
         if value not in self.constants:
@@ -69,6 +78,34 @@ class ExponentTracker:
         exponent = value.op.exponents(ExponentsBehind(value.op, self))[value.index]
         assert exponent is not None, f"{value.op.name} gives no exponent"
         return exponent
+
+
+def _asked_by(value: SSAValue) -> list[SSAValue]:
+    """The values whose exponents the rule of a value's operator asks for."""
+    asked = ExponentsAsked()
+    if isinstance(value, OpResult) and isinstance(value.op, NnOp):
+        value.op.exponents(asked)
+    return asked.values
+
+
+@dataclass(frozen=True)
+class ExponentsAsked:
+    """Notes what an exponent rule asks for, and computes nothing."""
+
+    values: list[SSAValue] = field(default_factory=list[SSAValue])
+
+    def of(self, value: SSAValue) -> None:
+        self.values.append(value)
+
+    def shift(self, value: SSAValue) -> None: ...
+
+    def const(self, value: int) -> None: ...
+
+    def add(self, a: None, b: None) -> None: ...
+
+    def inverse_root(self, a: None) -> None: ...
+
+    def clamp(self, a: None, low: int, high: int) -> None: ...
 
 
 @dataclass(frozen=True)
