@@ -8,7 +8,7 @@ import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
-from nitic.arithmetic import integers, norms, requantisation
+from nitic.arithmetic import inputs, integers, norms, requantisation
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
 from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function
@@ -27,8 +27,8 @@ class Normalisation:
     mean: Sequence[float]
     std: Sequence[float]
 
-    def maps(self, channels: int) -> tuple[Array, Array]:
-        """(multiplier, offset) of nn.input_map. Raises CompileError."""
+    def maps(self, channels: int) -> tuple[Array, Array, int]:
+        """(multiplier, offset, exponent) of nn.input_map. Raises CompileError."""
         mean, std = (np.asarray(v, np.float64) for v in (self.mean, self.std))
         for option, values in (("--mean", self.mean), ("--std", self.std)):
             if len(values) not in (1, channels):
@@ -40,7 +40,7 @@ class Normalisation:
             multiplier = np.broadcast_to(np.rint(2.0**21 / (std * 255)), channels)
             offset = np.rint(-multiplier * mean * 255)
         self._check_range(multiplier, offset)
-        return multiplier.astype(np.int32), offset.astype(np.int32)
+        return inputs.fitted(multiplier.astype(np.int64), offset.astype(np.int64))
 
     def _check_range(self, multiplier: Array, offset: Array) -> None:
         """The map's numbers are int32, and the runtime takes a multiplier of 0 for one that nobody has set."""
@@ -135,7 +135,8 @@ def initial_state(
             state[label.name] = value.astype(dtype_of(arg))
     if normalisation:
         channels = len(state["input.multiplier"])
-        state["input.multiplier"], state["input.offset"] = normalisation.maps(channels)
+        for each, value in zip(("multiplier", "offset", "exponent"), normalisation.maps(channels), strict=True):
+            state[f"input.{each}"] = np.asarray(value, np.int32)
     return state
 
 
@@ -150,6 +151,8 @@ def _initial_value(
         case "weight" | "master" | "frozen":
             limit = integers.INT16_LIMIT if roles[name] == "master" else integers.INT8_LIMIT
             return mantissas(parameters[name], parameter_exponent(roles[name], leading[name]), limit)
+        case "exponent" if roles[name.removesuffix(".exponent")] == "input":
+            return np.asarray(inputs.INPUT_EXPONENT)
         case "exponent":
             owner = name.removesuffix(".exponent")
             return np.asarray(parameter_exponent(roles[owner], leading[owner]))

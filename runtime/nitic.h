@@ -22,7 +22,7 @@ typedef enum {
   NITIC_WEIGHT,    /* int8 parameter of a pure int8 recipe */
   NITIC_MASTER,    /* int16 parameter */
   NITIC_VELOCITY,  /* int32 momentum of a master */
-  NITIC_EXPONENT,  /* int32 exponent of a parameter */
+  NITIC_EXPONENT,  /* int32 exponent of a parameter or of the input */
   NITIC_STATISTIC, /* `top` of an activation (its largest exponent); input.multiplier and input.offset */
   NITIC_FROZEN,    /* int8 parameter that training does not change */
   NITIC_METRIC,    /* loss (int64, sum over the batch), correct (int32) */

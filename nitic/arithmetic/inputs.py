@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from nitic.arithmetic.integers import Array, div, isqrt, saturate, wide
+from nitic.arithmetic.integers import INT8_LIMIT, Array, div, isqrt, max_abs, saturate, wide
 from nitic.arithmetic.rounding import round_nearest
 
-INPUT_EXPONENT = -5
+INPUT_EXPONENT = -5  # of a map that fits: its values are below 3.97
 
 
 def input_statistics(x: Array) -> tuple[Array, Array]:
@@ -18,6 +18,14 @@ def input_statistics(x: Array) -> tuple[Array, Array]:
     return multiplier, -round_nearest(multiplier * mean, 16)
 
 
+def fitted(multiplier: Array, offset: Array) -> tuple[Array, Array, int]:
+    """(multiplier, offset, exponent) of a map at INPUT_EXPONENT, moved up until it cuts off no sample of 0 to 255."""
+    multiplier, offset = wide(multiplier), wide(offset)
+    most = max(max_abs(offset), max_abs(255 * multiplier + offset))
+    s = next(s for s in range(64) if round_nearest(wide(most), 16 + s) <= INT8_LIMIT)
+    return round_nearest(multiplier, s), round_nearest(offset, s), INPUT_EXPONENT + s
+
+
 def input_map(x: Array, multiplier: Array, offset: Array) -> Array:
-    """uint8 samples to int8 mantissas at exponent INPUT_EXPONENT."""
+    """uint8 samples to int8 mantissas at the exponent of the map."""
     return saturate(round_nearest(wide(x) * multiplier + offset, 16))

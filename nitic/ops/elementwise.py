@@ -274,7 +274,7 @@ class DropoutOp(NnOp):
 
 @irdl_op_definition
 class InputMapOp(NnOp):
-    """uint8 samples to int8 mantissas at exponent -5, by a multiplier and an offset per channel or one for all."""
+    """uint8 samples to int8 mantissas at `<x>.exponent`, by a multiplier and an offset per channel or one for all."""
 
     name = "nn.input_map"
     x = operand_def()
@@ -297,7 +297,7 @@ class InputMapOp(NnOp):
         return x * multiplier + offset
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.const(inputs.INPUT_EXPONENT)]
+        return [e.of(self.x)]
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient

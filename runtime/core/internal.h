@@ -23,7 +23,7 @@ struct nitic_session {
   uint8_t *memory; /* named tensors at their offsets, but not input and label */
   uint8_t *input;  /* of the next batch */
   int32_t *label;
-  int32_t *step, *correct, *logits_exponent, *input_multiplier, *input_offset;
+  int32_t *step, *correct, *logits_exponent, *input_multiplier, *input_offset, *input_exponent;
   int64_t *seed, *loss;
   int8_t *logits;
   size_t sample_bytes;
@@ -68,7 +68,7 @@ typedef struct {
 
 int nitic_statistics_init(nitic_statistics *statistics, int32_t channels);
 void nitic_statistics_add(nitic_statistics *statistics, const uint8_t *samples, int64_t pixels);
-int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset);
+int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent);
 /* nitic_statistics_finish for the session's input. */
 int nitic_statistics_set(nitic_session *session, nitic_statistics *statistics);
 /* Of a number below 2^62, rounded down. */

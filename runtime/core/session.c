@@ -65,6 +65,7 @@ static void bind_tensors(nitic_session *s) {
   s->logits = memory_of(s, NITIC_OUTPUT, "logits");
   s->logits_exponent = memory_of(s, NITIC_OUTPUT, "logits.exponent");
   s->input_multiplier = memory_of(s, NITIC_STATISTIC, "input.multiplier");
+  s->input_exponent = memory_of(s, NITIC_EXPONENT, "input.exponent");
   s->input_offset = memory_of(s, NITIC_STATISTIC, "input.offset");
 }
 
@@ -151,7 +152,7 @@ int nitic_session_normalised(const nitic_session *s) {
 }
 
 int nitic_set_statistics(nitic_session *s, const uint8_t *samples, int64_t count) {
-  if (!s->input_multiplier || !s->input_offset)
+  if (!s->input_multiplier || !s->input_offset || !s->input_exponent)
     return nitic_fail(NITIC_USAGE, "the program takes no input statistics");
   if (s->program->normalised)
     return NITIC_OK;
@@ -166,7 +167,7 @@ int nitic_set_statistics(nitic_session *s, const uint8_t *samples, int64_t count
 int nitic_statistics_set(nitic_session *s, nitic_statistics *statistics) {
   int status = nitic_state_read(s);
   if (status == NITIC_OK)
-    status = nitic_statistics_finish(statistics, s->input_multiplier, s->input_offset);
+    status = nitic_statistics_finish(statistics, s->input_multiplier, s->input_offset, s->input_exponent);
   if (status == NITIC_OK)
     nitic_state_written(s);
   return status;

@@ -1,5 +1,5 @@
 /* core/statistics.c: mean and standard deviation of the training set become the integer input map of numerics.md:
- * m = saturate(R(x * multiplier + offset, 16)) at exponent -5, channel by channel. */
+ * m = saturate(R(x * multiplier + offset, 16)), channel by channel, at an exponent that cuts off no sample. */
 #include <stdlib.h>
 
 #include "core/internal.h"
@@ -45,8 +45,31 @@ static void channel_map(int64_t mean, int64_t mean_square, int64_t *multiplier, 
   *offset = -((*multiplier * mean + (1 << 15)) >> 16);
 }
 
-/* Writes one multiplier and offset per channel; writes nothing on failure. Releases the statistics in any case. */
-int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset) {
+static int32_t nearest(int64_t x, int shift) {
+  return (int32_t)(shift ? (x + ((int64_t)1 << (shift - 1)) - (x < 0)) >> shift : x);
+}
+
+/* Moves the map up from exponent -5 until the values of 0 and 255 are mantissas of int8. */
+static void fit(int32_t channels, int32_t *multiplier, int32_t *offset, int32_t *exponent) {
+  int64_t most = 0;
+  for (int32_t c = 0; c < channels; c++) {
+    int64_t low = llabs((int64_t)offset[c]), high = llabs(255 * (int64_t)multiplier[c] + offset[c]);
+    most = low > most ? low : most;
+    most = high > most ? high : most;
+  }
+  int shift = 0;
+  while (nearest(most, 16 + shift) > 127)
+    shift++;
+  for (int32_t c = 0; c < channels; c++) {
+    multiplier[c] = nearest(multiplier[c], shift);
+    offset[c] = nearest(offset[c], shift);
+  }
+  *exponent = shift - 5;
+}
+
+/* Writes one multiplier and offset per channel, and their exponent; writes nothing on failure. Releases the statistics
+ * in any case. */
+int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent) {
   int status = statistics->pixels ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "there are no samples to take statistics of");
   for (int pass = 0; pass < 2 && status == NITIC_OK; pass++)
     for (int32_t c = 0; c < statistics->channels && status == NITIC_OK; c++) {
@@ -62,6 +85,8 @@ int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, i
         offset[c] = (int32_t)o;
       }
     }
+  if (status == NITIC_OK)
+    fit(statistics->channels, multiplier, offset, exponent);
   free(statistics->sum);
   *statistics = (nitic_statistics){0};
   return status;

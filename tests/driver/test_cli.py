@@ -218,7 +218,8 @@ def test_a_normalisation_that_int32_does_not_hold(mean: list[float], std: list[f
 
 
 def test_a_normalisation() -> None:
-    multiplier, offset = Normalisation([0.5, 0.25, 0], [1.0]).maps(3)
+    multiplier, offset, exponent = Normalisation([0.5, 0.25, 0], [1.0]).maps(3)
+    assert exponent == -5
     assert multiplier.tolist() == [8224, 8224, 8224]  # 2^21 / 255
     assert offset.tolist() == [-1048560, -524280, 0]
 

@@ -60,7 +60,7 @@ def numbers() -> dict[str, int]:
         **{f"NITIC_{DTYPES[dtype]}": i for i, dtype in enumerate(abi.DTYPES)},
         "NITIC_KINDS": len(source.FUNCTIONS),
         **{f"NITIC_{KINDS[function]}": i for i, function in enumerate(source.FUNCTIONS)},
-        **{EXIT_CODES[code]: int(code) for code in ExitCode},
+        **{name: int(code) for code, name in EXIT_CODES.items()},
     }
 
 

@@ -251,6 +251,24 @@ def test_input_statistics(session: Callable[..., Session]) -> None:
     np.testing.assert_array_equal(s.tensor("input.offset", np.int32, 3), offset)
 
 
+@pytest.mark.parametrize("bright", [40, 2])
+def test_input_statistics_cut_off_no_sample(session: Callable[..., Session], bright: int) -> None:
+    """Nearly all is black: a bright pixel is many deviations from the mean."""
+    from nitic.arithmetic.inputs import fitted, input_map, input_statistics
+
+    s = session("rgb")
+    x = np.zeros((50, 2, 3, 3), np.uint8)
+    x.reshape(-1, 3)[:bright] = (255, 128, 3)
+    s.set_statistics(x)
+    multiplier, offset, exponent = fitted(*input_statistics(x))
+    np.testing.assert_array_equal(s.tensor("input.multiplier", np.int32, 3), multiplier)
+    np.testing.assert_array_equal(s.tensor("input.offset", np.int32, 3), offset)
+    assert s.tensor("input.exponent", np.int32, 1)[0] == exponent > -5
+    ends = input_map(np.array([[0] * 3, [255] * 3]), multiplier, offset)
+    exact = (np.array([[0] * 3, [255] * 3]) - x.reshape(-1, 3).mean(0)) / x.reshape(-1, 3).std(0)
+    assert np.abs(ends * 2.0**exponent - exact).max() <= 2.0**exponent
+
+
 def test_a_constant_channel_cannot_be_normalised(toy: Path, data: Path) -> None:
     write_npy(data, "train", np.full((8, 2, 3), 200, np.uint8), np.zeros(8, np.int64))
     assert "channel 0 of the training set hardly varies around 200" in fail(4, toy, "train", "--data", data)

@@ -149,6 +149,7 @@ class Quantiser:
             case "input":
                 channels = shape_of(new)[-1:] if len(shape_of(new)) == 4 else (1,)
                 maps = [self._statistic(f"{label.name}.{each}", channels) for each in ("multiplier", "offset")]
+                self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
                 self.raw[old] = self.insert(InputMapOp.of(new, *maps))
             case "master":
                 e = self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
