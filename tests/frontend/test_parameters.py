@@ -168,3 +168,18 @@ def test_a_variance_of_zero_is_one(tmp_path: Path) -> None:
     ]
     path = save_network(tmp_path / "m.onnx", nodes, X, {"one": ONES, "zero": ZEROS})
     check_against_onnxruntime(path, random(*X) / 1000)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_batch_norm_over_one_value_is_told(tmp_path: Path, batch: int, flat: bool) -> None:
+    """Its own mean is all that it has: nothing is left of the value, nor of its gradient."""
+    first, second = ("Flatten", "BatchNormalization") if flat else ("BatchNormalization", "Flatten")
+    operands = {"Flatten": "", "BatchNormalization": " one zero zero one"}
+    nodes = [
+        node("GlobalAveragePool", "x", "g"),
+        node(first, "g" + operands[first], "h"),
+        node(second, "h" + operands[second], "y"),
+    ]
+    model = import_onnx(save_network(tmp_path / "m.onnx", nodes, X, {"one": ONES, "zero": ZEROS}), batch)
+    assert any("one value per channel" in note for note in model.notes) == (batch == 1)

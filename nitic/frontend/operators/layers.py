@@ -10,6 +10,7 @@ from nitic.frontend.operators.pointwise import bias
 from nitic.frontend.operators.sequences import sequences_too
 from nitic.frontend.values import NHWC, Activation, Constant, NodeError, Scaled, Value
 from nitic.frontend.windows import conv_window, transposed_window
+from nitic.ir.types import shape_of
 from nitic.ops.conv import ConvDgradOp, ConvOp
 from nitic.ops.gemm import GemmOp
 from nitic.ops.norm import BatchNormInverseOp, BatchNormRecallOp, BatchNormScaleOp, NormaliseOp
@@ -98,6 +99,11 @@ def batch_norm(builder: Builder, node: Node, inputs: Inputs) -> Value:
     inverse = builder.insert(
         BatchNormInverseOp.of(recall.recalled_variance, epsilon=as_written(node.number("epsilon")))
     )
+    if prod(shape_of(nhwc)[:-1]) == 1:
+        builder.note(
+            f"{node}: one value per channel is its own mean, so that the statistics of a batch erase it and nothing "
+            "before it learns: use a larger --batch-size, or --batch-norm freeze"
+        )
     xhat = builder.insert(NormaliseOp.of(nhwc, recall.recalled_mean, inverse))
     scale = builder.parameter(gamma, "weight"), builder.parameter(beta, "bias")
     y = builder.insert(BatchNormScaleOp.of(xhat, *scale))
