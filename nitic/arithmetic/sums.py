@@ -39,8 +39,11 @@ def parameter_sum_exponent(e: int, e_b: int, rb: int) -> int:
 
 
 def add_parameter(acc: Array, e: int, b: Array, common: int) -> Array:
-    """acc + b at their parameter_sum_exponent, which b is aligned to: within one unit of it."""
-    return round_nearest(acc, common - e) + b
+    """acc + b at their parameter_sum_exponent, which b is aligned to: within one unit of it.
+
+    Where acc is moved, b is exact: rounding down, the cheapest, is enough.
+    """
+    return (wide(acc) >> min(common - e, 63)) + b
 
 
 def largest_exponent(exponents: Sequence[int], ranges: Sequence[int] = ()) -> int:

@@ -223,11 +223,12 @@ def test_biases_of_narrow_depthwise_convolutions(variant: str, width: int, kind:
     window = Window((2, 2) if kind == "strided" else (1, 1), (1, 1, 1, 1), groups=20)
     size = 2 * width if kind == "strided" else width
 
-    def build(x: SSAValue, w: SSAValue, b: SSAValue) -> list[NnOp]:
+    def build(x: SSAValue, w: SSAValue, b: SSAValue, e: SSAValue) -> list[NnOp]:
         backwards = {"size": (3, width), **window.properties()}
         conv = ConvDgradOp.of(x, w, **backwards) if kind == "transposed" else ConvOp.over(x, w, window)
-        biased = BiasOp.of(conv.result, b)
+        biased = BiasOp.of(conv.result, b, e, e)
         return [conv, biased, RangeOp.of(biased.y)]
 
     of = Data(width, "random")
-    check(build, (of.i8(2, 3, size, 20), of.other(1).i8(20, 3, 3, 1), of.other(2).i32(20, limit=2**20)), variant, 2)
+    operands = (of.i8(2, 3, size, 20), of.other(1).i8(20, 3, 3, 1), of.other(2).i32(20, limit=2**20), scalar(-9))
+    check(build, operands, variant, 2, {3: "exponent"})

@@ -157,13 +157,10 @@ def align(exponent: Expr, target: Expr, lanes: int = 1) -> Rounding:
 
 
 def lowered(exponent: Expr, target: Expr, dtype: str = "int32", lanes: int = 1) -> Rounding:
-    """R(x, target - exponent) for a target that is no smaller; |x| is at most 2^30 for int32, 2^62 for int64."""
-    most = 30 if dtype == "int32" else 62
-    shift = tir.let(target - exponent)
-    rounding = nearest(tir.let(tir.minimum(shift, most)), dtype, lanes)
-    nothing = tir.select(shift > most, tir.constant(0, dtype), tir.constant(-1, dtype))
-    kept = tir.let(tir.splat(nothing, lanes))
-    return lambda x: rounding(x) & kept
+    """floor(x / 2^(target - exponent)), for a target that is no smaller."""
+    most = int(dtype.removeprefix("int")) - 1
+    by = tir.let(tir.splat(tir.cast(tir.minimum(target - exponent, most), dtype), lanes))
+    return lambda x: x >> by
 
 
 def common_factor(exponent: Expr, common: Expr, lanes: int = 1) -> Expr:
