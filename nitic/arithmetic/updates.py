@@ -24,8 +24,9 @@ def growth(r: int) -> int:
 def update_plain(
     master: Array, em: int, r: int, dw: Array, e_dw: int, m: int, k: int, rounding: str = "pseudo_stochastic"
 ) -> Array:
-    """The master after a step, at em: its exponent grown by its range r."""
-    master = round_nearest(wide(master), growth(r))
+    """The master after a step, at em plus the growth by its range r."""
+    g = growth(r)
+    master, em = round_nearest(wide(master), g), em + g
     return saturate(master - ROUNDINGS[rounding](wide(dw) * m, em + k - e_dw), INT16_LIMIT)
 
 
@@ -42,14 +43,15 @@ def update_momentum(
     decay: int,
     rounding: str = "pseudo_stochastic",
 ) -> tuple[Array, Array]:
-    """(master, velocity) after a step, at em and em - 8: its exponent grown by the range r of the master.
+    """(master, velocity) after a step, at em and em - 8 plus the growth by the range r of the master.
 
     momentum is of 256; decay = k + d for a weight decay of 2^-d (above 70: none).
 
     The velocity is not rounded to nearest on its way to the master: a weight would stand still while |v| < 128.
     """
-    master = round_nearest(wide(master), growth(r))
-    v = round_nearest(wide(velocity) * momentum, 8 + growth(r)) + ROUNDINGS[rounding](wide(dw) * m, em - 8 + k - e_dw)
+    g = growth(r)
+    master, em = round_nearest(wide(master), g), em + g
+    v = round_nearest(wide(velocity) * momentum, 8 + g) + ROUNDINGS[rounding](wide(dw) * m, em - 8 + k - e_dw)
     v = saturate(v + round_nearest(master, decay - 8), VELOCITY_LIMIT)
     return saturate(master - ROUNDINGS[rounding](v, 8), INT16_LIMIT), v
 

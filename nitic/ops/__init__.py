@@ -96,7 +96,6 @@ BFP = [
     bfp.ExponentOfOp,
     bfp.AlignOp,
     bfp.GrowOp,
-    bfp.ExpUngrownOp,
     bfp.TopOp,
 ]
 Nn = Dialect("nn", [*NN, fused.FusedOp, fused.YieldOp])

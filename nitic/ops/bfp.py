@@ -376,20 +376,6 @@ class GrowOp(ScalarUpdateOp):
         return np.asarray(e + updates.growth(r), np.int64)
 
 
-@irdl_op_definition
-class ExpUngrownOp(ScalarOp):
-    """The exponent of a master in this step, from the one that bfp.grow has written over it."""
-
-    name = "bfp.exp_ungrown"
-    grown = operand_def(exponent)
-    r = operand_def(range_)
-    e = result_def(exponent)
-
-    def scalar(self, *operands: int) -> int:
-        grown, r = operands
-        return grown - updates.growth(r)
-
-
 def range_of(value: SSAValue, insert: Insert) -> SSAValue:
     """The range of a tensor: the one that is known already, or a new one."""
     known = (use.operation for use in value.uses)

@@ -18,7 +18,7 @@ from nitic.ir.op import Gradients, Insert, NnOp, NoGradient, is_float, like
 from nitic.ir.traits import TakesInt64
 from nitic.ir.types import shape_of
 from nitic.ops.arrays import in_blocks
-from nitic.ops.bfp import ExponentOfOp, GrowOp, RangeOp, range_of
+from nitic.ops.bfp import ExponentOfOp, RangeOp, range_of
 
 LARGEST_RATE, LARGEST_MOMENTUM = 255, 256  # of the mantissa of a learning rate, and of a momentum
 FLOAT_LAST_PLACE = -7  # a float weight has no last bit: take that of a weight below 1
@@ -48,11 +48,10 @@ class UpdateOp(NnOp):
         raise NoGradient
 
     def with_exponents(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
-        """The integer rule: the same operands, the new exponent and the range of the master, that of the gradient."""
-        r = range_of(operands[0], insert)
-        grown = next(use.operation for use in r.uses if isinstance(use.operation, GrowOp))
-        e_dw = insert(ExponentOfOp.of(operands[self.ACCUMULATORS[0]]))
-        return type(self).of(*operands, grown.new, r, e_dw, round=self.round.data)
+        """The integer rule: the same operands, exponent and range of the master, and the gradient's exponent."""
+        master, dw = operands[0], operands[self.ACCUMULATORS[0]]
+        e, r, e_dw = insert(ExponentOfOp.of(master)), range_of(master, insert), insert(ExponentOfOp.of(dw))
+        return type(self).of(*operands, e, r, e_dw, round=self.round.data)
 
 
 @irdl_op_definition

@@ -101,7 +101,7 @@ def test_every_trainable_tensor_has_changed(setting: Setting) -> None:
 
 def test_executable_is_small(setting: Setting) -> None:
     masters = sum(value.nbytes for name, value in setting.initial.items() if f"{name}.exponent" in setting.initial)
-    assert setting.binary.stat().st_size - masters < 400_000
+    assert setting.binary.stat().st_size - masters < 450_000
 
 
 @pytest.mark.parametrize(("variant", "threads"), list(itertools.product(("portable", "avx512vnni"), (1, 2, 3, 5))))

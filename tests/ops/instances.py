@@ -188,7 +188,6 @@ INTEGER: list[Spec] = [
     (bfp.ExpCommonOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExponentOfOp, ((I8, (2, 3)),), {}),
     (bfp.GrowOp, ("exponent", "range"), {}),
-    (bfp.ExpUngrownOp, ("exponent", "range"), {}),
     (bfp.AlignOp, ((I8, (2, 3)), "exponent", "exponent"), {}),
     (bfp.TopOp, ((I32, ()), "range", "exponent"), {}),
 ]

@@ -22,7 +22,6 @@ from nitic.ops.bfp import (
     ExpLargestOp,
     ExpParameterSumOp,
     ExpSumOp,
-    ExpUngrownOp,
     GrowOp,
     ShiftOp,
     StaticShiftOp,
@@ -127,11 +126,6 @@ def grow(emission: Emission, op: NnOp) -> Expr:
     return emission.scalar(op.e) + growth(emission.scalar(op.r))
 
 
-def exp_ungrown(emission: Emission, op: NnOp) -> Expr:
-    assert isinstance(op, ExpUngrownOp)
-    return emission.scalar(op.grown) - growth(emission.scalar(op.r))
-
-
 def growth(r: Expr) -> Expr:
     """arithmetic.updates.growth."""
     return tir.let(tir.select(r >= FULL, tir.constant(1), tir.constant(0)))
@@ -151,5 +145,4 @@ SCALARS: dict[str, Scalar] = {
     "bfp.dither": dither,
     "bfp.top": top,
     "bfp.grow": grow,
-    "bfp.exp_ungrown": exp_ungrown,
 }

@@ -23,6 +23,7 @@ def update_plain(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, UpdatePlainOp)
     em, r, e_dw, k = (emission.scalar(value) for value in (*op.scales, op.rate_k))
     growth = scalars.growth(r)
+    em = tir.let(em + growth)
     rounding, grown = integer.any_shift(op.round.data, em + k - e_dw), integer.nearest(growth, "int64")
     m = _wide(emission.scalar(op.rate_m))
 
@@ -41,6 +42,7 @@ def update_momentum(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, UpdateMomentumOp)
     em, r, e_dw, k = (emission.scalar(value) for value in (*op.scales, op.rate_k))
     growth = scalars.growth(r)
+    em = tir.let(em + growth)
     rounding = integer.any_shift(op.round.data, em - 8 + k - e_dw)
     decay = integer.any_shift("nearest", emission.scalar(op.decay) - 8)
     eight = tir.constant(8)

@@ -43,7 +43,6 @@ from nitic.ops.bfp import (
     DitherOp,
     ExpConstOp,
     ExponentOfOp,
-    ExpUngrownOp,
     GrowOp,
     RangeOp,
     RoundShiftOp,
@@ -130,6 +129,7 @@ class Quantiser:
         self.coarse: set[SSAValue] = set()  # errors of a cross-entropy, and such errors times constants
         self.names: set[str] = set()
         self.state: list[tuple[Label, SSAValue]] = []  # what changes besides parameters: statistics, exponents
+        self.growing: list[tuple[Label, SSAValue, SSAValue]] = []  # exponents of masters, and their ranges
         self.streams = count(FIRST_STREAM)
         self.dithers: list[DitherOp] = []
         self.origin = location("")
@@ -155,7 +155,7 @@ class Quantiser:
                 e = self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
                 r = self.insert(RangeOp.of(new))
                 if any(_overwrites(use) for use in old.uses):
-                    self._grow(label, e, r)
+                    self.growing.append((Label(f"{label.name}.exponent", "exponent"), e, r))
                 weight = Format(self.options.bits, "i8")
                 shift = self.insert(ShiftOp.of(r, bits=weight.bits))
                 self.narrow[old] = self._requantise(new, shift, "nearest", weight)
@@ -163,12 +163,6 @@ class Quantiser:
                 self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
             case _:
                 pass
-
-    def _grow(self, label: Label, e: BlockArgument, r: SSAValue) -> None:
-        """Lets the exponent of a master grow: written where the master is rounded, before anything else reads it."""
-        grown = self.insert(GrowOp.of(e, r))
-        self.insert(ExpUngrownOp.of(grown, r))
-        self.state.append((Label(f"{label.name}.exponent", "exponent"), grown))
 
     def _statistic(self, name: str, shape: tuple[int, ...]) -> BlockArgument:
         return self.signature.add(Label(name, "statistic"), tensor(shape, i32))
@@ -311,6 +305,8 @@ class Quantiser:
             new.append((label, computed))
             if label.role in ("output", "gradient"):
                 new.append((Label(f"{label.name}.exponent", label.role), self.insert(ExponentOfOp.of(computed))))
+        # At the end: until then all go by the exponent that the master has in this step.
+        self.state += [(label, self.insert(GrowOp.of(e, r))) for label, e, r in self.growing]
         self.signature.write()
         set_results(self.func, self.state if self.func.sym_name.data == CALIBRATE else new + self.state)
 

@@ -13,7 +13,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import arguments, functions
 from nitic.ir.op import NnOp, set_origin
-from nitic.ops.bfp import ExpAddOp, ExpClampOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp, ExpUngrownOp, GrowOp
+from nitic.ops.bfp import ExpAddOp, ExpClampOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked, no_float, no_range_of_samples
 
@@ -42,10 +42,6 @@ class ExponentTracker:
         self.constants: dict[int, SSAValue] = {}
         self.names: dict[SSAValue, str] = {arg: label.name for label, arg in arguments(func)}
         self.arguments = {name: arg for arg, name in self.names.items()}
-        self.ungrown: dict[SSAValue, SSAValue] = {}  # of a master, the exponent that its mantissas have in this step
-        for op in func.body.block.ops:
-            if isinstance(op, ExpUngrownOp) and isinstance(op.grown.owner, GrowOp):
-                self.ungrown[op.grown.owner.e] = op.e
 
     def of(self, value: SSAValue) -> SSAValue:
         """Goes back through the operators without recursion: a network may have thousands, one behind the other."""
@@ -58,8 +54,7 @@ class ExponentTracker:
                 self.known[last] = self._apply_rule(last)
         if not isinstance(value, BlockArgument):
             return self.known[value]
-        argument = self.arguments[self.names[value] + ".exponent"]
-        return self.ungrown.get(argument, argument)
+        return self.arguments[self.names[value] + ".exponent"]
 
     def _has(self, value: SSAValue) -> bool:
         return isinstance(value, BlockArgument) or value in self.known

@@ -5,7 +5,8 @@ result; what is cheap to compute is computed where it is rounded, and a rounding
 mantissas. Nothing moves across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so
 each is computed in the first kernel that needs it. Only the numbers that dithered roundings start from (bfp.dither) are
 computed in kernels of their own, many in one: they depend on nothing but the step, and equal roundings then share a
-kernel. A group must be convex: the graph of groups has no cycle.
+kernel. So are the exponents of the next step (bfp.grow), behind all that go by the old ones. A group must be convex:
+the graph of groups has no cycle.
 
 A GPU may speculate: it rounds by the shift of the previous step while it takes the range, and rounds again where the
 shift turns out to be another one. So a rounding joins the kernel that takes its range, and so do a sum behind it and
@@ -26,15 +27,16 @@ from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
 from nitic.ir.traits import Cheap, Epilogue, Gate, Intermediate, OnMantissas, Pointwise, Repeatable, Sum, View
 from nitic.ir.types import element_of, i8, is_tensor, shape_of
-from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, GrowOp, RangeOp, RoundShiftOp, ScalarOp, ScalarUpdateOp
+from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, GrowOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
 from nitic.passes.kernels.recompute_pointwise import range_to_guess
 
 MOST_GUESSES = 2  # shifts that a group may guess: each costs one more kernel
-SUNK = (ScalarOp, ScalarUpdateOp, AlignOp)
-DITHERS = 64  # bfp.dither in one kernel: CUDA takes some 500 parameters
+SUNK = (ScalarOp, TopOp, AlignOp)
+JOINED = (DitherOp, GrowOp)
+JOINED_MOST = 64  # of these in one kernel: CUDA takes some 500 parameters
 
 
 @dataclass(frozen=True)
@@ -79,21 +81,21 @@ class Grouping:
         self.works = {i for i, op in enumerate(self.ops) if not isinstance(op, SUNK)}  # the groups that work on tensors
 
     def run(self) -> None:
-        self._join_dithers([op for op in self.ops if isinstance(op, DitherOp)])
+        for kind in JOINED:
+            self._join([op for op in self.ops if isinstance(op, kind)])
         for op in self.ops:
             if (producer := self._joins(op)) is not None:
                 self._merge(self.group[producer], self.group[op])
-        sunk = [op for op in reversed(self.ops) if isinstance(op, SUNK)]
-        for op in sorted(sunk, key=lambda op: isinstance(op, GrowOp)):
-            if self.group[op] not in self.works:
+        for op in reversed(self.ops):
+            if isinstance(op, SUNK) and self.group[op] not in self.works:
                 self._sink(op)
         for group in self.graph.order():
             self._materialise(sorted(self.members[group], key=self.position.__getitem__))
 
-    def _join_dithers(self, dithers: Sequence[DitherOp]) -> None:
-        for i, op in enumerate(dithers):
-            self.works.add(self.position[op])  # so that it is not sunk
-            self._merge(self.group[dithers[i // DITHERS * DITHERS]], self.group[op])
+    def _join(self, alike: Sequence[Operation]) -> None:
+        for i, op in enumerate(alike):
+            self.works.add(self.position[op])  # so that scalars may sink into its group
+            self._merge(self.group[alike[i // JOINED_MOST * JOINED_MOST]], self.group[op])
 
     def _joins(self, op: Operation) -> Operation | None:
         """The producer that an operator joins, at the end of its kernel, if there is one."""
@@ -176,12 +178,9 @@ class Grouping:
         return any(self.group.get(use.operation) in (a, b) for op in ranges for use in op.r.uses)
 
     def _sink(self, op: Operation) -> None:
-        """Moves a scalar to the first group that reads it, or else to one that reads the same operands.
-
-        So does what overwrites a state that others read: one thread writes it, while the others may be ahead.
-        """
+        """Moves a scalar to the first group that reads it, or else to one that reads the same operands."""
         own, rank = self.group[op], self.graph.rank
-        users = set[int]() if isinstance(op, GrowOp) else self._users(op.results)
+        users = self._users(op.results)
         later = users or self._users(op.operands) or set(self.members)
         candidates = [group for group in later - {own} if rank[group] > rank[own] or not users]
         any(self._merge(group, own) for group in sorted(candidates, key=rank.__getitem__))
