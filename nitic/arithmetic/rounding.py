@@ -59,16 +59,17 @@ def round_dithered(x: Array, s: int, start: int) -> Array:
     return np.where(x < 0, -q, q)
 
 
+ALIGN_LEFT = 20  # bits that an alignment shifts an int8 mantissa to the left, at most
 ROUNDINGS = {"nearest": round_nearest, "pseudo_stochastic": round_pseudo_stochastic}
 
 
 def align(x: Array, e_from: int, e_to: int) -> Array:
-    """x moved from one exponent to another; a left shift is at most 20."""
-    return round_nearest(x, max(e_to - e_from, -20))
+    """x moved from one exponent to another; a left shift is at most ALIGN_LEFT."""
+    return round_nearest(x, max(e_to - e_from, -ALIGN_LEFT))
 
 
 def align_saturated(x: Array | int, e_from: int, e_to: int, limit: int) -> Array:
-    """`align` without its limit of 20: a left shift saturates to +-limit, a power of two."""
+    """`align` without its limit: a left shift saturates to +-limit, a power of two."""
     left = min(e_from - e_to, bit_length(limit) - 1)  # by more, too, anything but 0 is at the limit
     x = wide(x)
     return saturate(x, limit >> left) << left if left > 0 else saturate(round_nearest(x, e_to - e_from), limit)

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from nitic.arithmetic.integers import Array, bit_length, div, max_abs, wide
-from nitic.arithmetic.rounding import round_nearest
+from nitic.arithmetic.rounding import ALIGN_LEFT, round_nearest
 
 TERM_BITS = 29  # of each of two accumulators that add up
-PARAMETER_BITS = 20  # that a parameter is shifted to the left, at most, to be added to an accumulator
 
 
 def add(a: Array, ea: int, b: Array, eb: int, static: bool = False) -> tuple[Array, int]:
@@ -35,7 +34,7 @@ def add_at(a: Array, ea: int, b: Array, eb: int, e: int) -> Array:
 
 def parameter_sum_exponent(e: int, e_b: int, rb: int) -> int:
     """The exponent of an accumulator at e plus an int8 parameter of range rb at e_b: e, unless that cannot hold it."""
-    return max(e, e_b - PARAMETER_BITS) if rb else e
+    return max(e, e_b - ALIGN_LEFT) if rb else e
 
 
 def add_parameter(acc: Array, e: int, b: Array, common: int) -> Array:

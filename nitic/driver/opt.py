@@ -3,9 +3,9 @@
 from nitic.codegen.output import link
 from nitic.driver.outputs import check_output
 from nitic.driver.watcher import Watcher
-from nitic.errors import CompileError, ExitCode
+from nitic.errors import CompileError
 from nitic.frontend.importer import import_onnx
-from nitic.ir.text import print_module, read_module
+from nitic.ir.text import damaged, print_module, read_module
 from nitic.ops import Bfp, Nn
 from nitic.options import OptOptions
 from nitic.pipeline import parse_passes, run_passes
@@ -26,8 +26,8 @@ def transform_file(options: OptOptions) -> None:
     except Exception as error:
         if is_onnx:  # the compiler's own IR: that is a bug of a pass
             raise
-        message = f"is no IR that the passes can take: {' '.join(str(error).split()) or type(error).__name__}"
-        raise CompileError(str(options.file), message, exit_code=ExitCode.USAGE) from error
+        said = str(error) or type(error).__name__
+        raise damaged(str(options.file), f"is no IR that the passes can take: {said}") from error
     if options.output is None:
         print(text, end="")
     else:

@@ -26,11 +26,11 @@ def read_module(path: Path, dialects: list[Dialect]) -> ModuleOp:
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise _damaged(str(path), f"is longer than the {MAX_BYTES} bytes that IR may have")
+        raise damaged(str(path), f"is longer than the {MAX_BYTES} bytes that IR may have")
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise _damaged(str(path), f"is no IR: its byte {error.start} is not of a UTF-8 text") from error
+        raise damaged(str(path), f"is no IR: its byte {error.start} is not of a UTF-8 text") from error
     return parse_module(text, dialects, str(path))
 
 
@@ -39,14 +39,15 @@ def parse_module(text: str, dialects: list[Dialect], name: str = "<text>") -> Mo
     try:
         return _Parser(dialects, text, name).parse_module()
     except ParseError as error:
-        raise _damaged(str(error.span.get_location()), error.msg) from error
+        raise damaged(str(error.span.get_location()), error.msg) from error
     except CompileError:
         raise
     except Exception as error:  # operators and attributes are made of whatever the text says
-        raise _damaged(name, f"is no valid IR: {_last_line(error)}") from error
+        raise damaged(name, f"is no valid IR: {_last_line(error)}") from error
 
 
-def _damaged(location: str, message: str) -> CompileError:
+def damaged(location: str, message: str) -> CompileError:
+    """The error for a text that is no IR: one printable sentence, however much of the text the message quotes."""
     printable = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(message.split()))
     sentence = "".join(printable).rstrip(".")
     short = sentence if len(sentence) <= SENTENCE else f"{sentence[:SENTENCE]}..."
@@ -75,7 +76,7 @@ class _Parser(Parser):
         self._resume_from(ParserState(_Lexer(Input(text, name))))
 
     def _parse_alias_def(self) -> None:
-        """Of forty aliases each may name the one before twice: a text of a kilobyte for what no memory holds."""
+        """With aliases a short text may stand for more than memory holds."""
         self.raise_error("IR of nitic has no aliases")
 
     def _parse_block(self) -> Block:
@@ -88,7 +89,7 @@ class _Parser(Parser):
 class _Lexer(MLIRLexer):
     """xdsl's lexer for the words and numbers that nitic's IR has.
 
-    Others may take time or memory that the length of the text does not bound: dense<0> : tensor<1000000000000xi8>.
+    Others may take time or memory that the length of the text does not bound.
     """
 
     _ABSENT = frozenset(
@@ -106,8 +107,8 @@ class _Lexer(MLIRLexer):
         )
     )
     _INTEGER_TYPE = re.compile(r"[su]?i(\d+)")
-    _LONGEST = 1000  # characters of a word, since x1x1x1... of a shape is read anew for each dimension
-    # xdsl's own tries every way to divide a text that no quotation mark ends, and there are 2^length.
+    _LONGEST = 1000  # characters of a word, the time that a word takes may grow with its square
+    # xdsl's own may take exponential time on damaged text.
     _unescaped_characters_regex = re.compile(r'"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"')
 
     def lex(self) -> MLIRToken:

@@ -9,7 +9,7 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.arithmetic import inputs, integers, pointwise, sums
+from nitic.arithmetic import inputs, integers, pointwise, rounding, sums
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.traits import Bias, Bounded, Cheap, Clamp, Epilogue, Gate, KeepsSign, Repeatable, Scales, Sum, TakesInt64
@@ -61,7 +61,7 @@ class BiasOp(NnOp):
         return [e.shift(self.scales[1])]
 
     def accumulator_bound(self) -> int:
-        return 127 << 20  # the most that an alignment gives
+        return integers.INT8_LIMIT << rounding.ALIGN_LEFT
 
     def backward(self, grad: Gradients) -> None:
         grad.pass_on(self.acc, grad.of(self.y))

@@ -24,7 +24,7 @@ from xdsl.ir import Attribute, OpResult, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.arithmetic import integers, norms, sums
+from nitic.arithmetic import integers, norms, rounding, sums
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.traits import (
@@ -447,7 +447,7 @@ class BatchNormScaleOp(NnOp):
         return [e.shift(self.scales[1])]
 
     def accumulator_bound(self) -> int:
-        return integers.INT16_LIMIT * 127 + (127 << 20)
+        return integers.INT16_LIMIT * 127 + (integers.INT8_LIMIT << rounding.ALIGN_LEFT)
 
     def backward(self, grad: Gradients) -> None:
         """Passes dy on with gamma as a factor, and makes no product of them: nn.normalise multiplies later."""

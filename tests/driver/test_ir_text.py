@@ -77,27 +77,26 @@ def attribute(value: str) -> str:
     return f"module attributes {{a = {value}}} {{}}"
 
 
-BOMBS = {
-    "splat": attribute("dense<0> : tensor<1000000000000xi8>"),
-    "hexadecimal splat": attribute('dense<"0x00"> : tensor<100000000000xi8>'),
-    "wide type": attribute("1 : i99999999999"),
-    "wide unsigned type": attribute("1 : ui16777215"),
-    "long number": attribute("1" * 5000 + " : i64"),
-    "long hexadecimal number": attribute("0x" + "f" * 100000),
-    "open text": attribute('"' + "a" * 100000),
-    "open text with escapes": attribute('"' + "\\41" * 100000),
-    "many dimensions": attribute(f"tensor<{'1x' * 100000}i8>"),
-    "nested lists": attribute("[" * 10000),
-    "nested types": attribute("tuple<" * 10000),
-    "nested modules": "module {" * 10000,
-    "nested locations": "module {} loc(" + '"a"(' * 10000,
-    "aliases": "\n".join(["#a0 = 1", *(f"#a{i} = [#a{i - 1}, #a{i - 1}]" for i in range(1, 40)), attribute("#a39")]),
-    "type aliases": "\n".join(
-        ["!a0 = i8", *(f"!a{i} = (!a{i - 1}) -> !a{i - 1}" for i in range(1, 40)), attribute("!a39")]
-    ),
-    "many blocks": "func.func @f() {" + "\n".join(f"^b{i}:" for i in range(20000)) + "}",
-    "many results": '%0:9999999999999999 = "nn.relu"() : () -> ()',
-    "undefined values": "func.func @f() { func.return " + ", ".join(f"%a{i}" for i in range(2000)) + " : i32 }",
+# What may take unbounded time or memory elsewhere is refused by its kind, so that small examples show it.
+REFUSED = {
+    "dense": attribute("dense<0> : tensor<2xi8>"),
+    "hexadecimal dense": attribute('dense<"0x00"> : tensor<1xi8>'),
+    "wide type": attribute("1 : i65"),
+    "wide unsigned type": attribute("1 : ui65"),
+    "long number": attribute("1" * 21 + " : i64"),
+    "long hexadecimal number": attribute("0x1" + "0" * 16),
+    "open text": attribute('"a'),
+    "open text with escapes": attribute('"\\41'),
+    "many dimensions": attribute(f"tensor<{'1x' * 600}i8>"),
+    "nested lists": attribute("[" * 2000),
+    "nested types": attribute("tuple<i8>"),
+    "nested modules": "module {" * 2000,
+    "nested locations": "module {} loc(" + '"a"(' * 2000,
+    "aliases": "#a = 1\n" + attribute("#a"),
+    "type aliases": "!a = i8\n" + attribute("!a"),
+    "blocks": "func.func @f() {^b0:\n^b1:\n}",
+    "many results": '%0:3 = "nn.relu"() : () -> ()',
+    "undefined values": "func.func @f() { func.return %a, %b : i32 }",
     "huge pool": """func.func @f(%x: tensor<1x4000000000x1x1xf32>) {
         %p = nn.max_pool %x kernel = [1, 1] strides = [1, 1] pads = [0, 0, 0, 0]
             : (tensor<1x4000000000x1x1xf32>) -> tensor<1x4000000000x1x1xf32>
@@ -108,9 +107,9 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("case", BOMBS)
-def test_text_whose_length_does_not_bound_its_cost(tmp_path: Path, case: str) -> None:
-    (tmp_path / "m.mlir").write_text(BOMBS[case])
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_ir_of_nitic_has_not_is_refused(tmp_path: Path, case: str) -> None:
+    (tmp_path / "m.mlir").write_text(REFUSED[case])
     with pytest.raises(CompileError) as caught:
         transform_file(OptOptions(tmp_path / "m.mlir", "eliminate-dead-code", tmp_path / "out"))
     assert is_sentence(caught.value)
@@ -130,7 +129,7 @@ def test_a_text_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             transform_file(OptOptions(path))
 
 
-HUGE = ("0", "-1", "4294967296", "9223372036854775808", "9" * 5000, "0x" + "f" * 40, "1e400", "1000000000000")
+HUGE = ("0", "-1", "4294967296", "9223372036854775808", "9" * 30, "0x" + "f" * 40, "1e400", "1000000000000")
 
 
 def damaged(rng: random.Random, whole: str) -> str:

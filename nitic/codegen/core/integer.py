@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from nitic.arithmetic.integers import WIDE
 from nitic.arithmetic.randomness import DITHER_SEED, DITHER_STEP, DITHER_STREAM, WEYL, WEYL_BITS
+from nitic.arithmetic.rounding import ALIGN_LEFT
 from nitic.codegen.core import tir
 from nitic.codegen.core.tir import Buffer, Expr
 
@@ -151,8 +152,8 @@ def shifted_left(shift: Expr, lanes: int = 1) -> Rounding:
 def align(exponent: Expr, target: Expr, lanes: int = 1) -> Rounding:
     """An int8 mantissa, as int32, moved from one exponent to another."""
     shift = tir.let(target - exponent)
-    left = tir.let(tir.splat(clamp(-clamp(shift, -20, 0), 0, 20), lanes))
-    right = nearest(clamp(shift, 0, 20), "int32", lanes)
+    left = tir.let(tir.splat(clamp(-clamp(shift, -ALIGN_LEFT, 0), 0, ALIGN_LEFT), lanes))
+    right = nearest(clamp(shift, 0, 20), "int32", lanes)  # of a mantissa nothing is left from 8 on
     return lambda x: right(x << left)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import reduce
 
 from nitic.arithmetic.requantisation import NEVER
-from nitic.arithmetic.sums import PARAMETER_BITS, TERM_BITS
+from nitic.arithmetic.rounding import ALIGN_LEFT
+from nitic.arithmetic.sums import TERM_BITS
 from nitic.arithmetic.updates import FULL
 from nitic.codegen.core import integer, tir
 from nitic.codegen.core.group import Emission, Scalar
@@ -68,7 +69,7 @@ def _largest(values: Sequence[Expr]) -> Expr:
 def exp_parameter_sum(emission: Emission, op: NnOp) -> Expr:
     assert isinstance(op, ExpParameterSumOp)
     e = emission.scalar(op.acc)
-    least = tir.let(tir.maximum(e, emission.scalar(op.parameter) - PARAMETER_BITS))
+    least = tir.let(tir.maximum(e, emission.scalar(op.parameter) - ALIGN_LEFT))
     return tir.select(emission.scalar(op.r) == 0, e, least)
 
 
