@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+SENTENCE = 300  # characters, at most, of what a library says
+
 
 class ExitCode(IntEnum):
     """Exit codes of `nitic`; the training binaries use the same ones, apart from BUG: a traceback has it to itself."""
@@ -18,6 +20,12 @@ class ExitCode(IntEnum):
 def printable(text: str) -> str:
     """Text for a terminal: control characters, which a model's names may hold, are escaped, but for ends of lines."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_sentence(text: str) -> str:
+    """What a library says, as one printable sentence: it may quote a whole operator or file."""
+    said = printable(" ".join(text.split())).rstrip(".")
+    return said if len(said) <= SENTENCE else f"{said[:SENTENCE]}..."
 
 
 class CompileError(Exception):

@@ -15,9 +15,8 @@ from xdsl.utils.exceptions import ParseError
 from xdsl.utils.lexer import Input, Token
 from xdsl.utils.mlir_lexer import MLIRLexer, MLIRToken, MLIRTokenKind, StringLiteral
 
-from nitic.errors import CompileError, ExitCode
+from nitic.errors import CompileError, ExitCode, one_sentence
 
-SENTENCE = 300  # characters of what is said of a damaged text, which may quote it
 MAX_BYTES = 2**26  # of text that is read: a hundred times what a large network has
 
 
@@ -48,10 +47,7 @@ def parse_module(text: str, dialects: list[Dialect], name: str = "<text>") -> Mo
 
 def damaged(location: str, message: str) -> CompileError:
     """The error for a text that is no IR: one printable sentence, however much of the text the message quotes."""
-    printable = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(message.split()))
-    sentence = "".join(printable).rstrip(".")
-    short = sentence if len(sentence) <= SENTENCE else f"{sentence[:SENTENCE]}..."
-    return CompileError(location, short, exit_code=ExitCode.USAGE)
+    return CompileError(location, one_sentence(message), exit_code=ExitCode.USAGE)
 
 
 def _last_line(error: Exception) -> str:

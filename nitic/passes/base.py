@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import ReturnOp
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.errors import CompileError, ExitCode
+from nitic.errors import CompileError, ExitCode, one_sentence
 from nitic.ir.function import functions
 from nitic.ir.op import NnOp
 
@@ -53,7 +53,7 @@ class NiticPass(ABC):
             for invariant in invariants:
                 invariant(module)
         except VerifyException as error:
-            raise CompileError("", f"{error}".splitlines()[-1], f"raised around {self.name}") from error
+            raise CompileError("", one_sentence(f"{error}".splitlines()[-1]), f"raised around {self.name}") from error
 
     def spec(self) -> str:
         """The pass as `nitic opt --passes` spells it; an option of several values is repeated."""
