@@ -1,0 +1,9 @@
+"""What every test finds, however the tests were started."""
+
+import signal
+
+from nitic.signals import ENDING
+
+for _number in ENDING:  # nohup and a shell's background ignore some, and every process that a test starts would too
+    signal.signal(_number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
