@@ -361,11 +361,12 @@ class TopOp(ScalarUpdateOp):
 
 @irdl_op_definition
 class GrowOp(ScalarUpdateOp):
-    """The exponent of a master from the end of this step on, by the master's range: see arithmetic.updates.growth."""
+    """The exponent of a parameter from the end of this step on, by its range: see arithmetic.updates.growth."""
 
     name = "bfp.grow"
     e = operand_def(exponent)
     r = operand_def(range_)
+    full = prop_def(IntegerAttr[I64])
     new = result_def(exponent)
 
     def infer_types(self) -> Sequence[Attribute]:
@@ -373,7 +374,7 @@ class GrowOp(ScalarUpdateOp):
 
     def reference(self, *operands: Array) -> Array:
         e, r = (int(v) for v in operands)
-        return np.asarray(e + updates.growth(r), np.int64)
+        return np.asarray(e + updates.growth(r, self.full.value.data), np.int64)
 
 
 def range_of(value: SSAValue, insert: Insert) -> SSAValue:

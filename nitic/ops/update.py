@@ -19,6 +19,7 @@ from nitic.ir.traits import TakesInt64
 from nitic.ir.types import shape_of
 from nitic.ops.arrays import in_blocks
 from nitic.ops.bfp import ExponentOfOp, RangeOp, range_of
+from nitic.ops.product import MulSumOp
 
 LARGEST_RATE, LARGEST_MOMENTUM = 255, 256  # of the mantissa of a learning rate, and of a momentum
 FLOAT_LAST_PLACE = -7  # a float weight has no last bit: take that of a weight below 1
@@ -122,25 +123,39 @@ class UpdateMomentumOp(UpdateOp):
 
 @irdl_op_definition
 class UpdateNitiOp(UpdateOp):
-    """w minus the gradient rounded to gb bits of the weight's last place (NITI, equation 7)."""
+    """w minus the gradient rounded to gb bits of the weight's last place (NITI, equation 7).
+
+    In integers `ranges` are the largest sum of squares of a row of the weight, and the range of the gradient.
+    """
 
     name = "nn.update_niti"
     w = operand_def()
     dw = operand_def()
     gb = operand_def()
-    range = var_operand_def()
+    ranges = var_operand_def()
     new = result_def()
 
     def reference(self, *operands: Array) -> Array:
-        w, dw, gb, *r = operands
+        w, dw, gb, *ranges = operands
         if is_float(w):
             top = np.abs(dw).max(initial=0)
             return w - dw * 2.0 ** (gb - np.ceil(np.log2(top)) + FLOAT_LAST_PLACE) if top else w
 
+        row, r = (int(v) for v in ranges)
+        g = updates.growth(row, updates.full_rows(w.shape))
+
         def rule(w: Array, dw: Array) -> Array:
-            return updates.update_niti(w, dw, int(r[0]), int(gb), self.round.data)
+            return updates.update_niti(w, g, dw, r, int(gb), self.round.data)
 
         return in_blocks(rule, w, dw)[0]
 
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
-        return UpdateNitiOp.of(*operands, insert(RangeOp.of(operands[1])), round=self.round.data)
+        w, dw = operands[:2]
+        return UpdateNitiOp.of(*operands, largest_row(w, insert), insert(RangeOp.of(dw)), round=self.round.data)
+
+
+def largest_row(w: SSAValue, insert: Insert) -> SSAValue:
+    """The largest sum of squares of a row of a weight: the one that is known already, or a new one."""
+    known = next((use.operation for use in w.uses if isinstance(use.operation, MulSumOp)), None)
+    rows = [shape_of(w)[0], *(1 for _ in shape_of(w)[1:])]
+    return range_of(known.db if known else insert(MulSumOp.of(w, w, shape=rows)), insert)

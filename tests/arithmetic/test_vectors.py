@@ -112,7 +112,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "update_momentum(M, v, em, dw, e_dw, m, k, mom, d)": lambda M, v, em, *rest: updates.update_momentum(
         M, v, em, 0, *rest
     ),
-    "update_niti(w, dw, gb)": lambda w, dw, gb: updates.update_niti(w, dw, integers.max_abs(dw), gb),
+    "update_niti(w, dw, gb)": lambda w, dw, gb: updates.update_niti(w, 0, dw, integers.max_abs(dw), gb),
     "scaled_rate(m, k, n)": updates.scaled_rate,
     "dropout(x, p, seed, stream, step)": lambda *v: (pointwise.dropout(*v), -15),
 }

@@ -106,7 +106,7 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
         one(UpdateMomentumOp, **ROUND),
         [tensor(STATE, i16), tensor(STATE, i32), tensor(STATE, i32), *[HYPER] * 4, exponent, range_, exponent],
     ),
-    (one(UpdateNitiOp, **ROUND), [tensor(STATE, i8), tensor(STATE, i32), HYPER, range_]),
+    (one(UpdateNitiOp, **ROUND), [tensor(STATE, i8), tensor(STATE, i32), HYPER, range_, range_]),
     (one(TransposeOp, perm=(0, 3, 1, 2)), [IMAGE]),
     (one(ClipOp, low=-0.3, high=6.0), [tensor((9, 99), i32), exponent]),
     (one(ClipDgradOp, low=-0.3, high=6.0), [IMAGE, IMAGE, exponent]),

@@ -8,6 +8,7 @@ from xdsl.ir import SSAValue
 
 from nitic.arithmetic.integers import max_abs
 from nitic.arithmetic.requantisation import NEVER
+from nitic.arithmetic.updates import full_rows
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import (
     AlignOp,
@@ -247,13 +248,22 @@ def test_updates_of_a_master(
 
 @variants
 @EXAMPLES
-@given(shape=shapes, of=data, wide=st.booleans(), gb=st.integers(-2, 45), rounding=roundings, threads=threads)
+@given(
+    shape=shapes,
+    of=data,
+    wide=st.booleans(),
+    gb=st.integers(-2, 45),
+    grows=st.booleans(),
+    rounding=roundings,
+    threads=threads,
+)
 def test_update_niti(
-    variant: str, shape: tuple[int, ...], of: Data, wide: bool, gb: int, rounding: str, threads: int
+    variant: str, shape: tuple[int, ...], of: Data, wide: bool, gb: int, grows: bool, rounding: str, threads: int
 ) -> None:
     dw = of.integers(shape, 2**40, np.int64) if wide else of.i32(*shape)
-    operands = (of.other(1).i8(*shape), dw, scalar(gb), scalar(np.abs(dw.astype(np.int64)).max(), np.int64))
-    check(one(UpdateNitiOp, round=rounding), operands, variant, threads, {3: "range"})
+    row = scalar(full_rows(shape) - (not grows), np.int64)
+    operands = (of.other(1).i8(*shape), dw, scalar(gb), row, scalar(np.abs(dw.astype(np.int64)).max(), np.int64))
+    check(one(UpdateNitiOp, round=rounding), operands, variant, threads, {3: "range", 4: "range"})
 
 
 @variants

@@ -131,7 +131,7 @@ def _norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic], wide
 
 def _updates(master: type[np.generic], w: type[np.generic], dw: type[np.generic], *scales: str) -> list[Spec]:
     hypers, shape = ((I32, ()),) * 4, (2, 3)
-    ranges = ("range",) if scales else ()
+    ranges = ("range", "range") if scales else ()
     return [
         (update.UpdatePlainOp, ((master, shape), (dw, shape), *hypers[:2], *scales), ROUND),
         (
@@ -187,7 +187,7 @@ INTEGER: list[Spec] = [
     (bfp.ExpLargestOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExpCommonOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExponentOfOp, ((I8, (2, 3)),), {}),
-    (bfp.GrowOp, ("exponent", "range"), {}),
+    (bfp.GrowOp, ("exponent", "range"), {"full": 24576}),
     (bfp.AlignOp, ((I8, (2, 3)), "exponent", "exponent"), {}),
     (bfp.TopOp, ((I32, ()), "range", "exponent"), {}),
 ]

@@ -169,7 +169,7 @@ CASES: list[tuple[type[NnOp], list[Any], dict[str, Any], str]] = [
     ),
     (
         UpdateNitiOp,
-        [m(2, 3), acc(3, 2), HYPER, "range"],
+        [m(2, 3), acc(3, 2), HYPER, "range", "range"],
         {"round": "nearest"},
         "a gradient of (3, 2) does not fit (2, 3)",
     ),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nitic.arithmetic.integers import Array
-from nitic.arithmetic.updates import VELOCITY_LIMIT, growth
+from nitic.arithmetic.updates import FULL_MASTER, VELOCITY_LIMIT, full_rows, growth
 from nitic.ops.bfp import GrowOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from tests.support.operators import make, reference
@@ -51,10 +51,10 @@ def momentum(
     return new.tolist(), v.tolist()
 
 
-def niti(w: Array, dw: Array, gb: int, rounding: str = "nearest") -> list[int]:
-    op = make(UpdateNitiOp, w, dw, np.asarray(gb, np.int32), "range", round=rounding)
+def niti(w: Array, dw: Array, gb: int, rounding: str = "nearest", row: int = 0) -> list[int]:
+    op = make(UpdateNitiOp, w, dw, np.asarray(gb, np.int32), "range", "range", round=rounding)
     r = np.abs(dw.astype(np.int64)).max()
-    return np.asarray(op.reference(w, dw, np.asarray(gb), r)).tolist()
+    return np.asarray(op.reference(w, dw, np.asarray(gb), np.asarray(row), r)).tolist()
 
 
 def test_plain_subtracts_the_gradient_at_the_exponent_of_the_master() -> None:
@@ -66,7 +66,7 @@ def test_plain_subtracts_the_gradient_at_the_exponent_of_the_master() -> None:
 
 @pytest.mark.parametrize(("r", "grows"), [(0, 0), (24575, 0), (24576, 1), (32767, 1)])
 def test_a_full_master_moves_to_the_next_exponent(r: int, grows: int) -> None:
-    op = make(GrowOp, "exponent", "range")
+    op = make(GrowOp, "exponent", "range", full=FULL_MASTER)
     assert op.reference(np.asarray(-13), np.asarray(r)) == -13 + grows
     assert plain(int16(24000, -3), int32(8, 8), r=r) == [[24000 - 8, -11], [12000 - 4, -2 - 4]][grows]
     new, v = momentum(int16(24000), int32(512), int32(0), mom=256, r=r)
@@ -81,7 +81,7 @@ def test_exponents_grow_until_the_master_fits_and_no_further() -> None:
         r = int(np.abs(master.astype(np.int64)).max())
         gradient = int32(-int(min(max(target - float(master[0]) * 2.0**e, 0) * 2.0**-e, 2.0**30)))
         master = int16(*plain(master, gradient, em=e, r=r, e=e))
-        e += growth(r)
+        e += growth(r, FULL_MASTER)
         exponents.append(e)
     assert abs(float(master[0]) * 2.0**e - target) <= 2.0**e
     assert exponents == sorted(exponents)
@@ -151,6 +151,15 @@ def test_niti_takes_a_small_gradient_as_it_is() -> None:
 
 def test_niti_saturates() -> None:
     assert niti(np.array([127, -127], np.int8), int32(-31, 31), gb=5) == [127, -127]
+
+
+def test_a_weight_moves_to_the_next_exponent_where_most_of_a_row_is_clipped() -> None:
+    w, still = np.array([[127, -126, 127], [0, 5, -3]], np.int8), np.zeros((2, 3), np.int32)
+    row = 127**2 + 126**2 + 127**2
+    assert full_rows(w.shape) == 3 * 112**2 < row
+    assert niti(w, still, gb=5, row=row) == [[64, -63, 64], [0, 3, -2]]
+    assert niti(w, still, gb=5, row=3 * 112**2 - 1) == w.tolist()
+    assert make(GrowOp, "exponent", "range", full=full_rows(w.shape)).reference(np.asarray(-9), np.asarray(row)) == -8
 
 
 def test_niti_reads_a_widened_gradient() -> None:

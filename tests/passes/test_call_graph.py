@@ -70,7 +70,7 @@ func.func @train_step(%w: tensor<4x3xi8> {nn.name = "w", nn.role = "weight"}, %x
   %view = nn.reshape %acc shape = [8] : (tensor<2x4xi32>) -> tensor<8xi32>
   %y = nn.relu %view : (tensor<8xi32>) -> tensor<8xi32>
   %r = bfp.range %dw : (tensor<4x3xi32>) -> !bfp.range
-  %new = nn.update_niti %w, %dw, %gb, %r round = pseudo_stochastic : (tensor<4x3xi8>, tensor<4x3xi32>, tensor<i32>, !bfp.range) -> tensor<4x3xi8>
+  %new = nn.update_niti %w, %dw, %gb, %r, %r round = pseudo_stochastic : (tensor<4x3xi8>, tensor<4x3xi32>, tensor<i32>, !bfp.range, !bfp.range) -> tensor<4x3xi8>
   func.return %new, %y : tensor<4x3xi8>, tensor<8xi32>
 }
 """  # noqa: E501

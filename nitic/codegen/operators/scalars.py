@@ -8,7 +8,6 @@ from functools import reduce
 from nitic.arithmetic.requantisation import NEVER
 from nitic.arithmetic.rounding import ALIGN_LEFT
 from nitic.arithmetic.sums import TERM_BITS
-from nitic.arithmetic.updates import FULL
 from nitic.codegen.core import integer, tir
 from nitic.codegen.core.group import Emission, Scalar
 from nitic.codegen.core.tir import Expr
@@ -124,12 +123,12 @@ def top(emission: Emission, op: NnOp) -> Expr:
 
 def grow(emission: Emission, op: NnOp) -> Expr:
     assert isinstance(op, GrowOp)
-    return emission.scalar(op.e) + growth(emission.scalar(op.r))
+    return emission.scalar(op.e) + growth(emission.scalar(op.r), op.full.value.data)
 
 
-def growth(r: Expr) -> Expr:
+def growth(r: Expr, full: int) -> Expr:
     """arithmetic.updates.growth."""
-    return tir.let(tir.select(r >= FULL, tir.constant(1), tir.constant(0)))
+    return tir.let(tir.select(r >= full, tir.constant(1), tir.constant(0)))
 
 
 SCALARS: dict[str, Scalar] = {

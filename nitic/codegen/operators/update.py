@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic.integers import INT8_LIMIT, INT16_LIMIT
-from nitic.arithmetic.updates import VELOCITY_LIMIT
+from nitic.arithmetic.updates import FULL_MASTER, VELOCITY_LIMIT, full_rows
 from nitic.codegen.core import integer, tir
 from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare
 from nitic.codegen.core.tir import Expr
 from nitic.codegen.operators import scalars
 from nitic.ir.op import NnOp
+from nitic.ir.types import shape_of
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 
 Evaluators = Mapping[SSAValue, Evaluate]
@@ -22,7 +23,7 @@ def update_plain(emission: Emission, op: NnOp) -> Evaluators:
     """M = sat16(R(M, growth) - round(dw * m, em + k - e_dw))."""
     assert isinstance(op, UpdatePlainOp)
     em, r, e_dw, k = (emission.scalar(value) for value in (*op.scales, op.rate_k))
-    growth = scalars.growth(r)
+    growth = scalars.growth(r, FULL_MASTER)
     em = tir.let(em + growth)
     rounding, grown = integer.any_shift(op.round.data, em + k - e_dw), integer.nearest(growth, "int64")
     m = _wide(emission.scalar(op.rate_m))
@@ -41,7 +42,7 @@ def update_momentum(emission: Emission, op: NnOp) -> Evaluators:
     """
     assert isinstance(op, UpdateMomentumOp)
     em, r, e_dw, k = (emission.scalar(value) for value in (*op.scales, op.rate_k))
-    growth = scalars.growth(r)
+    growth = scalars.growth(r, FULL_MASTER)
     em = tir.let(em + growth)
     rounding = integer.any_shift(op.round.data, em - 8 + k - e_dw)
     decay = integer.any_shift("nearest", emission.scalar(op.decay) - 8)
@@ -66,14 +67,15 @@ def update_momentum(emission: Emission, op: NnOp) -> Evaluators:
 
 
 def update_niti(emission: Emission, op: NnOp) -> Evaluators:
-    """w = sat(w - round(dw, max(0, BL(range) - gb)))."""
+    """w = sat(R(w, growth) - round(dw, max(0, BL(range) - gb)))."""
     assert isinstance(op, UpdateNitiOp)
-    shift = integer.shift_for(emission.scalar(op.range[0]), 0) - emission.scalar(op.gb)
-    rounding = integer.any_shift(op.round.data, tir.maximum(shift, 0))
+    row, r = (emission.scalar(value) for value in op.ranges)
+    rounding = integer.any_shift(op.round.data, tir.maximum(integer.shift_for(r, 0) - emission.scalar(op.gb), 0))
+    grown = integer.nearest(scalars.growth(row, full_rows(shape_of(op.w))), "int64")
 
     def evaluate(point: Point) -> Expr:
         change = rounding(_wide(emission.value(op.dw, point)))
-        return integer.saturate(_wide(emission.value(op.w, point)) - change, INT8_LIMIT, "int32")
+        return integer.saturate(grown(_wide(emission.value(op.w, point))) - change, INT8_LIMIT, "int32")
 
     return {op.new: evaluate}
 

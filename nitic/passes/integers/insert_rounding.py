@@ -14,7 +14,7 @@ filters before the batch norm drift along the mean of their input, which running
 with batch norm, errors are dithered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -24,6 +24,7 @@ from xdsl.ir import Attribute, BlockArgument, OpResult, SSAValue, Use
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.arithmetic import rounding as rounding_
+from nitic.arithmetic.updates import FULL_MASTER, full_rows
 from nitic.ir.function import (
     Label,
     Signature,
@@ -51,6 +52,7 @@ from nitic.ops.bfp import (
     TopOp,
 )
 from nitic.ops.elementwise import InputMapOp
+from nitic.ops.update import largest_row
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.invariants import no_float, no_range_of_samples, unrounded
 from nitic.passes.training.insert_calibration import CALIBRATE
@@ -129,7 +131,7 @@ class Quantiser:
         self.coarse: set[SSAValue] = set()  # errors of a cross-entropy, and such errors times constants
         self.names: set[str] = set()
         self.state: list[tuple[Label, SSAValue]] = []  # what changes besides parameters: statistics, exponents
-        self.growing: list[tuple[Label, SSAValue, SSAValue]] = []  # exponents of masters, and their ranges
+        self.growing: list[tuple[Label, SSAValue, SSAValue, int]] = []  # exponents of parameters, sizes, from where on
         self.streams = count(FIRST_STREAM)
         self.dithers: list[DitherOp] = []
         self.origin = location("")
@@ -152,17 +154,24 @@ class Quantiser:
                 self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
                 self.raw[old] = self.insert(InputMapOp.of(new, *maps))
             case "master":
-                e = self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
                 r = self.insert(RangeOp.of(new))
-                if any(_overwrites(use) for use in old.uses):
-                    self.growing.append((Label(f"{label.name}.exponent", "exponent"), e, r))
+                self._parameter(label, old, lambda: r, FULL_MASTER)
                 weight = Format(self.options.bits, "i8")
                 shift = self.insert(ShiftOp.of(r, bits=weight.bits))
                 self.narrow[old] = self._requantise(new, shift, "nearest", weight)
-            case "weight" | "frozen":
+            case "weight":
+                self._parameter(label, old, lambda: largest_row(new, self), full_rows(shape_of(new)))
+            case "frozen":
                 self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
             case _:
                 pass
+
+    def _parameter(self, label: Label, old: SSAValue, size: Callable[[], SSAValue], full: int) -> None:
+        """The exponent of a parameter: where the step changes the parameter, it grows from a size of `full` on."""
+        name = Label(f"{label.name}.exponent", "exponent")
+        e = self.signature.add(name, exponent)
+        if any(_overwrites(use) for use in old.uses):
+            self.growing.append((name, e, size(), full))
 
     def _statistic(self, name: str, shape: tuple[int, ...]) -> BlockArgument:
         return self.signature.add(Label(name, "statistic"), tensor(shape, i32))
@@ -305,8 +314,8 @@ class Quantiser:
             new.append((label, computed))
             if label.role in ("output", "gradient"):
                 new.append((Label(f"{label.name}.exponent", label.role), self.insert(ExponentOfOp.of(computed))))
-        # At the end: until then all go by the exponent that the master has in this step.
-        self.state += [(label, self.insert(GrowOp.of(e, r))) for label, e, r in self.growing]
+        # At the end: until then all go by the exponent that the parameter has in this step.
+        self.state += [(label, self.insert(GrowOp.of(e, r, full=full))) for label, e, r, full in self.growing]
         self.signature.write()
         set_results(self.func, self.state if self.func.sym_name.data == CALIBRATE else new + self.state)
 

@@ -5,7 +5,7 @@ func.func @train_step(%w: tensor<4x3xi8> {nn.name = "w", nn.role = "weight"}, %d
   %view = nn.reshape %w shape = [12] : (tensor<4x3xi8>) -> tensor<12xi8>
   %new = nn.fused %w, %dw, %gb, %r : (tensor<4x3xi8>, tensor<4x3xi32>, tensor<i32>, !bfp.range) -> tensor<4x3xi8> {
   ^bb0(%w0: tensor<4x3xi8>, %dw0: tensor<4x3xi32>, %gb0: tensor<i32>, %r0: !bfp.range):
-    %new0 = nn.update_niti %w0, %dw0, %gb0, %r0 round = pseudo_stochastic : (tensor<4x3xi8>, tensor<4x3xi32>, tensor<i32>, !bfp.range) -> tensor<4x3xi8>
+    %new0 = nn.update_niti %w0, %dw0, %gb0, %r0, %r0 round = pseudo_stochastic : (tensor<4x3xi8>, tensor<4x3xi32>, tensor<i32>, !bfp.range, !bfp.range) -> tensor<4x3xi8>
     nn.yield %new0 : tensor<4x3xi8>
   }
   %a = nn.fused %view : (tensor<12xi8>) -> tensor<12xi8> {
