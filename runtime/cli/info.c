@@ -58,6 +58,9 @@ static void print_tensor(const nitic_session *s, const nitic_tensor *tensor) {
     printf("%s%lld", i ? ", " : "", (long long)tensor->shape[i]);
   printf("] %s", tensor->name);
   print_value(s, tensor);
+  int64_t clipped = nitic_clipped(s, tensor);
+  if (clipped > 0)
+    printf(", %lld of %lld at the limit", (long long)clipped, (long long)nitic_elements(tensor));
   printf("\n");
 }
 

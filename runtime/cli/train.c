@@ -158,6 +158,8 @@ static int finish_epoch(training *t) {
   int status = save(t);
   if (status == NITIC_OK && t->test.count > 0)
     status = nitic_evaluate_data(t->session, &t->test, &tested);
+  if (status == NITIC_OK)
+    status = nitic_state_read(t->session);
   if (status == NITIC_OK || status == NITIC_INTERRUPTED)
     nitic_report_epoch(&t->report, t->session, &trained, &tested);
   say_changed_data(t);

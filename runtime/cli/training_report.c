@@ -81,6 +81,22 @@ static void log_interval(nitic_report *r, const nitic_session *s, int64_t millis
   write_line(r, &text);
 }
 
+static void add_clipped(nitic_text *text, const nitic_session *s) {
+  const char *comma = "";
+  nitic_text_add_key(text, "clipped");
+  nitic_text_add(text, "{");
+  for (uint32_t i = 0; i < s->program->tensor_count; i++) {
+    int64_t clipped = nitic_clipped(s, &s->program->tensors[i]);
+    if (clipped == 0)
+      continue;
+    nitic_text_add(text, "%s", comma);
+    nitic_text_add_quoted(text, s->program->tensors[i].name);
+    nitic_text_add(text, ":%lld", (long long)clipped);
+    comma = ",";
+  }
+  nitic_text_add(text, "}");
+}
+
 static void log_epoch(nitic_report *r, const nitic_session *s, const nitic_metrics *trained,
                       const nitic_metrics *tested) {
   nitic_text text = begin_line("epoch");
@@ -89,12 +105,25 @@ static void log_epoch(nitic_report *r, const nitic_session *s, const nitic_metri
   add_metrics(&text, s, "train_loss", "train_accuracy", trained);
   if (tested->count > 0)
     add_metrics(&text, s, "test_loss", "test_accuracy", tested);
+  add_clipped(&text, s);
   nitic_text_add_integer(&text, "milliseconds", nitic_now() - r->epoch_start);
   nitic_text_add(&text, "}");
   write_line(r, &text);
 }
 
 /* ---- standard error, for people */
+
+/* A few numbers at a limit do no harm, and recipe niti always has some. */
+static void say_clipped(const nitic_session *s) {
+  char number[NITIC_NUMBER_LENGTH];
+  for (uint32_t i = 0; i < s->program->tensor_count; i++) {
+    const nitic_tensor *tensor = &s->program->tensors[i];
+    int64_t clipped = nitic_clipped(s, tensor), count = nitic_elements(tensor);
+    if (clipped * 100 >= count && clipped > 0)
+      fprintf(stderr, "%s: %lld of %lld numbers (%s %%) stand at the limit of their type\n", tensor->name,
+              (long long)clipped, (long long)count, nitic_fixed(number, clipped * 10000 / count, 2));
+  }
+}
 
 static void say_integers(nitic_report *r, const nitic_session *s) {
   nitic_epoch_values v = r->said = values_now(s);
@@ -197,6 +226,7 @@ void nitic_report_epoch(nitic_report *r, const nitic_session *s, const nitic_met
            nitic_fixed(accuracy, nitic_accuracy_e4(tested), 2));
   printf("\n");
   fflush(stdout);
+  say_clipped(s);
   log_epoch(r, s, trained, tested);
 }
 

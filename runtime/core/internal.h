@@ -56,6 +56,9 @@ int nitic_state_read(nitic_session *session);
 /* To call after the state was changed in the host's memory. */
 void nitic_state_written(nitic_session *session);
 
+/* How many numbers of a tensor of the state stand at the limit of its type. The state must have been read. */
+int64_t nitic_clipped(const nitic_session *session, const nitic_tensor *tensor);
+
 /* Four words of Philox4x32-10 for a counter and a key (numerics.md). */
 void nitic_philox(const uint32_t counter[4], uint64_t key, uint32_t words[4]);
 

@@ -1,5 +1,7 @@
 """What a network gives where one part of it is far larger than another."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import nitic
+from nitic.driver.compile import compile_model
+from nitic.options import CompileOptions
 
 BIAS = np.array([0.5, -1, 0.25, 2], np.float32)
 
@@ -107,3 +111,26 @@ def test_a_factor_grows_as_far_as_training_wants(tmp_path: Path, start: float) -
     state = session.state_dict()
     assert np.abs(state["gamma"] * 2.0 ** int(state["gamma.exponent"])).max() > 0.5
     assert sum(right[-4:]) > 120
+
+
+def test_what_stays_at_a_limit_is_said(tmp_path: Path) -> None:
+    """A quarter of the int8 weights has nowhere to go, which is too few for another exponent."""
+    random = np.random.default_rng(2)
+    w = np.where(np.arange(192) % 4, 0, 1.0) * random.choice([-1.0, 1.0], (4, 192))
+    nodes = [helper.make_node("Flatten", ["input"], ["f"]), helper.make_node("Gemm", ["f", "w"], ["out"], transB=1)]
+    binary = tmp_path / "n"
+    options = CompileOptions(
+        model=write(tmp_path / "n.onnx", nodes, {"w": w}), output=binary, batch_size=4, recipe="niti"
+    )
+    compile_model(options)
+    for split, count in (("train", 8), ("test", 4)):
+        np.save(tmp_path / f"x_{split}.npy", random.integers(0, 256, (count, 3, 8, 8), np.uint8))
+        np.save(tmp_path / f"y_{split}.npy", np.zeros(count, np.int64))
+    log, save = tmp_path / "log", tmp_path / "saved"
+    words = [binary, "train", "--data", tmp_path, "--epochs", "1", "--gb", "1", "--log", log, "--save", save]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    clipped = json.loads(log.read_text().splitlines()[-1])["clipped"]["w"]
+    assert 0 < clipped <= 192
+    assert f"w: {clipped} of 768 numbers ({clipped / 7.68:.2f} %) stand at the limit of their type\n" in done.stderr
+    info = subprocess.run([binary, "info", "--load", save], capture_output=True, text=True, check=True)
+    assert f"w, {clipped} of 768 at the limit\n" in info.stdout

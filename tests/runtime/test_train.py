@@ -42,6 +42,15 @@ def test_evaluation_after_an_epoch_is_that_of_eval(toy: Path, data: Path, tmp_pa
     assert lines[-1].endswith(result.removeprefix("samples 10 ").strip())
 
 
+def test_numbers_at_a_limit_are_counted(toy: Path, session: Callable[..., Session], data: Path, tmp_path: Path) -> None:
+    stuck, saved, log = session(), tmp_path / "a", tmp_path / "run.jsonl"
+    stuck.tensor("w", np.int16, 6)[:] = [32767, 5, -32767, 0, 32766, 1]
+    stuck.call("checkpoint_save", saved)
+    assert "[6] w, 2 of 6 at the limit\n" in succeed(toy, "info", "--load", saved)
+    succeed(toy, "train", "--data", data, "--epochs", "1", "--log", log)
+    assert json.loads(log.read_text().splitlines()[-1])["clipped"] == {}
+
+
 def test_a_data_set_without_test_split(toy: Path, data: Path) -> None:
     (data / "x_test.npy").unlink()
     (data / "y_test.npy").unlink()
