@@ -32,6 +32,9 @@ class Run:
         self.state = dict(self.program.state)
 
     def normalise(self, x: Array) -> None:
+        """Takes the statistics of samples, unless the program has a standardisation of its own."""
+        if self.program.normalised:
+            return
         maps = fitted(*input_statistics(x if x.ndim == 4 else x[..., None]))
         for each, value in zip(("multiplier", "offset", "exponent"), maps, strict=True):
             self.state[f"input.{each}"] = np.asarray(value, np.int32)
