@@ -8,18 +8,11 @@ made smaller and kept as an ONNX file, and the report names the first kernels th
 counted by reason; a refusal is one sentence. Number 17 alone: --first 17 --count 1.
 """
 
-import argparse
-import os
-import re
-import sys
 import tempfile
 import traceback
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import replace
-from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -39,9 +32,8 @@ from nitic.options import CompileOptions
 from nitic.pipeline import run_passes, target_passes
 from nitic.program import Program
 from nitic.session import CompiledProgram
+from tests.fuzz.campaign import CLEAN, Campaign, refused
 from tests.fuzz.networks import Case, draw, samples, usual, wild
-from tests.fuzz.processes import in_own_processes
-from tests.fuzz.shrink import shrink
 from tests.support.bits import Run, differing, session, supported
 from tests.support.first_difference import differences
 
@@ -51,9 +43,6 @@ OPTIONS: Sequence[dict[str, Any]] = (
     *({}, {}, {"recipe": "niti"}, {"recipe": "niti"}),
     *({"loss": "mse"}, {"batch_norm": "freeze"}, {"batch_norm": "fold"}, {"recipe": "niti", "loss": "mse"}),
 )
-LIMIT_S = 300.0  # for one network; those that compile slowest take some 20 s
-CLEAN, REFUSED = "clean", "refused: "
-MOST_REFUSED = 0.1
 assert emitters  # heavy, and imported once, before there are processes
 
 
@@ -85,7 +74,7 @@ def refusal(error: CompileError, options: CompileOptions) -> str:
         return f"it is refused, but not in one sentence: {error!r}"
     if not check_model(options).problems:
         return f"compile refuses what check takes: {error}"
-    return REFUSED + re.sub(r"\d+", "N", error.message)
+    return refused(error)
 
 
 def compared(compiled: CompiledProgram, case: Case) -> Iterator[str]:
@@ -145,47 +134,5 @@ def first_difference(program: Program, name: str, inputs: dict[str, Array | int]
     return next(differences(function(module, name), inputs, variant), "no kernel differs by itself")
 
 
-def same_fault(first: str, case: Case, model: onnx.ModelProto) -> bool:
-    """Whether a smaller network of the case fails in the same way, as far as the beginning of its report tells."""
-    answers = in_own_processes(examine, [replace(case, model=model)], 1, LIMIT_S)
-    return next(answers)[1][:12] == first[:12]
-
-
-def report(case: Case, fault: str, folder: Path) -> None:
-    """Prints a fault, and keeps its network as it was drawn and as small as it becomes."""
-    print(f"\n{case.name} (batch {case.batch}, {case.options or 'no options'}): {fault}", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(case.model, folder / f"{case.name}.onnx")
-    small = shrink(case.model, partial(same_fault, fault, case))
-    onnx.save(small, folder / f"{case.name}-small.onnx")
-    print(f"{folder / case.name}-small.onnx: {' -> '.join(node.op_type for node in small.graph.node)}", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0, help="the number of the first network")
-    parser.add_argument("--jobs", type=int, default=1, help="networks at a time; each has processes of its own")
-    parser.add_argument("--keep", type=Path, default=Path("build/fuzz"), help="where networks that fail go")
-    options = parser.parse_args()
-    cases = (case_of(options.seed, options.first + i) for i in range(options.count))
-    outcomes, faults = Counter[str](), 0
-    for done, (case, answer) in enumerate(in_own_processes(examine, cases, options.jobs, LIMIT_S), 1):
-        if answer == CLEAN or answer.startswith(REFUSED):
-            outcomes[answer] += 1
-        else:
-            faults += 1
-            report(case, answer, options.keep)
-        if done % 50 == 0:
-            print(f"{done} networks, {faults} faults", file=sys.stderr, flush=True)
-    refused = sum(outcomes.values()) - outcomes[CLEAN]
-    for reason, count in outcomes.most_common():
-        print(f"{count:5} {reason}")
-    print(f"{options.count} networks: {outcomes[CLEAN]} clean, {refused} refused, {faults} faults")
-    sys.exit(faults > 0 or refused > MOST_REFUSED * options.count)
-
-
 if __name__ == "__main__":
-    os.nice(5)
-    main()
+    Campaign(case_of, examine, limit_s=300).main(str(__doc__), count=1000)

@@ -10,15 +10,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 import nitic
+from nitic.arithmetic import sums
 from nitic.driver.build import build_program
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions
+from tests.fuzz import numbers
+from tests.fuzz.campaign import CLEAN, Campaign
 from tests.fuzz.networks import LAYERS, Case, Draft, attempt, draw
 from tests.fuzz.processes import in_own_processes
-from tests.fuzz.programs import CLEAN, case_of, compared, examine, refusal
+from tests.fuzz.programs import case_of, compared, examine, refusal
 from tests.fuzz.shrink import shrink
 
 NETWORKS = (0, 3)
@@ -124,3 +128,40 @@ def test_a_refusal_is_a_sentence_and_checks_too(tmp_path: Path) -> None:
     assert "not in one sentence" in refusal(CompileError("", "no", exit_code=ExitCode.BUG), options)
     case.model.graph.node[1].op_type = "Softsign"
     assert examine(case).startswith("refused: ")
+
+
+# ---- numbers
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_numbers_are_clean(number: int) -> None:
+    assert numbers.examine(numbers.case_of(0, number)) == CLEAN
+
+
+def test_a_bias_that_is_lost_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = dense()
+    case.model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.ones(4, np.float32), "first.bias"))
+    assert numbers.examine(case) == CLEAN
+    monkeypatch.setattr(sums, "add_parameter", lambda acc, e, b, common: acc)
+    assert numbers.examine(case).startswith("@calibrate: nn.bias (first): off by 1 ")
+
+
+def test_a_parameter_that_is_lost_is_found() -> None:
+    found = {"w": np.zeros(2, np.int16), "w.exponent": np.asarray(0)}
+    assert list(numbers.parameters_differ({"w": np.array([0, 1e-9])}, found)) != []
+    found = {"w": np.array([0, 17592]), "w.exponent": np.asarray(-44)}
+    assert list(numbers.parameters_differ({"w": np.array([0, 1e-9])}, found)) == []
+
+
+# ---- campaigns
+
+
+def test_a_campaign_tells_faults_from_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = {0: CLEAN, 1: "refused: no", 2: "it is wrong"}
+    campaign = Campaign(lambda seed, number: dense(), lambda case: answers[case.number], 10)
+    cases = [replace(dense(), number=number) for number in answers]
+    assert not campaign.run(cases, 2, tmp_path)
+    assert "3 networks: 1 clean, 1 refused, 1 faults" in capsys.readouterr().out
+    assert len(onnx.load(tmp_path / "0-2-small.onnx").graph.node) == 1
+    assert campaign.run(cases[:1], 1, tmp_path)
+    assert not campaign.run(cases[:2], 1, tmp_path), "half of them are refused"
