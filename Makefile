@@ -1,6 +1,8 @@
 # make demo      install nitic in .venv, compile a small CNN and train it on handwritten digits
 # make test      everything continuous integration checks
 # make test-gpu  binaries for GPUs against those for CPUs, on this machine's GPU: docs/cuda.md
+# make fuzz-programs  random networks, compiled: bit for bit the interpreter's   N=1000 SEED=0 JOBS=2
+# make fuzz-numbers   random networks of numbers of any size: the integers beside the float stage   N=2000 SEED=0 JOBS=2
 # make accuracy  gradients against torch; accuracy, five seeds, each recipe and torch: docs/accuracy.md   DATA=MNIST CIFAR=CIFAR-10
 # make models    whole networks, exact against the interpreter, and what a step costs: docs/models.md; takes hours
 # make imagenet  pack ImageNet, train ResNet-18 and AlexNet on it: days   DATA=folder with train/ and val/
@@ -9,7 +11,8 @@
 # make format    format Python and C
 # make clean     remove .venv and build outputs
 #
-# Variables: PYTHON (3.11 to 3.13), JOBS (test processes), THREADS (of a benchmark), SEED (of the demo), DATA, CIFAR.
+# Variables: PYTHON (3.11 to 3.13), JOBS (test processes, networks at a time), THREADS (of a benchmark), SEED (of the
+# demo, of random networks), N (how many of them), DATA, CIFAR.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
@@ -30,7 +33,9 @@ comma := ,
 CROSS := $(if $(HAS_CC),,$(comma)cross)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu lint format accuracy models imagenet bench bench-gpu clean
+FUZZ = $(BIN)/python -m tests.fuzz.$(1) $(if $(N),--count $(N)) --seed $(SEED) --jobs $(JOBS)
+
+.PHONY: help demo test test-gpu fuzz-programs fuzz-numbers lint format accuracy models imagenet bench bench-gpu clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -44,6 +49,12 @@ test: lint
 test-gpu: $(VENV)/.dev
 	$(BIN)/python tests/gpu/build.py build/gpu
 	$(BIN)/python tests/gpu/check.py build/gpu
+
+fuzz-programs: $(VENV)/.dev
+	$(call FUZZ,programs)
+
+fuzz-numbers: $(VENV)/.dev
+	$(call FUZZ,numbers)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

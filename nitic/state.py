@@ -13,7 +13,7 @@ from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
 from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function
 from nitic.ir.op import NnOp
-from nitic.ir.traits import Bias, Moves, NormalisedScale
+from nitic.ir.traits import Bias, Moves
 from nitic.ir.types import dtype_of, is_tensor, shape_of
 
 MASTER_BITS, HEAD_ROOM, WEIGHT_BITS = 15, 2, 7
@@ -80,28 +80,24 @@ def _xavier(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     return rng.uniform(-bound, bound, shape).astype(np.float32)
 
 
-def leading_exponent(w: Array, least: int | None = None) -> int:
-    """L = ceil(log2 max|w|), 0 for a zero tensor, and at least `least`."""
+def leading_exponent(w: Array, of_zero: int = 0) -> int:
+    """L = ceil(log2 max|w|), and `of_zero` for a zero tensor."""
     mantissa, exponent = frexp(float(np.abs(w).max(initial=0)))
-    own = exponent - (mantissa == 0.5) if mantissa else 0
-    return own if least is None else max(own, least)
+    return exponent - (mantissa == 0.5) if mantissa else of_zero
 
 
 def leading_exponents(module: ModuleOp, parameters: Mapping[str, Array]) -> dict[str, int]:
-    """L of every parameter of @predict in floats; that of a bias is at least that of its layer's
-    weight, and that of a batch norm's gamma and beta at least 0. What is frozen needs no room to grow."""
+    """L of every parameter of @predict in floats. A bias of zeros, which says nothing of the size that it will have,
+    takes that of its layer's weight, unless it is frozen."""
     func = function(module, "predict")
     names: dict[SSAValue, str] = {a: label.name for label, a in arguments(func) if label.role in ("weight", "frozen")}
-    biases = [op for op in func.body.block.ops if op.has_trait(Bias) and op.operands[1] in names]
-    least = {
+    of_zero = {
         names[op.operands[1]]: leading_exponent(parameters[names[weight]])
-        for op in biases
-        if (weight := _weight_before(op, names)) is not None
+        for op in func.body.block.ops
+        if op.has_trait(Bias) and op.operands[1] in names and (weight := _weight_before(op, names)) is not None
     }
-    scales = [op for op in func.body.block.ops if op.has_trait(NormalisedScale)]
-    least |= {names[value]: 0 for op in scales for value in op.operands if value in names}
-    least = {name: value for name, value in least.items() if name not in frozen_names(module)}
-    return {name: leading_exponent(value, least.get(name)) for name, value in parameters.items()}
+    frozen = frozen_names(module)
+    return {name: leading_exponent(v, 0 if name in frozen else of_zero.get(name, 0)) for name, v in parameters.items()}
 
 
 def _weight_before(op: Operation, names: Mapping[SSAValue, str]) -> SSAValue | None:

@@ -7,7 +7,7 @@ from nitic.arithmetic.rounding import align_saturated, round_nearest
 
 NORMALISED_EXPONENT = -9  # of int16 mantissas: +-64 deviations
 NARROWING = 4  # of these to int8, +-3.97 deviations
-RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**46
+RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**61
 MEAN_LIMIT, VARIANCE_LIMIT = 2**30, 2**40  # of what a batch norm recalls
 
 
@@ -26,7 +26,12 @@ def running_rate(momentum: float) -> int:
 def batch_norm_running(running: Array, new: Array, e_new: int, q: int) -> Array:
     """The running statistic at RUNNING_EXPONENT after a batch; q is its running_rate."""
     new = align_saturated(new, e_new, RUNNING_EXPONENT, RUNNING_LIMIT)
-    return saturate(running + round_nearest((new - running) * q, 15), RUNNING_LIMIT)
+    return wide(running) + fraction_of(new - running, q)
+
+
+def fraction_of(d: Array, q: int) -> Array:
+    """R(d * q, 15) for q of 0 to 2^15, in two parts, since the product may pass 64 bits."""
+    return (d >> 15) * q + (((d & 0x7FFF) * q + (1 << 14) - (d < 0)) >> 15)
 
 
 def batch_norm_recall(mean: Array, variance: Array, e: int) -> tuple[Array, Array]:

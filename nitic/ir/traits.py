@@ -87,11 +87,7 @@ class Clamp(Epilogue):
 
 
 class Bias(OpTrait):
-    """It adds operand 1 to the result of a layer. A parameter as operand 1 has at least the exponent of that weight."""
-
-
-class NormalisedScale(OpTrait):
-    """It scales and shifts normalised values. The leading exponent L of its parameters is at least 0."""
+    """It adds operand 1 to the result of a layer. A parameter of zeros as operand 1 has the exponent of that weight."""
 
 
 class BatchStatistics(OpTrait):

@@ -31,7 +31,6 @@ from nitic.ir.traits import (
     BatchStatistics,
     Cheap,
     Intermediate,
-    NormalisedScale,
     Pointwise,
     RunningStatistics,
     TakesInt64,
@@ -243,9 +242,8 @@ class BatchNormRunningOp(ChannelOp):
         return norms.batch_norm_running(running, new, int(scale[0]), norms.running_rate(momentum))
 
     def int64_bound(self, operands: Sequence[int]) -> int:
-        """The shifted statistic, or the difference of two saturated ones times the rate: 2^62 for a momentum of 0."""
-        rate = abs(norms.running_rate(self.momentum.value.data))
-        return max(*operands, 2 * norms.RUNNING_LIMIT * rate)
+        """The shifted statistic, or the difference of two saturated ones; its parts times the rate are no larger."""
+        return max(*operands, 2 * norms.RUNNING_LIMIT)
 
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
         return [norms.RUNNING_LIMIT]
@@ -417,7 +415,7 @@ class BatchNormScaleOp(NnOp):
     """y = gamma * xhat + beta per channel. In integers beta comes as the b of nn.bias, with the same exponents."""
 
     name = "nn.batch_norm_scale"
-    traits = traits_def(Cheap(), NormalisedScale())
+    traits = traits_def(Cheap())
     xhat = operand_def()
     gamma = operand_def()
     beta = operand_def()

@@ -8,7 +8,7 @@ import pytest
 
 from nitic.arithmetic.rounding import align_saturated
 
-LIMITS = (2**30, 2**40, 2**46)
+LIMITS = (2**30, 2**40, 2**61)
 
 
 def expected(x: int, e_from: int, e_to: int, limit: int) -> int:

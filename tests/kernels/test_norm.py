@@ -28,7 +28,7 @@ from tests.kernels.harness import Data, check, data, examples, one, scalar, thre
 EXAMPLES = examples(10)
 rows, channels = st.integers(1, 60), st.integers(1, 70)
 exponents = st.integers(-40, 5)
-RUNNING = 2**46
+RUNNING = norms.RUNNING_LIMIT
 
 
 @variants

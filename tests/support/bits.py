@@ -8,7 +8,7 @@ import numpy as np
 import nitic
 from nitic import targets
 from nitic.arithmetic import updates
-from nitic.arithmetic.inputs import input_statistics
+from nitic.arithmetic.inputs import fitted, input_statistics
 from nitic.arithmetic.integers import Array
 from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
@@ -32,9 +32,12 @@ class Run:
         self.state = dict(self.program.state)
 
     def normalise(self, x: Array) -> None:
-        multiplier, offset = input_statistics(x if x.ndim == 4 else x[..., None])
-        self.state["input.multiplier"] = multiplier.astype(np.int32)
-        self.state["input.offset"] = offset.astype(np.int32)
+        """Takes the statistics of samples, unless the program has a standardisation of its own."""
+        if self.program.normalised:
+            return
+        maps = fitted(*input_statistics(x if x.ndim == 4 else x[..., None]))
+        for each, value in zip(("multiplier", "offset", "exponent"), maps, strict=True):
+            self.state[f"input.{each}"] = np.asarray(value, np.int32)
 
     def inputs(self, x: Array, y: Array) -> dict[str, Array | int]:
         """What @train_step takes."""
@@ -47,9 +50,11 @@ class Run:
         self.steps += 1
 
 
-def session(compiled: CompiledProgram, variant: str, rate_shift: int, x: Array) -> nitic.TrainingSession:
+def session(
+    compiled: CompiledProgram, variant: str, rate_shift: int, x: Array, threads: int = 2
+) -> nitic.TrainingSession:
     """A session with the rate and the input map of a Run."""
-    made = nitic.TrainingSession(compiled, threads=2, variant=variant)
+    made = nitic.TrainingSession(compiled, threads=threads, variant=variant)
     made.configure(lr=f"2^-{rate_shift}", schedule="constant")
     if compiled.program.has_momentum:
         made.configure(momentum="0.9")

@@ -177,14 +177,18 @@ def running(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormRunningOp)
     limit, rate = norms.RUNNING_LIMIT, norms.running_rate(op.momentum.value.data)
     aligned = _aligned(emission.scalar(op.scale[0]), tir.constant(norms.RUNNING_EXPONENT), limit)
-    fifteen = integer.nearest(tir.constant(15), "int64")
 
     def evaluate(point: Point) -> Expr:
         old = emission.value(op.running, point)
-        change = fifteen((aligned(emission.value(op.new, point)) - old) * tir.constant(rate, "int64"))
-        return _clipped(old + change, limit)
+        return old + _fraction_of(tir.let(aligned(emission.value(op.new, point)) - old), rate)
 
     return {op.updated: evaluate}
+
+
+def _fraction_of(d: Expr, rate: int) -> Expr:
+    """norms.fraction_of."""
+    q, half = tir.constant(rate, "int64"), tir.constant(1 << 14, "int64")
+    return (d >> 15) * q + (((d & tir.constant(0x7FFF, "int64")) * q + half + (d >> 63)) >> 15)
 
 
 def inverse(emission: Emission, op: NnOp) -> Evaluators:

@@ -178,18 +178,21 @@ class Quantiser:
 
     def _operator(self, op: NnOp) -> None:
         self.origin = op.location
-        updated = {operand for _, operand in op.UPDATES}
-        raw = {*(op.ACCUMULATORS if self._takes_accumulators(op) else ()), *updated}
-        wide = (0,) if self._moves_mantissas16(op) else op.MANTISSAS16
-        operands = [
-            self.raw[value] if i in raw else self.mantissa16(value) if i in wide else self.mantissa(value)
-            for i, value in enumerate(op.operands)
-        ]
-        integer = op.to_integer(operands, self)
+        integer = op.to_integer(self.operands(op), self)
         self.insert(integer)
         self.raw.update(zip(op.results, integer.results, strict=True))
         if op.has_trait(CoarseError) or (op.has_trait(Scales) and op.operands[0] in self.coarse):
             self.coarse.update(op.results)
+
+    def operands(self, op: NnOp) -> list[SSAValue]:
+        """The integer form of each operand, as the operator wants it: an accumulator, or an int16 or int8 mantissa."""
+        updated = {operand for _, operand in op.UPDATES}
+        raw = {*(op.ACCUMULATORS if self._takes_accumulators(op) else ()), *updated}
+        wide = (0,) if self._moves_mantissas16(op) else op.MANTISSAS16
+        return [
+            self.raw[value] if i in raw else self.mantissa16(value) if i in wide else self.mantissa(value)
+            for i, value in enumerate(op.operands)
+        ]
 
     def _takes_accumulators(self, op: NnOp) -> bool:
         """Whether an operator reads accumulators; one that only moves values, for a gradient that is never rounded."""

@@ -1,0 +1,30 @@
+"""Running statistics, against integers of any size."""
+
+import numpy as np
+import pytest
+
+from nitic.arithmetic.norms import RUNNING_LIMIT, batch_norm_running
+
+RATES = (0, 1, 3277, 2**14, 2**15 - 1, 2**15)
+
+
+def nearest(x: int, s: int) -> int:
+    return (x + 2 ** (s - 1) - (x < 0)) >> s
+
+
+@pytest.mark.parametrize("q", RATES)
+def test_a_step_is_exact_over_the_whole_range(q: int) -> None:
+    """The product of a difference and the rate may have 77 bits."""
+    rng = np.random.default_rng(q)
+    values = [0, 1, -1, 5, 2**14, -(2**14), 2**46, RUNNING_LIMIT, -RUNNING_LIMIT]
+    values += [int(v) for v in rng.integers(-RUNNING_LIMIT, RUNNING_LIMIT, 20)]
+    for old in values:
+        found = batch_norm_running(np.full(len(values), old), np.array(values), -32, q)
+        assert found.tolist() == [old + nearest((new - old) * q, 15) for new in values], old
+
+
+@pytest.mark.parametrize(("mean", "e"), [(16_385.0, 0), (1e5, 4), (3e8, 10), (-3e8, 10)])
+def test_statistics_of_pixels_are_not_cut_off(mean: float, e: int) -> None:
+    mantissa = round(mean * 2.0 ** (8 - e))
+    found = batch_norm_running(np.zeros(1, np.int64), np.array([mantissa]), e - 8, 2**15)
+    assert found[0] * 2.0**-32 == mantissa * 2.0 ** (e - 8)
