@@ -171,7 +171,7 @@ class Checked:
     def updated_unit(self, op: UpdateOp, index: int) -> float:
         """Of a master after its update, or of its velocity."""
         master, r = (int(self.values[value]) for value in op.operands[-3:-1])
-        return 2.0 ** (master + updates.growth(r) - VELOCITY_BITS * index)
+        return 2.0 ** (master + updates.growth(r, updates.FULL_MASTER) - VELOCITY_BITS * index)
 
 
 def limit(op: NnOp, index: int) -> float:
