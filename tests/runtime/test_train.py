@@ -82,6 +82,16 @@ def test_threads_do_not_change_the_run(toy: Path, data: Path, tmp_path: Path, th
     assert (tmp_path / "1").read_bytes() == (tmp_path / str(threads)).read_bytes()
 
 
+@pytest.mark.parametrize("sanitizer", ["", "thread"])
+def test_measuring_threads_does_not_change_the_run(
+    toolchain: Toolchain, toy: Path, data: Path, tmp_path: Path, sanitizer: str
+) -> None:
+    measuring = toolchain.toy(sanitizer=sanitizer)
+    succeed(toy, "train", "--data", data, "--epochs", "3", "--save", tmp_path / "a", "--threads", "1")
+    succeed(measuring, "train", "--data", data, "--epochs", "3", "--save", tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
 @pytest.mark.parametrize("threads", [1, 3, 7])
 def test_every_unit_is_done_once(session: Callable[..., Session], threads: int) -> None:
     s = session(threads=threads)
