@@ -25,7 +25,7 @@ import numpy as np
 import onnx
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import OpResult, SSAValue
+from xdsl.ir import BlockArgument, OpResult, SSAValue
 
 from nitic import state
 from nitic.arithmetic import integers, norms, requantisation, updates
@@ -158,6 +158,7 @@ class Checked:
                 return self.updated_unit(value.op, index)
             e = value.op.exponents(self.exponents)[index]
             return None if e is None else 2.0**e
+        assert isinstance(value, BlockArgument)
         label = argument_labels(self.trace.func)[value.index]
         match label.role:
             case "statistic":
