@@ -59,6 +59,10 @@ EXPLAINED = {
     "nn.batch_norm_scale": "the same",
     "nn.normalise": "exponent -9, also where epsilon makes everything small",
     "nn.lrn": "beyond the sum of squares up to which a factor keeps 8 bits",
+    "nn.lrn_dgrad": "the same",
+    "nn.concat": "within one unit of the largest exponent, whose mantissas may have few bits",
+    "nn.activation": "the constant that a function tends to, where it is below a unit of the argument",
+    "nn.add in inference": "static exponents do not know that an operand is zero in this batch",
     "nn.clip": "a bound is rounded to a unit of what it bounds",
     "the rounding of nn.normalise": "exponent -5, also where epsilon makes everything small",
 }
@@ -134,7 +138,8 @@ class Checked:
     def of_result(self, op: NnOp, result: OpResult, exact: Array, unit: float) -> Iterator[str]:
         raw, place = self.trace.raw[result], f"{op.name} ({op.source})"
         found = self.values[raw] * unit
-        yield from difference(place, op.name, found, exact, unit)
+        kind = f"{op.name} in inference" if self.trace.static else op.name
+        yield from difference(place, kind if kind in EXPLAINED else op.name, found, exact, unit)
         for rounded in (self.trace.narrow, self.trace.narrow16):
             narrow: SSAValue = rounded.get(result, raw)
             if narrow is not raw and (own := self.unit(narrow)) is not None:
