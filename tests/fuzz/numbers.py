@@ -37,6 +37,7 @@ from nitic.interpret import ExponentValues, run_function
 from nitic.ir.function import argument, argument_labels, arguments, functions
 from nitic.ir.op import NnOp
 from nitic.ir.types import element_of, f32, shape_of
+from nitic.ops.activation import ActivationDgradOp, ClipDgradOp
 from nitic.ops.norm import BatchNormInverseOp, BatchNormRecallOp, BatchNormRunningOp, MeasureOp, NormaliseOp
 from nitic.ops.update import UpdateOp
 from nitic.passes.integers.insert_rounding import InsertRounding, Quantiser, takes_ranges
@@ -132,6 +133,14 @@ class Checked:
                 most = norms.RUNNING_LIMIT * 2.0**norms.RUNNING_EXPONENT
                 change = np.clip(self.values[new[1]] * (self.unit(new[1]) or 0), -most, most) - operands[0]
                 return operands[0] + change * norms.running_rate(op.momentum.value.data) / 2**15
+            case ActivationDgradOp():  # 0 counts as positive
+                return op.reference(operands[0], np.where(operands[1] == 0, np.finfo(np.float64).tiny, operands[1]))
+            case ClipDgradOp():  # bounds as mantissas of what they bound
+                unit = self.unit(new[1]) or 0
+                low, high = (None if bound is None else np.rint(bound / unit) * unit for bound in op.bounds())
+                below = np.zeros(()) if low is None else operands[1] <= low
+                above = np.zeros(()) if high is None else operands[1] >= high
+                return np.where(np.logical_or(below, above), 0, operands[0])
             case _:
                 return op.reference(*operands)
 
@@ -140,12 +149,13 @@ class Checked:
         found = self.values[raw] * unit
         kind = f"{op.name} in inference" if self.trace.static else op.name
         yield from difference(place, kind if kind in EXPLAINED else op.name, found, exact, unit)
+        tolerance = 2 * TOLERANCE if self.trace.static else TOLERANCE  # the statistic of a range is rounded up
         for rounded in (self.trace.narrow, self.trace.narrow16):
             narrow: SSAValue = rounded.get(result, raw)
             if narrow is not raw and (own := self.unit(narrow)) is not None:
                 held = np.clip(found, -KEPT, KEPT) if isinstance(op, NormaliseOp) else found
                 kind = f"the rounding of {op.name}"
-                yield from difference(f"{kind} ({op.source})", kind, self.values[narrow] * own, held, own)
+                yield from difference(f"{kind} ({op.source})", kind, self.values[narrow] * own, held, own, tolerance)
 
     def real(self, old: SSAValue, new: SSAValue) -> Array:
         """What an integer value stands for."""
@@ -193,10 +203,12 @@ def limit(op: NnOp, index: int) -> float:
             return np.inf
 
 
-def difference(place: str, kind: str, found: Array, exact: Array, unit: float) -> Iterator[str]:
+def difference(
+    place: str, kind: str, found: Array, exact: Array, unit: float, tolerance: float = TOLERANCE
+) -> Iterator[str]:
     """A sentence, if the two differ by more than rounding explains."""
     error, largest = (float(np.abs(values).max(initial=0)) for values in (found - exact, exact))
-    if not error <= max(TOLERANCE * largest, 2 * unit if kind in EXPLAINED else 0):
+    if not error <= max(tolerance * largest, 2 * unit if kind in EXPLAINED else 0):
         yield f"{place}: off by {error:.3g} where the largest is {largest:.3g} and a unit {unit:.3g}"
 
 
