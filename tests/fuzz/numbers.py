@@ -63,6 +63,7 @@ EXPLAINED = {
     "nn.lrn_dgrad": "the same",
     "nn.concat": "within one unit of the largest exponent, whose mantissas may have few bits",
     "nn.activation": "the constant that a function tends to, where it is below a unit of the argument",
+    "nn.activation_dgrad": "a derivative below 2^-15 is zero",
     "nn.add in inference": "static exponents do not know that an operand is zero in this batch",
     "nn.clip": "a bound is rounded to a unit of what it bounds",
     "the rounding of nn.normalise": "exponent -5, also where epsilon makes everything small",
@@ -223,6 +224,8 @@ def compared(model: ImportedModel, case: Case) -> Iterator[str]:
     initial = state.initial_state(model.module, model.parameters, leading)
     yield from parameters_differ(model.parameters, initial)
     values: dict[str, Any] = {**initial, **step_inputs(case, shape_of(argument(traces["predict"].func, "input")))}
+    for label in (label for trace in traces.values() for label, _ in arguments(trace.func)):
+        values.setdefault(label.name, requantisation.NEVER)  # of a statistic that the program drops as nobody reads it
     for name in FUNCTIONS:
         if name == "predict" and any(v == requantisation.NEVER for k, v in values.items() if k.endswith(".top")):
             continue  # what has been zero up to now has no range, and counts as below 1
