@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from nitic.arithmetic.integers import INT16_LIMIT, Array, div, isqrt, saturate, wide
+from nitic.arithmetic.integers import INT16_LIMIT, Array, bit_length, div, isqrt, saturate, wide
 from nitic.arithmetic.rounding import align_saturated, round_nearest
 
 NORMALISED_EXPONENT = -9  # of int16 mantissas: +-64 deviations
 NARROWING = 4  # of these to int8, +-3.97 deviations
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**61
 MEAN_LIMIT, VARIANCE_LIMIT = 2**30, 2**40  # of what a batch norm recalls
+NO_EPSILON = -(2**20)  # below every exponent
 
 
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
@@ -40,10 +41,17 @@ def batch_norm_recall(mean: Array, variance: Array, e: int) -> tuple[Array, Arra
     return recalled, align_saturated(variance, RUNNING_EXPONENT, 2 * (e - 4), VARIANCE_LIMIT)
 
 
+def least_exponent(epsilon: int) -> int:
+    """The least even exponent at which an epsilon, an integer at exponent -48, is at most VARIANCE_LIMIT."""
+    own = bit_length(epsilon) - 48 - 40 if epsilon else NO_EPSILON
+    return own + own % 2
+
+
 def batch_norm_inverse(variance: Array, e: int, epsilon: int) -> Array:
-    """1/sigma at exponent -36 - e/2, to be rounded to 24 bits; epsilon is an integer at exponent -48."""
-    eps = int(align_saturated(epsilon, -48, e, VARIANCE_LIMIT))
-    return div(2**44, isqrt(np.minimum(variance, VARIANCE_LIMIT) + max(1, eps) << 16))
+    """1/sigma at exponent -36 - E/2, E = max(e, least_exponent), to be rounded to 24 bits."""
+    at = max(e, least_exponent(epsilon))
+    eps = max(1, int(align_saturated(epsilon, -48, at, VARIANCE_LIMIT)))
+    return div(2**44, isqrt(round_nearest(np.minimum(variance, VARIANCE_LIMIT), at - e) + eps << 16))
 
 
 def normalise(x: Array, e: int, mean: Array, inverse: Array, e_inverse: int) -> Array:

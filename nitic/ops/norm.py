@@ -242,8 +242,9 @@ class BatchNormRunningOp(ChannelOp):
         return norms.batch_norm_running(running, new, int(scale[0]), norms.running_rate(momentum))
 
     def int64_bound(self, operands: Sequence[int]) -> int:
-        """The shifted statistic, or the difference of two saturated ones; its parts times the rate are no larger."""
-        return max(*operands, 2 * norms.RUNNING_LIMIT)
+        """The shifted statistic, the difference of two saturated ones, or the fraction of it that is added."""
+        rate = abs(norms.running_rate(self.momentum.value.data))
+        return max(*operands, max(2**15, rate) * (2 * norms.RUNNING_LIMIT >> 15))
 
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
         return [norms.RUNNING_LIMIT]
@@ -258,7 +259,10 @@ class BatchNormRunningOp(ChannelOp):
 
 @irdl_op_definition
 class BatchNormInverseOp(ChannelOp):
-    """1 / sqrt(variance + epsilon). In integers it is to be rounded to 24 bits, with one shift for all channels."""
+    """1 / sqrt(variance + epsilon). In integers it is to be rounded to 24 bits, with one shift for all channels.
+
+    Where the variance is tiny beside epsilon, it is moved to the least exponent that holds epsilon.
+    """
 
     name = "nn.batch_norm_inverse"
     variance = operand_def()
@@ -301,7 +305,8 @@ class BatchNormInverseOp(ChannelOp):
         return requantised(raw, INVERSE_BITS, insert)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.add(e.const(-36), e.inverse_root(e.of(self.variance)))]
+        at = e.clamp(e.of(self.variance), norms.least_exponent(self.integer_epsilon()), 2**30)
+        return [e.add(e.const(-36), e.inverse_root(at))]
 
 
 @irdl_op_definition
@@ -310,7 +315,7 @@ class NormaliseOp(NnOp):
 
     The statistics are the mean, unless that is taken to be 0, and the inverse; in integers the exponents of x and of
     the inverse follow. The shift to xhat is never to the left: that of nn.batch_norm_inverse and its 24 bits makes it
-    18 to 31.
+    18 at least.
     """
 
     name = "nn.normalise"

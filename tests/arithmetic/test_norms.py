@@ -1,9 +1,9 @@
-"""Running statistics, against integers of any size."""
+"""Statistics: against integers of any size, and at exponents of any size."""
 
 import numpy as np
 import pytest
 
-from nitic.arithmetic.norms import RUNNING_LIMIT, batch_norm_running
+from nitic.arithmetic.norms import RUNNING_LIMIT, batch_norm_inverse, batch_norm_running, least_exponent
 
 RATES = (0, 1, 3277, 2**14, 2**15 - 1, 2**15)
 
@@ -28,3 +28,15 @@ def test_statistics_of_pixels_are_not_cut_off(mean: float, e: int) -> None:
     mantissa = round(mean * 2.0 ** (8 - e))
     found = batch_norm_running(np.zeros(1, np.int64), np.array([mantissa]), e - 8, 2**15)
     assert found[0] * 2.0**-32 == mantissa * 2.0 ** (e - 8)
+
+
+@pytest.mark.parametrize("epsilon", [2.0**-48, 1e-12, 1e-5, 1e-3, 0.1, 2.0**14])
+def test_the_inverse_deviation_is_right_however_small_the_activations_are(epsilon: float) -> None:
+    """Epsilon decides for them, and saturated where it did not fit beside their variance."""
+    integer = round(epsilon * 2**48)
+    for e in range(-300, 41, 2):
+        variance = np.array([0, 1, 77, 2**20, 2**38])
+        found = batch_norm_inverse(variance, e, integer) * 2.0 ** (-36 - max(e, least_exponent(integer)) // 2)
+        unit = 2.0**e  # an epsilon is at least one
+        exact = 1 / np.sqrt(variance * unit + max(unit, epsilon))
+        np.testing.assert_allclose(found, exact, rtol=0.3 if epsilon < 4 * unit else 0.07, err_msg=str(e))

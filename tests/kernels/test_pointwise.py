@@ -122,6 +122,13 @@ def test_input_map(variant: str, rows: int, channels: int, of: Data, shared: boo
     check(one(InputMapOp), (x, multiplier, offset), variant, threads)
 
 
+def biased(acc: SSAValue, b: SSAValue, e: SSAValue, e_acc: SSAValue, r: SSAValue) -> list[NnOp]:
+    common = ExpParameterSumOp.of(e_acc, e, r)
+    aligned = AlignOp.of(b, e, common.e)
+    bias = BiasOp.of(acc, aligned.y, e_acc, common.e)
+    return [common, aligned, bias, ReluOp.of(bias.y)]
+
+
 @variants
 @EXAMPLES
 @given(
@@ -129,23 +136,28 @@ def test_input_map(variant: str, rows: int, channels: int, of: Data, shared: boo
     channels=st.integers(1, 70),
     of=data,
     exponent=st.integers(-70, 70),
-    wide=st.booleans(),
+    bits=st.sampled_from((8, 32, 64)),
     zero=st.booleans(),
     threads=threads,
 )
 def test_bias_and_relu_alone(
-    variant: str, rows: int, channels: int, of: Data, exponent: int, wide: bool, zero: bool, threads: int
+    variant: str, rows: int, channels: int, of: Data, exponent: int, bits: int, zero: bool, threads: int
 ) -> None:
-    def build(acc: SSAValue, b: SSAValue, e: SSAValue, e_acc: SSAValue, r: SSAValue) -> list[NnOp]:
-        common = ExpParameterSumOp.of(e_acc, e, r)
-        aligned = AlignOp.of(b, e, common.e)
-        bias = BiasOp.of(acc, aligned.y, e_acc, common.e)
-        return [common, aligned, bias, ReluOp.of(bias.y)]
-
-    acc = of.integers((rows, channels), 2**40, np.int64) if wide else of.i32(rows, channels, limit=2**29)
+    limit, dtype = {8: (127, np.int8), 32: (2**29, np.int32), 64: (2**40, np.int64)}[bits]
+    acc = of.integers((rows, channels), limit, dtype)
     b = of.i8(channels) * np.int8(not zero)
     operands = (acc, b, scalar(exponent), scalar(2), scalar(max_abs(b), np.int64))
-    check(build, operands, variant, threads, {2: "exponent", 3: "exponent", 4: "range"}, keep=((2, 0),))
+    check(biased, operands, variant, threads, {2: "exponent", 3: "exponent", 4: "range"}, keep=((2, 0),))
+
+
+@variants
+@pytest.mark.parametrize("exponent", [2, 4, 12, 22, 40])
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
+def test_a_bias_is_as_wide_as_the_sum(variant: str, dtype: type[np.generic], exponent: int) -> None:
+    """What it is added to may be narrower: int8 mantissas, as behind a pool."""
+    acc, b = np.array([[93, -5, 0], [1, 127, -127]], dtype), np.array([57, -127, 100], np.int8)
+    operands = (acc, b, scalar(exponent), scalar(2), scalar(127, np.int64))
+    check(biased, operands, variant, 1, {2: "exponent", 3: "exponent", 4: "range"}, keep=((2, 0),))
 
 
 @variants

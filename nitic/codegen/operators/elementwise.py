@@ -156,12 +156,13 @@ def align(emission: Emission, op: NnOp) -> Evaluators:
 
 def bias(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BiasOp)
-    dtype = dtype_of(op.acc).__name__
+    dtype = dtype_of(op.y).__name__  # not that of acc, which may be int8 mantissas
     lowered = integer.lowered(*(emission.scalar(value) for value in op.scales), dtype, emission.lanes)
 
     def evaluate(point: Point) -> Expr:
         assert point.channel is not None
-        return lowered(emission.value(op.acc, point)) + tir.cast(emission.value(op.b, point.channel), dtype)
+        acc = tir.cast(emission.value(op.acc, point), dtype)
+        return lowered(acc) + tir.cast(emission.value(op.b, point.channel), dtype)
 
     return {op.y: evaluate}
 

@@ -193,12 +193,15 @@ def _fraction_of(d: Expr, rate: int) -> Expr:
 
 def inverse(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormInverseOp)
-    aligned = _aligned(tir.constant(-48), emission.scalar(op.scale[0]), norms.VARIANCE_LIMIT)
-    least = tir.let(tir.maximum(aligned(tir.constant(op.integer_epsilon(), "int64")), tir.constant(1, "int64")))
+    e, epsilon = emission.scalar(op.scale[0]), op.integer_epsilon()
+    at = tir.let(tir.maximum(e, norms.least_exponent(epsilon)))
+    aligned = _aligned(tir.constant(-48), at, norms.VARIANCE_LIMIT)
+    least = tir.let(tir.maximum(aligned(tir.constant(epsilon, "int64")), tir.constant(1, "int64")))
+    moved = integer.any_shift("nearest", tir.let(at - e))
 
     def evaluate(point: Point) -> Expr:
         variance = tir.minimum(emission.value(op.variance, point), tir.constant(norms.VARIANCE_LIMIT, "int64"))
-        root = _square_root(tir.let((variance + least) << 16))
+        root = _square_root(tir.let((moved(variance) + least) << 16))
         return emission.function.divide(root + 2**45, root * 2)
 
     return {op.inverse: evaluate}
