@@ -22,6 +22,7 @@ from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY
 from nitic.frontend.preparation import Preparation, Standardisation
 from nitic.frontend.problems import Problem, UnsupportedNodes
+from nitic.frontend.ranks import ranks
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
 from nitic.ir.types import Shape, shape_of
 
@@ -204,9 +205,9 @@ class _Importer:
 
     def _has_sequences(self) -> bool:
         """Whether there is a 1-D convolution: an input of three axes is (N, C, L) then."""
+        known = ranks(self.model)
         convolutions = [node for node in self.model.graph.node if node.op_type in {"Conv", "ConvTranspose"}]
-        filters = [self.values[name] for node in convolutions for name in node.input[1:2] if name in self.values]
-        return any(len(value.shape) == 3 for value in filters)
+        return any(known.get(name) == 3 for node in convolutions for name in node.input[1:2])
 
     def _emitter(self, declared: _Input) -> Builder:
         batch = self.batch_size or declared.shape[0] or DEFAULT_BATCH
