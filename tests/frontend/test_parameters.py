@@ -183,3 +183,30 @@ def test_a_batch_norm_over_one_value_is_told(tmp_path: Path, batch: int, flat: b
     ]
     model = import_onnx(save_network(tmp_path / "m.onnx", nodes, X, {"one": ONES, "zero": ZEROS}), batch)
     assert any("one value per channel" in note for note in model.notes) == (batch == 1)
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+@pytest.mark.parametrize("make", [(), (node("Constant", "", "c", value=numpy_helper.from_array(np.zeros((2, 4)))),)])
+def test_zeros_for_each_sample_are_no_parameter(tmp_path: Path, batch: int, make: tuple[onnx.NodeProto, ...]) -> None:
+    """The state that an unrolled recurrent layer begins with."""
+    nodes = [*make, node("MatMul", "x w", "h"), node("Add", "h c", "s"), node("Tanh", "s", "y")]
+    values = {"w": random(6, 4), **({} if make else {"c": np.zeros((2, 4), np.float32)})}
+    model = import_onnx(save_network(tmp_path / "m.onnx", nodes, (2, 6), values), batch)
+    assert weights(model) == ["w"]
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+@pytest.mark.parametrize(
+    ("operator", "shape"), [("Add", (2, 4)), ("Add", (2, 1)), ("Mul", (2, 4)), ("Sub", (2, 4)), ("Div", (2, 1))]
+)
+def test_values_for_each_sample_are_refused(tmp_path: Path, operator: str, shape: tuple[int, ...], batch: int) -> None:
+    nodes = [node("MatMul", "x w", "h"), node(operator, "h c", "y")]
+    path = save_network(tmp_path / "m.onnx", nodes, (2, 6), {"w": random(6, 4), "c": random(*shape)})
+    with pytest.raises(CompileError, match=re.escape(f"'c' of {list(shape)} has values for each of the 2 samples")):
+        import_onnx(path, batch)
+
+
+def test_one_row_for_all_samples_is_a_parameter(tmp_path: Path) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("Add", "h c", "y")]
+    path = save_network(tmp_path / "m.onnx", nodes, (2, 6), {"w": random(6, 4), "c": random(1, 4)})
+    assert weights(check_against_onnxruntime(path, random(2, 6))) == ["w", "c"]

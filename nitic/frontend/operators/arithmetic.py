@@ -53,7 +53,9 @@ def sum_of(builder: Builder, a: Activation, b: Value) -> Activation:
         return added(builder, *together(builder, a, b))
     if (value := plain(b)) is not None:
         return add_constant(builder, a, value)
-    if (axis := channel_axis(b.shape, a.shape)) is not None:
+    if (spans := spans_batch(builder, a, b)) and not b.array.any():  # the state that an unrolled RNN begins with
+        return a
+    if (axis := channel_axis(b.shape, a.shape)) is not None and not spans:
         return bias(builder, a, b, axis)
     return added(builder, *with_parameter(builder, a, b, "bias"))
 
@@ -169,12 +171,21 @@ def together(builder: Builder, a: Activation, b: Activation) -> tuple[Activation
 
 def with_parameter(builder: Builder, x: Activation, c: Constant, kind: str) -> tuple[Activation, SSAValue]:
     """x, and a parameter whose axes have the order in memory of those of x, without axes of one before the others."""
+    if spans_batch(builder, x, c):
+        what = f"the constant {c.name!r} of {list(c.shape)} has values for each of the {c.shape[0]} samples of a batch"
+        raise NodeError(f"{what}: what is trained must not depend on a sample's place; export it with a dynamic batch")
     x = with_rank(x, max(len(x.shape), len(c.shape)))
     if x.shape != x.transposed:
         x = Activation.of(builder.in_onnx_order(x))
     c = c.reshape((1,) * (len(x.shape) - len(c.shape)) + c.shape).transpose(inverse(x.perm))
     first = next((i for i, size in enumerate(c.shape) if size > 1), len(c.shape) - 1)
     return x, builder.parameter(c.reshape(c.shape[first:]), kind)
+
+
+def spans_batch(builder: Builder, x: Activation, c: Constant) -> bool:
+    """Whether a constant has an axis along that of the batch, whose size the file fixes or --batch-size asks for."""
+    along = len(c.shape) == len(x.shape) and x.shape[0] == builder.batch
+    return along and c.shape[0] > 1 and c.shape[0] in {builder.batch, builder.declared_batch}
 
 
 def with_rank(x: Activation, rank: int) -> Activation:
