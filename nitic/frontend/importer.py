@@ -105,6 +105,7 @@ class _Input:
     name: str
     shape: Shape
     is_nhwc: bool
+    element_type: str
 
 
 @dataclass
@@ -185,7 +186,9 @@ class _Importer:
             raise CompileError(self.file, f"input {name!r} has the shape {list(shape)}: expected a batch of samples")
         self.preparation = Preparation(self.model.graph, inputs[0], self.standardises)
         readers = [Node(node, 0) for node in self.preparation.readers(name)]
-        return _Input(name, shape, bool(readers) and all(self._moves_channels(node, shape) for node in readers))
+        is_nhwc = bool(readers) and all(self._moves_channels(node, shape) for node in readers)
+        element_type = onnx.TensorProto.DataType.Name(inputs[0].type.tensor_type.elem_type)
+        return _Input(name, shape, is_nhwc, element_type)
 
     def _moves_channels(self, node: Node, shape: Shape) -> bool:
         """Whether a node that reads the samples makes NCHW (NCL) of them, as converters from TensorFlow write it.
@@ -212,7 +215,7 @@ class _Importer:
     def _emitter(self, declared: _Input) -> Builder:
         batch = self.batch_size or declared.shape[0] or DEFAULT_BATCH
         shape = (batch, *declared.shape[1:])
-        builder = Builder(self._samples(shape, declared.is_nhwc), declared.shape[0])
+        builder = Builder(self._samples(shape, declared.is_nhwc), declared.shape[0], declared.element_type)
         channels_first = len(shape_of(builder.input)) == 4 and not declared.is_nhwc
         view = Activation.nhwc if channels_first else Activation.of
         self.values[declared.name] = view(builder.input).reshape(shape)
@@ -240,7 +243,7 @@ class _Importer:
     def _note_layers(self, builder: Builder) -> None:
         if builder.folded:
             builder.note(
-                f"{_and_more(builder.folded)}: the exporter folded a batch normalisation into this convolution, so it "
+                f"{_and_more(builder.folded)}: the exporter folded a batch normalisation into this layer, so it "
                 f"is not trained as one; to keep it, {UNCHANGED}"
             )
         if standardisation := self.preparation.standardisation():
