@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -367,3 +367,47 @@ def test_light_model(path: Path) -> None:
     assert {conversion.source for conversion in model.conversions.values()} >= {
         n.output[0] for n in made if n.output[0] in read
     }
+
+
+def without_type(model: onnx.ModelProto) -> None:
+    """As skl2onnx's select_model_inputs_outputs writes it."""
+    model.graph.output[0].ClearField("type")
+
+
+def without_shape(model: onnx.ModelProto) -> None:
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+
+
+def by_name(model: onnx.ModelProto) -> None:
+    """ONNX's own domain, as nodes call it."""
+    for each in model.graph.node:
+        each.domain = "ai.onnx"
+
+
+def imported_by_name(model: onnx.ModelProto) -> None:
+    by_name(model)
+    model.opset_import[0].domain = "ai.onnx"
+
+
+def imported_twice(model: onnx.ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("ai.onnx", 17))
+
+
+def described_wrongly(model: onnx.ModelProto) -> None:
+    model.graph.value_info.append(helper.make_tensor_value_info("h", TensorProto.FLOAT, None))
+
+
+LOOSE = [without_type, without_shape, by_name, imported_by_name, imported_twice, described_wrongly]
+
+
+@pytest.mark.parametrize("loosen", LOOSE)
+def test_what_onnxruntime_runs_and_the_checker_refuses(
+    tmp_path: Path, loosen: Callable[[onnx.ModelProto], None]
+) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "y")]
+    path = save(tmp_path / "m.onnx", nodes, (2, 6), {"w": random(6, 3)})
+    model = onnx.load(path)
+    loosen(model)
+    onnx.save(model, path)
+    check_against_onnxruntime(path, random(2, 6))
+    assert survey(path).opset == 17
