@@ -17,9 +17,11 @@ from nitic.errors import CompileError
 from nitic.frontend import folding
 from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
+from nitic.frontend.graph import AS_DECLARED, Ports, drop_unneeded, take_output
 from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored_tensors
 from nitic.frontend.nodes import Node, unique_names
-from nitic.frontend.operators import HANDLERS, LAST_ONLY
+from nitic.frontend.operators import HANDLERS, LAST_ONLY, VIEWS
+from nitic.frontend.patterns import with_batch_norms
 from nitic.frontend.preparation import Preparation, Standardisation
 from nitic.frontend.problems import Problem, UnsupportedNodes
 from nitic.frontend.ranks import ranks
@@ -56,14 +58,17 @@ class ImportedModel:
     standardisation: Standardisation | None = None
 
 
-def import_onnx(path: Path, batch_size: int | None = None, standardises: bool = True) -> ImportedModel:
+def import_onnx(
+    path: Path, batch_size: int | None = None, standardises: bool = True, ports: Ports = AS_DECLARED
+) -> ImportedModel:
     """Imports a file. The batch is `batch_size`, else what the model fixes, else 64.
 
     standardises: where the network standardises its samples itself, the program is to do that in its place.
+    ports: what the file leaves open of the network's ends.
 
     Raises CompileError for a file that is broken, or that holds what nitic does not support: then it lists all of it.
     """
-    return _Importer(read_model(path), path.name, batch_size, standardises).run()
+    return _Importer(read_model(path), path.name, batch_size, standardises, ports).run()
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class _Importer:
     file: str
     batch_size: int | None
     standardises: bool
+    ports: Ports
     values: dict[str, Value] = field(default_factory=dict[str, Value])
     problems: list[Problem] = field(default_factory=list[Problem])
     finals: dict[str, Node] = field(default_factory=dict[str, Node])
@@ -125,9 +131,11 @@ class _Importer:
     def run(self) -> ImportedModel:
         graph = self.model.graph
         self._check_opset()
+        notes = take_output(self.model, self.file, self.ports.output) + with_batch_norms(self.model)
+        drop_unneeded(graph)
         self._read_initializers()
-        declared = self._declared_input()
-        builder = self._emitter(declared)
+        builder = self._emitter(self._declared_input())
+        builder.notes += notes
         if opset(self.model) > _OPSETS[-1]:
             builder.note(f"opset {opset(self.model)} is newer than {_OPSETS[-1]}, by whose rules it is read")
         for proto, name in zip(graph.node, unique_names(graph.node), strict=True):
@@ -264,14 +272,12 @@ class _Importer:
             )
 
     def _finish(self, builder: Builder) -> ModuleOp:
-        outputs = self.model.graph.output
-        if len(outputs) != 1:
-            raise CompileError(self.file, f"a network needs one output, but this has {len(outputs)}")
-        value = self.values.get(outputs[0].name)
+        name = self.model.graph.output[0].name
+        value = self.values.get(name)
         if not isinstance(value, Activation):
-            raise CompileError(self.file, f"output {outputs[0].name!r} does not depend on the input")
+            raise CompileError(self.file, f"output {name!r} does not depend on the input")
         classes = value.shape[1] if len(value.shape) > 1 else 0
-        what = f"output {outputs[0].name!r} has the shape {list(value.shape)}"
+        what = f"output {name!r} has the shape {list(value.shape)}"
         if value.shape[:1] != (builder.batch,) or prod(value.shape) != builder.batch * classes:
             raise CompileError(self.file, f"{what}: expected [{builder.batch}, classes]")
         if classes < 2:
@@ -313,7 +319,9 @@ class _Importer:
         if node.op in LAST_ONLY:
             self.finals.update(dict.fromkeys(node.proto.output, node))
         for name in node.proto.input:
-            if name in self.finals:
+            if name in self.finals and node.op in VIEWS:
+                self.finals.update(dict.fromkeys(node.proto.output, self.finals[name]))
+            elif name in self.finals:
                 raise NodeError(f"{self.finals[name]} is supported only as the last operator")
 
     def _check_missing(self, node: Node, names: list[str]) -> None:
