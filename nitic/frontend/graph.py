@@ -9,6 +9,7 @@ from nitic.errors import CompileError
 from nitic.frontend.nodes import Node
 from nitic.ir.types import Shape
 
+NHWC_LAYOUT = "nhwc"
 LOSSES = frozenset({"NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"})
 _REALS = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, 0})
 """Element types of logits; 0 where the file does not say."""
@@ -80,3 +81,15 @@ def drop_unneeded(graph: onnx.GraphProto) -> None:
             needed.update(graph.node[at].input)
         else:
             del graph.node[at]
+
+
+def set_sample_shape(source: onnx.ValueInfoProto, sample: Shape, file: str) -> None:
+    """Gives an input the shape of a sample where it leaves that open. Raises CompileError where it says another one."""
+    dims = source.type.tensor_type.shape.dim
+    batch, *known = dims or [onnx.TensorShapeProto.Dimension()]
+    sizes = [dim.dim_value for dim in known] if dims else [0] * len(sample)
+    if len(sizes) != len(sample) or any(size not in {0, given} for size, given in zip(sizes, sample, strict=True)):
+        message = f"samples of {list(sample)} do not fit input {source.name!r}, where they are {sizes}; 0 is open"
+        raise CompileError("--input-shape", f"{file}: {message}")
+    shape = [batch, *(onnx.TensorShapeProto.Dimension(dim_value=size) for size in sample)]
+    source.type.tensor_type.shape.CopyFrom(onnx.TensorShapeProto(dim=shape))

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import external_data_helper
+from onnx import external_data_helper, version_converter
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import VerifyException
 
@@ -17,14 +18,14 @@ from nitic.errors import CompileError
 from nitic.frontend import folding
 from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
-from nitic.frontend.graph import AS_DECLARED, Ports, drop_unneeded, take_output
+from nitic.frontend.graph import AS_DECLARED, NHWC_LAYOUT, Ports, drop_unneeded, set_sample_shape, take_output
 from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored_tensors
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY, VIEWS
 from nitic.frontend.patterns import with_batch_norms
 from nitic.frontend.preparation import Preparation, Standardisation
 from nitic.frontend.problems import Problem, UnsupportedNodes
-from nitic.frontend.ranks import ranks
+from nitic.frontend.shapes import inferred_shapes
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
 from nitic.ir.types import Shape, shape_of
 
@@ -32,8 +33,13 @@ DEFAULT_BATCH = 64
 # What a node that breaks ONNX's own rules makes the handlers and onnx's reference implementation raise.
 _WRONG_VALUE = (ValueError, TypeError, LookupError, ArithmeticError)
 _MALFORMED = (*_WRONG_VALUE, AttributeError, AssertionError, RuntimeError, MemoryError)
+_FLATTENING = frozenset({"Flatten", "Gemm", "MatMul", "Reshape"})
+"""The operators that take an image as a vector, of whatever layout."""
+_COLOURS = (1, 3)
+"""Channels that images have, and hardly ever rows or columns."""
 _SHAPES = frozenset({"Shape", "Size"})
 _OPSETS = range(9, 26)
+_OLDEST, _CONVERTED = 7, 17
 _CONSTANTS_ONLY = "is not supported over activations or parameters"
 
 
@@ -125,17 +131,20 @@ class _Importer:
     finals: dict[str, Node] = field(default_factory=dict[str, Node])
     """The results of nodes that nothing may follow."""
     preparation: Preparation = field(init=False)
+    notes: list[str] = field(default_factory=list[str])
+    """What there is to say before nodes are imported."""
     computed: folding.Budget = field(default_factory=lambda: folding.Budget(folding.FREE))
     generated: folding.Budget = field(default_factory=lambda: folding.Budget(folding.MAX_GENERATED))
 
     def run(self) -> ImportedModel:
+        self._convert_opset()
         graph = self.model.graph
-        self._check_opset()
-        notes = take_output(self.model, self.file, self.ports.output) + with_batch_norms(self.model)
+        self.notes += take_output(self.model, self.file, self.ports.output)
+        self.notes += with_batch_norms(self.model, opset(self.model))
         drop_unneeded(graph)
         self._read_initializers()
         builder = self._emitter(self._declared_input())
-        builder.notes += notes
+        builder.notes += self.notes
         if opset(self.model) > _OPSETS[-1]:
             builder.note(f"opset {opset(self.model)} is newer than {_OPSETS[-1]}, by whose rules it is read")
         for proto, name in zip(graph.node, unique_names(graph.node), strict=True):
@@ -158,11 +167,22 @@ class _Importer:
 
     # Inputs and outputs
 
-    def _check_opset(self) -> None:
-        if opset(self.model) < _OPSETS[0]:
-            message = f"is of opset {opset(self.model)}, but {_OPSETS[0]} to {_OPSETS[-1]} are supported"
-            note = "onnx.version_converter.convert_version(model, 17) converts it"
-            raise CompileError(self.file, message, note)
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        return inferred_shapes(self.model)
+
+    def _convert_opset(self) -> None:
+        """Brings a model of opset 7 or 8 to one that the importer reads."""
+        given = opset(self.model)
+        if given < _OLDEST:
+            message = f"is of opset {given}, but {_OLDEST} to {_OPSETS[-1]} are supported"
+            raise CompileError(self.file, message, "export the model anew")
+        if given < _OPSETS[0]:
+            try:
+                self.model = version_converter.convert_version(self.model, _CONVERTED)
+            except (RuntimeError, ValueError) as error:
+                message = f"is of opset {given}, which onnx does not convert to {_CONVERTED}: {first_line(error)}"
+                raise CompileError(self.file, message, "export the model anew") from error
 
     def _read_initializers(self) -> None:
         if self.model.graph.sparse_initializer:
@@ -181,44 +201,54 @@ class _Importer:
             names = ", ".join(repr(value.name) for value in inputs)
             raise CompileError(self.file, f"a network needs one input, but this has {len(inputs)}: {names}")
         name = inputs[0].name
+        if self.ports.input_shape is not None:
+            set_sample_shape(inputs[0], self.ports.input_shape, self.file)
         dims = inputs[0].type.tensor_type.shape.dim
         shape = tuple(max(0, dim.dim_value) for dim in dims)
         for axis, dim in enumerate(dims):
             if axis and not shape[axis]:
                 what = f"dimension {axis} of input {name!r} is {dim.dim_param or 'unknown'!r}"
-                note = "export the model with a fixed sample size"
+                note = "--input-shape gives the shape of a sample, such as 3,224,224"
                 raise CompileError(self.file, f"{what}: only the batch may be open", note)
         if prod(shape[1:]) > MAX_ELEMENTS:
             raise CompileError(self.file, f"input {name!r} has samples of {list(shape[1:])}: too large")
         if len(shape) < 2:
-            raise CompileError(self.file, f"input {name!r} has the shape {list(shape)}: expected a batch of samples")
+            note = "--input-shape gives the shape of a sample where the file does not tell it"
+            message = f"input {name!r} has the shape {list(shape)}: expected a batch of samples"
+            raise CompileError(self.file, message, note)
         self.preparation = Preparation(self.model.graph, inputs[0], self.standardises)
-        readers = [Node(node, 0) for node in self.preparation.readers(name)]
-        is_nhwc = bool(readers) and all(self._moves_channels(node, shape) for node in readers)
+        is_nhwc = self._is_nhwc(name, shape)
         element_type = onnx.TensorProto.DataType.Name(inputs[0].type.tensor_type.elem_type)
         return _Input(name, shape, is_nhwc, element_type)
 
-    def _moves_channels(self, node: Node, shape: Shape) -> bool:
-        """Whether a node that reads the samples makes NCHW (NCL) of them, as converters from TensorFlow write it.
+    def _is_nhwc(self, name: str, shape: Shape) -> bool:
+        """Whether the samples have their channels last in the file, as converters from TensorFlow write them."""
+        if self.ports.layout:
+            return self.ports.layout == NHWC_LAYOUT
+        readers = [Node(node, 0) for node in self.preparation.readers(name)]
+        if readers and all(self._moves_channels(node, shape) for node in readers):
+            return True
+        if len(shape) != 4 or not all(node.op in _FLATTENING for node in readers):
+            return False
+        first, last = shape[1] in _COLOURS, shape[3] in _COLOURS
+        if first == last:
+            self.notes.append(
+                f"nothing says whether the samples of input {name!r}, {list(shape[1:])}, have their channels first or "
+                "last: they are taken as first, which --layout nhwc changes"
+            )
+        return last and not first
 
-        A Reshape does where there is one channel.
-        """
+    def _moves_channels(self, node: Node, shape: Shape) -> bool:
+        """Whether a node makes NCHW (NCL) of the samples: a Transpose, or any view where there is one channel."""
         if node.op == "Transpose":
             return list(node.attributes.get("perm", ())) in ([0, 3, 1, 2], [0, 2, 1])
-        target = self._stored(node.proto.input[1]) if node.op == "Reshape" and len(shape) == 4 else None
-        return target is not None and shape[3] == 1 and target.tolist()[1:] == [1, shape[1], shape[2]]
-
-    def _stored(self, name: str) -> Array | None:
-        """What the file holds under a name: an initializer, or a Constant."""
-        makers = [Node(node, 0) for node in self.model.graph.node if node.op_type == "Constant" and name in node.output]
-        value = folding.constant(makers[0]) if makers else self.values.get(name)
-        return value.array if isinstance(value, Constant) else None
+        made = self.shapes.get(node.proto.output[0], ())
+        return shape[-1] == 1 and made[1:] == (1, *shape[1:-1]) != shape[1:]
 
     def _has_sequences(self) -> bool:
         """Whether there is a 1-D convolution: an input of three axes is (N, C, L) then."""
-        known = ranks(self.model)
         convolutions = [node for node in self.model.graph.node if node.op_type in {"Conv", "ConvTranspose"}]
-        return any(known.get(name) == 3 for node in convolutions for name in node.input[1:2])
+        return any(len(self.shapes.get(name, ())) == 3 for node in convolutions for name in node.input[1:2])
 
     def _emitter(self, declared: _Input) -> Builder:
         batch = self.batch_size or declared.shape[0] or DEFAULT_BATCH

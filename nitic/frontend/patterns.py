@@ -10,12 +10,15 @@ import onnx
 from onnx import helper, numpy_helper
 
 from nitic.arithmetic.integers import Array
-from nitic.frontend.ranks import ranks
-from nitic.frontend.values import inverse
+from nitic.frontend import folding
+from nitic.frontend.nodes import Node
+from nitic.frontend.shapes import inferred_shapes
+from nitic.frontend.values import Constant, NodeError, inverse
+from nitic.ir.types import Shape
 
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Div"})
 _ROOTS = frozenset({"Sqrt", "Pow"})
-_VIEWS = frozenset({"Cast", "CastLike", "Expand", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+_VIEWS = frozenset({"Cast", "CastLike", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 _CALCULATION = _ARITHMETIC | _ROOTS | _VIEWS | {"Neg", "Reciprocal"}
 _LONGEST = 6
 """Nodes on the way of the activations: a bias or two, and (x - mean) / deviation * gamma + beta."""
@@ -25,9 +28,9 @@ _DEFAULTS = {"gamma": 1.0, "beta": 0.0, "mean": 0.0}
 _SAMPLE = 0.7
 
 
-def with_batch_norms(model: onnx.ModelProto) -> list[str]:
+def with_batch_norms(model: onnx.ModelProto, opset: int) -> list[str]:
     """Puts a BatchNormalization in the place of each that is arithmetic with its parameters. Gives the user's notes."""
-    graph, notes = _Graph(model), list[str]()
+    graph, notes = _Graph(model, opset), list[str]()
     for chain in graph.chains():
         found = ((part, made) for part in _parts(chain) if (made := graph.batch_norm(part)))
         part, made = next(found, (chain, None))
@@ -56,8 +59,8 @@ def _parts(chain: Sequence[onnx.NodeProto]) -> Iterator[Sequence[onnx.NodeProto]
 class _Graph:
     """Which values of a graph are constants, or computed from constants alone."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
+    def __init__(self, model: onnx.ModelProto, opset: int) -> None:
+        self.model, self.opset = model, opset
         self.tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         self.makers: dict[str, onnx.NodeProto] = {}
         self.readers: dict[str, list[onnx.NodeProto]] = {value.name: [] for value in model.graph.output}
@@ -72,8 +75,8 @@ class _Graph:
         self.outputs = {value.name for value in model.graph.output}
 
     @cached_property
-    def _ranks(self) -> dict[str, int]:
-        return ranks(self.model)
+    def _shapes(self) -> dict[str, Shape]:
+        return inferred_shapes(self.model)
 
     def is_constant(self, name: str) -> bool:
         return name in self.tensors or name in self.makers
@@ -121,7 +124,10 @@ class _Graph:
             return None
         rng = np.random.default_rng(0)
         values = {name: rng.uniform(0.01, 0.1, self.tensors[name].dims).astype(np.float32) for name in vectors}
-        y = self._computed(chain, nodes, values)
+        try:
+            y = self._computed(chain, nodes, values)
+        except (NodeError, ValueError):
+            return None
         axes = [axis - y.ndim for axis, size in enumerate(y.shape) if size > 1]
         flat = {name: value.reshape(-1) for name, value in values.items()}
         for epsilon in filter(None, map(self._epsilon, roots)):
@@ -159,32 +165,23 @@ class _Graph:
     def _computed(
         self, chain: Sequence[onnx.NodeProto], nodes: Sequence[onnx.NodeProto], values: dict[str, Array]
     ) -> Array:
-        """What a chain makes of a sample of one number, by these values of its constants."""
-        from onnx.reference import ReferenceEvaluator
-
+        """What a chain makes of a sample of one number, by these values of its constants. Raises NodeError."""
         source = self.activation(chain[0])
         assert source
-        feeds = {source: np.asarray(_SAMPLE, np.float32), **values}
-        rest = [self._named(name) for name in self._leaves(nodes) if name not in feeds]
-        inputs = [helper.make_empty_tensor_value_info(name) for name in feeds]
-        output = helper.make_empty_tensor_value_info(chain[-1].output[0])
-        graph = helper.make_graph(nodes, "batch_norm", inputs, [output], rest)
-        model = helper.make_model(graph, opset_imports=self.model.opset_import)
-        (y,) = ReferenceEvaluator(model).run(None, feeds)
-        return np.asarray(y)
-
-    def _named(self, name: str) -> onnx.TensorProto:
-        """What is in a Constant has no name, or another one."""
-        tensor = onnx.TensorProto()
-        tensor.CopyFrom(self.tensors[name])
-        tensor.name = name
-        return tensor
+        known = {name: numpy_helper.to_array(self.tensors[name]) for name in self._leaves(nodes)}
+        found = {name: Constant(array, name) for name, array in {**known, **values}.items()}
+        found[source] = Constant(np.asarray(_SAMPLE, np.float32), source)
+        budget = folding.Budget(folding.FREE)
+        for node in nodes:
+            inputs: list[Constant | None] = [found[name] for name in node.input]
+            (found[node.output[0]],) = folding.fold(Node(node, self.opset), inputs, budget)
+        return found[chain[-1].output[0]].array
 
     def _replacement(
         self, chain: Sequence[onnx.NodeProto], names: dict[str, str], axis: int, epsilon: float
     ) -> list[onnx.NodeProto] | None:
         """The nodes that compute the same, with the axis of the channels, counted from the end, as ONNX wants it."""
-        x, y, rank = self.activation(chain[0]), chain[-1].output[0], self._ranks.get(chain[-1].output[0], 0)
+        x, y, rank = self.activation(chain[0]), chain[-1].output[0], len(self._shapes.get(chain[-1].output[0], ()))
         assert x
         if rank + axis < 1:
             return None

@@ -81,15 +81,36 @@ def test_operators_as_each_opset_writes_them(tmp_path: Path, opset: int) -> None
 def test_opsets_beyond_those(tmp_path: Path) -> None:
     gemm, values = [node("Gemm", "x w c", "y")], {"w": random(6, 5), "c": random(5)}
     with pytest.raises(CompileError) as caught:
-        import_onnx(save(tmp_path / "old.onnx", gemm, (2, 6), values, 8))
+        import_onnx(save(tmp_path / "old.onnx", gemm, (2, 6), values, 6))
     assert str(caught.value).splitlines() == [
-        "old.onnx: is of opset 8, but 9 to 25 are supported",
-        "  note: onnx.version_converter.convert_version(model, 17) converts it",
+        "old.onnx: is of opset 6, but 7 to 25 are supported",
+        "  note: export the model anew",
     ]
     newest = onnx.defs.onnx_opset_version()
     if newest > 25:
         notes = import_onnx(save(tmp_path / "new.onnx", gemm, (2, 6), values, newest)).notes
         assert f"opset {newest} is newer than 25, by whose rules it is read" in notes
+
+
+@pytest.mark.parametrize("ir_version", [3, 8])
+@pytest.mark.parametrize("opset", [7, 8])
+def test_opsets_7_and_8_are_converted(tmp_path: Path, opset: int, ir_version: int) -> None:
+    """In the oldest IR, initializers are among the inputs."""
+    values = {"w": random(4, 3, 3, 3), "fc": random(4, 5), "one": np.ones(4, np.float32), "var": random(4) ** 2}
+    nodes = [
+        node("Conv", "x w", "c"),
+        node("BatchNormalization", "c one one one var", "n"),
+        node("Dropout", "n", "d", ratio=0.25),
+        node("MaxPool", "d", "m", kernel_shape=[2, 2]),
+        node("GlobalAveragePool", "m", "g"),
+        node("Flatten", "g", "f"),
+        node("MatMul", "f fc", "y"),
+    ]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in values.items()]
+    options = {"ir_version": ir_version, "inputs": inputs if ir_version == 3 else []}
+    path = save(tmp_path / "m.onnx", nodes, (2, 3, 8, 6), values, opset, **options)
+    model = check_against_onnxruntime(path, random(2, 3, 8, 6))
+    assert {"w", "fc"} <= model.parameters.keys()
 
 
 SHAPES: dict[str, list[onnx.NodeProto]] = {
