@@ -207,6 +207,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "RandomUniformLike": {**RANDOM_LIKE, **UNIFORM},
     "ReduceMax": REDUCTION,
     "ReduceMean": REDUCTION,
+    "ReduceSum": REDUCTION,
     "Reshape": {"allowzero": flag(0)},
     "Selu": {"alpha": number(1.6732631921768188, **CONSTANT), "gamma": number(1.0507010221481323, **CONSTANT)},
     "Shape": {"end": integer(), "start": integer(0)},

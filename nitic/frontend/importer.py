@@ -26,6 +26,7 @@ from nitic.frontend.patterns import with_batch_norms
 from nitic.frontend.preparation import Preparation, Standardisation
 from nitic.frontend.problems import Problem, UnsupportedNodes
 from nitic.frontend.shapes import inferred_shapes
+from nitic.frontend.softplus import without_thresholds
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
 from nitic.ir.types import Shape, shape_of
 
@@ -140,6 +141,7 @@ class _Importer:
         self._convert_opset()
         graph = self.model.graph
         self.notes += take_output(self.model, self.file, self.ports.output)
+        without_thresholds(self.model.graph)
         self.notes += with_batch_norms(self.model, opset(self.model))
         drop_unneeded(graph)
         self._read_initializers()

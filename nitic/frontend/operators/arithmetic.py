@@ -151,6 +151,9 @@ def add_constant(builder: Builder, x: Activation, value: float) -> Activation:
 
 
 def multiply_constant(builder: Builder, x: Activation, factor: float) -> Activation:
+    """Two factors in a row are one: a sum that is divided by the number of its elements is a mean."""
+    if isinstance(before := x.value.owner, ScaleConstOp):
+        x, factor = x.with_value(before.x), as_written(before.factor.value.data * factor)
     return x if factor == 1 else x.with_value(builder.insert(ScaleConstOp.of(x.value, factor=factor)))
 
 
