@@ -308,14 +308,15 @@ class _Importer:
         value = self.values.get(name)
         if not isinstance(value, Activation):
             raise CompileError(self.file, f"output {name!r} does not depend on the input")
-        classes = value.shape[1] if len(value.shape) > 1 else 0
+        classes = value.shape[1] if len(value.shape) > 1 else 1
         what = f"output {name!r} has the shape {list(value.shape)}"
         if value.shape[:1] != (builder.batch,) or prod(value.shape) != builder.batch * classes:
             raise CompileError(self.file, f"{what}: expected [{builder.batch}, classes]")
-        if classes < 2:
-            note = "give the network an output for each class: two, in place of the sigmoid of one"
-            rule = "expected two classes or more, since one class cannot be told from another"
-            raise CompileError(self.file, f"{what}: {rule}", note)
+        if classes == 1:
+            builder.note(
+                f"output {name!r} is one number: cross-entropy takes it as the logit of label 1 beside 0 for label 0, "
+                "and leaves out a sigmoid of it; --loss mse compares it with the label itself, from 0 to 127"
+            )
         if not builder.has_weights:
             raise CompileError(self.file, "has no parameters to train")
         try:
