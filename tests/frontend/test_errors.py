@@ -100,7 +100,12 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
         {},
         "[2, 3, 4] and [1, 2, 12] do not broadcast to each other",
     ),
-    "maximum": ([node("Max", "x x", "y")], (2, 6), {}, "only the Max of an activation and a number"),
+    "maximum": (
+        [node("Max", "x b", "y")],
+        (2, 6),
+        {"b": random(6)},
+        "only the Max of an activation and a number",
+    ),
     "minimum_of_three": ([node("Min", "x x x", "y")], (2, 6), {}, "only two operands are supported, not 3"),
     "quotient": ([node("Div", "w x", "y")], (2, 6), {"w": random(6)}, "a division is of an activation by a constant"),
     "infinite_factor": (

@@ -424,3 +424,20 @@ def test_softplus_with_a_threshold(tmp_path: Path, case: str) -> None:
     else:
         with pytest.raises(CompileError, match="Where"):
             import_onnx(path)
+
+
+JOINED: dict[str, list[onnx.NodeProto]] = {
+    "max": [node("Tanh", "x", "a"), node("Max", "x a")],
+    "min": [node("Tanh", "x", "a"), node("Min", "a x")],
+    "max_of_a_channel": [node("GlobalAveragePool", "x", "a"), node("Max", "a x")],
+    "min_of_a_channel": [node("GlobalAveragePool", "x", "a"), node("Min", "x a")],
+    "mean": [node("Tanh", "x", "a"), node("Relu", "x", "b"), node("Mean", "x a b")],
+    "mean_of_one": [node("Mean", "x")],
+    "abs": [node("Abs", "x")],
+}
+
+
+@pytest.mark.parametrize("case", JOINED)
+def test_what_is_made_of_rectified_differences(tmp_path: Path, case: str) -> None:
+    nodes, values = classifier(4 * 7 * 6)
+    check_against_onnxruntime(save_network(tmp_path / "m.onnx", [*JOINED[case], *nodes], X, values), random(*X))

@@ -96,6 +96,11 @@ def sum_of_all(builder: Builder, node: Node, inputs: Inputs) -> Value:
     return total
 
 
+def mean_of_all(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    total = sum_of_all(builder, node, inputs)
+    return multiply_constant(builder, total, 1 / len(inputs)) if isinstance(total, Activation) else total
+
+
 def multiply(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
     a, b = operands(inputs)
@@ -225,6 +230,7 @@ def channel_axis(b: Shape, x: Shape) -> int | None:
 HANDLERS: dict[str, Handler] = {
     "Add": add,
     "Div": divide,
+    "Mean": mean_of_all,
     "Mul": multiply,
     "Neg": negate,
     "Sub": subtract,
