@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from nitic.errors import CompileError, ExitCode, printable
-from nitic.options import BatchNorm, CompileOptions, Emit, Init, Loss, OptOptions
+from nitic.options import BatchNorm, CompileOptions, Emit, Init, Layout, Loss, OptOptions
 from nitic.signals import end_as_interrupted, open_standard_streams
 from nitic.version import VERSION
 
@@ -34,6 +34,14 @@ def per_channel(text: str | None) -> tuple[float, ...] | None:
         return tuple(float(value) for value in text.split(","))
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a list of numbers such as 0.49,0.48,0.45") from None
+
+
+def sample_shape(text: str | None) -> tuple[int, ...] | None:
+    """`3,224,224` as numbers."""
+    try:
+        return None if text is None else tuple(int(size) for size in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a list of sizes such as 3,224,224") from None
 
 
 def key_values(texts: list[str] | None) -> dict[str, str]:
@@ -73,6 +81,15 @@ BatchNormOption = Annotated[
     BatchNorm,
     typer.Option(help="Normalise a training batch by its own statistics, by the model's, or fold them into weights."),
 ]
+LayoutOption = Annotated[
+    Layout | None, typer.Option(help="Where samples in MODEL have their channels. Default: as its first nodes tell.")
+]
+InputShape = Annotated[
+    str | None, typer.Option(metavar="C,H,W", help="The shape of a sample, where MODEL leaves it open.")
+]
+OutputName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The value that holds the logits, where MODEL has several outputs.")
+]
 CacheOption = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Keep kernels in $NITIC_CACHE, or ~/.cache/nitic, for the next time.")
 ]
@@ -111,6 +128,9 @@ def compile_command(
     std: PerChannel = None,
     freeze: Freeze = None,
     batch_norm: BatchNormOption = BatchNorm.TRAIN,
+    layout: LayoutOption = None,
+    input_shape: InputShape = None,
+    output_name: OutputName = None,
     dump_ir: Annotated[Path | None, typer.Option(help="Write the IR after each pass into this folder.")] = None,
     print_before: PrintBefore = None,
     print_after: PrintAfter = None,
@@ -134,6 +154,9 @@ def compile_command(
         std=per_channel(std),
         freeze=tuple(freeze or ()),
         batch_norm=batch_norm,
+        layout=layout,
+        input_shape=sample_shape(input_shape),
+        output_name=output_name,
         dump_ir=dump_ir,
         print_before=tuple(print_before or ()),
         print_after=tuple(print_after or ()),
@@ -148,8 +171,12 @@ def check_command(
     recipe: Recipe = "niti16",
     option: RecipeOptions = None,
     batch_size: BatchSize = None,
+    loss: LossOption = Loss.CROSS_ENTROPY,
     freeze: Freeze = None,
     batch_norm: BatchNormOption = BatchNorm.TRAIN,
+    layout: LayoutOption = None,
+    input_shape: InputShape = None,
+    output_name: OutputName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write the report as JSON: docs/check.md.")] = False,
 ) -> None:
     """Say what of MODEL is supported and what is not, without compiling it. The exit code is 0 or 3."""
@@ -160,8 +187,12 @@ def check_command(
         recipe=recipe,
         recipe_options=key_values(option),
         batch_size=batch_size,
+        loss=loss,
         freeze=tuple(freeze or ()),
         batch_norm=batch_norm,
+        layout=layout,
+        input_shape=sample_shape(input_shape),
+        output_name=output_name,
     )
     report = check_model(options)
     typer.echo(report.json() if as_json else printable(report.text()))
@@ -216,6 +247,9 @@ def train_command(
     std: PerChannel = None,
     freeze: Freeze = None,
     batch_norm: BatchNormOption = BatchNorm.TRAIN,
+    layout: LayoutOption = None,
+    input_shape: InputShape = None,
+    output_name: OutputName = None,
     cache: CacheOption = True,
 ) -> None:
     """Compile MODEL and train it: all other options go to the binary (--data DIR --epochs N --lr R --save FILE ...)."""
@@ -235,6 +269,9 @@ def train_command(
         std=per_channel(std),
         freeze=tuple(freeze or ()),
         batch_norm=batch_norm,
+        layout=layout,
+        input_shape=sample_shape(input_shape),
+        output_name=output_name,
         cache=cache,
     )
     compile_and_train(options, context.args)

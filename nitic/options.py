@@ -48,6 +48,13 @@ class Loss(StrEnum):
     MSE = "mse"
 
 
+class Layout(StrEnum):
+    """Where the samples of the ONNX file have their channels."""
+
+    NHWC = "nhwc"
+    NCHW = "nchw"
+
+
 @dataclass(frozen=True)
 class CompileOptions:
     """Options of `nitic compile`.
@@ -57,8 +64,9 @@ class CompileOptions:
     `recipe_options` are those of its passes: {"rule": "plain"}. `batch_size` overrides what the model fixes;
     without either it is 64. `mean` and `std` hold one value per channel in units of a sample scaled to 0..1;
     without them the binary takes them from its training set. `freeze` holds globs of the parameters that stay as
-    they are. `print_before` and `print_after` name passes. Without `cache` nothing is read from the cache on disk,
-    or written to it.
+    they are. `layout`, `input_shape` (of one sample, in the file's order) and `output_name` (of the value that holds
+    the logits) say what the file leaves open. `print_before` and `print_after` name passes. Without `cache` nothing is
+    read from the cache on disk, or written to it.
     """
 
     model: Path
@@ -75,6 +83,9 @@ class CompileOptions:
     std: tuple[float, ...] | None = None
     freeze: tuple[str, ...] = ()
     batch_norm: BatchNorm = BatchNorm.TRAIN
+    layout: Layout | None = None
+    input_shape: tuple[int, ...] | None = None
+    output_name: str | None = None
     dump_ir: Path | None = None
     print_before: tuple[str, ...] = field(default=())
     print_after: tuple[str, ...] = field(default=())
@@ -86,6 +97,10 @@ class CompileOptions:
         for name, kind in kinds.items():
             _check_choice(name, getattr(self, name), list(kind))
             object.__setattr__(self, name, kind(getattr(self, name)))
+        if self.layout is not None:
+            _check_choice("layout", self.layout, list(Layout))
+        if self.input_shape is not None and min(self.input_shape, default=0) < 1:
+            raise _usage("--input-shape", f"a sample has axes of at least 1, not {list(self.input_shape)}")
         object.__setattr__(self, "freeze", (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze))
         self._check_pair()
         if self.batch_size is not None and self.batch_size < 1:

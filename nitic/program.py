@@ -13,6 +13,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument
 
 from nitic.arithmetic.integers import Array
+from nitic.arithmetic.losses import LARGEST_TARGET
 from nitic.ir.buffers import tensor_extents
 from nitic.ir.function import argument_labels, arguments, function, results
 from nitic.ir.text import MAX_BYTES, print_module
@@ -54,6 +55,11 @@ class Program:
     @property
     def classes(self) -> int:
         return shape_of(results(function(self.module, "predict"))[0][1])[1]
+
+    @property
+    def labels(self) -> int:
+        """How many labels there are, from 0: the classes, or the numbers that one logit is compared with."""
+        return LARGEST_TARGET + 1 if self.classes == 1 and self.has_squared_error else self.classes
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -225,7 +225,7 @@ class TrainingSession:
         return Metrics(metrics.loss, metrics.correct, metrics.count)
 
     def _labels(self, labels: Array | Sequence[int], count: int) -> Array:
-        y, classes = np.asarray(labels), self.compiled.program.classes
+        y, classes = np.asarray(labels), self.compiled.program.labels
         if y.shape != (count,):
             raise _mismatch(f"{count} samples come with labels of shape {y.shape}")
         if y.dtype.kind not in "iu":

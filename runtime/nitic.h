@@ -178,6 +178,10 @@ nitic_progress *nitic_session_progress(nitic_session *session);
 const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *name);
 void *nitic_session_tensor(nitic_session *session, const char *name);
 
+/* How many labels there are, from 0: the classes, or where squares of one number are made small, NITIC_NUMBERS. */
+enum { NITIC_NUMBERS = 128 };
+int32_t nitic_label_count(const nitic_program *program);
+
 /* Goes back to the initial state (weights as compiled, nothing trained). */
 void nitic_session_reset(nitic_session *session);
 

@@ -10,6 +10,7 @@ from nitic.arithmetic.sums import add_at
 LOG2_E = 47274  # log2(e) in Q15
 PROBABILITY_BITS = 24
 START_BITS = PROBABILITY_BITS - 7  # what is rounded off
+LARGEST_TARGET = 127  # label that a single logit is compared with
 LOSS_STREAM = 0x6C6F7373  # "loss"; the operators of a program have small stream numbers
 EXP2 = np.array([round(2 ** (10 + i / 256)) for i in range(256)], np.int64)
 LOG2 = np.array([round(256 * np.log2(1 + i / 256)) for i in range(256)], np.int64)
@@ -49,11 +50,20 @@ def exp2_q20(t: Array) -> Array:
 
 
 def mean_squared_error(o: Array, e_o: int, e: int, label: Array) -> tuple[Array, int]:
-    """(o - onehot at exponent e, the sum of its squares in Q16) of logits (N, C); label -1 counts for nothing."""
-    target = wide(np.arange(o.shape[1]) == label[:, None])
-    d = add_at(o, e_o, -target, 0, e) * (label >= 0)[:, None]
+    """(o - target at exponent e, the sum of its squares in Q16) of logits (N, C); label -1 counts for nothing."""
+    d = add_at(o, e_o, -wide(targets(o, label)), 0, e) * (label >= 0)[:, None]
     squares = round_nearest((d * d).sum(1), -16 - 2 * e)
     return d, int(np.minimum(squares, 2**30).sum())
+
+
+def targets(logits: Array, label: Array) -> Array:
+    """The one-hot rows of the labels, or of one logit the labels themselves."""
+    return label[:, None] if logits.shape[1] == 1 else np.arange(logits.shape[1]) == label[:, None]
+
+
+def unit_at(e_o: int, e: int) -> int:
+    """The number 1 at the common exponent e of logits and targets."""
+    return int(add_at(np.zeros(1), e_o, np.ones(1), 0, e)[0])
 
 
 def log2_q8(x: Array) -> Array:

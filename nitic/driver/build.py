@@ -15,6 +15,7 @@ from nitic import state, targets
 from nitic.arithmetic.integers import Array
 from nitic.driver.watcher import Watcher
 from nitic.errors import CompileError, ExitCode, printable
+from nitic.frontend.graph import Ports
 from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
@@ -55,7 +56,8 @@ def import_model(options: CompileOptions, watch: Watcher | None = None) -> Impor
 
     With --mean the samples reach the network by that, and the network's own standardisation stays a part of it.
     """
-    model = import_onnx(options.model, options.batch_size, standardises=options.mean is None)
+    ports = Ports(options.layout, options.input_shape, options.output_name)
+    model = import_onnx(options.model, options.batch_size, options.mean is None, ports)
     globs = tuple(_globs_of_names(model, options.freeze))
     try:
         run_passes(model.module, frontend_passes(options.batch_norm == BatchNorm.FOLD, globs), watch, "end")

@@ -34,6 +34,10 @@ _LISTS = frozenset({A.FLOATS, A.INTS})
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {"above": lt, "at_least": le, "below": gt, "at_most": ge}
 
 
+_SHOWN = 16
+"""Values of a list that a message shows."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """What a value, or each of a list of them, must be."""
@@ -76,9 +80,10 @@ def as_written(value: float) -> float:
 
 
 def shown(value: Any) -> str:
-    """A value for a message."""
+    """A value for a message: of a long list the beginning."""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{', '.join(map(shown, value))}]"
+        texts = [shown(each) for each in value[:_SHOWN]] + ["..."] * (len(value) > _SHOWN)
+        return f"[{', '.join(texts)}]"
     return repr(as_written(value)) if isinstance(value, float) else repr(value)
 
 
@@ -202,6 +207,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "RandomUniformLike": {**RANDOM_LIKE, **UNIFORM},
     "ReduceMax": REDUCTION,
     "ReduceMean": REDUCTION,
+    "ReduceSum": REDUCTION,
     "Reshape": {"allowzero": flag(0)},
     "Selu": {"alpha": number(1.6732631921768188, **CONSTANT), "gamma": number(1.0507010221481323, **CONSTANT)},
     "Shape": {"end": integer(), "start": integer(0)},

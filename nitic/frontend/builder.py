@@ -41,12 +41,14 @@ _SINGLE_INITIAL_VALUES = (0, 0.25, 1)
 class Builder:
     """The function under construction. Operators get the location of `node`, the ONNX node being imported."""
 
-    def __init__(self, input_shape: Shape, declared_batch: int) -> None:
+    def __init__(self, input_shape: Shape, declared_batch: int, input_type: str = "FLOAT") -> None:
         self.func = new_function("predict", [(Label("input", "input"), tensor(input_shape, f32))])
         self.input = self.func.body.block.args[0]
         self.batch = input_shape[0]
         self.declared_batch = declared_batch
         """The batch size that the file fixes, or 0."""
+        self.input_type = input_type
+        """What the file calls the type of the input's elements."""
         self.parameters: dict[str, Array] = {}
         self.conversions: dict[str, Conversion] = {}
         self.notes: list[str] = []

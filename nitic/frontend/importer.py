@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import external_data_helper
+from onnx import external_data_helper, version_converter
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import VerifyException
 
@@ -17,11 +18,15 @@ from nitic.errors import CompileError
 from nitic.frontend import folding
 from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
+from nitic.frontend.graph import AS_DECLARED, NHWC_LAYOUT, Ports, drop_unneeded, set_sample_shape, take_output
 from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored_tensors
 from nitic.frontend.nodes import Node, unique_names
-from nitic.frontend.operators import HANDLERS, LAST_ONLY
+from nitic.frontend.operators import HANDLERS, LAST_ONLY, VIEWS
+from nitic.frontend.patterns import with_batch_norms
 from nitic.frontend.preparation import Preparation, Standardisation
 from nitic.frontend.problems import Problem, UnsupportedNodes
+from nitic.frontend.shapes import inferred_shapes
+from nitic.frontend.softplus import without_thresholds
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
 from nitic.ir.types import Shape, shape_of
 
@@ -29,8 +34,13 @@ DEFAULT_BATCH = 64
 # What a node that breaks ONNX's own rules makes the handlers and onnx's reference implementation raise.
 _WRONG_VALUE = (ValueError, TypeError, LookupError, ArithmeticError)
 _MALFORMED = (*_WRONG_VALUE, AttributeError, AssertionError, RuntimeError, MemoryError)
+_FLATTENING = frozenset({"Flatten", "Gemm", "MatMul", "Reshape"})
+"""The operators that take an image as a vector, of whatever layout."""
+_COLOURS = (1, 3)
+"""Channels that images have, and hardly ever rows or columns."""
 _SHAPES = frozenset({"Shape", "Size"})
 _OPSETS = range(9, 26)
+_OLDEST, _CONVERTED = 7, 17
 _CONSTANTS_ONLY = "is not supported over activations or parameters"
 
 
@@ -55,14 +65,17 @@ class ImportedModel:
     standardisation: Standardisation | None = None
 
 
-def import_onnx(path: Path, batch_size: int | None = None, standardises: bool = True) -> ImportedModel:
+def import_onnx(
+    path: Path, batch_size: int | None = None, standardises: bool = True, ports: Ports = AS_DECLARED
+) -> ImportedModel:
     """Imports a file. The batch is `batch_size`, else what the model fixes, else 64.
 
     standardises: where the network standardises its samples itself, the program is to do that in its place.
+    ports: what the file leaves open of the network's ends.
 
     Raises CompileError for a file that is broken, or that holds what nitic does not support: then it lists all of it.
     """
-    return _Importer(read_model(path), path.name, batch_size, standardises).run()
+    return _Importer(read_model(path), path.name, batch_size, standardises, ports).run()
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,7 @@ class _Input:
     name: str
     shape: Shape
     is_nhwc: bool
+    element_type: str
 
 
 @dataclass
@@ -112,20 +126,27 @@ class _Importer:
     file: str
     batch_size: int | None
     standardises: bool
+    ports: Ports
     values: dict[str, Value] = field(default_factory=dict[str, Value])
     problems: list[Problem] = field(default_factory=list[Problem])
     finals: dict[str, Node] = field(default_factory=dict[str, Node])
     """The results of nodes that nothing may follow."""
     preparation: Preparation = field(init=False)
+    notes: list[str] = field(default_factory=list[str])
+    """What there is to say before nodes are imported."""
     computed: folding.Budget = field(default_factory=lambda: folding.Budget(folding.FREE))
     generated: folding.Budget = field(default_factory=lambda: folding.Budget(folding.MAX_GENERATED))
 
     def run(self) -> ImportedModel:
+        self._convert_opset()
         graph = self.model.graph
-        self._check_opset()
+        self.notes += take_output(self.model, self.file, self.ports.output)
+        without_thresholds(self.model.graph)
+        self.notes += with_batch_norms(self.model, opset(self.model))
+        drop_unneeded(graph)
         self._read_initializers()
-        declared = self._declared_input()
-        builder = self._emitter(declared)
+        builder = self._emitter(self._declared_input())
+        builder.notes += self.notes
         if opset(self.model) > _OPSETS[-1]:
             builder.note(f"opset {opset(self.model)} is newer than {_OPSETS[-1]}, by whose rules it is read")
         for proto, name in zip(graph.node, unique_names(graph.node), strict=True):
@@ -148,11 +169,22 @@ class _Importer:
 
     # Inputs and outputs
 
-    def _check_opset(self) -> None:
-        if opset(self.model) < _OPSETS[0]:
-            message = f"is of opset {opset(self.model)}, but {_OPSETS[0]} to {_OPSETS[-1]} are supported"
-            note = "onnx.version_converter.convert_version(model, 17) converts it"
-            raise CompileError(self.file, message, note)
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        return inferred_shapes(self.model)
+
+    def _convert_opset(self) -> None:
+        """Brings a model of opset 7 or 8 to one that the importer reads."""
+        given = opset(self.model)
+        if given < _OLDEST:
+            message = f"is of opset {given}, but {_OLDEST} to {_OPSETS[-1]} are supported"
+            raise CompileError(self.file, message, "export the model anew")
+        if given < _OPSETS[0]:
+            try:
+                self.model = version_converter.convert_version(self.model, _CONVERTED)
+            except (RuntimeError, ValueError) as error:
+                message = f"is of opset {given}, which onnx does not convert to {_CONVERTED}: {first_line(error)}"
+                raise CompileError(self.file, message, "export the model anew") from error
 
     def _read_initializers(self) -> None:
         if self.model.graph.sparse_initializer:
@@ -171,47 +203,59 @@ class _Importer:
             names = ", ".join(repr(value.name) for value in inputs)
             raise CompileError(self.file, f"a network needs one input, but this has {len(inputs)}: {names}")
         name = inputs[0].name
+        if self.ports.input_shape is not None:
+            set_sample_shape(inputs[0], self.ports.input_shape, self.file)
         dims = inputs[0].type.tensor_type.shape.dim
         shape = tuple(max(0, dim.dim_value) for dim in dims)
         for axis, dim in enumerate(dims):
             if axis and not shape[axis]:
                 what = f"dimension {axis} of input {name!r} is {dim.dim_param or 'unknown'!r}"
-                note = "export the model with a fixed sample size"
+                note = "--input-shape gives the shape of a sample, such as 3,224,224"
                 raise CompileError(self.file, f"{what}: only the batch may be open", note)
         if prod(shape[1:]) > MAX_ELEMENTS:
             raise CompileError(self.file, f"input {name!r} has samples of {list(shape[1:])}: too large")
         if len(shape) < 2:
-            raise CompileError(self.file, f"input {name!r} has the shape {list(shape)}: expected a batch of samples")
+            note = "--input-shape gives the shape of a sample where the file does not tell it"
+            message = f"input {name!r} has the shape {list(shape)}: expected a batch of samples"
+            raise CompileError(self.file, message, note)
         self.preparation = Preparation(self.model.graph, inputs[0], self.standardises)
+        is_nhwc = self._is_nhwc(name, shape)
+        element_type = onnx.TensorProto.DataType.Name(inputs[0].type.tensor_type.elem_type)
+        return _Input(name, shape, is_nhwc, element_type)
+
+    def _is_nhwc(self, name: str, shape: Shape) -> bool:
+        """Whether the samples have their channels last in the file, as converters from TensorFlow write them."""
+        if self.ports.layout:
+            return self.ports.layout == NHWC_LAYOUT
         readers = [Node(node, 0) for node in self.preparation.readers(name)]
-        return _Input(name, shape, bool(readers) and all(self._moves_channels(node, shape) for node in readers))
+        if readers and all(self._moves_channels(node, shape) for node in readers):
+            return True
+        if len(shape) != 4 or not all(node.op in _FLATTENING for node in readers):
+            return False
+        first, last = shape[1] in _COLOURS, shape[3] in _COLOURS
+        if first == last:
+            self.notes.append(
+                f"nothing says whether the samples of input {name!r}, {list(shape[1:])}, have their channels first or "
+                "last: they are taken as first, which --layout nhwc changes"
+            )
+        return last and not first
 
     def _moves_channels(self, node: Node, shape: Shape) -> bool:
-        """Whether a node that reads the samples makes NCHW (NCL) of them, as converters from TensorFlow write it.
-
-        A Reshape does where there is one channel.
-        """
+        """Whether a node makes NCHW (NCL) of the samples: a Transpose, or any view where there is one channel."""
         if node.op == "Transpose":
             return list(node.attributes.get("perm", ())) in ([0, 3, 1, 2], [0, 2, 1])
-        target = self._stored(node.proto.input[1]) if node.op == "Reshape" and len(shape) == 4 else None
-        return target is not None and shape[3] == 1 and target.tolist()[1:] == [1, shape[1], shape[2]]
-
-    def _stored(self, name: str) -> Array | None:
-        """What the file holds under a name: an initializer, or a Constant."""
-        makers = [Node(node, 0) for node in self.model.graph.node if node.op_type == "Constant" and name in node.output]
-        value = folding.constant(makers[0]) if makers else self.values.get(name)
-        return value.array if isinstance(value, Constant) else None
+        made = self.shapes.get(node.proto.output[0], ())
+        return shape[-1] == 1 and made[1:] == (1, *shape[1:-1]) != shape[1:]
 
     def _has_sequences(self) -> bool:
         """Whether there is a 1-D convolution: an input of three axes is (N, C, L) then."""
         convolutions = [node for node in self.model.graph.node if node.op_type in {"Conv", "ConvTranspose"}]
-        filters = [self.values[name] for node in convolutions for name in node.input[1:2] if name in self.values]
-        return any(len(value.shape) == 3 for value in filters)
+        return any(len(self.shapes.get(name, ())) == 3 for node in convolutions for name in node.input[1:2])
 
     def _emitter(self, declared: _Input) -> Builder:
         batch = self.batch_size or declared.shape[0] or DEFAULT_BATCH
         shape = (batch, *declared.shape[1:])
-        builder = Builder(self._samples(shape, declared.is_nhwc), declared.shape[0])
+        builder = Builder(self._samples(shape, declared.is_nhwc), declared.shape[0], declared.element_type)
         channels_first = len(shape_of(builder.input)) == 4 and not declared.is_nhwc
         view = Activation.nhwc if channels_first else Activation.of
         self.values[declared.name] = view(builder.input).reshape(shape)
@@ -239,7 +283,7 @@ class _Importer:
     def _note_layers(self, builder: Builder) -> None:
         if builder.folded:
             builder.note(
-                f"{_and_more(builder.folded)}: the exporter folded a batch normalisation into this convolution, so it "
+                f"{_and_more(builder.folded)}: the exporter folded a batch normalisation into this layer, so it "
                 f"is not trained as one; to keep it, {UNCHANGED}"
             )
         if standardisation := self.preparation.standardisation():
@@ -260,20 +304,19 @@ class _Importer:
             )
 
     def _finish(self, builder: Builder) -> ModuleOp:
-        outputs = self.model.graph.output
-        if len(outputs) != 1:
-            raise CompileError(self.file, f"a network needs one output, but this has {len(outputs)}")
-        value = self.values.get(outputs[0].name)
+        name = self.model.graph.output[0].name
+        value = self.values.get(name)
         if not isinstance(value, Activation):
-            raise CompileError(self.file, f"output {outputs[0].name!r} does not depend on the input")
-        classes = value.shape[1] if len(value.shape) > 1 else 0
-        what = f"output {outputs[0].name!r} has the shape {list(value.shape)}"
+            raise CompileError(self.file, f"output {name!r} does not depend on the input")
+        classes = value.shape[1] if len(value.shape) > 1 else 1
+        what = f"output {name!r} has the shape {list(value.shape)}"
         if value.shape[:1] != (builder.batch,) or prod(value.shape) != builder.batch * classes:
             raise CompileError(self.file, f"{what}: expected [{builder.batch}, classes]")
-        if classes < 2:
-            note = "give the network an output for each class: two, in place of the sigmoid of one"
-            rule = "expected two classes or more, since one class cannot be told from another"
-            raise CompileError(self.file, f"{what}: {rule}", note)
+        if classes == 1:
+            builder.note(
+                f"output {name!r} is one number: cross-entropy takes it as the logit of label 1 beside 0 for label 0, "
+                "and leaves out a sigmoid of it; --loss mse compares it with the label itself, from 0 to 127"
+            )
         if not builder.has_weights:
             raise CompileError(self.file, "has no parameters to train")
         try:
@@ -309,7 +352,9 @@ class _Importer:
         if node.op in LAST_ONLY:
             self.finals.update(dict.fromkeys(node.proto.output, node))
         for name in node.proto.input:
-            if name in self.finals:
+            if name in self.finals and node.op in VIEWS:
+                self.finals.update(dict.fromkeys(node.proto.output, self.finals[name]))
+            elif name in self.finals:
                 raise NodeError(f"{self.finals[name]} is supported only as the last operator")
 
     def _check_missing(self, node: Node, names: list[str]) -> None:

@@ -10,6 +10,7 @@ from onnx import external_data_helper, helper, inliner
 
 from nitic.errors import CompileError, ExitCode
 
+OWN_DOMAIN = "ai.onnx"
 MAX_CALLS, MAX_INLINED = 10_000, 2**28
 _HALF_BYTES = frozenset({onnx.TensorProto.UINT4, onnx.TensorProto.INT4, onnx.TensorProto.FLOAT4E2M1})
 
@@ -18,11 +19,39 @@ def read_model(path: Path) -> onnx.ModelProto:
     """The checked model with all its data, and without local functions."""
     model = _parse(path)
     _load_external_data(model, path)
+    _name_own_domain(model)
+    _give_shapes(model.graph)
     try:
         onnx.checker.check_model(model)
         return inlined(model) if model.functions else model
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise _broken(path, f"is not a valid ONNX model: {first_line(error)}") from error
+
+
+def _name_own_domain(model: onnx.ModelProto) -> None:
+    """ONNX's own operators have two names for their domain, of which onnx knows one. onnxruntime takes both."""
+    for graph in (model.graph, *model.functions):
+        for node in graph.node:
+            if node.domain == OWN_DOMAIN:
+                node.domain = ""
+    for imports in (model.opset_import, *(function.opset_import for function in model.functions)):
+        has_both = any(each.domain == "" for each in imports)
+        for at in reversed([i for i, each in enumerate(imports) if each.domain == OWN_DOMAIN]):
+            if has_both:
+                del imports[at]
+            else:
+                imports[at].domain = ""
+
+
+def _give_shapes(graph: onnx.GraphProto) -> None:
+    """onnx wants a type and a shape of every value that is described; nitic computes those of outputs itself."""
+    del graph.value_info[:]
+    for value in (*graph.input, *graph.output):
+        kind = value.type.tensor_type
+        if value.type.WhichOneof("value") is None:
+            kind.elem_type = onnx.TensorProto.FLOAT
+        if value.type.HasField("tensor_type") and not kind.HasField("shape"):
+            kind.shape.SetInParent()
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -77,7 +77,7 @@ class Node:
 
     @property
     def is_folded_batch_norm(self) -> bool:
-        return "batch_norm" in self._metadata("pkg.torch.onnx.class_hierarchy") and self.op == "Conv"
+        return "batch_norm" in self._metadata("pkg.torch.onnx.class_hierarchy")
 
     @property
     def module(self) -> str:

@@ -106,9 +106,11 @@ class CrossEntropyOp(LossOp):
 
 @irdl_op_definition
 class MeanSquaredErrorOp(LossOp):
-    """The squared distance to the one-hot row of the label; integers come with the exponents of logits and difference.
+    """The squared distance to the target; integers come with the exponents of logits and difference.
 
-    dlogits is (logits - onehot) * 2^-floor(log2 N), in integers an accumulator; the loss is the sum of squares, in Q16.
+    The target is the one-hot row of the label, or of a single logit the label itself, which is right where it is at
+    most 1/2 away. dlogits is (logits - target) * 2^-floor(log2 N), in integers an accumulator; the loss is the sum of
+    squares, in Q16.
     """
 
     name = "nn.mean_squared_error"
@@ -119,7 +121,7 @@ class MeanSquaredErrorOp(LossOp):
     dlogits = result_def()
     loss = result_def()
     correct = result_def()
-    LARGEST_DIFFERENCE: ClassVar[int] = (127 << 16) + 1
+    LARGEST_DIFFERENCE: ClassVar[int] = (127 << 16) + losses.LARGEST_TARGET
 
     def infer_types(self) -> Sequence[Attribute]:
         metrics = self.metrics_types()
@@ -132,10 +134,20 @@ class MeanSquaredErrorOp(LossOp):
     def reference(self, *operands: Array) -> tuple[Array, ...]:
         logits, label, *scales = operands
         if is_float(logits):
-            return *mean_squared_error(logits, label), right_answers(logits, label)
-        exponent, common = (int(e) for e in scales)
-        error, loss = losses.mean_squared_error(logits, exponent, common, label)
-        return error, np.asarray(loss, np.int64), right_answers(logits, label)
+            error, loss = mean_squared_error(logits, label)
+            distance, unit = logits - losses.targets(logits, label), 1
+        else:
+            exponent, common = (int(e) for e in scales)
+            error, loss = losses.mean_squared_error(logits, exponent, common, label)
+            distance, unit = error, losses.unit_at(exponent, common)
+        close = 2 * abs(distance[:, 0]) <= unit
+        correct = (close & (label >= 0)).sum() if self.is_number else right_answers(logits, label)
+        return error, np.asarray(loss, None if is_float(logits) else np.int64), correct
+
+    @property
+    def is_number(self) -> bool:
+        """Whether there is one logit, which is a number, and no classes."""
+        return shape_of(self.logits)[1] == 1
 
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         exponent = insert(ExponentOfOp.of(operands[0]))
@@ -177,5 +189,5 @@ def cross_entropy(logits: Array, label: Array) -> tuple[Array, Array]:
 
 def mean_squared_error(logits: Array, label: Array) -> tuple[Array, Array]:
     """(dlogits, sum of squares in Q16) in floating point."""
-    d = (logits - (np.arange(logits.shape[1]) == label[:, None])) * (label >= 0)[:, None]
+    d = (logits - losses.targets(logits, label)) * (label >= 0)[:, None]
     return d * 2.0 ** (losses.loss_exponent(len(logits)) + 7), np.asarray((d * d).sum() * 2**16)

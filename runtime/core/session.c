@@ -11,6 +11,10 @@ const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *
   return NULL;
 }
 
+int32_t nitic_label_count(const nitic_program *program) {
+  return program->classes == 1 && program->squared_error ? NITIC_NUMBERS : program->classes;
+}
+
 /* The caller may write to the memory, so the state counts as changed. */
 void *nitic_session_tensor(nitic_session *s, const char *name) {
   const nitic_tensor *tensor = nitic_tensor_find(s->program, name);

@@ -27,10 +27,11 @@ static int check_count(const nitic_session *s, int32_t count) {
 }
 
 static int check_labels(const nitic_session *s, int32_t count) {
+  int32_t labels = nitic_label_count(s->program);
   for (int32_t row = 0; row < count; row++)
-    if (s->label[row] < -1 || s->label[row] >= s->program->classes)
+    if (s->label[row] < -1 || s->label[row] >= labels)
       return nitic_fail(NITIC_MISMATCH, "label %d in row %d: the program has classes 0 to %d", s->label[row], row,
-                        s->program->classes - 1);
+                        labels - 1);
   return NITIC_OK;
 }
 

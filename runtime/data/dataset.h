@@ -35,7 +35,7 @@ typedef struct {
   bool packed;      /* by `nitic data pack`: images of any size become the input's */
   bool from_chw;    /* samples are stored channels first */
   uint8_t sign_bit; /* 0x80 for int8 samples: x ^ 0x80 is x + 128 */
-  int32_t classes;  /* of the program */
+  int32_t classes;  /* of the program: labels go from 0 to one less */
   int32_t kept;     /* the number of the device's copy, 0: it has none */
 } nitic_dataset;
 

@@ -58,7 +58,7 @@ static const nitic_tensor *input_of(const nitic_program *program) {
 static void describe_input(nitic_dataset *data, const nitic_program *program) {
   const nitic_tensor *input = input_of(program);
   data->sample_bytes = (size_t)(nitic_elements(input) / program->batch);
-  data->classes = program->classes;
+  data->classes = nitic_label_count(program);
   data->is_image = input->rank == 4;
   if (!data->is_image)
     return;

@@ -115,10 +115,12 @@ def test_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 
 def test_what_the_passes_refuse(tmp_path: Path) -> None:
-    """The importer takes a branch that leads nowhere; that its parameters change nothing only a pass finds."""
+    """The importer takes a branch of which only the shape is read; that its parameters change nothing a pass finds."""
     nodes = [
-        helper.make_node("Gemm", ["x", "w"], ["y"]),
+        helper.make_node("Gemm", ["x", "w"], ["z"]),
         helper.make_node("Gemm", ["x", "idle", "idler"], ["unused"]),
+        helper.make_node("Shape", ["unused"], ["shape"]),
+        helper.make_node("Reshape", ["z", "shape"], ["y"]),
     ]
     values = {"w": (4, 3), "idle": (4, 3), "idler": (3,)}
     graph = helper.make_graph(

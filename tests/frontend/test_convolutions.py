@@ -11,7 +11,8 @@ from onnx import helper
 from nitic.errors import CompileError
 from nitic.frontend.importer import import_onnx
 from nitic.interpret import run_function
-from nitic.ir.function import function
+from nitic.ir.function import argument, function
+from nitic.ir.types import shape_of
 from nitic.ops.reshape import TransposeOp
 from tests.support.onnx_models import Array, check_against_onnxruntime, onnxruntime_output, random, save_network
 
@@ -111,6 +112,26 @@ def check_sequences(path: Path, x: Array) -> None:
     assert not [op for op in model.module.walk() if isinstance(op, TransposeOp)]
     for name, conversion in model.conversions.items():
         assert conversion.from_onnx(conversion.to_onnx(model.parameters[name])).shape == model.parameters[name].shape
+
+
+FILTER = random(3, 4, 3)
+MAKERS: dict[str, list[onnx.NodeProto]] = {
+    "initializer": [node("Identity", "v", "w")],
+    "cast": [node("Cast", "half", "w", to=1)],
+    "constant": [node("Constant", "", "w", value=onnx.numpy_helper.from_array(FILTER))],
+    "transpose": [node("Transpose", "klo", "w", perm=[2, 1, 0])],
+    "reshape": [node("Reshape", "flat sizes", "w")],
+    "generated": [node("RandomNormal", "", "w", shape=[3, 4, 3], seed=1.0)],
+}
+
+
+@pytest.mark.parametrize("case", MAKERS)
+def test_a_sequence_is_one_wherever_its_filter_comes_from(tmp_path: Path, case: str) -> None:
+    """Else samples of length x channels would be read in another order."""
+    values = {"v": FILTER, "half": FILTER.astype(np.float16), "klo": FILTER.T, "flat": FILTER.ravel()}
+    nodes = [*MAKERS[case], node("Conv", "x w", "c"), node("GlobalAveragePool", "c", "g"), node("Flatten", "g", "y")]
+    model = import_onnx(save_network(tmp_path / "m.onnx", nodes, (2, 4, 11), {**values, "sizes": np.array([3, 4, 3])}))
+    assert shape_of(argument(function(model.module, "predict"), "input")) == (2, 1, 11, 4)
 
 
 def test_sequences_with_channels_last(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 from onnx import helper
 from xdsl.dialects.builtin import ModuleOp
 
-from tests.support.onnx_models import Array, check_against_onnxruntime, random, save_network
+from nitic.errors import CompileError
+from nitic.frontend.importer import import_onnx
+from tests.support.onnx_models import Array, check_against_onnxruntime, logits, onnxruntime_output, random, save_network
 
 I64 = np.int64
 X = (2, 8, 6, 4)
@@ -31,6 +33,7 @@ SHUFFLE = [
     node("Reshape", "b joined", "t"),
 ]
 PIXELS = [node("Reshape", "x split", "a"), node("Transpose", "a", "b", perm=[0, 1, 4, 2, 5, 3])]
+TWO = ["slice", "slice", "concat"]
 CASES: dict[str, Case] = {
     "concat": ([node("Relu", "x", "a"), node("Concat", "x a x", "t", axis=1)], {}, ["concat"]),
     "concat_rows": ([node("Relu", "x", "a"), node("Concat", "a x", "t", axis=-2)], {}, ["concat"]),
@@ -72,6 +75,23 @@ CASES: dict[str, Case] = {
     ),
     "gather_one": ([node("Gather", "x i", "t", axis=2)], {"i": np.array(-2, I64)}, ["slice"]),
     "gather_range": ([node("Gather", "x i", "t", axis=1)], {"i": ints(1, 4, 7)}, ["slice"]),
+    "gather_in_another_order": (
+        [node("Gather", "x i", "t", axis=1)],
+        {"i": ints(2, 1, 0, 3, 4, 5, 6, 7)},
+        ["slice"] * 4 + ["concat"],
+    ),
+    "gather_twice": ([node("Gather", "x i", "t", axis=3)], {"i": ints(0, 1, 2, 3, 0, 1)}, TWO[1:]),
+    "gather_all": ([node("Gather", "x i", "t", axis=2)], {"i": ints(*range(6))}, []),
+    "gather_in_two_axes": (
+        [node("Gather", "x i", "a", axis=1), node("Reshape", "a big", "t")],
+        {"i": np.array([[4, 5], [6, 7], [0, 1]], I64), "big": ints(2, 6, 6, 4)},
+        TWO,
+    ),
+    "reversed": (
+        [node("Slice", "x s e a k", "t")],
+        {"s": ints(-1, 1), "e": ints(-100, 5), "a": ints(3, 2), "k": ints(-2, 2)},
+        ["slice", *TWO],
+    ),
     "pad": ([node("Pad", "x p", "t")], {"p": ints(0, 1, 2, 0, 0, 3, 0, 1)}, ["pad"]),
     "pad_and_cut": ([node("Pad", "x p", "t")], {"p": ints(0, -1, 2, 0, 0, 3, -2, -1)}, ["slice", "pad"]),
     "pad_of_nothing": ([node("Pad", "x p", "t")], {"p": ints(*[0] * 8)}, []),
@@ -171,3 +191,40 @@ def test_old_and_new_forms(tmp_path: Path, opset: int) -> None:
     tail = [node("Flatten", "d", "f"), node("MatMul", "f w", "y")]
     path = save_network(tmp_path / "m.onnx", [*nodes, *tail], X, values, opset)
     check_against_onnxruntime(path, random(*X))
+
+
+MERGED: dict[str, tuple[list[int], list[int]]] = {
+    "rows": ([24, 12], [2, 144]),
+    "rows_open": ([24, -1], [2, -1]),
+    "all": ([2, 144], [2, 12, 12]),
+    "pieces": ([48, 2, 3], [2, 144]),
+    "flat": ([288], [2, 144]),
+    "open": ([-1, 12], [-1, 144]),
+}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 6])
+@pytest.mark.parametrize("case", MERGED)
+def test_a_batch_that_the_exporter_wrote_into_reshapes(tmp_path: Path, case: str, batch: int) -> None:
+    """Merged with other axes or alone, it follows the batch that is compiled."""
+    merge, back = (ints(*target) for target in MERGED[case])
+    nodes = [
+        node("Reshape", "x merge", "a"),
+        node("Relu", "a", "b"),
+        node("Reshape", "b back", "c"),
+        node("Flatten", "c", "d"),
+        node("MatMul", "d w", "y"),
+    ]
+    path = save_network(tmp_path / "m.onnx", nodes, (2, 12, 12), {"merge": merge, "back": back, "w": random(144, 3)})
+    x = random(6, 12, 12)
+    model = import_onnx(path, batch)
+    found = np.concatenate([logits(model, x[i : i + batch]) for i in range(0, 6, batch)])
+    expected = np.concatenate([onnxruntime_output(path, x[i : i + 2]) for i in range(0, 6, 2)])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_batch_that_a_reshape_hides_is_named(tmp_path: Path) -> None:
+    nodes = [node("Reshape", "x t", "a"), node("Relu", "a", "b"), node("Flatten", "b", "c"), node("MatMul", "c w", "y")]
+    path = save_network(tmp_path / "m.onnx", nodes, (2, 12, 12), {"t": ints(9, 32), "w": random(32, 3)})
+    with pytest.raises(CompileError, match="the file fixes a batch of 2, not 4; export it with a dynamic batch"):
+        import_onnx(path, 4)

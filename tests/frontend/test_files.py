@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +81,36 @@ def test_operators_as_each_opset_writes_them(tmp_path: Path, opset: int) -> None
 def test_opsets_beyond_those(tmp_path: Path) -> None:
     gemm, values = [node("Gemm", "x w c", "y")], {"w": random(6, 5), "c": random(5)}
     with pytest.raises(CompileError) as caught:
-        import_onnx(save(tmp_path / "old.onnx", gemm, (2, 6), values, 8))
+        import_onnx(save(tmp_path / "old.onnx", gemm, (2, 6), values, 6))
     assert str(caught.value).splitlines() == [
-        "old.onnx: is of opset 8, but 9 to 25 are supported",
-        "  note: onnx.version_converter.convert_version(model, 17) converts it",
+        "old.onnx: is of opset 6, but 7 to 25 are supported",
+        "  note: export the model anew",
     ]
     newest = onnx.defs.onnx_opset_version()
     if newest > 25:
         notes = import_onnx(save(tmp_path / "new.onnx", gemm, (2, 6), values, newest)).notes
         assert f"opset {newest} is newer than 25, by whose rules it is read" in notes
+
+
+@pytest.mark.parametrize("ir_version", [3, 8])
+@pytest.mark.parametrize("opset", [7, 8])
+def test_opsets_7_and_8_are_converted(tmp_path: Path, opset: int, ir_version: int) -> None:
+    """In the oldest IR, initializers are among the inputs."""
+    values = {"w": random(4, 3, 3, 3), "fc": random(4, 5), "one": np.ones(4, np.float32), "var": random(4) ** 2}
+    nodes = [
+        node("Conv", "x w", "c"),
+        node("BatchNormalization", "c one one one var", "n"),
+        node("Dropout", "n", "d", ratio=0.25),
+        node("MaxPool", "d", "m", kernel_shape=[2, 2]),
+        node("GlobalAveragePool", "m", "g"),
+        node("Flatten", "g", "f"),
+        node("MatMul", "f fc", "y"),
+    ]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in values.items()]
+    options = {"ir_version": ir_version, "inputs": inputs if ir_version == 3 else []}
+    path = save(tmp_path / "m.onnx", nodes, (2, 3, 8, 6), values, opset, **options)
+    model = check_against_onnxruntime(path, random(2, 3, 8, 6))
+    assert {"w", "fc"} <= model.parameters.keys()
 
 
 SHAPES: dict[str, list[onnx.NodeProto]] = {
@@ -367,3 +388,47 @@ def test_light_model(path: Path) -> None:
     assert {conversion.source for conversion in model.conversions.values()} >= {
         n.output[0] for n in made if n.output[0] in read
     }
+
+
+def without_type(model: onnx.ModelProto) -> None:
+    """As skl2onnx's select_model_inputs_outputs writes it."""
+    model.graph.output[0].ClearField("type")
+
+
+def without_shape(model: onnx.ModelProto) -> None:
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+
+
+def by_name(model: onnx.ModelProto) -> None:
+    """ONNX's own domain, as nodes call it."""
+    for each in model.graph.node:
+        each.domain = "ai.onnx"
+
+
+def imported_by_name(model: onnx.ModelProto) -> None:
+    by_name(model)
+    model.opset_import[0].domain = "ai.onnx"
+
+
+def imported_twice(model: onnx.ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("ai.onnx", 17))
+
+
+def described_wrongly(model: onnx.ModelProto) -> None:
+    model.graph.value_info.append(helper.make_tensor_value_info("h", TensorProto.FLOAT, None))
+
+
+LOOSE = [without_type, without_shape, by_name, imported_by_name, imported_twice, described_wrongly]
+
+
+@pytest.mark.parametrize("loosen", LOOSE)
+def test_what_onnxruntime_runs_and_the_checker_refuses(
+    tmp_path: Path, loosen: Callable[[onnx.ModelProto], None]
+) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "y")]
+    path = save(tmp_path / "m.onnx", nodes, (2, 6), {"w": random(6, 3)})
+    model = onnx.load(path)
+    loosen(model)
+    onnx.save(model, path)
+    check_against_onnxruntime(path, random(2, 6))
+    assert survey(path).opset == 17

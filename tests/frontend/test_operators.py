@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import helper
 
+from nitic.errors import CompileError
 from nitic.frontend.importer import import_onnx
 from nitic.ir.text import print_module
 from tests.support.onnx_models import (
@@ -396,3 +397,47 @@ def test_weights_computed_without_parameters(tmp_path: Path) -> None:
     nodes = [node("ConstantOfShape", "shape", "w", value=value), node("Gemm", "x w", "y")]
     path = save_network(tmp_path / "m.onnx", nodes, (2, 6), {"shape": np.array([6, 5], I64)})
     assert list(check_against_onnxruntime(path, random(2, 6)).parameters) == ["w"]
+
+
+SOFTPLUS: dict[str, tuple[str, bool]] = {
+    "default": ("s = Softplus x; c = Greater x twenty; t = Where c x s", True),
+    "or_equal": ("s = Softplus x; c = GreaterOrEqual x twenty; t = Where c x s", True),
+    "beta": ("b = Mul x two; q = Softplus b; s = Div q two; c = Greater b twenty; t = Where c x s", True),
+    "beta_first": ("b = Mul two x; q = Softplus b; s = Mul half q; c = Greater b twenty; t = Where c x s", True),
+    "low_threshold": ("s = Softplus x; c = Greater x two; t = Where c x s", False),
+    "other_value": ("s = Softplus x; c = Greater x twenty; r = Relu x; t = Where c r s", False),
+    "other_condition": ("s = Softplus x; r = Neg x; c = Greater r twenty; t = Where c x s", False),
+}
+
+
+@pytest.mark.parametrize("case", SOFTPLUS)
+def test_softplus_with_a_threshold(tmp_path: Path, case: str) -> None:
+    text, is_softplus = SOFTPLUS[case]
+    lines = [line.strip().replace("= ", "").split() for line in text.split(";")]
+    nodes, values = classifier(4 * 7 * 6)
+    nodes = [*(node(op, " ".join(inputs), output) for output, op, *inputs in lines), *nodes]
+    values |= {name: np.asarray(value, np.float32) for name, value in (("twenty", 20), ("two", 2), ("half", 0.5))}
+    used = {name for each in nodes for name in each.input}
+    path = save_network(tmp_path / "m.onnx", nodes, X, {name: values[name] for name in values.keys() & used})
+    if is_softplus:
+        check_against_onnxruntime(path, 9 * random(*X))
+    else:
+        with pytest.raises(CompileError, match="Where"):
+            import_onnx(path)
+
+
+JOINED: dict[str, list[onnx.NodeProto]] = {
+    "max": [node("Tanh", "x", "a"), node("Max", "x a")],
+    "min": [node("Tanh", "x", "a"), node("Min", "a x")],
+    "max_of_a_channel": [node("GlobalAveragePool", "x", "a"), node("Max", "a x")],
+    "min_of_a_channel": [node("GlobalAveragePool", "x", "a"), node("Min", "x a")],
+    "mean": [node("Tanh", "x", "a"), node("Relu", "x", "b"), node("Mean", "x a b")],
+    "mean_of_one": [node("Mean", "x")],
+    "abs": [node("Abs", "x")],
+}
+
+
+@pytest.mark.parametrize("case", JOINED)
+def test_what_is_made_of_rectified_differences(tmp_path: Path, case: str) -> None:
+    nodes, values = classifier(4 * 7 * 6)
+    check_against_onnxruntime(save_network(tmp_path / "m.onnx", [*JOINED[case], *nodes], X, values), random(*X))

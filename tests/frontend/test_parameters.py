@@ -183,3 +183,70 @@ def test_a_batch_norm_over_one_value_is_told(tmp_path: Path, batch: int, flat: b
     ]
     model = import_onnx(save_network(tmp_path / "m.onnx", nodes, X, {"one": ONES, "zero": ZEROS}), batch)
     assert any("one value per channel" in note for note in model.notes) == (batch == 1)
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+@pytest.mark.parametrize("make", [(), (node("Constant", "", "c", value=numpy_helper.from_array(np.zeros((2, 4)))),)])
+def test_zeros_for_each_sample_are_no_parameter(tmp_path: Path, batch: int, make: tuple[onnx.NodeProto, ...]) -> None:
+    """The state that an unrolled recurrent layer begins with."""
+    nodes = [*make, node("MatMul", "x w", "h"), node("Add", "h c", "s"), node("Tanh", "s", "y")]
+    values = {"w": random(6, 4), **({} if make else {"c": np.zeros((2, 4), np.float32)})}
+    model = import_onnx(save_network(tmp_path / "m.onnx", nodes, (2, 6), values), batch)
+    assert weights(model) == ["w"]
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+@pytest.mark.parametrize(
+    ("operator", "shape"), [("Add", (2, 4)), ("Add", (2, 1)), ("Mul", (2, 4)), ("Sub", (2, 4)), ("Div", (2, 1))]
+)
+def test_values_for_each_sample_are_refused(tmp_path: Path, operator: str, shape: tuple[int, ...], batch: int) -> None:
+    nodes = [node("MatMul", "x w", "h"), node(operator, "h c", "y")]
+    path = save_network(tmp_path / "m.onnx", nodes, (2, 6), {"w": random(6, 4), "c": random(*shape)})
+    with pytest.raises(CompileError, match=re.escape(f"'c' of {list(shape)} has values for each of the 2 samples")):
+        import_onnx(path, batch)
+
+
+def test_one_row_for_all_samples_is_a_parameter(tmp_path: Path) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("Add", "h c", "y")]
+    path = save_network(tmp_path / "m.onnx", nodes, (2, 6), {"w": random(6, 4), "c": random(1, 4)})
+    assert weights(check_against_onnxruntime(path, random(2, 6))) == ["w", "c"]
+
+
+def with_hierarchy(proto: onnx.NodeProto) -> onnx.NodeProto:
+    """As torch's exporter marks what it folded a batch norm into."""
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = "pkg.torch.onnx.class_hierarchy", "['aten._native_batch_norm_legit_no_training.default']"
+    return proto
+
+
+FILTER, BIAS = "onnx::Conv_205", "onnx::Conv_206"
+LAYERS: dict[str, tuple[onnx.NodeProto, int]] = {
+    "conv": (with_hierarchy(node("Conv", "x filter", "t")), 1),
+    "transposed": (with_hierarchy(node("ConvTranspose", "x filter", "t")), 1),
+    "both_made_up": (node("Conv", f"x {FILTER} {BIAS}", "t"), 1),
+    "made_up_from_weight": (node("Conv", "x filter c.weight_bias", "t"), 1),
+    "filter_of_another_layout": (node("Conv", f"x {FILTER}", "t"), 0),
+    "named_bias": (node("Conv", f"x {FILTER} bias", "t"), 0),
+    "plain": (node("Conv", "x filter bias", "t"), 0),
+}
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_what_a_batch_norm_was_folded_into(tmp_path: Path, case: str) -> None:
+    """The legacy exporter names every filter so that it computes; only a folded one has a bias of that kind."""
+    layer, folded = LAYERS[case]
+    filters = dict.fromkeys(("filter", FILTER), random(4, 4, 1, 1))
+    values = {**filters, **dict.fromkeys(("bias", BIAS, "c.weight_bias"), random(4))}
+    nodes = [layer, node("GlobalAveragePool", "t", "g"), node("Flatten", "g", "y")]
+    path = save_network(tmp_path / "m.onnx", nodes, X, {name: values[name] for name in layer.input[1:]})
+    model = import_onnx(path)
+    assert model.folded_batch_norms == folded
+    assert any("folded a batch normalisation" in note for note in model.notes) == bool(folded)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_linear_layer_with_a_folded_batch_norm(tmp_path: Path, folded: bool) -> None:
+    layer = node("Gemm", "x w b", "y")
+    path = tmp_path / "m.onnx"
+    save_network(path, [with_hierarchy(layer) if folded else layer], (2, 6), {"w": random(6, 4), "b": random(4)})
+    assert import_onnx(path).folded_batch_norms == folded

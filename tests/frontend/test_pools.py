@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import helper
 
+from nitic.ops.product import ScaleConstOp
 from tests.support.onnx_models import Array, check_against_onnxruntime, onnxruntime_output, random, save_network
 
 POOLS: dict[str, dict[str, Any]] = {
@@ -79,7 +80,7 @@ def test_global_pools(tmp_path: Path, op: str, shape: tuple[int, ...]) -> None:
     check(tmp_path, node(op, "x", "t"), random(*shape))
 
 
-@pytest.mark.parametrize("op", ["ReduceMean", "ReduceMax"])
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceMax", "ReduceSum"])
 @pytest.mark.parametrize("keepdims", [0, 1])
 @pytest.mark.parametrize("axes", [[1], [2], [3], [1, 2], [-1, 1], [2, 3], [1, 2, 3]])
 def test_reductions(tmp_path: Path, op: str, keepdims: int, axes: list[int]) -> None:
@@ -96,3 +97,15 @@ def test_local_response_normalisation(tmp_path: Path, constants: dict[str, Any])
 def test_means_of_sequences(tmp_path: Path, axes: list[int]) -> None:
     reduce = node("ReduceMean", "x", "t", keepdims=0, axes=axes)
     check(tmp_path, reduce, random(2, 5, 6), 13)
+
+
+@pytest.mark.parametrize("count", [20, 7])
+def test_a_sum_that_is_divided_is_one_factor(tmp_path: Path, count: int) -> None:
+    """By the number of its elements it is a mean, without a factor."""
+    nodes = [node("ReduceSum", "x a", "s", keepdims=0), node("Div", "s n", "d"), node("MatMul", "d w", "y")]
+    values = {"a": np.array([2, 3]), "n": np.asarray(count, np.float32), "w": random(3, 5)}
+    model = check_against_onnxruntime(
+        save_network(tmp_path / "m.onnx", nodes, (2, 3, 4, 5), values), random(2, 3, 4, 5)
+    )
+    factors = [op for op in model.module.walk() if isinstance(op, ScaleConstOp) and any(op.y.uses)]
+    assert len(factors) == (count != 20)

@@ -9,12 +9,15 @@ import pytest
 from onnx import TensorProto, helper
 
 from nitic.driver.build import build_program
-from nitic.driver.check import check_model
-from nitic.frontend.importer import ImportedModel
+from nitic.driver.check import Report, check_model
+from nitic.errors import CompileError, ExitCode
+from nitic.frontend.graph import Ports
+from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.frontend.preparation import PIXELS, UNIT
+from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
 from nitic.options import CompileOptions
-from tests.support.onnx_models import Array, check_against_onnxruntime, random, save_network
+from tests.support.onnx_models import Array, check_against_onnxruntime, onnxruntime_output, random, save_network
 
 MEAN, STD = np.asarray([0.49, 0.48, 0.45], np.float32), np.asarray([0.25, 0.24, 0.26], np.float32)
 VALUES: dict[str, Array] = {
@@ -106,16 +109,6 @@ def test_channels_last_behind_a_preparation(tmp_path: Path, nodes: list[onnx.Nod
     assert report.network.input == [2, 8, 8, 3]
 
 
-def test_one_channel_last_goes_through_a_reshape(tmp_path: Path) -> None:
-    """As tf2onnx writes the transpose of one channel."""
-    nodes = [node("Reshape", "x s", "t"), node("Conv", "t w", "c"), node("GlobalAveragePool", "c", "p")]
-    values = {"s": np.array([-1, 1, 8, 6]), "w": random(5, 1, 3, 3)}
-    path = save_network(tmp_path / "m.onnx", [*nodes, node("Flatten", "p", "y")], (2, 8, 6, 1), values)
-    report = check_model(CompileOptions(path))
-    assert report.network
-    assert report.network.input == [2, 8, 6, 1]
-
-
 KEPT: dict[str, list[onnx.NodeProto]] = {
     "inverted": [node("Sub", "one x", "t")],
     "mirrored": [node("Mul", "x minus", "t")],
@@ -174,11 +167,105 @@ def test_integers_are_pixels(tmp_path: Path) -> None:
     assert found.standardisation.largest == PIXELS
 
 
-@pytest.mark.parametrize("operator", ["Identity", "Sigmoid"])
-@pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
-def test_one_class_is_refused(tmp_path: Path, operator: str, loss: str) -> None:
-    """Its loss is 0 whatever the network computes."""
-    nodes = [node("Gemm", "x w", "z"), node(operator, "z", "y")]
-    path = save_network(tmp_path / "m.onnx", nodes, (2, 6), {"w": random(6, 1)})
-    report = check_model(CompileOptions(path, loss=loss))  # pyright: ignore[reportArgumentType]
-    assert "one class cannot be told from another" in report.problems[0].message
+def check(path: Path, **options: Any) -> Report:
+    return check_model(CompileOptions(path, batch_size=2, **options))
+
+
+def saved(folder: Path, nodes: list[onnx.NodeProto], shape: tuple[int | str, ...], **values: Array) -> Path:
+    return save_network(folder / "m.onnx", nodes, shape, values)
+
+
+CONV = [node("Conv", "t w", "c"), node("GlobalAveragePool", "c", "p"), node("Flatten", "p", "y")]
+ONE_CHANNEL: dict[str, list[onnx.NodeProto]] = {
+    "reshape": [node("Reshape", "x s", "t")],
+    "same_batch": [node("Reshape", "x s0", "t")],
+    "computed": [
+        node("Shape", "x", "n"),
+        node("Slice", "n begin end", "n1"),
+        node("Concat", "n1 rest", "to", axis=0),
+        node("Reshape", "x to", "t"),
+    ],
+    "behind_a_cast": [node("Cast", "x", "f", to=1), node("Mul", "f inverse", "g"), node("Reshape", "g s", "t")],
+    "transpose": [node("Transpose", "x", "t", perm=[0, 3, 1, 2])],
+}
+
+
+@pytest.mark.parametrize("case", ONE_CHANNEL)
+def test_one_channel_comes_last_whatever_moves_it(tmp_path: Path, case: str) -> None:
+    values: dict[str, Array] = {"s": np.array([-1, 1, 8, 6]), "s0": np.array([0, 1, 8, 6]), "w": random(5, 1, 3, 3)}
+    values |= {"begin": np.array([0]), "end": np.array([1]), "rest": np.array([1, 8, 6]), "inverse": VALUES["inverse"]}
+    report = check(saved(tmp_path, [*ONE_CHANNEL[case], *CONV], ("N", 8, 6, 1), **values))
+    assert report.network
+    assert report.network.input == [2, 8, 6, 1]
+
+
+FLAT = [node("Flatten", "x", "f"), node("MatMul", "f w", "y")]
+
+
+@pytest.mark.parametrize(
+    ("shape", "found"), [((28, 20, 3), (28, 20, 3)), ((28, 20, 1), (28, 20, 1)), ((3, 28, 20), (28, 20, 3))]
+)
+def test_colours_tell_the_layout_of_an_image_that_is_flattened(
+    tmp_path: Path, shape: tuple[int, ...], found: tuple[int, ...]
+) -> None:
+    x = random(2, *shape)
+    path = saved(tmp_path, FLAT, (2, *shape), w=random(int(np.prod(shape)), 3))
+    model = import_onnx(path)
+    argument_ = x if found == shape else x.transpose(0, 2, 3, 1)
+    values = run_function(function(model.module, "predict"), {"input": argument_, **model.parameters})
+    np.testing.assert_allclose(values["logits"], onnxruntime_output(path, x), atol=1e-4)
+    assert not model.notes
+
+
+@pytest.mark.parametrize(("layout", "found"), [(None, [2, 6, 5, 8]), ("nchw", [2, 6, 5, 8]), ("nhwc", [2, 8, 6, 5])])
+def test_layout_says_what_the_file_does_not(tmp_path: Path, layout: str | None, found: list[int]) -> None:
+    report = check(saved(tmp_path, FLAT, (2, 8, 6, 5), w=random(240, 3)), layout=layout)
+    assert report.network
+    assert report.network.input == found
+    assert any("--layout" in note for note in report.network.notes) == (layout is None)
+
+
+def test_layout_wins_over_what_the_first_nodes_tell(tmp_path: Path) -> None:
+    nodes = [node("Transpose", "x", "t", perm=[0, 3, 1, 2]), *CONV]
+    report = check(saved(tmp_path, nodes, (2, 8, 6, 3), w=random(5, 3, 3, 3)), layout="nchw")
+    assert report.network
+    assert report.network.input == [2, 6, 3, 8]
+
+
+@pytest.mark.parametrize("shape", [("N", 3, "H", "W"), ("N", "C", "H", 6), ("N", 3, 8, 6)])
+def test_input_shape_gives_what_is_open(tmp_path: Path, shape: tuple[int | str, ...]) -> None:
+    path = saved(tmp_path, [node("Identity", "x", "t"), *CONV], shape, w=random(5, 3, 3, 3))
+    report = check(path, input_shape=(3, 8, 6))
+    assert report.network
+    assert report.network.input == [2, 8, 6, 3]
+
+
+def test_an_input_without_a_shape(tmp_path: Path) -> None:
+    path = saved(tmp_path, [node("Identity", "x", "t"), *CONV], (1,), w=random(5, 3, 3, 3))
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, path)
+    report = check(path, input_shape=(3, 8, 6))
+    assert report.network
+    assert report.network.input == [2, 8, 6, 3]
+    assert "--input-shape" in check(path).problems[0].message
+
+
+@pytest.mark.parametrize("given", [(3, 8), (3, 8, 7), (4, 8, 6)])
+def test_an_input_shape_that_does_not_fit(tmp_path: Path, given: tuple[int, ...]) -> None:
+    path = saved(tmp_path, [node("Identity", "x", "t"), *CONV], ("N", 3, "H", 6), w=random(5, 3, 3, 3))
+    message = rf"samples of \[{', '.join(map(str, given))}\] do not fit input 'x', where they are \[3, 0, 6\]"
+    with pytest.raises(CompileError, match=message):
+        import_onnx(path, ports=Ports(input_shape=given))
+
+
+def test_an_open_size_names_the_option(tmp_path: Path) -> None:
+    path = saved(tmp_path, [node("Identity", "x", "t"), *CONV], ("N", 3, "H", "W"), w=random(5, 3, 3, 3))
+    assert "--input-shape" in check(path).problems[0].message
+
+
+@pytest.mark.parametrize("options", [{"layout": "chwn"}, {"input_shape": (3, 0, 2)}])
+def test_options_of_the_input_are_checked(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(CompileError) as caught:
+        CompileOptions(tmp_path, **options)
+    assert caught.value.exit_code == ExitCode.USAGE

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nitic.arithmetic.integers import Array
-from nitic.arithmetic.losses import loss_exponent
+from nitic.arithmetic.losses import LARGEST_TARGET, loss_exponent
 from nitic.arithmetic.sums import common_exponent
 from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
 from tests.support.operators import make, reference
@@ -159,6 +159,11 @@ def test_one_class_is_always_right() -> None:
     assert (dlogits.tolist(), loss, correct) == ([[0]], 0, 1)
 
 
+def labels_for(rng: np.random.Generator, rows: int, classes: int) -> Array:
+    """One number is compared with labels that are numbers."""
+    return rng.integers(-1, LARGEST_TARGET + 1 if classes == 1 else classes, rows).astype(np.int32)
+
+
 def squared(logits: Array, e: int, label: Array) -> tuple[Array, int, int, int]:
     """(dlogits, its exponent before the mean, loss, correct) of int8 logits at an exponent."""
     common = common_exponent(e, 0)
@@ -173,24 +178,25 @@ def squared(logits: Array, e: int, label: Array) -> tuple[Array, int, int, int]:
 def test_mean_squared_error_has_the_gradient_of_its_loss(rows: int, classes: int, seed: int) -> None:
     """By central differences; the loss is twice what is made small, in Q16, and a sum instead of a mean."""
     rng = np.random.default_rng(seed)
-    logits, label = rng.normal(size=(rows, classes)), rng.integers(-1, classes, rows).astype(np.int32)
+    logits, label = rng.normal(size=(rows, classes)), labels_for(rng, rows, classes)
     dlogits, loss, correct = reference(MeanSquaredErrorOp, logits, label)
-    onehot = np.arange(classes) == label[:, None]
-    assert loss == pytest.approx(((logits - onehot) ** 2)[label >= 0].sum() * 2**16)
-    assert correct == (logits.argmax(1) == label).sum()
+    target = label[:, None] if classes == 1 else np.arange(classes) == label[:, None]
+    assert loss == pytest.approx(((logits - target) ** 2)[label >= 0].sum() * 2**16)
+    answers = np.rint(logits[:, 0]) if classes == 1 else logits.argmax(1)
+    assert correct == ((answers == label) & (label >= 0)).sum()
     at = (rng.integers(rows), rng.integers(classes))
     step = np.zeros_like(logits)
     step[at] = 1e-4
     up, down = (reference(MeanSquaredErrorOp, logits + sign * step, label)[1] for sign in (1, -1))
     slope = (up - down) / 2e-4 / 2**17
-    assert dlogits[at] * 2.0 ** (-loss_exponent(rows) - 7) == pytest.approx(slope, abs=1e-6)
+    assert dlogits[at] * 2.0 ** (-loss_exponent(rows) - 7) == pytest.approx(slope, abs=1e-5)
 
 
 @given(rows=st.integers(1, 9), classes=st.integers(1, 12), e=st.integers(-16, 16), seed=st.integers(0, 2**32 - 1))
 def test_the_integer_difference_is_exact(rows: int, classes: int, e: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.integers(-127, 128, (rows, classes)).astype(np.int8)
-    label = rng.integers(-1, classes, rows).astype(np.int32)
+    label = labels_for(rng, rows, classes)
     dlogits, common, loss, correct = squared(logits, e, label)
     real, expected, right = reference(MeanSquaredErrorOp, logits * 2.0**e, label)
     np.testing.assert_array_equal(dlogits * 2.0**common, real * 2.0 ** (-loss_exponent(rows) - 7))
@@ -212,3 +218,11 @@ def test_far_apart_the_smaller_operand_is_dropped(e: int, expected: list[list[in
     dlogits, common, loss, _ = squared(np.array([[127, -127]], np.int8), e, labels(0))
     assert (dlogits.tolist(), common) == (expected, 17 if e == 17 else 0)
     assert loss == (2**16 if e == -17 else 2**30)
+
+
+@pytest.mark.parametrize(("value", "label", "correct"), [(25, 3, 1), (28, 3, 1), (29, 3, 0), (19, 3, 0), (0, -1, 0)])
+def test_one_number_is_right_where_the_label_is_the_nearest(value: int, label: int, correct: int) -> None:
+    """Mantissas at 2^-3; both neighbours of a half are near."""
+    logits, wanted = np.array([[value]], np.int8), labels(label)
+    assert squared(logits, -3, wanted)[3] == correct
+    assert reference(MeanSquaredErrorOp, logits / 8, wanted)[2] == correct

@@ -140,12 +140,15 @@ def mean_squared_error(emission: Emission, op: NnOp) -> int:
         correct = tir.register("int32", 0)
         with tir.loop(unit * share, (unit + 1) * share) as i:
             row, label = tir.let(i * classes), tir.let(label_of.load(i))
-            _, at = largest(logits, classes, row)
+            _, at = largest(logits, classes, row)  # of a single number below
             squares = tir.register("int64", tir.constant(0, "int64"))
             with tir.loop(0, classes) as k:
                 value = tir.cast(logits.load(row + k), "int32") * scale
-                d = value - tir.select(label == k, one, tir.constant(0))
-                d = tir.let(tir.select(label < 0, tir.constant(0), d))
+                target = label * one if op.is_number else tir.select(label == k, one, tir.constant(0))
+                d = tir.let(tir.select(label < 0, tir.constant(0), value - target))
+                if op.is_number:
+                    twice = tir.maximum(d, -d) * 2
+                    at.set(tir.select(twice <= one, tir.maximum(label, 0), tir.constant(-2)))
                 put_difference(emission, op, d, row + k)
                 wide = tir.let(tir.cast(d, "int64"))
                 squares.set(squares.value + wide * wide)

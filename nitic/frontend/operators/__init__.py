@@ -14,3 +14,5 @@ HANDLERS: dict[str, Handler] = {
 }
 LAST_ONLY = frozenset({"Softmax", "LogSoftmax"})
 """The operators that no other may follow."""
+VIEWS = frozenset(views.HANDLERS) - {"Transpose"}
+"""The operators that change no order of values: these may follow even the last one."""

@@ -5,9 +5,9 @@ from math import inf
 from nitic.frontend.attributes import FLOAT_MAX, as_written
 from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.arithmetic import add_constant, operands, plain, product_of, sum_of
+from nitic.frontend.operators.arithmetic import add_constant, negated, operands, plain, product_of, sum_of
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, number_of, required
-from nitic.frontend.values import Activation, Constant, NodeError, Value
+from nitic.frontend.values import Activation, NodeError, Value
 from nitic.ops.activation import ActivationOp, ClipOp, LeakyReluOp
 from nitic.ops.elementwise import ReluOp
 
@@ -88,12 +88,21 @@ def between(builder: Builder, x: Activation, low: float, high: float) -> Activat
     return add_constant(builder, moved, off)
 
 
+def absolute(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    del node
+    x = activation(inputs)
+    return sum_of(builder, rectified(builder, x), rectified(builder, negated(builder, x)))
+
+
 def limit(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    """Max and Min."""
+    """Max and Min: of two activations by the rectified difference."""
     x, other = operands(inputs)
-    value = plain(other) if isinstance(other, Constant) else None
+    if isinstance(other, Activation):
+        above = rectified(builder, sum_of(builder, x, negated(builder, other)))
+        return sum_of(builder, other, above) if node.op == "Max" else sum_of(builder, x, negated(builder, above))
+    value = plain(other)
     if value is None:
-        raise NodeError(f"only the {node.op} of an activation and a number is supported")
+        raise NodeError(f"only the {node.op} of an activation and a number or another activation is supported")
     return between(builder, x, value, inf) if node.op == "Max" else between(builder, x, -inf, value)
 
 
@@ -106,6 +115,7 @@ def clipped(builder: Builder, x: Activation, low: float = -inf, high: float = in
 
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(FUNCTIONS, function),
+    "Abs": absolute,
     "Clip": clip,
     "Gelu": gelu,
     "LeakyRelu": leaky_relu,

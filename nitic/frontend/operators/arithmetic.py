@@ -53,7 +53,9 @@ def sum_of(builder: Builder, a: Activation, b: Value) -> Activation:
         return added(builder, *together(builder, a, b))
     if (value := plain(b)) is not None:
         return add_constant(builder, a, value)
-    if (axis := channel_axis(b.shape, a.shape)) is not None:
+    if (spans := spans_batch(builder, a, b)) and not b.array.any():  # the state that an unrolled RNN begins with
+        return a
+    if (axis := channel_axis(b.shape, a.shape)) is not None and not spans:
         return bias(builder, a, b, axis)
     return added(builder, *with_parameter(builder, a, b, "bias"))
 
@@ -92,6 +94,11 @@ def sum_of_all(builder: Builder, node: Node, inputs: Inputs) -> Value:
     for value in others:
         total = sum_of(builder, *operands((total, value)))
     return total
+
+
+def mean_of_all(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    total = sum_of_all(builder, node, inputs)
+    return multiply_constant(builder, total, 1 / len(inputs)) if isinstance(total, Activation) else total
 
 
 def multiply(builder: Builder, node: Node, inputs: Inputs) -> Value:
@@ -149,6 +156,9 @@ def add_constant(builder: Builder, x: Activation, value: float) -> Activation:
 
 
 def multiply_constant(builder: Builder, x: Activation, factor: float) -> Activation:
+    """Two factors in a row are one: a sum that is divided by the number of its elements is a mean."""
+    if isinstance(before := x.value.owner, ScaleConstOp):
+        x, factor = x.with_value(before.x), as_written(before.factor.value.data * factor)
     return x if factor == 1 else x.with_value(builder.insert(ScaleConstOp.of(x.value, factor=factor)))
 
 
@@ -169,12 +179,21 @@ def together(builder: Builder, a: Activation, b: Activation) -> tuple[Activation
 
 def with_parameter(builder: Builder, x: Activation, c: Constant, kind: str) -> tuple[Activation, SSAValue]:
     """x, and a parameter whose axes have the order in memory of those of x, without axes of one before the others."""
+    if spans_batch(builder, x, c):
+        what = f"the constant {c.name!r} of {list(c.shape)} has values for each of the {c.shape[0]} samples of a batch"
+        raise NodeError(f"{what}: what is trained must not depend on a sample's place; export it with a dynamic batch")
     x = with_rank(x, max(len(x.shape), len(c.shape)))
     if x.shape != x.transposed:
         x = Activation.of(builder.in_onnx_order(x))
     c = c.reshape((1,) * (len(x.shape) - len(c.shape)) + c.shape).transpose(inverse(x.perm))
     first = next((i for i, size in enumerate(c.shape) if size > 1), len(c.shape) - 1)
     return x, builder.parameter(c.reshape(c.shape[first:]), kind)
+
+
+def spans_batch(builder: Builder, x: Activation, c: Constant) -> bool:
+    """Whether a constant has an axis along that of the batch, whose size the file fixes or --batch-size asks for."""
+    along = len(c.shape) == len(x.shape) and x.shape[0] == builder.batch
+    return along and c.shape[0] > 1 and c.shape[0] in {builder.batch, builder.declared_batch}
 
 
 def with_rank(x: Activation, rank: int) -> Activation:
@@ -211,6 +230,7 @@ def channel_axis(b: Shape, x: Shape) -> int | None:
 HANDLERS: dict[str, Handler] = {
     "Add": add,
     "Div": divide,
+    "Mean": mean_of_all,
     "Mul": multiply,
     "Neg": negate,
     "Sub": subtract,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from nitic.frontend.attributes import shown
 from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import (
@@ -14,13 +15,22 @@ from nitic.frontend.operators.inputs import (
     number_of,
     required,
 )
-from nitic.frontend.values import NHWC, Activation, NodeError, Value, inverse
+from nitic.frontend.values import NHWC, Activation, Constant, NodeError, Value, inverse
 from nitic.ops.concat import ConcatOp, PadOp, SliceOp
+
+MAX_SLICES = 64
+"""Of one axis, to take its elements in another order."""
 
 
 def concat(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    parts = [builder.with_axes(activation(inputs, i)) for i in range(len(inputs))]
-    axis = axis_of(node, parts[0])
+    parts = [activation(inputs, i) for i in range(len(inputs))]
+    return joined(parts, builder, axis_of(node, parts[0]))
+
+
+def joined(parts: Sequence[Activation], builder: Builder, axis: int) -> Activation:
+    if len(parts) == 1:
+        return parts[0]
+    parts = [builder.with_axes(part) for part in parts]
     if {len(part.shape) for part in parts} != {len(parts[0].shape)}:
         raise NodeError(f"cannot join tensors of {[list(part.shape) for part in parts]}")
     orders = [inverse(part.perm) for part in parts]
@@ -51,11 +61,17 @@ def slice_(builder: Builder, node: Node, inputs: Inputs) -> Value:
     axes = integers_of(inputs, 3, node.integers("axes", ())) or tuple(range(len(starts)))
     steps = integers_of(inputs, 4) or (1,) * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps):
-        raise NodeError(f"starts, ends, axes and steps differ in number: {starts}, {ends}, {axes}, {steps}")
-    if min(steps, default=1) < 1:
-        raise NodeError(f"steps {list(steps)} are not supported: they must be positive")
+        raise NodeError(f"starts, ends, axes and steps differ in number: {shown((starts, ends, axes, steps))}")
+    if not all(steps):
+        raise NodeError(f"steps {shown(steps)} are not supported: none may be 0")
     cuts = zip(from_front(axes, len(x.shape)), starts, ends, steps, strict=True)
-    return cut(builder, x, {axis: range(x.shape[axis])[start:end:step] for axis, start, end, step in cuts})
+    ranges = {axis: range(x.shape[axis])[slice(start, end, step)] for axis, start, end, step in cuts}
+    backwards = [axis for axis, each in ranges.items() if each.step < 0 and each]
+    forwards = {axis: range(ranges[axis][-1], ranges[axis][0] + 1, -ranges[axis].step) for axis in backwards}
+    y = cut(builder, x, ranges | forwards)
+    for axis in backwards:
+        y = taken(builder, y, axis, [*range(y.shape[axis])][::-1])
+    return y
 
 
 def split(builder: Builder, node: Node, inputs: Inputs) -> Sequence[Value]:
@@ -66,21 +82,45 @@ def split(builder: Builder, node: Node, inputs: Inputs) -> Sequence[Value]:
     sizes = integers_of(inputs, 1, node.integers("split", ()))
     sizes = sizes or tuple(min(each, size - i * each) for i in range(count))
     if sum(sizes) != size or len(sizes) != count or min(sizes) < 1:
-        raise NodeError(f"cannot split an axis of {size} into {count} parts of {list(sizes)}")
+        raise NodeError(f"cannot split an axis of {size} into {count} parts of {shown(sizes)}")
     ends = [sum(sizes[: i + 1]) for i in range(count)]
     return [cut(builder, x, {axis: range(end - n, end)}) for n, end in zip(sizes, ends, strict=True)]
 
 
 def gather(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    """Gather of one index, or of indices that a slice would take."""
+    """Gather of indices that a few slices would take, in one axis or several."""
+    if isinstance(inputs[0], Constant) and isinstance(inputs[1], Activation):
+        is_input = inputs[1].value is builder.input
+        index = f"the network's input of the type {builder.input_type}" if is_input else "what the network computes"
+        raise NodeError(f"an embedding, a table indexed by {index}, is not supported")
     x, indices = activation(inputs), required(inputs, 1).array
     axis = axis_of(node, x)
-    taken = [int(i) % x.shape[axis] for i in indices.flat]
-    step = taken[1] - taken[0] if len(taken) > 1 else 1
-    if indices.ndim > 1 or not taken or step < 1 or taken != list(range(taken[0], taken[-1] + 1, step)):
-        raise NodeError(f"gathering the indices {indices.tolist()} is not supported: they must ascend in equal steps")
-    found = cut(builder, x, {axis: range(taken[0], taken[-1] + 1, step)})
-    return found if indices.ndim else found.reshape((*x.shape[:axis], *x.shape[axis + 1 :]))
+    found = taken(builder, x, axis, [int(i) % x.shape[axis] for i in indices.flat])
+    return found.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+
+def taken(builder: Builder, x: Activation, axis: int, indices: list[int]) -> Activation:
+    """Some indices of an axis, in any order: slices, one behind the other."""
+    runs = ascending(indices)
+    if not indices or len(runs) > MAX_SLICES:
+        what = f"gathering the {len(indices)} indices {shown(indices)} is not supported"
+        raise NodeError(f"{what}: they must be at most {MAX_SLICES} runs that ascend in equal steps")
+    return joined([cut(builder, x, {axis: run}) for run in runs], builder, axis)
+
+
+def ascending(indices: Sequence[int]) -> list[range]:
+    """Indices as runs that ascend in equal steps, from the front on as long as they can be."""
+    runs: list[range] = []
+    for index in indices:
+        last = runs[-1] if runs else range(0)
+        step = index - last[-1] if last else 0
+        if len(last) == 1 and step > 0:
+            runs[-1] = range(last[0], index + 1, step)
+        elif len(last) > 1 and step == last.step:
+            runs[-1] = range(last.start, index + 1, step)
+        else:
+            runs.append(range(index, index + 1))
+    return runs
 
 
 def pad(builder: Builder, node: Node, inputs: Inputs) -> Value:
@@ -88,7 +128,7 @@ def pad(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x, given = activation(inputs), integers_of(inputs, 1, node.integers("pads", ()))
     axes = [*from_front(integers_of(inputs, 3), len(x.shape))] or list(range(len(x.shape)))
     if len(given) != 2 * len(axes):
-        raise NodeError(f"pads {list(given)} are not two for each of the axes {axes}")
+        raise NodeError(f"pads {shown(given)} are not two for each of the axes {axes}")
     before = dict(zip(axes, given[: len(axes)], strict=True))
     after = dict(zip(axes, given[len(axes) :], strict=True))
     if not any(given):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from nitic.frontend.attributes import ATTRIBUTES
+from nitic.frontend.attributes import ATTRIBUTES, shown
 from nitic.frontend.builder import Builder
 from nitic.frontend.folding import integers
 from nitic.frontend.nodes import Node
@@ -47,7 +47,7 @@ def from_front(axes: Sequence[int], rank: int) -> tuple[int, ...]:
     """Axes counted from the front. Raises NodeError where one does not exist or comes twice."""
     result = tuple(axis + rank if axis < 0 else axis for axis in axes)
     if len(set(result)) != len(result) or not all(0 <= axis < rank for axis in result):
-        raise NodeError(f"the axes {list(axes)} are not axes of a tensor of rank {rank}")
+        raise NodeError(f"the axes {shown(axes)} are not axes of a tensor of rank {rank}")
     return result
 
 

@@ -21,11 +21,17 @@ def conv(builder: Builder, node: Node, inputs: Inputs) -> Value:
     _check_rank(x, w)
     window = conv_window(node, x.shape[2:], w.shape[2:])
     b = constant(inputs, 2)
-    if node.is_folded_batch_norm or w.name.startswith("onnx::Conv_") or (b and b.name.endswith("weight_bias")):
-        builder.folded.append(node)
+    note_folded(builder, node, w, b)
     weight = builder.parameter(w.transpose(NHWC), "weight")
     result = Activation.nhwc(builder.insert(ConvOp.over(builder.nhwc(x), weight, window)))
     return bias(builder, result, b, 1)
+
+
+def note_folded(builder: Builder, node: Node, w: Constant, b: Constant | None) -> None:
+    """Where an exporter folded a batch normalisation into a layer, it made the bias up, and the weight with it."""
+    made_up = b and (b.name.endswith("weight_bias") or all(c.name.startswith("onnx::Conv") for c in (w, b)))
+    if node.is_folded_batch_norm or made_up:
+        builder.folded.append(node)
 
 
 def _check_rank(x: Activation, w: Constant) -> None:
@@ -41,21 +47,22 @@ def conv_transpose(builder: Builder, node: Node, inputs: Inputs) -> Value:
     if x.shape[1] != w.shape[0]:
         raise NodeError(f"input has {x.shape[1]} channels but the filter expects {w.shape[0]}")
     window, size = transposed_window(node, x.shape[2:], w.shape[2:])
+    note_folded(builder, node, w, constant(inputs, 2))
     weight = builder.parameter(w.transpose(NHWC), "weight")
     result = ConvDgradOp.of(builder.nhwc(x), weight, size=size, **window.properties())
     return bias(builder, Activation.nhwc(builder.insert(result)), constant(inputs, 2), 1)
 
 
 def gemm(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    x, w = activation(inputs), required(inputs, 1)
+    x, w, b, beta = activation(inputs), required(inputs, 1), constant(inputs, 2), node.number("beta")
     if node.integer("transA"):
         raise NodeError("transA=1 is not supported: the rows of the input must be the batch")
+    note_folded(builder, node, w, b)
     if not node.integer("transB"):
-        w = builder.transpose(w, (1, 0))
+        w = w.transpose((1, 0))
     if (alpha := node.number("alpha")) == 0:
         raise NodeError("alpha=0 is not supported: the weight would have no part in the result")
     result = product(builder, x, scaled(w, alpha))
-    b, beta = constant(inputs, 2), node.number("beta")
     if b is None or beta == 0:
         return result
     if prod(b.shape[:-1]) != 1:

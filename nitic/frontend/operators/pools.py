@@ -5,6 +5,7 @@ from math import prod
 from nitic.frontend.attributes import as_written
 from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node
+from nitic.frontend.operators.arithmetic import multiply_constant
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, axes_of
 from nitic.frontend.operators.sequences import sequences_too
 from nitic.frontend.values import Activation, NodeError, Value, inverse
@@ -41,6 +42,8 @@ def reduce_(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
     axes = axes_of(node, inputs, len(x.shape))
     y = reduced(builder, node, x, axes)
+    if node.op == "ReduceSum":
+        y = multiply_constant(builder, y, float(prod(x.shape[axis] for axis in axes)))
     kept = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
     return y if node.integer("keepdims") else y.reshape(kept)
 
@@ -82,4 +85,5 @@ HANDLERS: dict[str, Handler] = {
     "MaxPool": sequences_too(max_pool),
     "ReduceMax": reduce_,
     "ReduceMean": reduce_,
+    "ReduceSum": reduce_,
 }

@@ -40,12 +40,27 @@ def flatten(builder: Builder, node: Node, inputs: Inputs) -> Value:
 def reshape(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x = identity(builder, node, inputs)
     target = integers(required(inputs, 1).array)
-    if isinstance(x, Activation) and builder.declared_batch and target[:1] == (builder.declared_batch,):
-        # The exporter wrote its batch into the graph; --batch-size may have changed it.
-        target = (builder.batch if x.shape[0] == builder.batch else target[0], *target[1:])
     if not node.integer("allowzero"):
         target = tuple(x.shape[i] if size == 0 and i < len(x.shape) else size for i, size in enumerate(target))
-    return x.reshape(resolved(target, x.shape))
+    if isinstance(x, Activation):
+        target = for_batch(builder, target, x.shape)
+    try:
+        return x.reshape(resolved(target, x.shape))
+    except NodeError as error:
+        if not isinstance(x, Activation) or builder.declared_batch in {0, builder.batch}:
+            raise
+        fixed = f"the file fixes a batch of {builder.declared_batch}, not {builder.batch}"
+        raise NodeError(f"{error}: {fixed}; export it with a dynamic batch") from None
+
+
+def for_batch(builder: Builder, target: Shape, shape: Shape) -> Shape:
+    """A target that the exporter wrote for its batch, alone or times other axes, for the batch that is compiled."""
+    declared = builder.declared_batch
+    if not declared or not target or target[0] < 1 or target[0] % declared or shape[0] % builder.batch:
+        return target
+    scaled = (target[0] // declared * builder.batch, *target[1:])
+    fits = -1 in target or prod(scaled) == prod(shape)
+    return scaled if fits else target
 
 
 def resolved(target: Shape, shape: Shape) -> Shape:

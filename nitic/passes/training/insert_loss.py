@@ -5,7 +5,7 @@ from itertools import count
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import BlockArgument
+from xdsl.ir import BlockArgument, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.errors import CompileError
@@ -19,11 +19,14 @@ from nitic.ir.function import (
     return_of,
     set_results,
 )
-from nitic.ir.op import set_origin
+from nitic.ir.op import NnOp, location, set_origin
 from nitic.ir.types import i32, i64, shape_of, tensor
+from nitic.ops.activation import ActivationOp
+from nitic.ops.concat import PadOp
 from nitic.ops.elementwise import DropoutOp
 from nitic.ops.loss import CrossEntropyOp, LossOp, MeanSquaredErrorOp
 from nitic.ops.norm import BatchNormRecallOp, BatchNormRunningOp, BatchNormStatisticsOp
+from nitic.ops.reshape import ReshapeOp, TransposeOp
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.invariants import unrounded
 
@@ -34,6 +37,8 @@ LOSSES: dict[str, type[LossOp]] = {"cross-entropy": CrossEntropyOp, "mse": MeanS
 @dataclass(frozen=True)
 class InsertLoss(NiticPass):
     """Adds @train_step and @eval_step: @predict with labels and a loss. Dropout stays in @train_step only.
+
+    Cross-entropy takes a single logit z of two classes as the logits 0 and z, without the sigmoid of it.
 
     statistics: what a training step normalises by, those of its `batch` or the `running` ones, which then stay as they
     are.
@@ -54,6 +59,8 @@ class InsertLoss(NiticPass):
         predict = function(module, "predict")
         if len(shape := shape_of(results(predict)[0][1])) != 2:
             raise CompileError("", f"the network's output is {list(shape)} but {self.loss} needs (batch, classes)")
+        if shape[1] == 1 and self.loss == "cross-entropy":
+            make_two_classes(predict)
         for name in ("train_step", "eval_step"):
             func = predict.clone()
             func.properties["sym_name"] = StringAttr(name)
@@ -64,6 +71,24 @@ class InsertLoss(NiticPass):
             take_statistics(function(module, "train_step"))
         for name in ("eval_step", "predict"):
             remove_dropout(function(module, name))
+
+
+def make_two_classes(func: FuncOp) -> None:
+    """Softmax of 0 and z is 1 - s and s, where s is the sigmoid of z."""
+    label, value = results(func)[0]
+    made: list[NnOp] = [ReshapeOp.of(z, shape=shape_of(value))] if (z := argument_of_sigmoid(value)) else []
+    made.append(PadOp.of(made[0].results[0] if made else value, before=(0, 1), after=(0, 0), between=(0, 0)))
+    for op in made:
+        set_origin(op, value.owner.location if isinstance(value.owner, NnOp) else location(""))
+        Rewriter.insert_op(op, InsertPoint.before(return_of(func)))
+    set_results(func, [(label, made[-1].results[0])])
+
+
+def argument_of_sigmoid(value: SSAValue) -> SSAValue | None:
+    """What a sigmoid is taken of whose results, all of them, are the value in another shape."""
+    while isinstance(op := value.owner, ReshapeOp | TransposeOp):
+        value = op.x
+    return op.x if isinstance(op, ActivationOp) and op.function.data == "sigmoid" else None
 
 
 def add_loss(func: FuncOp, kind: type[LossOp], draws: bool) -> None:
