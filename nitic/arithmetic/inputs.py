@@ -6,15 +6,20 @@ from nitic.arithmetic.integers import INT8_LIMIT, Array, div, isqrt, max_abs, sa
 from nitic.arithmetic.rounding import round_nearest
 
 INPUT_EXPONENT = -5  # of a map that fits: its values are below 3.97
+FARTHEST = 7  # deviations: a channel that hardly varies would leave no bits for the others
 
 
 def input_statistics(x: Array) -> tuple[Array, Array]:
-    """(multiplier, offset) per channel from uint8 samples (..., C): their mean and standard deviation in Q16."""
+    """(multiplier, offset) per channel from uint8 samples (..., C): their mean and standard deviation in Q16.
+
+    A deviation is at least what puts 0 and 255 at FARTHEST deviations from the mean.
+    """
     x = wide(x).reshape(-1, x.shape[-1])
     n, s1, s2 = len(x), x.sum(0), (x * x).sum(0)
     mean = div(s1 << 16, n)
     deviation = isqrt(np.maximum(div(s2 << 16, n) - (mean * mean >> 16), 0) << 16)
-    multiplier = div(2**37, np.maximum(deviation, 1 << 8))
+    least = np.maximum(mean, (255 << 16) - mean) // FARTHEST
+    multiplier = div(2**37, np.maximum(deviation, least))
     return multiplier, -round_nearest(multiplier * mean, 16)
 
 

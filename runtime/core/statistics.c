@@ -35,12 +35,14 @@ int64_t nitic_square_root(int64_t v) {
   return root;
 }
 
-/* Mean and deviation in Q16. The deviation is at least 2^8, as in numerics.md. */
+/* Mean and deviation in Q16. The deviation is at least a seventh of the way from the mean to the farther of 0 and 255:
+ * a channel that hardly varies would leave no bits for the others. */
 static void channel_map(int64_t mean, int64_t mean_square, int64_t *multiplier, int64_t *offset) {
   int64_t variance = mean_square - (mean * mean >> 16);
   int64_t deviation = nitic_square_root((variance > 0 ? variance : 0) << 16);
-  if (deviation < 1 << 8)
-    deviation = 1 << 8;
+  int64_t above = ((int64_t)255 << 16) - mean, least = (mean > above ? mean : above) / 7;
+  if (deviation < least)
+    deviation = least;
   *multiplier = (((int64_t)1 << 38) + deviation) / (2 * deviation);
   *offset = -((*multiplier * mean + (1 << 15)) >> 16);
 }
@@ -67,24 +69,30 @@ static void fit(int32_t channels, int32_t *multiplier, int32_t *offset, int32_t 
   *exponent = shift - 5;
 }
 
+static bool is_constant(const nitic_statistics *statistics) {
+  for (int32_t c = 0; c < statistics->channels; c++) {
+    int64_t value = statistics->sum[c] / statistics->pixels;
+    if (statistics->sum[c] != value * statistics->pixels || statistics->square_sum[c] != value * statistics->sum[c])
+      return false;
+  }
+  return true;
+}
+
 /* Writes one multiplier and offset per channel, and their exponent; writes nothing on failure. Releases the statistics
  * in any case. */
 int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent) {
-  int status = statistics->pixels ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "there are no samples to take statistics of");
-  for (int pass = 0; pass < 2 && status == NITIC_OK; pass++)
-    for (int32_t c = 0; c < statistics->channels && status == NITIC_OK; c++) {
-      int64_t mean = mean_q16(statistics->sum[c], statistics->pixels), m, o;
-      channel_map(mean, mean_q16(statistics->square_sum[c], statistics->pixels), &m, &o);
-      if (o < -(int64_t)INT32_MAX)
-        status = nitic_fail(NITIC_MISMATCH,
-                            "channel %d of the training set hardly varies around %lld, so it cannot be normalised: "
-                            "compile with --mean and --std",
-                            c, (long long)(mean >> 16));
-      else if (pass == 1) {
-        multiplier[c] = (int32_t)m;
-        offset[c] = (int32_t)o;
-      }
-    }
+  int status = NITIC_OK;
+  if (!statistics->pixels)
+    status = nitic_fail(NITIC_MISMATCH, "there are no samples to take statistics of");
+  else if (is_constant(statistics))
+    status = nitic_fail(NITIC_MISMATCH, "all samples of the training set are equal, so they cannot be normalised: "
+                                        "compile with --mean and --std");
+  for (int32_t c = 0; c < statistics->channels && status == NITIC_OK; c++) {
+    int64_t mean = mean_q16(statistics->sum[c], statistics->pixels), m, o;
+    channel_map(mean, mean_q16(statistics->square_sum[c], statistics->pixels), &m, &o);
+    multiplier[c] = (int32_t)m;
+    offset[c] = (int32_t)o;
+  }
   if (status == NITIC_OK)
     fit(statistics->channels, multiplier, offset, exponent);
   free(statistics->sum);

@@ -1,6 +1,7 @@
 """The promise: after 200 training steps of LeNet-5 every way of running them has the same weights, to the last bit.
 
-The interpreter, both variants, 1 to 5 threads or a number that is measured, executable and library, and a run that was killed and resumed.
+The interpreter, both variants, 1 to 5 threads or a number that is measured, executable and library, and a run that was
+killed and resumed.
 """
 
 import hashlib
@@ -108,7 +109,7 @@ def test_executable_is_small(setting: Setting) -> None:
     ("variant", "threads"), list(itertools.product(("portable", "avx512vnni"), (1, 2, 3, 5, None)))
 )
 def test_executable_equals_interpreter(setting: Setting, variant: str, threads: int | None, tmp_path: Path) -> None:
-    """Without a number of threads, whether one makes the steps or all is measured, and changes in the middle of a run."""
+    """Where nobody says how many threads, one or all is measured, and changes in the middle of a run."""
     needs(variant)
     asked = () if threads is None else ("--threads", threads)
     assert setting.train(tmp_path / "ckpt", "--variant", variant, *asked) == setting.expected
