@@ -314,7 +314,7 @@ class _Importer:
             raise CompileError(self.file, f"{what}: expected [{builder.batch}, classes]")
         if classes == 1:
             builder.note(
-                f"output {name!r} is one number: cross-entropy takes it as the logit of label 1 beside 0 for label 0, "
+                f"output {name!r} is one number: cross-entropy takes it as the logit of class 1 beside 0 for class 0, "
                 "and leaves out a sigmoid of it; --loss mse compares it with the label itself, from 0 to 127"
             )
         if not builder.has_weights:

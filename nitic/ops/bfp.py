@@ -396,6 +396,13 @@ def aligned_parameter(b: SSAValue, e: SSAValue, insert: Insert) -> tuple[SSAValu
     return insert(AlignOp.of(b, e_b, common)), e, common
 
 
+def exponent_beside_constant(x: SSAValue, e_c: int, insert: Insert) -> tuple[SSAValue, SSAValue]:
+    """The exponents of x, and of its sum with a constant at exponent e_c that is not zero."""
+    e, constant = insert(ExponentOfOp.of(x)), insert(ExpConstOp.of(value=e_c))
+    ranges = () if insert.static else (range_if_zero(x, insert),) * 2  # where x is zero, its exponent does not count
+    return e, insert(ExpCommonOp.of(constant, e, *ranges))
+
+
 def own_range(op: RoundShiftOp) -> RangeOp | None:
     """The range of the tensor that is rounded, if the shift comes from it."""
     taken = op.s.owner.r.owner if isinstance(op.s.owner, ShiftOp) else None

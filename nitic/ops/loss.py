@@ -13,7 +13,7 @@ from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, accumulator, is_float, like
 from nitic.ir.traits import CoarseError, Loss, SquaredError
 from nitic.ir.types import element_of, f32, i32, i64, shape_of, tensor
-from nitic.ops.bfp import ExpCommonOp, ExpConstOp, ExponentOfOp
+from nitic.ops.bfp import ExponentOfOp, exponent_beside_constant
 
 
 class LossOp(NnOp):
@@ -150,10 +150,7 @@ class MeanSquaredErrorOp(LossOp):
         return shape_of(self.logits)[1] == 1
 
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
-        exponent = insert(ExponentOfOp.of(operands[0]))
-        return MeanSquaredErrorOp.of(
-            *operands, exponent, insert(ExpCommonOp.of(exponent, insert(ExpConstOp.of(value=0))))
-        )
+        return MeanSquaredErrorOp.of(*operands, *exponent_beside_constant(operands[0], 0, insert))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         mean = losses.loss_exponent(shape_of(self.logits)[0]) - losses.loss_exponent(1)

@@ -18,7 +18,7 @@ from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.traits import OnMantissas, Scales
 from nitic.ir.types import Shape, element_of, exponent, f32, shape_of
-from nitic.ops.bfp import ExpCommonOp, ExpConstOp, ExponentOfOp
+from nitic.ops.bfp import exponent_beside_constant
 
 FACTOR_BITS, SUMMAND_BITS = 15, 13
 
@@ -244,9 +244,8 @@ class AddConstOp(NnOp):
         return sums.add_at(x, e, integers.wide(c), e_c, common)
 
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
-        e = insert(ExponentOfOp.of(operands[0]))
-        common = insert(ExpCommonOp.of(e, insert(ExpConstOp.of(value=self.summand()[1]))))
-        return AddConstOp.of(operands[0], e, common, value=self.value.value.data)
+        exponents = exponent_beside_constant(operands[0], self.summand()[1], insert)
+        return AddConstOp.of(operands[0], *exponents, value=self.value.value.data)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.shift(self.scales[1])]
