@@ -48,10 +48,13 @@ def least_exponent(epsilon: int) -> int:
 
 
 def batch_norm_inverse(variance: Array, e: int, epsilon: int) -> Array:
-    """1/sigma at exponent -36 - E/2, E = max(e, least_exponent), to be rounded to 24 bits."""
+    """1/sigma at exponent -36 - E/2, E = max(e, least_exponent), to be rounded to 24 bits.
+
+    A variance below 0, which only a file can bring, counts as 0.
+    """
     at = max(e, least_exponent(epsilon))
     eps = max(1, int(align_saturated(epsilon, -48, at, VARIANCE_LIMIT)))
-    return div(2**44, isqrt(round_nearest(np.minimum(variance, VARIANCE_LIMIT), at - e) + eps << 16))
+    return div(2**44, isqrt(round_nearest(np.clip(variance, 0, VARIANCE_LIMIT), at - e) + eps << 16))
 
 
 def normalise(x: Array, e: int, mean: Array, inverse: Array, e_inverse: int) -> Array:

@@ -40,3 +40,9 @@ def test_the_inverse_deviation_is_right_however_small_the_activations_are(epsilo
         unit = 2.0**e  # an epsilon is at least one
         exact = 1 / np.sqrt(variance * unit + max(unit, epsilon))
         np.testing.assert_allclose(found, exact, rtol=0.3 if epsilon < 4 * unit else 0.07, err_msg=str(e))
+
+
+def test_a_variance_below_zero_counts_as_zero() -> None:
+    """A file may hold one, and the kernels that divide by its root would stop the process."""
+    zero, below = (batch_norm_inverse(np.array([v]), -20, 2810) for v in (0, -(2**50)))
+    assert zero == below > 0

@@ -198,9 +198,10 @@ def inverse(emission: Emission, op: NnOp) -> Evaluators:
     aligned = _aligned(tir.constant(-48), at, norms.VARIANCE_LIMIT)
     least = tir.let(tir.maximum(aligned(tir.constant(epsilon, "int64")), tir.constant(1, "int64")))
     moved = integer.any_shift("nearest", tir.let(at - e))
+    zero, most = tir.constant(0, "int64"), tir.constant(norms.VARIANCE_LIMIT, "int64")
 
     def evaluate(point: Point) -> Expr:
-        variance = tir.minimum(emission.value(op.variance, point), tir.constant(norms.VARIANCE_LIMIT, "int64"))
+        variance = integer.clamp(emission.value(op.variance, point), zero, most)
         root = _square_root(tir.let((moved(variance) + least) << 16))
         return emission.function.divide(root + 2**45, root * 2)
 
