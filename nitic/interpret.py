@@ -32,6 +32,17 @@ def run_function(
     return {label.name: value for label, value in zip(result_labels(func), values, strict=True)}
 
 
+def known_values(func: FuncOp, inputs: Mapping[str, Array | int | float]) -> Environment:
+    """Every value of a function that follows from some of its arguments alone: those named in `inputs`."""
+    env: Environment = {
+        arg: _argument(label.name, inputs[label.name], arg) for label, arg in arguments(func) if label.name in inputs
+    }
+    for op in func.body.block.ops:
+        if all(operand in env for operand in op.operands):
+            env.update(zip(op.results, _run_operation(op, env), strict=True))
+    return env
+
+
 def _argument(name: str, value: Array | int | float, arg: BlockArgument) -> Array:
     array = np.asarray(value)
     if array.shape != (shape_of(arg) if is_tensor(arg) else ()):

@@ -24,6 +24,7 @@ from nitic import abi
 from nitic.arithmetic.integers import INT8_LIMIT, INT16_LIMIT, Array
 from nitic.arithmetic.updates import VELOCITY_LIMIT
 from nitic.errors import CompileError, ExitCode
+from nitic.ir.function import function
 from nitic.options import CompileOptions, Emit
 from nitic.program import Program
 
@@ -197,6 +198,15 @@ class TrainingSession:
     def load_checkpoint(self, path: str | Path) -> None:
         """Changes the session only when the whole file is good."""
         self._call("checkpoint_load", os.fsencode(path))
+
+    def export_model(self, path: str | Path) -> None:
+        """Writes an ONNX file that predicts what the session does, from uint8 samples, bit for bit: docs/export.md."""
+        from nitic.driver.export import Trained, write_integer
+
+        program = self.compiled.program
+        predict = function(program.module, "predict")
+        trained = Trained(program.model, program.recipe, program.identity, predict, self.state_dict())
+        write_integer(trained, Path(path))
 
     @property
     def _progress(self) -> abi.Progress:

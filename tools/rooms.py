@@ -22,6 +22,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     "interpret": ("arithmetic", "ir", "ops"),
     "program": ("basics", "arithmetic", "ir"),
     "frontend": ("basics", "arithmetic", "ir", "ops"),
+    "export": ("basics", "arithmetic", "ir", "ops", "interpret"),
     "targets": ("ir", "ops"),
     "options": ("basics", "targets"),
     "passes": ("basics", "ir", "ops"),
@@ -47,10 +48,10 @@ ROOMS: Mapping[str, Sequence[str]] = {
         *("codegen/core", "codegen/cuda", "codegen/emitters"),
     ),
     "driver": (
-        *("basics", "arithmetic", "ir", "ops", "interpret", "program", "frontend", "targets", "options"),
+        *("basics", "arithmetic", "ir", "ops", "interpret", "program", "frontend", "export", "targets", "options"),
         *("passes", "passes/frontend", "passes/kernels", "pipeline", "codegen/output"),
     ),
-    "session": ("basics", "arithmetic", "program", "targets", "options", "driver"),
+    "session": ("basics", "arithmetic", "ir", "program", "targets", "options", "driver"),
     "cli": ("basics", "data", "options", "driver"),
 }
 
@@ -58,7 +59,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
 FILES: Mapping[str, Sequence[str]] = {
     "basics": ("errors.py", "paths.py", "progress.py", "signals.py", "version.py"),
     "interpret": ("interpret.py",),
-    "program": ("program.py", "state.py"),
+    "program": ("program.py", "state.py", "checkpoint.py"),
     "options": ("options.py",),
     "passes": ("passes/__init__.py", "passes/base.py", "passes/invariants.py", "passes/dead_code.py"),
     "pipeline": ("pipeline.py", "recipe.py"),
@@ -69,7 +70,7 @@ FILES: Mapping[str, Sequence[str]] = {
 
 # The only rooms that import a package that is heavy, or that not everybody installs.
 HEAVY: Mapping[str, Sequence[str]] = {
-    "onnx": ("frontend",),
+    "onnx": ("frontend", "export"),
     "tvm": ("codegen/core", "codegen/contractions", "codegen/cuda", "codegen/output"),
     "tvm_ffi": (),
     "sklearn": ("driver",),

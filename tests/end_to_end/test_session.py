@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import nitic
@@ -16,6 +17,7 @@ from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.writer import NetworkWriter
 from nitic.session import CompiledProgram, _in_input_order
+from tests.export.predictions import by_onnxruntime
 from tests.networks.stages import samples
 
 BATCH = 8
@@ -235,3 +237,35 @@ def test_checkpoints(program: CompiledProgram, session: nitic.TrainingSession, t
     (tmp_path / "a").write_bytes(b"no checkpoint")
     refused(lambda: other.load_checkpoint(tmp_path / "a"), "no checkpoint")
     refused(lambda: other.save_checkpoint(tmp_path / "a"), "it is not replaced", ExitCode.RUN_TIME)
+
+
+# ---- export
+
+
+def test_an_exported_model_predicts_what_the_session_does(session: nitic.TrainingSession, tmp_path: Path) -> None:
+    for _ in range(3):
+        session.train_step(*batch())
+    x = np.random.default_rng(0).integers(0, 256, (BATCH, 28, 28, 1), np.uint8)
+    session.export_model(tmp_path / "lenet.onnx")
+    logits, exponent = session.predict(x)
+    model = (tmp_path / "lenet.onnx").read_bytes()
+    for found in by_onnxruntime(model, x):
+        np.testing.assert_array_equal(found, logits)
+    properties = {each.key: each.value for each in onnx.load_from_string(model).metadata_props}
+    assert properties["nitic.identity"] == session.compiled.program.identity
+    assert properties["nitic.logits.exponent"] == str(exponent)
+
+
+def test_weights_that_were_never_trained_are_exported_once_they_are_calibrated(
+    session: nitic.TrainingSession, tmp_path: Path
+) -> None:
+    refused(
+        lambda: session.export_model(tmp_path / "lenet.onnx"),
+        "these weights were never trained, so that nothing has set the exponents of inference",
+        ExitCode.USAGE,
+    )
+    assert list(tmp_path.iterdir()) == []
+    session.calibrate(batch()[0])
+    session.export_model(tmp_path / "lenet.onnx")
+    for found in by_onnxruntime((tmp_path / "lenet.onnx").read_bytes(), batch()[0]):
+        np.testing.assert_array_equal(found, session.predict(batch()[0])[0])

@@ -23,8 +23,11 @@ from tools.rooms import (
     included_folders,
 )
 
-# Where an operator is at home, besides nitic.ops: what imports it, what computes it, and which target has what for it.
-HOMES = ("nitic.frontend.operators", "nitic.codegen.operators", "nitic.codegen.contractions", "nitic.targets")
+# Where an operator is at home, besides nitic.ops: what imports, exports and computes it, and what targets have.
+HOMES = (
+    *("nitic.frontend.operators", "nitic.export.operators"),
+    *("nitic.codegen.operators", "nitic.codegen.contractions", "nitic.targets"),
+)
 # Who else may name operators of networks, and why. All others ask for traits (nitic.ir.traits).
 ABOUT_OPERATORS = {
     "nitic.frontend.builder": "moves what ONNX lays out as NCHW: inserts reshapes and transposes",

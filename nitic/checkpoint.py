@@ -1,0 +1,81 @@
+"""Reads what runtime/checkpoint/save.c writes: safetensors, with a description and a checksum."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nitic.arithmetic.integers import Array
+from nitic.errors import CompileError, ExitCode
+
+DTYPES = {"U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8"}
+CHECKSUM_START, CHECKSUM_FACTOR, CHECKSUM_MASK = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
+MAX_HEADER = 2**26
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a program by name, and what the runtime says of it: identity, recipe, batch, step, lr, ..."""
+
+    path: Path
+    description: Mapping[str, Any]
+    state: Mapping[str, Array]
+
+    def text(self, key: str) -> str:
+        """A word of the description. Raises CompileError where it is missing."""
+        value = self.description.get(key)
+        if not isinstance(value, str):
+            raise _damaged(self.path, f"its description lacks '{key}'")
+        return value
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Raises CompileError for a file that is no checkpoint, or a damaged one, and OSError."""
+    raw = path.read_bytes()
+    try:
+        size = int.from_bytes(raw[:8], "little")
+        header: dict[str, Any] = json.loads(raw[8 : 8 + min(size, MAX_HEADER)])
+        text: str = header.pop("__metadata__")["nitic"]
+        description: dict[str, Any] = json.loads(text)
+        state = {name: _tensor(raw[8 + size :], entry) for name, entry in header.items()}
+        whole = description["checksum"]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
+        raise CompileError(str(path), "it is no whole checkpoint of nitic", exit_code=ExitCode.DATA_MISMATCH) from None
+    if _checksum(text, whole, state) != whole:
+        raise _damaged(path, "its checksum is not that of its contents")
+    return Checkpoint(path, description, state)
+
+
+def _tensor(data: bytes, entry: Mapping[str, Any]) -> Array:
+    begin, end = entry["data_offsets"]
+    return np.frombuffer(data[begin:end], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+
+
+def _checksum(text: str, whole: str, state: Mapping[str, Array]) -> str:
+    """FNV-1a of the description without its checksum, then of the names and tensors in the order of the file."""
+    total = _hashed(CHECKSUM_START, text.replace(f'"checksum":"{whole}"', f'"checksum":"{"0" * 16}"').encode())
+    for name in sorted(state, key=lambda name: (-state[name].itemsize, name.encode())):
+        total = _hashed(_hashed(total, name.encode()), state[name].tobytes())
+    return f"{total:016x}"
+
+
+def _hashed(total: int, data: bytes) -> int:
+    for byte in data:
+        total = (total ^ byte) * CHECKSUM_FACTOR & CHECKSUM_MASK
+    return total
+
+
+def digest(state: Mapping[str, Array]) -> str:
+    """Hexadecimal SHA-256 of a state: the same for a session and for the checkpoint that it saved."""
+    total = sha256()
+    for name in sorted(state):
+        total.update(f"{name}\0{state[name].dtype.str}\0{state[name].shape}\0".encode() + state[name].tobytes())
+    return total.hexdigest()
+
+
+def _damaged(path: Path, what: str) -> CompileError:
+    return CompileError(str(path), f"damaged checkpoint: {what}", exit_code=ExitCode.DATA_MISMATCH)

@@ -1,0 +1,19 @@
+"""`--format integer`: the bits of @predict in onnxruntime, at every optimisation level, and in onnx.reference."""
+
+import numpy as np
+import pytest
+
+from tests.export.predictions import check, trained
+
+NETWORKS = ("mlp", "lenet", "vgg_narrow", "resnet8", "mobile", "densenet", "inception", "shufflenet", "resnext")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_whole_networks_predict_the_same_bits(name: str) -> None:
+    prediction = trained(name)
+    assert len(np.unique(prediction.logits)) > 20, "nothing to tell right from wrong"
+    model = check(prediction)
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N", "any number of samples"
+    properties = {each.key: each.value for each in model.metadata_props}
+    assert properties["nitic.logits.exponent"] == str(prediction.exponent)
+    assert properties["nitic.recipe"] == "niti16"
