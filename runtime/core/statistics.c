@@ -69,24 +69,10 @@ static void fit(int32_t channels, int32_t *multiplier, int32_t *offset, int32_t 
   *exponent = shift - 5;
 }
 
-static bool is_constant(const nitic_statistics *statistics) {
-  for (int32_t c = 0; c < statistics->channels; c++) {
-    int64_t value = statistics->sum[c] / statistics->pixels;
-    if (statistics->sum[c] != value * statistics->pixels || statistics->square_sum[c] != value * statistics->sum[c])
-      return false;
-  }
-  return true;
-}
-
 /* Writes one multiplier and offset per channel, and their exponent; writes nothing on failure. Releases the statistics
  * in any case. */
 int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent) {
-  int status = NITIC_OK;
-  if (!statistics->pixels)
-    status = nitic_fail(NITIC_MISMATCH, "there are no samples to take statistics of");
-  else if (is_constant(statistics))
-    status = nitic_fail(NITIC_MISMATCH, "all samples of the training set are equal, so they cannot be normalised: "
-                                        "compile with --mean and --std");
+  int status = statistics->pixels ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "there are no samples to take statistics of");
   for (int32_t c = 0; c < statistics->channels && status == NITIC_OK; c++) {
     int64_t mean = mean_q16(statistics->sum[c], statistics->pixels), m, o;
     channel_map(mean, mean_q16(statistics->square_sum[c], statistics->pixels), &m, &o);
