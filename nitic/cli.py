@@ -11,7 +11,17 @@ from typing import Annotated
 import typer
 
 from nitic.errors import CompileError, ExitCode, printable
-from nitic.options import BatchNorm, CompileOptions, Emit, Init, Layout, Loss, OptOptions
+from nitic.options import (
+    BatchNorm,
+    CompileOptions,
+    Emit,
+    ExportFormat,
+    ExportOptions,
+    Init,
+    Layout,
+    Loss,
+    OptOptions,
+)
 from nitic.signals import end_as_interrupted, open_standard_streams
 from nitic.version import VERSION
 
@@ -275,6 +285,46 @@ def train_command(
         cache=cache,
     )
     compile_and_train(options, context.args)
+
+
+@app.command("export")
+def export_command(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="BINARY|MODEL", help="What `nitic compile` wrote or read.", show_default=False),
+    ],
+    load: Annotated[Path, typer.Option("--load", metavar="CKPT", help="A checkpoint of the program.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
+    kind: Annotated[
+        ExportFormat,
+        typer.Option("--format", help="Integers that predict the same bits, or MODEL with the trained weights."),
+    ] = ExportFormat.INTEGER,
+    option: RecipeOptions = None,
+    loss: LossOption = Loss.CROSS_ENTROPY,
+    mean: PerChannel = None,
+    std: PerChannel = None,
+    freeze: Freeze = None,
+    batch_norm: BatchNormOption = BatchNorm.TRAIN,
+    layout: LayoutOption = None,
+    input_shape: InputShape = None,
+    output_name: OutputName = None,
+) -> None:
+    """Write a trained network as ONNX. Of a MODEL, give the options that it was compiled with: docs/export.md."""
+    from nitic.driver.export import export_checkpoint
+
+    compiled = CompileOptions(
+        model=source,
+        recipe_options=key_values(option),
+        loss=loss,
+        mean=per_channel(mean),
+        std=per_channel(std),
+        freeze=tuple(freeze or ()),
+        batch_norm=batch_norm,
+        layout=layout,
+        input_shape=sample_shape(input_shape),
+        output_name=output_name,
+    )
+    typer.echo(export_checkpoint(ExportOptions(compiled, load, output, kind)))
 
 
 data_app = typer.Typer(help="Prepare data sets.", no_args_is_help=True, rich_markup_mode=None)

@@ -41,6 +41,13 @@ class BatchNorm(StrEnum):
     FOLD = "fold"
 
 
+class ExportFormat(StrEnum):
+    """What `nitic export` makes of a program: ONNX in integers with the same bits, or the model it came from."""
+
+    INTEGER = "integer"
+    FLOAT = "float"
+
+
 class Loss(StrEnum):
     """What training makes small, for integer class labels."""
 
@@ -127,6 +134,20 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 
 def _usage(location: str, message: str) -> CompileError:
     return CompileError(location, message, exit_code=ExitCode.USAGE)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of `nitic export`: a checkpoint of `compiled.model`, as an ONNX file.
+
+    The model of `compiled` is an ONNX file, to which its options belong, or what `nitic compile` made of one. The batch
+    size and the recipe are those of the checkpoint.
+    """
+
+    compiled: CompileOptions
+    checkpoint: Path
+    output: Path
+    format: ExportFormat = ExportFormat.INTEGER
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,13 @@ class Program:
         return bytes(blob.rstrip(b"\0")) or b"\0"
 
     def description(self, variants: Mapping[str, str]) -> bytes:
-        """What `nitic inspect` reads out of a binary: initial exponents and the variants' IR, compressed."""
+        """What `nitic inspect` and `nitic export` read out of a binary, compressed.
+
+        Initial exponents, @predict in integers behind the identity of the program, and the variants' IR.
+        """
         parts = [f"// {name} = {value}\n" for name, value in self.state.items() if name.endswith(".exponent")]
+        predict = ModuleOp([function(self.module, "predict").clone()])
+        parts.append(f"// program {self.identity}\n{print_module(predict, locations=True)}")
         parts += [f"// variant {name}\n{text}" for name, text in variants.items()]
         packed = zlib.compress("".join(parts).encode())
         return DESCRIPTION_MAGIC + len(packed).to_bytes(8, "little") + packed

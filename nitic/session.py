@@ -33,10 +33,11 @@ LIMITS = {np.int8: INT8_LIMIT, np.int16: INT16_LIMIT}  # of parameters: they do 
 
 @dataclass(frozen=True)
 class CompiledProgram:
-    """A program as a shared library. The library lives as long as this object."""
+    """A program as a shared library, and what was asked for. The library lives as long as this object."""
 
     program: Program
     library: Path
+    options: CompileOptions = field(repr=False)
     folder: "tempfile.TemporaryDirectory[str]" = field(repr=False)
 
 
@@ -57,7 +58,7 @@ def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
         write_for_gpu(program, Emit.LIB, library, asked.cache, watch)
     else:
         write_for_cpu(program, plan(program, watch, asked.cache), Emit.LIB, library, asked.cache)
-    return CompiledProgram(program, library, folder)
+    return CompiledProgram(program, library, asked, folder)
 
 
 @dataclass(frozen=True)
@@ -199,14 +200,18 @@ class TrainingSession:
         """Changes the session only when the whole file is good."""
         self._call("checkpoint_load", os.fsencode(path))
 
-    def export_model(self, path: str | Path) -> None:
-        """Writes an ONNX file that predicts what the session does, from uint8 samples, bit for bit: docs/export.md."""
-        from nitic.driver.export import Trained, write_integer
+    def export_model(self, path: str | Path, format: str = "integer") -> None:  # noqa: A002  the command line's word
+        """Writes an ONNX file: docs/export.md.
 
-        program = self.compiled.program
-        predict = function(program.module, "predict")
-        trained = Trained(program.model, program.recipe, program.identity, predict, self.state_dict())
-        write_integer(trained, Path(path))
+        format: "integer" predicts what the session does, from uint8 samples, bit for bit; "float" is the file that was
+        compiled, with the trained weights.
+        """
+        from nitic.driver.export import Trained, output_format
+
+        program, options = self.compiled.program, self.compiled.options
+        names = program.model, program.recipe, program.identity
+        trained = Trained(*names, function(program.module, "predict"), self.state_dict(), options)
+        trained.write(output_format(format), Path(path))
 
     @property
     def _progress(self) -> abi.Progress:

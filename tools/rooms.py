@@ -22,7 +22,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     "interpret": ("arithmetic", "ir", "ops"),
     "program": ("basics", "arithmetic", "ir"),
     "frontend": ("basics", "arithmetic", "ir", "ops"),
-    "export": ("basics", "arithmetic", "ir", "ops", "interpret"),
+    "export": ("basics", "arithmetic", "ir", "ops", "interpret", "frontend"),
     "targets": ("ir", "ops"),
     "options": ("basics", "targets"),
     "passes": ("basics", "ir", "ops"),

@@ -31,8 +31,12 @@ from nitic.recipe import Recipe, recipe
 
 def build_program(options: CompileOptions, watch: Watcher | None = None) -> Program:
     """The model as a training program. Its notes go to the standard error. Raises CompileError."""
+    return program_of(import_model(options, watch), options, watch)
+
+
+def program_of(model: ImportedModel, options: CompileOptions, watch: Watcher | None = None) -> Program:
+    """An imported model as a training program, in the model's own module. Raises CompileError."""
     chosen = parse_recipe(options.recipe).with_options(options.recipe_options)
-    model = import_model(options, watch)
     for note in model.notes:
         print(f"nitic: {printable(note)}", file=sys.stderr)
     module, initial = lower(model, chosen, options, watch)

@@ -1,47 +1,120 @@
 """`nitic export`: from a trained program back to ONNX."""
 
+import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xdsl.dialects.func import FuncOp
 
 from nitic.arithmetic.integers import Array
 from nitic.arithmetic.requantisation import NEVER
-from nitic.checkpoint import digest
+from nitic.checkpoint import Checkpoint, digest, read_checkpoint
 from nitic.codegen.output import link
+from nitic.driver.build import import_model, program_of
+from nitic.driver.outputs import check_output
 from nitic.errors import CompileError, ExitCode
+from nitic.export.float import float_model
 from nitic.export.integer import integer_model
+from nitic.ir.function import function
+from nitic.ir.text import parse_module
+from nitic.ops import Bfp, Nn
+from nitic.options import BatchNorm, CompileOptions, ExportFormat, ExportOptions
+from nitic.program import read_description
+
+OTHER_PROGRAM_NOTE = (
+    "give the ONNX file with the options that it was compiled with: --option, --loss, --mean, --freeze, --batch-norm"
+)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A program's @predict in integers, what the program is called, and a state of it."""
+    """A program's @predict in integers, what the program is called, and a state of it.
+
+    `model` is the file that it was compiled from, and the options; None where only a binary is there.
+    """
 
     name: str
     recipe: str
     identity: str
     predict: FuncOp
     state: Mapping[str, Array]
+    compiled: CompileOptions | None = None
 
     def metadata(self) -> dict[str, str]:
         """What every exported file says of where it comes from."""
         return {"nitic.identity": self.identity, "nitic.recipe": self.recipe, "nitic.checkpoint": digest(self.state)}
 
-    def check(self) -> None:
-        """Raises CompileError for weights whose exponents nothing has set."""
+    def write(self, kind: ExportFormat, output: Path) -> Path:
+        """Writes a file; gives its path. Raises CompileError, before anything is written."""
+        forms = {ExportFormat.INTEGER: self._integer, ExportFormat.FLOAT: self._float}
+        return save(forms[kind](), output)
+
+    def _integer(self) -> bytes:
         tops = [int(value) for name, value in self.state.items() if name.endswith(".top")]
         if tops and all(top == NEVER for top in tops):
             message = "these weights were never trained, so that nothing has set the exponents of inference"
             note = "train, or calibrate: `TrainingSession.calibrate`, or `predict`, on some samples"
             raise CompileError(self.name, message, note, ExitCode.USAGE)
+        return integer_model(self.name, self.predict, self.state, self.metadata())
+
+    def _float(self) -> bytes:
+        if self.compiled is None:
+            message = "a binary does not hold the network in floats"
+            note = "give the ONNX file that it was compiled from in its place"
+            raise CompileError("--format float", message, note, ExitCode.USAGE)
+        if self.compiled.batch_norm == BatchNorm.FOLD:
+            message = "the file has no place for layers that batch norms were folded into (--batch-norm fold)"
+            note = "--format integer exports the network as it was trained"
+            raise CompileError("--format float", message, note, ExitCode.USAGE)
+        return float_model(import_model(self.compiled), self.compiled.model, self.state, self.metadata())
 
 
-def write_integer(trained: Trained, output: Path) -> Path:
-    """Raises CompileError, before anything is written, where the program has no exact form in ONNX."""
-    trained.check()
-    return save(integer_model(trained.name, trained.predict, trained.state, trained.metadata()), output)
+def output_format(text: str) -> ExportFormat:
+    """By its word on the command line. Raises CompileError."""
+    try:
+        return ExportFormat(text)
+    except ValueError:
+        message = f"unknown format {text!r}; the choices are {', '.join(ExportFormat)}"
+        raise CompileError("--format", message, exit_code=ExitCode.USAGE) from None
+
+
+def export_checkpoint(options: ExportOptions) -> Path:
+    """Gives the path of what it writes. Raises CompileError."""
+    check_output(options.output, options.compiled.model)
+    checkpoint = read_checkpoint(options.checkpoint)
+    trained = _of_binary(options.compiled.model, checkpoint) or _of_model(options.compiled, checkpoint)
+    if checkpoint.text("identity") != trained.identity:
+        identities = f"identity {checkpoint.text('identity'):.12}, here {trained.identity:.12}"
+        message = f"the checkpoint belongs to another program: {identities}"
+        raise CompileError(str(options.checkpoint), message, OTHER_PROGRAM_NOTE, ExitCode.DATA_MISMATCH)
+    return trained.write(options.format, options.output)
+
+
+def _of_binary(path: Path, checkpoint: Checkpoint) -> Trained | None:
+    """What a binary says of its program; None where the file is none."""
+    try:
+        description = read_description(path)
+    except ValueError:
+        return None
+    found = re.search(r"^// program ([0-9a-f]{64})\n(.*?)(?=^// variant |\Z)", description, re.MULTILINE | re.DOTALL)
+    if found is None:
+        note = "compile it again, or give the ONNX file in its place"
+        raise CompileError(str(path), "this binary is of a version that could not be exported", note, ExitCode.USAGE)
+    predict = function(parse_module(found[2], [Nn, Bfp], str(path)), "predict")
+    return Trained(checkpoint.text("model"), checkpoint.text("recipe"), found[1], predict, checkpoint.state)
+
+
+def _of_model(options: CompileOptions, checkpoint: Checkpoint) -> Trained:
+    """The program that an ONNX file becomes by these options, and by the recipe and the batch of the checkpoint."""
+    batch = checkpoint.description.get("batch")
+    options = replace(
+        options, recipe=checkpoint.text("recipe"), batch_size=batch if isinstance(batch, int) and batch > 0 else None
+    )
+    program = program_of(import_model(options), options)
+    predict = function(program.module, "predict")
+    return Trained(program.model, program.recipe, program.identity, predict, checkpoint.state, options)
 
 
 def save(model: bytes, output: Path) -> Path:

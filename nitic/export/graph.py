@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nitic.arithmetic.integers import Array
 from nitic.version import VERSION
 
+PRODUCER = "nitic"
 IR_VERSION = 7  # onnxruntime 1.5 reads no later one
 DTYPES = {"uint8": TensorProto.UINT8, "int8": TensorProto.INT8, "int32": TensorProto.INT32}
 
@@ -68,7 +69,7 @@ class Graph:
         graph = helper.make_graph(self.nodes, name, [source.proto()], [sink.proto()], list(self.constants.values()))
         opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(
-            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="nitic", producer_version=VERSION
+            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER, producer_version=VERSION
         )
         helper.set_model_props(model, dict(metadata))
         return model.SerializeToString(deterministic=True)

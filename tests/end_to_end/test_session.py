@@ -14,8 +14,10 @@ import pytest
 import nitic
 from models.lenet import lenet
 from nitic.arithmetic.integers import Array
+from nitic.driver.export import export_checkpoint
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.writer import NetworkWriter
+from nitic.options import CompileOptions, ExportFormat, ExportOptions
 from nitic.session import CompiledProgram, _in_input_order
 from tests.export.predictions import by_onnxruntime
 from tests.networks.stages import samples
@@ -269,3 +271,49 @@ def test_weights_that_were_never_trained_are_exported_once_they_are_calibrated(
     session.export_model(tmp_path / "lenet.onnx")
     for found in by_onnxruntime((tmp_path / "lenet.onnx").read_bytes(), batch()[0]):
         np.testing.assert_array_equal(found, session.predict(batch()[0])[0])
+
+
+def exported(source: Path, checkpoint: Path, **options: Any) -> bytes:
+    """What `nitic export` writes."""
+    compiled = CompileOptions(source, **options.pop("compiled", {}))
+    return export_checkpoint(
+        ExportOptions(compiled, checkpoint, checkpoint.with_suffix(".onnx"), **options)
+    ).read_bytes()
+
+
+def test_a_checkpoint_is_exported_by_its_binary_its_model_and_its_session(
+    program: CompiledProgram, session: nitic.TrainingSession, tmp_path: Path
+) -> None:
+    """To the same bytes."""
+    checkpoint, out = tmp_path / "lenet.ckpt", tmp_path / "out.onnx"
+    session.train_step(*batch())
+    session.save_checkpoint(checkpoint)
+    session.export_model(out)
+    assert exported(program.library, checkpoint) == out.read_bytes()
+    assert exported(program.options.model, checkpoint) == out.read_bytes()
+    session.export_model(out, "float")
+    assert exported(program.options.model, checkpoint, format=ExportFormat.FLOAT) == out.read_bytes()
+
+
+def test_exports_that_are_refused(program: CompiledProgram, session: nitic.TrainingSession, tmp_path: Path) -> None:
+    checkpoint, model = tmp_path / "lenet.ckpt", program.options.model
+    session.save_checkpoint(checkpoint)
+    other = {"compiled": {"batch_norm": "freeze", "loss": "mse"}}
+    belongs = (
+        f"{checkpoint}: the checkpoint belongs to another program: identity {program.program.identity[:12]}, here "
+    )
+    refused(lambda: exported(model, checkpoint, **other), belongs)
+    sentence = "--format float: a binary does not hold the network in floats"
+    refused(lambda: exported(program.library, checkpoint, format=ExportFormat.FLOAT), sentence, ExitCode.USAGE)
+    junk = tmp_path / "junk.ckpt"
+    junk.write_bytes(model.read_bytes())
+    refused(lambda: exported(model, junk), f"{junk}: it is no whole checkpoint of nitic")
+    junk.unlink()
+    refused(lambda: session.export_model(tmp_path / "out.onnx", "tflite"), "unknown format 'tflite'", ExitCode.USAGE)
+    whole = checkpoint.read_bytes()
+    for at in (len(whole) - 1, len(whole) // 2, whole.index(b"epoch_step")):
+        checkpoint.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        refused(lambda: exported(model, checkpoint), "damaged checkpoint: its checksum is not that of its contents")
+    checkpoint.write_bytes(whole[:-1])
+    refused(lambda: exported(model, checkpoint), f"{checkpoint}: it is no whole checkpoint of nitic")
+    assert [path.name for path in tmp_path.iterdir()] == ["lenet.ckpt"], "nothing was written"

@@ -1,0 +1,121 @@
+"""`--format float`: the ONNX file that was compiled, with the trained values under its own names."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from nitic.arithmetic.integers import Array, wide
+from nitic.arithmetic.norms import RUNNING_EXPONENT
+from nitic.errors import CompileError
+from nitic.export.graph import PRODUCER
+from nitic.frontend.importer import ImportedModel
+from nitic.frontend.model_file import read_model
+from nitic.frontend.nodes import unique_names
+from nitic.ir.function import argument_labels, arguments, function
+from nitic.ir.op import NnOp
+from nitic.version import VERSION
+
+
+def float_model(model: ImportedModel, path: Path, state: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """The file at `path`, from which `model` was imported, with the values of a state. What is frozen stays.
+
+    Where several layers share a tensor of the file and have been trained apart, each gets one of its own. Raises
+    CompileError.
+    """
+    proto = read_model(path)
+    file = _File(proto, path.name)
+    shared = Counter(conversion.source for conversion in model.conversions.values())
+    for name, value in trained_values(model, state).items():
+        conversion = model.conversions[name]
+        array = conversion.to_onnx(value)
+        if shared[conversion.source] == 1:
+            file.replace(conversion.source, array)
+        else:
+            file.separate(conversion.source, name, array, _readers(model, name))
+    proto.producer_name, proto.producer_version = PRODUCER, VERSION
+    kept = {each.key: each.value for each in proto.metadata_props}
+    helper.set_model_props(proto, {**kept, **metadata, **_standardisation(model, state), "nitic.format": "float"})
+    return proto.SerializeToString(deterministic=True)
+
+
+def trained_values(model: ImportedModel, state: Mapping[str, Array]) -> dict[str, Array]:
+    """The trained parameters and the running statistics in nitic's layout, as float64."""
+    values: dict[str, Array] = {}
+    for label in argument_labels(function(model.module, "predict")):
+        if label.role == "weight":
+            values[label.name] = state[label.name] * 2.0 ** int(state[f"{label.name}.exponent"])
+        elif label.role == "statistic":
+            values[label.name] = wide(state[label.name]) * 2.0**RUNNING_EXPONENT
+    return values
+
+
+def _standardisation(model: ImportedModel, state: Mapping[str, Array]) -> dict[str, str]:
+    """Mean and deviation of samples scaled to 0..1, where the program took them from its training set."""
+    multiplier, offset = (state[f"input.{name}"].astype(np.float64) for name in ("multiplier", "offset"))
+    if model.standardisation or not multiplier.all():
+        return {}
+    step = 2.0 ** (int(state["input.exponent"]) - 16)
+    found = {"mean": -offset / (255 * multiplier), "std": 1 / (255 * multiplier * step)}
+    return {f"nitic.input.{key}": ",".join(f"{value:.6g}" for value in values) for key, values in found.items()}
+
+
+def _readers(model: ImportedModel, name: str) -> set[str]:
+    """The ONNX nodes that a parameter is for."""
+    func = function(model.module, "predict")
+    (value,) = (arg for label, arg in arguments(func) if label.name == name)
+    return {use.operation.source for use in value.uses if isinstance(use.operation, NnOp)}
+
+
+class _File:
+    """The tensors of a model by the name of the value: initializers, and what Constant nodes hold."""
+
+    def __init__(self, model: onnx.ModelProto, name: str) -> None:
+        self.graph, self.name = model.graph, name
+        self.tensors = {tensor.name: tensor for tensor in self.graph.initializer}
+        constants = [node for node in self.graph.node if node.op_type == "Constant"]
+        self.tensors |= {
+            node.output[0]: each.t for node in constants for each in node.attribute if each.name == "value"
+        }
+        self.nodes = dict(zip(unique_names(self.graph.node), self.graph.node, strict=True))
+        self.origins = {node.output[0]: node.input[0] for node in self.graph.node if node.op_type == "Identity"}
+
+    def replace(self, source: str, array: Array) -> None:
+        """Gives a tensor another value, in its own type and shape."""
+        if source not in self.tensors:
+            raise CompileError(self.name, f"parameter {source!r} is computed by nodes that a value cannot be given to")
+        tensor = self.tensors[source]
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        tensor.CopyFrom(numpy_helper.from_array(array.reshape(tensor.dims).astype(dtype), tensor.name))
+
+    def separate(self, source: str, name: str, array: Array, readers: set[str]) -> None:
+        """Gives some of the readers of a tensor one of their own, called as nitic calls it."""
+        dims, dtype = self.tensors[source].dims, helper.tensor_dtype_to_np_dtype(self.tensors[source].data_type)
+        own = self._free(name)
+        places = list(self._places(source, readers))
+        if not places:
+            message = (
+                f"parameter {name!r} shares tensor {source!r} with others, and reaches its layer through other nodes"
+            )
+            raise CompileError(self.name, message)
+        self.graph.initializer.append(numpy_helper.from_array(array.reshape(dims).astype(dtype), own))
+        for node, index in places:
+            node.input[index] = own
+
+    def _places(self, source: str, readers: set[str]) -> Iterator[tuple[onnx.NodeProto, int]]:
+        for name in readers & self.nodes.keys():
+            for index, value in enumerate(self.nodes[name].input):
+                if self._origin(value) == source:
+                    yield self.nodes[name], index
+
+    def _origin(self, value: str) -> str:
+        while value in self.origins:
+            value = self.origins[value]
+        return value
+
+    def _free(self, name: str) -> str:
+        taken = {*self.tensors, *(output for node in self.graph.node for output in node.output)}
+        return name if name not in taken else next(n for i in range(2, 2**31) if (n := f"{name}.{i}") not in taken)
