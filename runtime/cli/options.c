@@ -46,7 +46,8 @@ static const option OPTIONS[] = {
     TEXT("split", "S", split_name, EVAL | PREDICT, "test (default) or train"),
     TEXT("output", "FILE", output, PREDICT, "classes as int32 .npy instead of lines on standard output"),
     TEXT("logits", "FILE", logits, PREDICT, "logits as int8 .npy; their exponent is printed"),
-    NUMBER("threads", threads, ALL, 1, NITIC_MAX_THREADS, "threads, 1 to 64 (default: all cores, or 1 where that measures faster)"),
+    NUMBER("threads", threads, ALL, 1, NITIC_MAX_THREADS,
+           "threads, 1 to 64 (default: all cores, or 1 where that measures faster)"),
     TEXT("variant", "NAME", variant, ALL,
          "kernels to run; NITIC_VARIANT does the same (default: the best for this CPU)"),
 };
