@@ -297,7 +297,10 @@ def export_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
     kind: Annotated[
         ExportFormat,
-        typer.Option("--format", help="Integers that predict the same bits, or MODEL with the trained weights."),
+        typer.Option(
+            "--format",
+            help="Integers of the same bits, or MODEL with trained weights.",
+        ),
     ] = ExportFormat.INTEGER,
     option: RecipeOptions = None,
     loss: LossOption = Loss.CROSS_ENTROPY,

@@ -42,9 +42,13 @@ class BatchNorm(StrEnum):
 
 
 class ExportFormat(StrEnum):
-    """What `nitic export` makes of a program: ONNX in integers with the same bits, or the model it came from."""
+    """What `nitic export` makes of a program: ONNX in integers with the same bits, or the model it came from.
+
+    QDQ is that model with int8 weights and the program's roundings, for tool chains that quantise.
+    """
 
     INTEGER = "integer"
+    QDQ = "qdq"
     FLOAT = "float"
 
 

@@ -17,6 +17,7 @@ from nitic.driver.outputs import check_output
 from nitic.errors import CompileError, ExitCode
 from nitic.export.float import float_model
 from nitic.export.integer import integer_model
+from nitic.export.qdq import qdq_model
 from nitic.ir.function import function
 from nitic.ir.text import parse_module
 from nitic.ops import Bfp, Nn
@@ -48,7 +49,7 @@ class Trained:
 
     def write(self, kind: ExportFormat, output: Path) -> Path:
         """Writes a file; gives its path. Raises CompileError, before anything is written."""
-        forms = {ExportFormat.INTEGER: self._integer, ExportFormat.FLOAT: self._float}
+        forms = {ExportFormat.INTEGER: self._integer, ExportFormat.QDQ: self._qdq, ExportFormat.FLOAT: self._float}
         return save(forms[kind](), output)
 
     def _integer(self) -> bytes:
@@ -59,16 +60,25 @@ class Trained:
             raise CompileError(self.name, message, note, ExitCode.USAGE)
         return integer_model(self.name, self.predict, self.state, self.metadata())
 
+    def _qdq(self) -> bytes:
+        options = self._file("--format qdq")
+        return qdq_model(import_model(options), options.model, self.predict, self.state, self.metadata())
+
     def _float(self) -> bytes:
+        options = self._file("--format float")
+        return float_model(import_model(options), options.model, self.state, self.metadata())
+
+    def _file(self, place: str) -> CompileOptions:
+        """The file that the program was compiled from, with the options."""
         if self.compiled is None:
             message = "a binary does not hold the network in floats"
             note = "give the ONNX file that it was compiled from in its place"
-            raise CompileError("--format float", message, note, ExitCode.USAGE)
+            raise CompileError(place, message, note, ExitCode.USAGE)
         if self.compiled.batch_norm == BatchNorm.FOLD:
             message = "the file has no place for layers that batch norms were folded into (--batch-norm fold)"
             note = "--format integer exports the network as it was trained"
-            raise CompileError("--format float", message, note, ExitCode.USAGE)
-        return float_model(import_model(self.compiled), self.compiled.model, self.state, self.metadata())
+            raise CompileError(place, message, note, ExitCode.USAGE)
+        return self.compiled
 
 
 def output_format(text: str) -> ExportFormat:

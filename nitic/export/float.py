@@ -27,18 +27,28 @@ def float_model(model: ImportedModel, path: Path, state: Mapping[str, Array], me
     CompileError.
     """
     proto = read_model(path)
-    file = _File(proto, path.name)
-    shared = Counter(conversion.source for conversion in model.conversions.values())
-    for name, value in trained_values(model, state).items():
+    with_values(model, File(proto, path.name), trained_values(model, state))
+    return finished(proto, {**metadata, **standardisation(model, state), "nitic.format": "float"})
+
+
+def with_values(model: ImportedModel, file: "File", values: Mapping[str, Array]) -> dict[str, str]:
+    """Gives a file the values of parameters, in nitic's layout. Gives the tensor of the file that each became."""
+    shared, tensors = Counter(conversion.source for conversion in model.conversions.values()), dict[str, str]()
+    for name, value in values.items():
         conversion = model.conversions[name]
-        array = conversion.to_onnx(value)
+        array, tensors[name] = conversion.to_onnx(value), conversion.source
         if shared[conversion.source] == 1:
             file.replace(conversion.source, array)
         else:
-            file.separate(conversion.source, name, array, _readers(model, name))
+            tensors[name] = file.separate(conversion.source, name, array, _readers(model, name))
+    return tensors
+
+
+def finished(proto: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
+    """The file with what nitic says of it beside what it said before."""
     proto.producer_name, proto.producer_version = PRODUCER, VERSION
     kept = {each.key: each.value for each in proto.metadata_props}
-    helper.set_model_props(proto, {**kept, **metadata, **_standardisation(model, state), "nitic.format": "float"})
+    helper.set_model_props(proto, {**kept, **metadata})
     return proto.SerializeToString(deterministic=True)
 
 
@@ -53,7 +63,7 @@ def trained_values(model: ImportedModel, state: Mapping[str, Array]) -> dict[str
     return values
 
 
-def _standardisation(model: ImportedModel, state: Mapping[str, Array]) -> dict[str, str]:
+def standardisation(model: ImportedModel, state: Mapping[str, Array]) -> dict[str, str]:
     """Mean and deviation of samples scaled to 0..1, where the program took them from its training set."""
     multiplier, offset = (state[f"input.{name}"].astype(np.float64) for name in ("multiplier", "offset"))
     if model.standardisation or not multiplier.all():
@@ -70,7 +80,7 @@ def _readers(model: ImportedModel, name: str) -> set[str]:
     return {use.operation.source for use in value.uses if isinstance(use.operation, NnOp)}
 
 
-class _File:
+class File:
     """The tensors of a model by the name of the value: initializers, and what Constant nodes hold."""
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
@@ -91,10 +101,10 @@ class _File:
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
         tensor.CopyFrom(numpy_helper.from_array(array.reshape(tensor.dims).astype(dtype), tensor.name))
 
-    def separate(self, source: str, name: str, array: Array, readers: set[str]) -> None:
-        """Gives some of the readers of a tensor one of their own, called as nitic calls it."""
+    def separate(self, source: str, name: str, array: Array, readers: set[str]) -> str:
+        """Gives some of the readers of a tensor one of their own, called as nitic calls it. Gives its name."""
         dims, dtype = self.tensors[source].dims, helper.tensor_dtype_to_np_dtype(self.tensors[source].data_type)
-        own = self._free(name)
+        own = self.free(name)
         places = list(self._places(source, readers))
         if not places:
             message = (
@@ -104,6 +114,7 @@ class _File:
         self.graph.initializer.append(numpy_helper.from_array(array.reshape(dims).astype(dtype), own))
         for node, index in places:
             node.input[index] = own
+        return own
 
     def _places(self, source: str, readers: set[str]) -> Iterator[tuple[onnx.NodeProto, int]]:
         for name in readers & self.nodes.keys():
@@ -116,6 +127,6 @@ class _File:
             value = self.origins[value]
         return value
 
-    def _free(self, name: str) -> str:
+    def free(self, name: str) -> str:
         taken = {*self.tensors, *(output for node in self.graph.node for output in node.output)}
         return name if name not in taken else next(n for i in range(2, 2**31) if (n := f"{name}.{i}") not in taken)
