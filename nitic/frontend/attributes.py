@@ -164,6 +164,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     },
     "Cast": {**CAST, "to": element_type()},
     "CastLike": CAST,
+    "Celu": {"alpha": number(1.0, at_least=2.0**-10, at_most=2.0**10)},
     "Clip": {
         "max": Attribute(A.FLOAT, HIGHEST, _bounds(above=-FLOAT_MAX)),
         "min": Attribute(A.FLOAT, LOWEST, _bounds(below=FLOAT_MAX)),

@@ -80,6 +80,7 @@ NAMED: dict[str, Wrong] = {
     "value": FINITE,
 }
 OWN: dict[tuple[str, str], Wrong] = {
+    ("Celu", "alpha"): ("a number, finite, at least 0.0009765625, at most 1024.0", [nan, inf, 0.0, -1.0, 2e3]),
     ("DepthToSpace", "mode"): ("a string, 'DCR' or 'CRD'", ["", "dcr"]),
     ("Elu", "alpha"): CONSTANT,
     ("Gemm", "alpha"): FINITE,

@@ -123,6 +123,22 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
     "wide_hard_sigmoid": ([node("HardSigmoid", "x", "y", alpha=0.01)], (2, 6), {}, "saturates within +-8"),
     "steep_elu": ([node("Elu", "x", "y", alpha=1000.0)], (2, 6), {}, "the slope of elu is at most 128"),
     "steep_leaky_relu": ([node("LeakyRelu", "x", "y", alpha=-200.0)], (2, 6), {}, "a slope is at most 128, not -200.0"),
+    **{
+        name: (
+            [node("Pow", "x p", "y")],
+            (2, 6),
+            {"p": np.asarray(value, np.float32)},
+            f"the exponent of a power is a whole number from 1 to 16, not {given}",
+        )
+        for name, value, given in (
+            ("power_of_half", 0.5, "0.5"),
+            ("power_of_zero", 0.0, "0.0"),
+            ("negative_power", -1.0, "-1.0"),
+            ("power_of_17", 17.0, "17.0"),
+            ("power_of_nan", np.nan, "nan"),
+            ("power_of_each", [2.0, 3.0, 2.0, 3.0, 2.0, 3.0], "values of the shape"),
+        )
+    },
     "two_activations": ([node("MatMul", "x x", "y")], (6, 6), {}, "needs it to be constant"),
     "mean": ([node("ReduceMean", "x", "y", axes=[0, 2])], CONV_INPUT, {}, "it would mix the samples of a batch"),
     "reshape": ([node("Reshape", "x s", "y")], (2, 6), {"s": np.array([2, 5], I64)}, "cannot reshape [2, 6] to [2, 5]"),

@@ -243,6 +243,9 @@ FUNCTIONS: dict[str, tuple[onnx.NodeProto, int]] = {
     "clip_none": (node("Clip", "x", "t"), 17),
     "clip_above": (node("Clip", "x half high", "t"), 17),
     "clip_below": (node("Clip", "x low minus", "t"), 17),
+    "celu": (node("Celu"), 17),
+    "celu_narrow": (node("Celu", alpha=0.3), 17),
+    "celu_wide": (node("Celu", alpha=4.0), 17),
     "clip_to_one_value": (node("Clip", "x half half", "t"), 17),
     "clip_by_attributes": (node("Clip", min=-0.5, max=0.25), 9),
     "clip_by_one_attribute": (node("Clip", min=0.0, max=F32_MAX), 9),
@@ -277,6 +280,26 @@ def test_activation_function(tmp_path: Path, case: str) -> None:
     }
     path = save_network(tmp_path / "m.onnx", [made, *nodes], X, values, opset)
     model = check_against_onnxruntime(path, 3 * random(*X))
+    assert list(model.parameters) == ["last.weight"]
+
+
+def test_exp_is_a_constant_where_it_is_steep(tmp_path: Path) -> None:
+    nodes, values = classifier(168)
+    path = save_network(tmp_path / "m.onnx", [node("Exp"), *nodes], X, values)
+    check_against_onnxruntime(path, random(*X))
+    above = np.full(X, 9.0, np.float32)
+    weight = values["last.weight"].reshape(3, 168)
+    expected = np.full((2, 168), np.exp(155 / 32)) @ weight.T
+    np.testing.assert_allclose(logits(import_onnx(path), above), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [1, 2, 3, 4, 7, 16])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_power(tmp_path: Path, exponent: int, dtype: type) -> None:
+    nodes, values = classifier(168)
+    values["p"] = np.asarray(exponent, dtype).reshape((1,) if exponent == 3 else ())
+    path = save_network(tmp_path / "m.onnx", [node("Pow", "x p"), *nodes], X, values)
+    model = check_against_onnxruntime(path, random(*X) / 2)
     assert list(model.parameters) == ["last.weight"]
 
 
