@@ -139,6 +139,24 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
             ("power_of_each", [2.0, 3.0, 2.0, 3.0, 2.0, 3.0], "values of the shape"),
         )
     },
+    "weight_over_the_batch": (
+        [node("MatMul", "w x", "y")],
+        (2, 6),
+        {"w": random(3, 2)},
+        "cannot multiply a weight of [3, 2] by an input of [2, 6]",
+    ),
+    "stacked_weight": (
+        [node("MatMul", "w x", "a"), node("Flatten", "a", "y")],
+        (2, 3, 6),
+        {"w": random(2, 5, 3)},
+        "cannot multiply a weight of [2, 5, 3] by an input of [2, 3, 6]",
+    ),
+    "weight_that_does_not_fit": (
+        [node("MatMul", "w x", "a"), node("Flatten", "a", "y")],
+        (2, 3, 6),
+        {"w": random(5, 4)},
+        "cannot multiply a weight of [5, 4] by an input of [2, 3, 6]",
+    ),
     "two_activations": ([node("MatMul", "x x", "y")], (6, 6), {}, "needs it to be constant"),
     "mean": ([node("ReduceMean", "x", "y", axes=[0, 2])], CONV_INPUT, {}, "it would mix the samples of a batch"),
     "reshape": ([node("Reshape", "x s", "y")], (2, 6), {"s": np.array([2, 5], I64)}, "cannot reshape [2, 6] to [2, 5]"),

@@ -337,6 +337,36 @@ def test_matmul_of_a_sequence(tmp_path: Path) -> None:
     check_against_onnxruntime(path, random(2, 3, 6))
 
 
+LEFT: dict[str, tuple[list[onnx.NodeProto], tuple[int, ...], int]] = {
+    "sequence": ([node("MatMul", "l x")], (2, 3, 6), 5 * 6),
+    "image": ([node("MatMul", "l x")], (2, 4, 3, 6), 4 * 5 * 6),
+    "with_bias": ([node("MatMul", "l x", "a"), node("Add", "a b")], (2, 3, 6), 5 * 6),
+    "between_transposes": (
+        [
+            node("Transpose", "x", "a", perm=[0, 2, 1]),
+            node("MatMul", "l a", "c"),
+            node("Transpose", "c", perm=[0, 2, 1]),
+        ],
+        (2, 6, 3),
+        5 * 6,
+    ),
+    "both_sides": ([node("MatMul", "l x", "a"), node("Relu", "a", "c"), node("MatMul", "c r")], (2, 3, 6), 5 * 4),
+    "behind_a_convolution": ([node("Conv", "x k", "a"), node("MatMul", "l a")], (2, 2, 3, 6), 4 * 5 * 6),
+}
+
+
+@pytest.mark.parametrize("case", LEFT)
+def test_matmul_with_the_weight_on_the_left(tmp_path: Path, case: str) -> None:
+    made, shape, rest = LEFT[case]
+    nodes, values = classifier(rest)
+    values |= {"l": random(5, 3), "r": random(6, 4), "b": random(5, 1), "k": random(4, 2, 1, 1)}
+    used = {name for each in [*made, *nodes] for name in each.input}
+    values = {name: values[name] for name in values.keys() & used}
+    model = check_against_onnxruntime(save_network(tmp_path / "m.onnx", [*made, *nodes], shape, values), random(*shape))
+    for name, conversion in model.conversions.items():
+        np.testing.assert_array_equal(conversion.to_onnx(model.parameters[name]), values[conversion.source])
+
+
 @pytest.mark.parametrize("axis", [1, -1])
 def test_last_softmax_is_dropped(tmp_path: Path, axis: int) -> None:
     nodes = [node("Gemm", "x w", "t"), node("LogSoftmax", "t", "y", axis=axis)]
