@@ -160,11 +160,27 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
     "two_activations": ([node("MatMul", "x x", "y")], (6, 6), {}, "needs it to be constant"),
     "mean": ([node("ReduceMean", "x", "y", axes=[0, 2])], CONV_INPUT, {}, "it would mix the samples of a batch"),
     "reshape": ([node("Reshape", "x s", "y")], (2, 6), {"s": np.array([2, 5], I64)}, "cannot reshape [2, 6] to [2, 5]"),
-    "pad_mode": (
-        [node("Pad", "x p", "y", mode="reflect")],
+    **{
+        f"pad_{mode}_{low}_{high}": (
+            [node("Pad", "x p", "y", mode=mode)],
+            (2, 6),
+            {"p": np.array([0, low, 0, high], I64)},
+            f"pads of mode '{mode}' are from 0 to {most} for an axis of 6, not {low} and {high}",
+        )
+        for mode, low, high, most in (
+            ("reflect", 6, 0, 5),
+            ("reflect", 0, 6, 5),
+            ("reflect", -1, 1, 5),
+            ("wrap", 7, 0, 6),
+            ("edge", 0, -1, 64),
+            ("edge", 65, 0, 64),
+        )
+    },
+    "pad_of_many_slices": (
+        [node("Pad", "x p", "y", mode="edge")],
         (2, 6),
-        {"p": np.array([0, 1, 0, 0], I64)},
-        "padding with mode 'reflect' is not supported, only with zeros",
+        {"p": np.array([0, 40, 0, 40], I64)},
+        "they must be at most 64 runs",
     ),
     "pad_value": (
         [node("Pad", "x p v", "y")],
