@@ -23,6 +23,7 @@ FAR = 200  # no exponent beyond it makes a difference
 BEYOND = 100.0  # where every function is at its limit
 SIXTH = 1 / 6  # the slope of the hard sigmoid in a hard swish
 NEAR = 1e-9  # for limits at 0
+HIGHEST_POWER = 155 / 32  # from here on exp is a constant: its slope, at most 128, is 127 here, and an entry lies here
 
 Curve = Callable[[Array], Array]
 
@@ -181,6 +182,15 @@ def error_function() -> Function:
     return Function(_erf, lambda x: 2 / np.sqrt(pi) * np.exp(-x * x), bounded=(True, True), exponents=(-(2**31), 0))
 
 
+def exponential() -> Function:
+    return Function(
+        lambda x: np.exp(np.minimum(x, HIGHEST_POWER)),
+        lambda x: np.exp(np.minimum(x, HIGHEST_POWER)) * (x <= HIGHEST_POWER),
+        gated=False,
+        exponents=(0, 0),
+    )
+
+
 def hard_swish() -> Function:
     return Function(
         lambda x: x * _hard(x, SIXTH, 0.5), lambda x: _hard(x, SIXTH, 0.5) + x * SIXTH * _inside(x, SIXTH, 0.5)
@@ -236,6 +246,7 @@ def mish() -> Function:
 FUNCTIONS: dict[str, Callable[..., Function]] = {
     "elu": elu,
     "erf": error_function,
+    "exp": exponential,
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "hard_sigmoid": hard_sigmoid,

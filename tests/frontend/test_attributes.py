@@ -80,6 +80,7 @@ NAMED: dict[str, Wrong] = {
     "value": FINITE,
 }
 OWN: dict[tuple[str, str], Wrong] = {
+    ("Celu", "alpha"): ("a number, finite, at least 0.0009765625, at most 1024.0", [nan, inf, 0.0, -1.0, 2e3]),
     ("DepthToSpace", "mode"): ("a string, 'DCR' or 'CRD'", ["", "dcr"]),
     ("Elu", "alpha"): CONSTANT,
     ("Gemm", "alpha"): FINITE,
@@ -92,6 +93,23 @@ OWN: dict[tuple[str, str], Wrong] = {
     ("LRN", "size"): ("an integer, at least 1, at most 1024", [0, -1, 1025]),
     ("LeakyRelu", "alpha"): FINITE,
     ("Pad", "mode"): ("a string, 'constant' or 'reflect' or 'edge' or 'wrap'", ["zeros"]),
+    ("Resize", "antialias"): FLAG,
+    ("Resize", "coordinate_transformation_mode"): (
+        (
+            "a string, 'half_pixel' or 'half_pixel_symmetric' or 'pytorch_half_pixel' or 'align_corners' or "
+            "'asymmetric' or 'tf_half_pixel_for_nn' or 'tf_crop_and_resize'"
+        ),
+        ["", "half"],
+    ),
+    ("Resize", "cubic_coeff_a"): FINITE,
+    ("Resize", "exclude_outside"): FLAG,
+    ("Resize", "extrapolation_value"): FINITE,
+    ("Resize", "keep_aspect_ratio_policy"): ("a string, 'stretch'", ["not_larger", "not_smaller"]),
+    ("Resize", "mode"): ("a string, 'nearest' or 'linear' or 'cubic'", ["", "area"]),
+    ("Resize", "nearest_mode"): (
+        "a string, 'round_prefer_floor' or 'round_prefer_ceil' or 'floor' or 'ceil'",
+        ["", "round"],
+    ),
     ("Selu", "alpha"): CONSTANT,
     ("Selu", "gamma"): CONSTANT,
     ("SpaceToDepth", "mode"): ("a string, 'DCR' or 'CRD'", ["", "dcr"]),

@@ -94,6 +94,17 @@ CASES: dict[str, Case] = {
     ),
     "pad": ([node("Pad", "x p", "t")], {"p": ints(0, 1, 2, 0, 0, 3, 0, 1)}, ["pad"]),
     "pad_and_cut": ([node("Pad", "x p", "t")], {"p": ints(0, -1, 2, 0, 0, 3, -2, -1)}, ["slice", "pad"]),
+    "pad_reflect": (
+        [node("Pad", "x p", "t", mode="reflect")],
+        {"p": ints(0, 0, 1, 1, 0, 0, 1, 2)},
+        [*["slice"] * 2, "concat", *["slice"] * 3, "concat"],
+    ),
+    "pad_edge": (
+        [node("Pad", "x p", "t", mode="edge")],
+        {"p": ints(0, 0, 2, 0, 0, 0, 1, 0)},
+        [*["slice"] * 3, "concat"],
+    ),
+    "pad_wrap": ([node("Pad", "x p", "t", mode="wrap")], {"p": ints(0, 0, 0, 2, 0, 0, 0, 3)}, TWO),
     "pad_of_nothing": ([node("Pad", "x p", "t")], {"p": ints(*[0] * 8)}, []),
     "channel_shuffle": (SHUFFLE, {"split": ints(2, 2, 4, 6, 4), "joined": ints(*X)}, ["transpose"]),
     "two_readers_of_a_shuffle": (

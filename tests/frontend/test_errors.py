@@ -123,14 +123,64 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
     "wide_hard_sigmoid": ([node("HardSigmoid", "x", "y", alpha=0.01)], (2, 6), {}, "saturates within +-8"),
     "steep_elu": ([node("Elu", "x", "y", alpha=1000.0)], (2, 6), {}, "the slope of elu is at most 128"),
     "steep_leaky_relu": ([node("LeakyRelu", "x", "y", alpha=-200.0)], (2, 6), {}, "a slope is at most 128, not -200.0"),
+    **{
+        name: (
+            [node("Pow", "x p", "y")],
+            (2, 6),
+            {"p": np.asarray(value, np.float32)},
+            f"the exponent of a power is a whole number from 1 to 16, not {given}",
+        )
+        for name, value, given in (
+            ("power_of_half", 0.5, "0.5"),
+            ("power_of_zero", 0.0, "0.0"),
+            ("negative_power", -1.0, "-1.0"),
+            ("power_of_17", 17.0, "17.0"),
+            ("power_of_nan", np.nan, "nan"),
+            ("power_of_each", [2.0, 3.0, 2.0, 3.0, 2.0, 3.0], "values of the shape"),
+        )
+    },
+    "weight_over_the_batch": (
+        [node("MatMul", "w x", "y")],
+        (2, 6),
+        {"w": random(3, 2)},
+        "cannot multiply a weight of [3, 2] by an input of [2, 6]",
+    ),
+    "stacked_weight": (
+        [node("MatMul", "w x", "a"), node("Flatten", "a", "y")],
+        (2, 3, 6),
+        {"w": random(2, 5, 3)},
+        "cannot multiply a weight of [2, 5, 3] by an input of [2, 3, 6]",
+    ),
+    "weight_that_does_not_fit": (
+        [node("MatMul", "w x", "a"), node("Flatten", "a", "y")],
+        (2, 3, 6),
+        {"w": random(5, 4)},
+        "cannot multiply a weight of [5, 4] by an input of [2, 3, 6]",
+    ),
     "two_activations": ([node("MatMul", "x x", "y")], (6, 6), {}, "needs it to be constant"),
     "mean": ([node("ReduceMean", "x", "y", axes=[0, 2])], CONV_INPUT, {}, "it would mix the samples of a batch"),
     "reshape": ([node("Reshape", "x s", "y")], (2, 6), {"s": np.array([2, 5], I64)}, "cannot reshape [2, 6] to [2, 5]"),
-    "pad_mode": (
-        [node("Pad", "x p", "y", mode="reflect")],
+    **{
+        f"pad_{mode}_{low}_{high}": (
+            [node("Pad", "x p", "y", mode=mode)],
+            (2, 6),
+            {"p": np.array([0, low, 0, high], I64)},
+            f"pads of mode '{mode}' are from 0 to {most} for an axis of 6, not {low} and {high}",
+        )
+        for mode, low, high, most in (
+            ("reflect", 6, 0, 5),
+            ("reflect", 0, 6, 5),
+            ("reflect", -1, 1, 5),
+            ("wrap", 7, 0, 6),
+            ("edge", 0, -1, 64),
+            ("edge", 65, 0, 64),
+        )
+    },
+    "pad_of_many_slices": (
+        [node("Pad", "x p", "y", mode="edge")],
         (2, 6),
-        {"p": np.array([0, 1, 0, 0], I64)},
-        "padding with mode 'reflect' is not supported, only with zeros",
+        {"p": np.array([0, 40, 0, 40], I64)},
+        "they must be at most 64 runs",
     ),
     "pad_value": (
         [node("Pad", "x p v", "y")],

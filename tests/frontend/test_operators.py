@@ -243,6 +243,9 @@ FUNCTIONS: dict[str, tuple[onnx.NodeProto, int]] = {
     "clip_none": (node("Clip", "x", "t"), 17),
     "clip_above": (node("Clip", "x half high", "t"), 17),
     "clip_below": (node("Clip", "x low minus", "t"), 17),
+    "celu": (node("Celu"), 17),
+    "celu_narrow": (node("Celu", alpha=0.3), 17),
+    "celu_wide": (node("Celu", alpha=4.0), 17),
     "clip_to_one_value": (node("Clip", "x half half", "t"), 17),
     "clip_by_attributes": (node("Clip", min=-0.5, max=0.25), 9),
     "clip_by_one_attribute": (node("Clip", min=0.0, max=F32_MAX), 9),
@@ -280,6 +283,26 @@ def test_activation_function(tmp_path: Path, case: str) -> None:
     assert list(model.parameters) == ["last.weight"]
 
 
+def test_exp_is_a_constant_where_it_is_steep(tmp_path: Path) -> None:
+    nodes, values = classifier(168)
+    path = save_network(tmp_path / "m.onnx", [node("Exp"), *nodes], X, values)
+    check_against_onnxruntime(path, random(*X))
+    above = np.full(X, 9.0, np.float32)
+    weight = values["last.weight"].reshape(3, 168)
+    expected = np.full((2, 168), np.exp(155 / 32)) @ weight.T
+    np.testing.assert_allclose(logits(import_onnx(path), above), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [1, 2, 3, 4, 7, 16])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_power(tmp_path: Path, exponent: int, dtype: type) -> None:
+    nodes, values = classifier(168)
+    values["p"] = np.asarray(exponent, dtype).reshape((1,) if exponent == 3 else ())
+    path = save_network(tmp_path / "m.onnx", [node("Pow", "x p"), *nodes], X, values)
+    model = check_against_onnxruntime(path, random(*X) / 2)
+    assert list(model.parameters) == ["last.weight"]
+
+
 @pytest.mark.parametrize(
     ("gate", "name"), [(node("Sigmoid", "x", "g"), "swish"), (node("HardSigmoid", "x", "g", alpha=1 / 6), "hard_swish")]
 )
@@ -312,6 +335,36 @@ def test_matmul_of_a_sequence(tmp_path: Path) -> None:
         tmp_path / "m.onnx", [node("MatMul", "x w", "a"), node("Add", "a b", "t"), *nodes], (2, 3, 6), values
     )
     check_against_onnxruntime(path, random(2, 3, 6))
+
+
+LEFT: dict[str, tuple[list[onnx.NodeProto], tuple[int, ...], int]] = {
+    "sequence": ([node("MatMul", "l x")], (2, 3, 6), 5 * 6),
+    "image": ([node("MatMul", "l x")], (2, 4, 3, 6), 4 * 5 * 6),
+    "with_bias": ([node("MatMul", "l x", "a"), node("Add", "a b")], (2, 3, 6), 5 * 6),
+    "between_transposes": (
+        [
+            node("Transpose", "x", "a", perm=[0, 2, 1]),
+            node("MatMul", "l a", "c"),
+            node("Transpose", "c", perm=[0, 2, 1]),
+        ],
+        (2, 6, 3),
+        5 * 6,
+    ),
+    "both_sides": ([node("MatMul", "l x", "a"), node("Relu", "a", "c"), node("MatMul", "c r")], (2, 3, 6), 5 * 4),
+    "behind_a_convolution": ([node("Conv", "x k", "a"), node("MatMul", "l a")], (2, 2, 3, 6), 4 * 5 * 6),
+}
+
+
+@pytest.mark.parametrize("case", LEFT)
+def test_matmul_with_the_weight_on_the_left(tmp_path: Path, case: str) -> None:
+    made, shape, rest = LEFT[case]
+    nodes, values = classifier(rest)
+    values |= {"l": random(5, 3), "r": random(6, 4), "b": random(5, 1), "k": random(4, 2, 1, 1)}
+    used = {name for each in [*made, *nodes] for name in each.input}
+    values = {name: values[name] for name in values.keys() & used}
+    model = check_against_onnxruntime(save_network(tmp_path / "m.onnx", [*made, *nodes], shape, values), random(*shape))
+    for name, conversion in model.conversions.items():
+        np.testing.assert_array_equal(conversion.to_onnx(model.parameters[name]), values[conversion.source])
 
 
 @pytest.mark.parametrize("axis", [1, -1])

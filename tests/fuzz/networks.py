@@ -294,7 +294,21 @@ def prelu(d: Draft) -> None:
 # ---- layers without
 
 
-PLAIN = ("Relu", "Relu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Selu", "Softplus", "Mish", "Erf", "Neg")
+PLAIN = (
+    "Relu",
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+    "HardSigmoid",
+    "HardSwish",
+    "Elu",
+    "Selu",
+    "Softplus",
+    "Mish",
+    "Erf",
+    "Exp",
+    "Neg",
+)
 
 
 def activation(d: Draft) -> None:

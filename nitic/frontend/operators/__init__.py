@@ -1,6 +1,6 @@
 """What each ONNX operator becomes in nitic's IR: one function per operator, in the file of its family."""
 
-from nitic.frontend.operators import activations, arithmetic, cuts, layers, pointwise, pools, views
+from nitic.frontend.operators import activations, arithmetic, cuts, layers, pointwise, pools, resizes, views
 from nitic.frontend.operators.inputs import Handler
 
 HANDLERS: dict[str, Handler] = {
@@ -11,6 +11,7 @@ HANDLERS: dict[str, Handler] = {
     **pools.HANDLERS,
     **views.HANDLERS,
     **cuts.HANDLERS,
+    **resizes.HANDLERS,
 }
 LAST_ONLY = frozenset({"Softmax", "LogSoftmax"})
 """The operators that no other may follow."""

@@ -5,7 +5,15 @@ from math import inf
 from nitic.frontend.attributes import FLOAT_MAX, as_written
 from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.arithmetic import add_constant, negated, operands, plain, product_of, sum_of
+from nitic.frontend.operators.arithmetic import (
+    add_constant,
+    multiply_constant,
+    negated,
+    operands,
+    plain,
+    product_of,
+    sum_of,
+)
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, number_of, required
 from nitic.frontend.values import Activation, NodeError, Value
 from nitic.ops.activation import ActivationOp, ClipOp, LeakyReluOp
@@ -15,6 +23,7 @@ from nitic.ops.elementwise import ReluOp
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "Elu": ("elu", "alpha"),
     "Erf": ("erf",),
+    "Exp": ("exp",),
     "HardSigmoid": ("hard_sigmoid", "alpha", "beta"),
     "HardSwish": ("hard_swish",),
     "Mish": ("mish",),
@@ -34,6 +43,13 @@ def function(builder: Builder, node: Node, inputs: Inputs) -> Value:
 
 def apply(builder: Builder, x: Activation, name: str, **constants: float) -> Activation:
     return x.with_value(builder.insert(ActivationOp.of(x.value, function=name, **constants)))
+
+
+def celu(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    """alpha * elu(x / alpha), so that the table has the whole curve."""
+    alpha = as_written(node.number("alpha"))
+    curve = apply(builder, multiply_constant(builder, activation(inputs), 1 / alpha), "elu", alpha=1.0)
+    return multiply_constant(builder, curve, alpha)
 
 
 def gelu(builder: Builder, node: Node, inputs: Inputs) -> Value:
@@ -116,6 +132,7 @@ def clipped(builder: Builder, x: Activation, low: float = -inf, high: float = in
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(FUNCTIONS, function),
     "Abs": absolute,
+    "Celu": celu,
     "Clip": clip,
     "Gelu": gelu,
     "LeakyRelu": leaky_relu,

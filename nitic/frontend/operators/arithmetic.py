@@ -7,11 +7,11 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic.activations import SIXTH
-from nitic.frontend.attributes import as_written, check_values
+from nitic.frontend.attributes import as_written, check_values, shown
 from nitic.frontend.builder import Builder
 from nitic.frontend.folding import is_parameter
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.inputs import Handler, Inputs
+from nitic.frontend.operators.inputs import Handler, Inputs, activation, required
 from nitic.frontend.operators.pointwise import bias
 from nitic.frontend.values import NHWC, Activation, Constant, Inverted, NodeError, Scaled, Value, inverse
 from nitic.ir.op import Property, to_property
@@ -19,6 +19,8 @@ from nitic.ir.types import Shape, shape_of
 from nitic.ops.activation import ActivationOp
 from nitic.ops.elementwise import AddOp
 from nitic.ops.product import AddConstOp, ExpandOp, MulOp, NegOp, ScaleConstOp
+
+MOST_FACTORS = 16  # of a power
 
 # Exporters write f(x) = x * g(x) as two operators: one table is faster and more exact.
 GATES: dict[tuple[Property, ...], str] = {
@@ -105,6 +107,21 @@ def multiply(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
     a, b = operands(inputs)
     return product_of(builder, a, b)
+
+
+def power(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    """Products of x with itself: as many squares as the exponent has bits."""
+    del node
+    x, exponent = activation(inputs), required(inputs, 1)
+    number = exponent.array.flat[0] if exponent.array.size == 1 else 0
+    if number not in range(1, MOST_FACTORS + 1):
+        given = shown(float(number)) if exponent.array.size == 1 else f"values of the shape {list(exponent.shape)}"
+        raise NodeError(f"the exponent of a power is a whole number from 1 to {MOST_FACTORS}, not {given}")
+    result = x
+    for bit in f"{int(number):b}"[1:]:
+        result = product_of(builder, result, result)
+        result = product_of(builder, result, x) if bit == "1" else result
+    return result
 
 
 def divide(builder: Builder, node: Node, inputs: Inputs) -> Value:
@@ -233,6 +250,7 @@ HANDLERS: dict[str, Handler] = {
     "Mean": mean_of_all,
     "Mul": multiply,
     "Neg": negate,
+    "Pow": power,
     "Sub": subtract,
     "Sum": sum_of_all,
 }

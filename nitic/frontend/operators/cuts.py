@@ -124,7 +124,7 @@ def ascending(indices: Sequence[int]) -> list[range]:
 
 
 def pad(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    """Zeros around; a negative pad cuts."""
+    """Zeros around, or elements of x in other orders; a negative pad cuts."""
     x, given = activation(inputs), integers_of(inputs, 1, node.integers("pads", ()))
     axes = [*from_front(integers_of(inputs, 3), len(x.shape))] or list(range(len(x.shape)))
     if len(given) != 2 * len(axes):
@@ -134,11 +134,32 @@ def pad(builder: Builder, node: Node, inputs: Inputs) -> Value:
     if not any(given):
         return x
     if (mode := node.word("mode")) != "constant":
-        raise NodeError(f"padding with mode {mode!r} is not supported, only with zeros")
+        return continued(builder, x, mode, {axis: (before[axis], after[axis]) for axis in axes})
     if (value := number_of(node, inputs, 2, "value")) != 0:
         raise NodeError(f"padding with {value} is not supported, only with zeros")
     kept = {axis: range(max(0, -before[axis]), x.shape[axis] - max(0, -after[axis])) for axis in axes}
     return padded(builder, cut(builder, x, kept), before, after)
+
+
+def continued(builder: Builder, x: Activation, mode: str, pads: Mapping[int, tuple[int, int]]) -> Activation:
+    """Padding with elements of x: reflected at its ends, its ends again, or from its other end on."""
+    for axis, (before, after) in pads.items():
+        size = x.shape[axis]
+        most = {"reflect": size - 1, "edge": MAX_SLICES, "wrap": size}[mode]
+        if not (0 <= before <= most and 0 <= after <= most):
+            bounds = f"from 0 to {most} for an axis of {size}"
+            raise NodeError(f"pads of mode {mode!r} are {bounds}, not {before} and {after}")
+        where = range(-before, size + after)
+        x = taken(builder, x, axis, [_source(mode, i, size) for i in where]) if before or after else x
+    return x
+
+
+def _source(mode: str, i: int, size: int) -> int:
+    """The element of an axis that padding puts at i."""
+    if mode == "wrap":
+        return i % size
+    last = size - 1
+    return min(max(i, 0), last) if mode == "edge" else last - abs(last - abs(i))
 
 
 def padded(builder: Builder, x: Activation, before: Mapping[int, int], after: Mapping[int, int]) -> Activation:

@@ -84,12 +84,28 @@ def product(builder: Builder, x: Activation, w: Constant) -> Activation:
 
 
 def matmul(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    """With the weight on the left, the columns of x are multiplied: of an x that is transposed there and back."""
     del node
+    if isinstance(left := inputs[0], Constant):
+        x = activation(inputs, 1)
+        if len(x.shape) < 3 or len(left.shape) != 2 or left.shape[1] != x.shape[-2]:
+            raise NodeError(f"cannot multiply a weight of {list(left.shape)} by an input of {list(x.shape)}")
+        return last_swapped(builder, times(builder, last_swapped(builder, x), left))
     x, w = activation(inputs), required(inputs, 1)
     if len(x.shape) < 2 or len(w.shape) != 2:
         raise NodeError(f"cannot multiply an input of {list(x.shape)} by a weight of {list(w.shape)}")
+    return times(builder, x, w.transpose((1, 0)))
+
+
+def times(builder: Builder, x: Activation, w: Constant) -> Activation:
+    """The last axis of x [..., K] times the transpose of w [N, K]."""
     rows, flat = batch_flattened(x)
-    return product(builder, flat, w.transpose((1, 0))).reshape((*rows, w.shape[1]))
+    return product(builder, flat, w).reshape((*rows, w.shape[0]))
+
+
+def last_swapped(builder: Builder, x: Activation) -> Activation:
+    *first, rows, columns = range(len(x.shape))
+    return builder.view(x, (*first, columns, rows))
 
 
 def batch_norm(builder: Builder, node: Node, inputs: Inputs) -> Value:
