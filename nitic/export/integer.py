@@ -20,7 +20,7 @@ from nitic.ir.function import argument, results
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
 
-OPSET = 12  # of onnxruntime 1.5, the oldest that gives these bits
+OPSET = 12  # of onnxruntime 1.5: nothing here needs a later one
 SAMPLES, LOGITS, BATCH = "input", "logits", "N"
 NOTE = "docs/export.md lists the operators that have one; --format float takes any network"
 
