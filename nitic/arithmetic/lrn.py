@@ -12,6 +12,7 @@ from nitic.arithmetic.rounding import round_nearest
 
 FACTOR_BITS, DENOMINATOR_BITS = 20, 42
 LEAST = 22 << 8  # from 2^-22 on, a factor of 20 bits is 0
+ROOM = 1 << 28  # more than any decay counts
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Response:
 
     @cached_property
     def largest(self) -> int:
-        """log2 of the largest factor, bias^-beta, rounded up: the exponent of all factors is 20 less."""
+        """log2 of bias^-beta, rounded up, which no factor exceeds."""
         return -floor(self.beta * log2(self.bias))
 
     @property
@@ -61,6 +62,10 @@ class Response:
         """Over the window of each channel."""
         return sum_neighbours(x, *self.reach)
 
+    def squares(self, x: Array) -> Array:
+        """The sum of the squares of mantissas over the window of each channel."""
+        return self.sum(wide(x) ** 2)
+
     def adjoint(self, x: Array) -> Array:
         """For each channel over those in whose window it is."""
         return sum_neighbours(x, *self.reach[::-1])
@@ -69,23 +74,43 @@ class Response:
         """That of a denominator, for an x at exponent e: 8 bits below its squares, unless the bias is far above."""
         return max(2 * e - 8, self.bias_exponent)
 
-    def denominator(self, x: Array, e: int) -> Array:
+    def denominator(self, squares: Array, e: int) -> Array:
         """The sum of squares + bias * size / alpha, positive and below 2^42."""
-        to, squares = self.exponent(e), self.sum(wide(x) ** 2)
+        to = self.exponent(e)
         bias = max(1, int(round_nearest(wide(self.bias_mantissa), to - self.bias_exponent)))
         return round_nearest(squares, to - 2 * e) + bias
 
-    def factor(self, denominator: Array, e: int) -> Array:
-        """The factor in 20 bits, at exponent largest - 20."""
-        bits = log2_q8(denominator) + (self.exponent(e) << 8) + self.log2_alpha
-        t = round_nearest(bits * self.power, 15) + (self.largest << 8)
-        return exp2_q20(np.clip(t, 0, LEAST))
+    def decay(self, squares: Array, e: int) -> Array:
+        """By what power of two, in Q8, a factor is below 2^largest."""
+        some = self._decay(self.denominator(squares, e), self.exponent(e))
+        return np.where(squares == 0, self.decay_of_zeros, some)
 
-    def gradient(self, dy: Array, x: Array, e: int) -> Array:
+    @cached_property
+    def decay_of_zeros(self) -> int:
+        """In a window of zeros there is only the bias, however small it is beside a unit of x."""
+        return int(self._decay(wide(self.bias_mantissa), self.bias_exponent))
+
+    def _decay(self, denominator: Array, e: int) -> Array:
+        bits = log2_q8(denominator) + (e << 8) + self.log2_alpha
+        return np.clip(round_nearest(bits * self.power, 15) + (self.largest << 8), 0, ROOM)
+
+    def factor(self, squares: Array, e: int, common: int) -> Array:
+        """The factor in 20 bits, at exponent largest + common - 20."""
+        return exp2_q20(np.clip(self.decay(squares, e) + (common << 8), 0, LEAST))
+
+    def common(self, e: int) -> int:
+        """The power of two, at most 0, that no factor of an x other than 0 exceeds: that of a window of one unit."""
+        return -int(self.decay(np.ones(1, np.int64), e)[0] >> 8)
+
+    def room(self, dy: Array, x: Array, e: int) -> Array:
+        """What a decay is below ROOM, or 0 where the error is 0: the factor of such an element does not count."""
+        return np.where(dy == 0, 0, ROOM - self.decay(self.squares(x), e))
+
+    def gradient(self, dy: Array, x: Array, e: int, common: int) -> Array:
         """dy * f - 2 beta * x * (the sum of dy * x * f / denominator over the windows that x is in)."""
-        dy, x, denominator = wide(dy), wide(x), self.denominator(x, e)
-        f = self.factor(denominator, e)
-        quotient = symmetric_div(dy * x * f << 8, denominator)
+        dy, x, squares = wide(dy), wide(x), self.squares(x)
+        f = self.factor(squares, e, common)
+        quotient = symmetric_div(dy * x * f << 8, self.denominator(squares, e))
         along = self.adjoint(round_nearest(quotient, self.exponent(e) - 2 * e + 8))
         return dy * f - round_nearest(x * along * self.slope, 8)
 
@@ -110,6 +135,11 @@ class Response:
         """Or of 2^9 dy * x * f with the denominator, or of |x_i * W_i| times the slope."""
         quotient = (127 * 127 << FACTOR_BITS + 9) + (1 << DENOMINATOR_BITS)
         return max(self.int64_bound(), quotient, self._along_bound(channels) * self.slope)
+
+
+def common_of_room(r: int) -> int:
+    """The power of two, at most 0, that no factor exceeds, from the largest room; 0 where all errors are 0."""
+    return -((ROOM - r) >> 8) if r else 0
 
 
 def sum_neighbours(x: Array, before: int, behind: int) -> Array:

@@ -20,7 +20,7 @@ OWN_LOOPS = (
     *("nn.max_pool", "nn.max_pool_dgrad", "nn.avg_pool", "nn.avg_pool_dgrad"),
     *("nn.transpose", "nn.slice", "nn.reshape", "nn.pack", "nn.concat", "nn.pad"),
     *("nn.bias_grad", "nn.scale_grad", "nn.mul_sum", "nn.reduce_sum"),
-    *("nn.batch_norm_statistics", "nn.mean_square", "nn.lrn", "nn.lrn_dgrad"),
+    *("nn.batch_norm_statistics", "nn.mean_square", "nn.lrn", "nn.lrn_room", "nn.lrn_dgrad"),
     *("nn.cross_entropy", "nn.mean_squared_error"),
 )
 

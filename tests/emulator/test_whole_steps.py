@@ -26,6 +26,7 @@ CASES = [
     ("resnet8", "niti16"),
     ("mobile", "niti16"),
     ("resnext", "niti16"),
+    ("alexnet", "niti16"),
 ]
 
 

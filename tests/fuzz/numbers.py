@@ -59,8 +59,6 @@ EXPLAINED = {
     "nn.bias": "within one unit of the accumulator, which has few bits now and then, and none where it is zero",
     "nn.batch_norm_scale": "the same",
     "nn.normalise": "exponent -9, also where epsilon makes everything small",
-    "nn.lrn": "beyond the sum of squares up to which a factor keeps 8 bits",
-    "nn.lrn_dgrad": "the same",
     "nn.concat": "within one unit of the largest exponent, whose mantissas may have few bits",
     "nn.activation": "the constant that a function tends to, where it is below a unit of the argument",
     "nn.activation_dgrad": "a derivative below 2^-15 is zero",

@@ -68,8 +68,8 @@ def _others(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
         (reshape.TransposeOp, ((t, (2, 3, 4)),), {"perm": [2, 0, 1]}),
         (concat.ConcatOp, ((t, (2, 3)), (t, (2, 1)), *(("exponent",) * 3 if t is I8 else ())), {"axis": 1}),
         (concat.SliceOp, ((t, (5, 3)),), {"starts": [1, 0], "stops": [5, 2], "steps": [3, 1]}),
-        (lrn.LrnOp, ((t, (2, 5)), *(("exponent",) if t is I8 else ())), LRN),
-        (lrn.LrnDgradOp, ((t, (2, 5)), (t, (2, 5)), *(("exponent",) if t is I8 else ())), LRN),
+        (lrn.LrnOp, ((t, (2, 5)), *(("exponent",) * 2 if t is I8 else ())), LRN),
+        (lrn.LrnDgradOp, ((t, (2, 5)), (t, (2, 5)), *(("exponent",) * 2 if t is I8 else ())), LRN),
         (concat.PadOp, ((t, (2, 3)),), {"before": [1, 0], "after": [2, 0], "between": [0, 2]}),
     ]
 
@@ -159,6 +159,9 @@ INTEGER: list[Spec] = [
     *_products(I8),
     *_activations(I8, I32),
     *_norms(I16, I8, I32, I64),
+    (lrn.LrnCommonOp, ("exponent",), LRN),
+    (lrn.LrnRoomOp, ((I8, (2, 5)), (I8, (2, 5)), "exponent"), LRN),
+    (lrn.LrnCommonOfRoomOp, ("range",), {}),
     (elementwise.InputMapOp, ((U8, (2, 4, 4, 3)), (I32, (3,)), (I32, (3,))), {}),
     (pack.PackOp, ((I8, (2, 3)),), {"layout": "padded(0, 0, 0, 0, 1, 1, True)"}),
     (loss.CrossEntropyOp, ((I8, (4, 3)), (I32, (4,)), "exponent"), {}),

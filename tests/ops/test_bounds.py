@@ -183,10 +183,14 @@ def test_powers_and_quotients_of_lrn(size: int, beta: float, channels: int, seen
             for e in EXPONENTS:
                 x, dy = (rng.choice([-127, 127, 0, 1], (4, channels), p=[0.4, 0.4, 0.1, 0.1]) for _ in range(2))
                 x, dy = x.astype(np.int8), dy.astype(np.int8)
-                for kind, operands in ((lrn.LrnOp, (x,)), (lrn.LrnDgradOp, (dy, x))):
-                    op = make(kind, *operands, "exponent", **constants)
+                for kind, operands, factors in (
+                    (lrn.LrnOp, (x,), ("exponent",)),
+                    (lrn.LrnDgradOp, (dy, x), ("exponent",)),
+                    (lrn.LrnRoomOp, (dy, x), ()),
+                ):
+                    op = make(kind, *operands, "exponent", *factors, **constants)
                     seen.clear()
-                    op.reference(*operands, np.asarray(e))
+                    op.reference(*operands, np.asarray(e), *(np.asarray(0) for _ in factors))
                     assert max(seen) <= op.int64_bound([127] * len(operands)) <= INT64_LIMIT
 
 

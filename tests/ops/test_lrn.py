@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.arithmetic.integers import Array
-from nitic.arithmetic.lrn import Response, sum_neighbours
+from nitic.arithmetic.integers import Array, max_abs
+from nitic.arithmetic.lrn import Response, common_of_room, sum_neighbours
 from nitic.ops.lrn import LrnDgradOp, LrnOp
 from tests.support.operators import make, reference
 
@@ -30,17 +30,27 @@ def test_a_window_reaches_further_behind_than_before() -> None:
 
 def integer(dy: Array, x: Array, e: int, constants: dict[str, float]) -> tuple[Array, Array]:
     """(y, dx / the scale of dy) as real numbers."""
-    forward = make(LrnOp, x, "exponent", **constants)
-    backward = make(LrnDgradOp, dy, x, "exponent", **constants)
-    y, dx = forward.reference(x, np.asarray(e)), backward.reference(dy, x, np.asarray(e))
+    response = Response(**constants)  # pyright: ignore[reportArgumentType]
+    forward, backward = commons(response, dy, x, e)
+    y = make(LrnOp, x, "exponent", "exponent", **constants).reference(x, *scalars(e, forward))
+    dx = make(LrnDgradOp, dy, x, "exponent", "exponent", **constants).reference(dy, x, *scalars(e, backward))
     assert isinstance(y, np.ndarray)
     assert isinstance(dx, np.ndarray)
-    scale = 2.0 ** (Response(**constants).largest - 20)  # pyright: ignore[reportArgumentType]
-    return y * scale * 2.0**e, dx * scale
+    scale = response.largest - 20
+    return y * 2.0 ** (scale + forward + e), dx * 2.0 ** (scale + backward)
+
+
+def commons(response: Response, dy: Array, x: Array, e: int) -> tuple[int, int]:
+    """The powers of two that no factor exceeds, in nn.lrn and in its gradient."""
+    return response.common(e), common_of_room(max_abs(response.room(dy, x, e)))
+
+
+def scalars(*values: int) -> list[Array]:
+    return [np.asarray(each) for each in values]
 
 
 @pytest.mark.parametrize("constants", SETTINGS)
-@pytest.mark.parametrize("e", [-40, -20, -10, -7, -5, -3, 0, 2])
+@pytest.mark.parametrize("e", [-40, -20, -10, -7, -5, -3, 0, 2, 9, 30, 60])
 def test_integers_follow_floats(e: int, constants: dict[str, float]) -> None:
     x, dy = mantissas(1), mantissas(2)
     real = x * 2.0**e
@@ -50,6 +60,30 @@ def test_integers_follow_floats(e: int, constants: dict[str, float]) -> None:
         cosine = (found * expected).sum() / (np.linalg.norm(found) * np.linalg.norm(expected))
         assert cosine > 0.999
         assert abs(np.linalg.norm(found) / np.linalg.norm(expected) - 1) < 0.02
+
+
+@pytest.mark.parametrize("constants", SETTINGS)
+@pytest.mark.parametrize("e", [-10, 6, 20, 60])
+@pytest.mark.parametrize("largest", [1, 5, 127])
+@pytest.mark.parametrize("zeros", ["pixels", "errors", "none"])
+def test_no_size_of_squares_loses_a_result(e: int, largest: int, zeros: str, constants: dict[str, float]) -> None:
+    """Also where errors meet dead pixels, whose factor is that of the bias alone, and where few errors are left."""
+    rng = np.random.default_rng(0)
+    x, dy = (rng.integers(-most, most + 1, (50, 24)).astype(np.int8) for most in (largest, 127))
+    x[0, 0] = largest
+    if zeros == "pixels":
+        x[1::2] = 0
+    if zeros == "errors":
+        dy[1:] = 0
+    y, dx = integer(dy, x, e, constants)
+    real = x * 2.0**e
+    exact = reference(LrnOp, real, **constants), reference(LrnDgradOp, dy.astype(float), real, **constants)
+    for found, expected in zip((y, dx), exact, strict=True):
+        assert np.abs(found - expected).max() <= np.abs(expected).max() / 64
+
+
+def test_errors_of_zero_have_the_factors_of_the_bias() -> None:
+    assert common_of_room(max_abs(Response(5, 1.0, 0.75, 1.0).room(np.zeros(3), np.full(3, 127), 9))) == 0
 
 
 @pytest.mark.parametrize("constants", SETTINGS)
@@ -75,15 +109,18 @@ def test_no_exponent_leads_past_the_bounds(
     rng = np.random.default_rng(seed)
     x, dy = (rng.choice([-127, 127, 0, 1], (20, 13), p=[0.4, 0.4, 0.1, 0.1]).astype(np.int8) for _ in range(2))
     constants = {"size": size, "alpha": alpha, "beta": beta, "bias": bias}
-    for kind, operands in ((LrnOp, (x,)), (LrnDgradOp, (dy, x))):
-        op = make(kind, *operands, "exponent", **constants)
-        found = op.reference(*operands, np.asarray(e))
+    response = Response(size, alpha, beta, bias)
+    for (kind, operands), common in zip(
+        ((LrnOp, (x,)), (LrnDgradOp, (dy, x))), commons(response, dy, x, e), strict=True
+    ):
+        op = make(kind, *operands, "exponent", "exponent", **constants)
+        found = op.reference(*operands, *scalars(e, common))
         assert isinstance(found, np.ndarray)
         assert np.abs(found).max() <= (op.accumulator_bound() or 0)
 
 
 def test_the_light_models_stay_below_the_proved_limit() -> None:
-    op = make(LrnDgradOp, np.zeros((1, 96), np.int8), np.zeros((1, 96), np.int8), "exponent", **ALEXNET)
+    op = make(LrnDgradOp, np.zeros((1, 96), np.int8), np.zeros((1, 96), np.int8), "exponent", "exponent", **ALEXNET)
     assert (op.accumulator_bound() or 0) < 2**30
 
 

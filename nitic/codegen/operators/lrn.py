@@ -9,15 +9,15 @@ from math import prod
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic import losses
-from nitic.arithmetic.lrn import LEAST, Response
+from nitic.arithmetic.lrn import LEAST, ROOM, Response
 from nitic.codegen.core import integer, tir
 from nitic.codegen.core.function import Function
-from nitic.codegen.core.group import Emission, Point, Template
+from nitic.codegen.core.group import Emission, Point, Scalar, Template
 from nitic.codegen.core.tir import Buffer, Expr
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
-from nitic.ops.lrn import LrnDgradOp, LrnOp
+from nitic.ops.lrn import LrnCommonOfRoomOp, LrnCommonOp, LrnDgradOp, LrnOp, LrnRoomOp
 
 
 def _wide(value: Expr) -> Expr:
@@ -63,19 +63,27 @@ class Normaliser:
             total.set(total.value + term(j))
         return tir.let(total.value)
 
-    def denominator(self, x: Buffer, pixel: Expr, k: Expr) -> Expr:
+    def sum_of_squares(self, x: Buffer, pixel: Expr, k: Expr) -> Expr:
         def square(j: Expr) -> Expr:
             value = tir.let(tir.cast(x.load(pixel + j), "int32"))
             return value * value
 
-        squares = self.neighbours(k, *self.response.reach, "int32", square)
+        return self.neighbours(k, *self.response.reach, "int32", square)
+
+    def denominator(self, squares: Expr) -> Expr:
         return tir.let(self.squares(_wide(squares)) + self.bias)
 
-    def factor(self, denominator: Expr) -> Expr:
+    def decay(self, squares: Expr, denominator: Expr) -> Expr:
+        """Response.decay, an int32."""
         bits = _wide(integer.log2_q8(denominator, self.log2)) + self.base
         scaled = integer.nearest(tir.constant(15), "int64")(tir.let(bits * self.response.power))
-        t = integer.clamp(scaled + (self.response.largest << 8), tir.constant(0, "int64"), tir.constant(LEAST, "int64"))
-        return integer.exp2_q20(tir.let(tir.cast(t, "int32")), self.exp2)
+        below = scaled + (self.response.largest << 8)
+        some = tir.cast(integer.clamp(below, tir.constant(0, "int64"), tir.constant(ROOM, "int64")), "int32")
+        return tir.let(tir.select(squares == 0, tir.constant(self.response.decay_of_zeros), some))
+
+    def factor(self, decay: Expr, common: Expr) -> Expr:
+        t = integer.clamp(decay + (common << 8), tir.constant(0), tir.constant(LEAST))
+        return integer.exp2_q20(tir.let(t), self.exp2)
 
 
 def pixels(emission: Emission, value: SSAValue, body: Callable[[Expr], None]) -> int:
@@ -92,13 +100,31 @@ def lrn(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, LrnOp)
     emission.open(op, 1)
     x, channels, dtype = emission.buffer(op.x), shape_of(op.x)[-1], dtype_of(op.y).__name__
-    normaliser = Normaliser.of(emission, op.response, channels, emission.scalar(op.scale[0]))
+    e, common = (emission.scalar(each) for each in op.scale)
+    normaliser = Normaliser.of(emission, op.response, channels, e)
 
     def pixel(first: Expr) -> None:
         with tir.loop(0, channels) as k:
-            factor = normaliser.factor(normaliser.denominator(x, first, k))
+            squares = normaliser.sum_of_squares(x, first, k)
+            factor = normaliser.factor(normaliser.decay(squares, normaliser.denominator(squares)), common)
             value = tir.cast(x.load(first + k), dtype) * tir.cast(factor, dtype)
             emission.finish(op.y, value, Point(first + k, emission.channel(k)))
+
+    return pixels(emission, op.x, pixel)
+
+
+def lrn_room(emission: Emission, op: NnOp) -> int:
+    assert isinstance(op, LrnRoomOp)
+    emission.open(op, 1)
+    x, dy, channels = emission.buffer(op.x), emission.buffer(op.dy), shape_of(op.x)[-1]
+    normaliser = Normaliser.of(emission, op.response, channels, emission.scalar(op.scale))
+
+    def pixel(first: Expr) -> None:
+        with tir.loop(0, channels) as k:
+            squares = normaliser.sum_of_squares(x, first, k)
+            room = ROOM - normaliser.decay(squares, normaliser.denominator(squares))
+            zero = tir.cast(dy.load(first + k), "int32") == 0
+            emission.finish(op.room, tir.select(zero, tir.constant(0), room), Point(first + k, emission.channel(k)))
 
     return pixels(emission, op.x, pixel)
 
@@ -108,14 +134,16 @@ def lrn_dgrad(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, LrnDgradOp)
     emission.open(op, 1)
     x, dy, channels, dtype = emission.buffer(op.x), emission.buffer(op.dy), shape_of(op.x)[-1], dtype_of(op.dx).__name__
-    r, normaliser = op.response, Normaliser.of(emission, op.response, channels, emission.scalar(op.scale[0]))
+    e, common = (emission.scalar(each) for each in op.scale)
+    r, normaliser = op.response, Normaliser.of(emission, op.response, channels, e)
     factors, quotients = tir.local("int64", channels), tir.local("int64", channels)
     eight = integer.nearest(tir.constant(8), "int64")
 
     def pixel(first: Expr) -> None:
         with tir.loop(0, channels) as k:
-            denominator = normaliser.denominator(x, first, k)
-            factor = normaliser.factor(denominator)
+            squares = normaliser.sum_of_squares(x, first, k)
+            denominator = normaliser.denominator(squares)
+            factor = normaliser.factor(normaliser.decay(squares, denominator), common)
             product = tir.let(_wide(dy.load(first + k)) * _wide(x.load(first + k)) * factor)
             factors.store(k, factor)
             quotients.store(k, normaliser.quotient(_quotient(emission.function, product, denominator)))
@@ -135,4 +163,18 @@ def _quotient(f: Function, product: Expr, denominator: Expr) -> Expr:
     return tir.let(tir.select(product < 0, -quotient, quotient))
 
 
-TEMPLATES = {"lrn": Template(lrn), "lrn_dgrad": Template(lrn_dgrad)}
+def lrn_common(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, LrnCommonOp)
+    normaliser = Normaliser.of(emission, op.response, 1, emission.scalar(op.x))
+    one = tir.constant(1)
+    return -(normaliser.decay(one, normaliser.denominator(one)) >> 8)
+
+
+def lrn_common_of_room(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, LrnCommonOfRoomOp)
+    r = tir.let(emission.scalar(op.r))
+    return tir.select(r == 0, tir.constant(0), -tir.cast((ROOM - r) >> 8, "int32"))
+
+
+TEMPLATES = {"lrn": Template(lrn), "lrn_room": Template(lrn_room), "lrn_dgrad": Template(lrn_dgrad)}
+SCALARS: dict[str, Scalar] = {"nn.lrn_common": lrn_common, "nn.lrn_common_of_room": lrn_common_of_room}

@@ -24,7 +24,7 @@ func.func @train_step(%x: tensor<16777216x1xi16>, %dy: tensor<16777216x1xi8>, %g
   %factor = bfp.round_shift %product, %sp round = nearest to = i32 : (tensor<1xi64>, !bfp.exp) -> tensor<1xi32>
   %dx = nn.batch_norm_dgrad %dy, %h, %factor, %slope, %mean : (tensor<16777216x1xi8>, tensor<16777216x1xi8>, tensor<1xi32>, tensor<1xi64>, tensor<1xi64>) -> tensor<16777216x1xi64>
   %y = bfp.round_shift %dx, %s round = nearest to = i8 : (tensor<16777216x1xi64>, !bfp.exp) -> tensor<16777216x1xi8>
-  %da = nn.lrn_dgrad %a, %a, %e alpha = 0.0001 beta = 16.0 bias = 1.0 size = 96 : (tensor<2x96xi8>, tensor<2x96xi8>, !bfp.exp) -> tensor<2x96xi32>
+  %da = nn.lrn_dgrad %a, %a, %e, %s alpha = 0.0001 beta = 16.0 bias = 1.0 size = 96 : (tensor<2x96xi8>, tensor<2x96xi8>, !bfp.exp, !bfp.exp) -> tensor<2x96xi32>
   %b = bfp.round_shift %da, %s round = nearest to = i8 : (tensor<2x96xi32>, !bfp.exp) -> tensor<2x96xi8>
   func.return %y, %b : tensor<16777216x1xi8>, tensor<2x96xi8>
 }
