@@ -35,10 +35,17 @@ def fraction_of(d: Array, q: int) -> Array:
     return (d >> 15) * q + (((d & 0x7FFF) * q + (1 << 14) - (d < 0)) >> 15)
 
 
-def batch_norm_recall(mean: Array, variance: Array, e: int) -> tuple[Array, Array]:
-    """Running statistics at the exponents that batch_norm_statistics gives for an x at exponent e."""
+def variance_exponent(e: int, r: int) -> int:
+    """That of running variances: 2(e - 4) as batch_norm_statistics gives for an x at exponent e, or the least even one
+    at which the largest of them, an r at RUNNING_EXPONENT, is at most VARIANCE_LIMIT."""
+    own = bit_length(r) + RUNNING_EXPONENT - 40
+    return max(2 * (e - 4), own + own % 2)
+
+
+def batch_norm_recall(mean: Array, variance: Array, e: int, e_variance: int) -> tuple[Array, Array]:
+    """Running statistics for an x at exponent e: the mean at e - 8, the variance at its variance_exponent."""
     recalled = align_saturated(mean, RUNNING_EXPONENT, e - 8, MEAN_LIMIT)
-    return recalled, align_saturated(variance, RUNNING_EXPONENT, 2 * (e - 4), VARIANCE_LIMIT)
+    return recalled, align_saturated(variance, RUNNING_EXPONENT, e_variance, VARIANCE_LIMIT)
 
 
 def least_exponent(epsilon: int) -> int:

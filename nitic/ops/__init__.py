@@ -67,6 +67,7 @@ NN = [
     norm.BatchNormStatisticsOp,
     norm.MeanSquareOp,
     norm.BatchNormRecallOp,
+    norm.VarianceExponentOp,
     norm.BatchNormRunningOp,
     norm.BatchNormInverseOp,
     norm.NormaliseOp,

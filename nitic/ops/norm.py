@@ -35,8 +35,21 @@ from nitic.ir.traits import (
     RunningStatistics,
     TakesInt64,
 )
-from nitic.ir.types import Shape, element_of, exponent, f32, i16, i32, i64, is_tensor, shape_of, tensor, with_element
-from nitic.ops.bfp import ExpAddOp, ExponentOfOp, RangeOp, RoundShiftOp, ShiftOp, aligned_parameter
+from nitic.ir.types import (
+    Shape,
+    element_of,
+    exponent,
+    f32,
+    i16,
+    i32,
+    i64,
+    is_tensor,
+    range_,
+    shape_of,
+    tensor,
+    with_element,
+)
+from nitic.ops.bfp import ExpAddOp, ExponentOfOp, RangeOp, RoundShiftOp, ScalarOp, ShiftOp, aligned_parameter, range_of
 from nitic.ops.elementwise import BiasGradOp, check_parameter_sum
 from nitic.ops.product import MulSumOp, ReduceSumOp, broadcast_axes, check_broadcast
 
@@ -83,15 +96,11 @@ class ChannelOp(NnOp):
 
 
 class StatisticsOp(ChannelOp):
-    """What the two sources of (mean, variance) share: exponents e - 8 and 2e - 8 for an x at exponent e."""
+    """What the two sources of (mean, variance) share."""
 
     def statistics_types(self, x: SSAValue, shape: Shape) -> Sequence[Attribute]:
         elements = (f32, f32) if is_real(x) else (i32, i64)
         return [tensor(shape, element) for element in elements]
-
-    def statistics_exponents(self, e: Exponents[E], of_x: E) -> Sequence[E | None]:
-        eight = e.const(-8)
-        return [e.add(of_x, eight), e.add(e.add(of_x, of_x), eight)]
 
 
 class MeasureOp(StatisticsOp):
@@ -114,7 +123,8 @@ class MeasureOp(StatisticsOp):
         return self.statistics_types(self.x, self.taken())
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return self.statistics_exponents(e, e.of(self.x))
+        of_x, eight = e.of(self.x), e.const(-8)
+        return [e.add(of_x, eight), e.add(e.add(of_x, of_x), eight)]
 
 
 @irdl_op_definition
@@ -175,7 +185,8 @@ class MeanSquareOp(MeasureOp):
 class BatchNormRecallOp(StatisticsOp):
     """(mean, variance) as the running statistics have them, for the x that is to be normalised.
 
-    In integers its exponent stands for x. `momentum` is how much a running statistic keeps in a training step.
+    In integers its exponent stands for x, and behind it that of the variance, which no x is small enough to cut off.
+    `momentum` is how much a running statistic keeps in a training step.
     """
 
     name = "nn.batch_norm_recall"
@@ -183,6 +194,7 @@ class BatchNormRecallOp(StatisticsOp):
     mean = operand_def()
     variance = operand_def()
     x = operand_def()
+    scale = var_operand_def(exponent)
     momentum = prop_def(FloatAttr[Float64Type])
     recalled_mean = result_def()
     recalled_variance = result_def()
@@ -194,13 +206,15 @@ class BatchNormRecallOp(StatisticsOp):
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.mean) != shape_of(self.variance):
             raise VerifyException(f"means of {shape_of(self.mean)} come with variances of {shape_of(self.variance)}")
+        if is_real(self.mean) != (not self.scale):
+            raise VerifyException("integers are recalled with the exponent of the variance, floats without")
         return self.statistics_types(self.mean, shape_of(self.mean))
 
     def reference(self, *operands: Array) -> tuple[Array, ...]:
-        mean, variance, x = operands
+        mean, variance, x, *scale = operands
         if is_float(mean):
             return mean, variance
-        return norms.batch_norm_recall(mean, variance, int(x))
+        return norms.batch_norm_recall(mean, variance, int(x), int(scale[0]))
 
     def int64_bound(self, operands: Sequence[int]) -> int:
         """The statistic that is shifted; the shift saturates."""
@@ -211,10 +225,25 @@ class BatchNormRecallOp(StatisticsOp):
 
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         mean, variance, x = operands
-        return BatchNormRecallOp.of(mean, variance, insert(ExponentOfOp.of(x)), momentum=self.momentum.value.data)
+        e = insert(ExponentOfOp.of(x))
+        spread = insert(VarianceExponentOp.of(e, range_of(variance, insert)))
+        return BatchNormRecallOp.of(mean, variance, e, spread, momentum=self.momentum.value.data)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return self.statistics_exponents(e, e.shift(self.x))
+        return [e.add(e.shift(self.x), e.const(-8)), e.shift(self.operands[-1])]
+
+
+@irdl_op_definition
+class VarianceExponentOp(ScalarOp):
+    """The exponent of running variances, for an x at an exponent and by their range."""
+
+    name = "nn.variance_exponent"
+    x = operand_def(exponent)
+    r = operand_def(range_)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        return norms.variance_exponent(*operands)
 
 
 @irdl_op_definition

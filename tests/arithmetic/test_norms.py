@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from nitic.arithmetic.norms import RUNNING_LIMIT, batch_norm_inverse, batch_norm_running, least_exponent
+from nitic.arithmetic.norms import (
+    RUNNING_LIMIT,
+    batch_norm_inverse,
+    batch_norm_recall,
+    batch_norm_running,
+    least_exponent,
+    variance_exponent,
+)
 
 RATES = (0, 1, 3277, 2**14, 2**15 - 1, 2**15)
 
@@ -40,6 +47,22 @@ def test_the_inverse_deviation_is_right_however_small_the_activations_are(epsilo
         unit = 2.0**e  # an epsilon is at least one
         exact = 1 / np.sqrt(variance * unit + max(unit, epsilon))
         np.testing.assert_allclose(found, exact, rtol=0.3 if epsilon < 4 * unit else 0.07, err_msg=str(e))
+
+
+@pytest.mark.parametrize("largest", [2.0**-32, 1e-6, 0.3, 1.0, 16_385.0, 2.0**29])
+@pytest.mark.parametrize("e", [-300, -60, -30, -12, -3, 4, 20])
+def test_no_activations_are_too_small_for_the_running_variance(largest: float, e: int) -> None:
+    """It was cut off at the square of twice what x can hold, and what was normalised by it was too large."""
+    running = np.array([round(largest * 2**32), round(largest * 2**32) >> 4, 0])
+    at = variance_exponent(e, int(running.max()))
+    assert at >= 2 * e - 8
+    assert at % 2 == 0
+    found = batch_norm_recall(np.zeros(3), running, e, at)[1] * 2.0**at
+    np.testing.assert_allclose(found, running * 2.0**-32, rtol=2.0**-30, atol=2.0 ** (2 * e - 9))
+
+
+def test_where_the_variance_fits_its_exponent_follows_from_the_activations() -> None:
+    assert [variance_exponent(-10, r) for r in (0, 2**32, 2**43, 2**44, 2**46)] == [-28, -28, -28, -26, -24]
 
 
 def test_a_variance_below_zero_counts_as_zero() -> None:

@@ -133,9 +133,9 @@ def test_a_refusal_is_a_sentence_and_checks_too(tmp_path: Path) -> None:
 # ---- numbers
 
 
-@pytest.mark.parametrize("number", [*range(6), 763])
+@pytest.mark.parametrize("number", [*range(6), 362, 683, 763, 1053])
 def test_numbers_are_clean(number: int) -> None:
-    """763: behind an all-zero tensor a constant is added."""
+    """362: a large running variance; 683: a bound of half a unit; 763: zeros plus a number; 1053: LRN of zeros."""
     assert numbers.examine(numbers.case_of(0, number)) == CLEAN
 
 

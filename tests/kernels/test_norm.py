@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic import norms
+from nitic.arithmetic.integers import max_abs
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import ExpConstOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import ReluOp
@@ -22,6 +23,7 @@ from nitic.ops.norm import (
     NormaliseOp,
     ScaleDgradOp,
     ScaleGradOp,
+    VarianceExponentOp,
 )
 from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
 
@@ -39,6 +41,11 @@ def test_sums_per_channel(variant: str, rows: int, channels: int, of: Data, thre
     check(one(ScaleGradOp), (of.i8(rows, channels), of.other(1).i8(rows, channels)), variant, threads)
 
 
+def recall(mean: SSAValue, variance: SSAValue, e: SSAValue, r: SSAValue) -> list[NnOp]:
+    at = VarianceExponentOp.of(e, r)
+    return [at, BatchNormRecallOp.of(mean, variance, e, at.e, momentum=0.9)]
+
+
 @variants
 @EXAMPLES
 @given(channels=channels, of=data, e=exponents, momentum=st.sampled_from((0.0, 0.9, 0.997)), threads=threads)
@@ -48,7 +55,8 @@ def test_running_statistics(variant: str, channels: int, of: Data, e: int, momen
         np.abs(of.other(1).integers((channels,), RUNNING, np.int64)),
     )
     kinds = {2: "exponent"}
-    check(one(BatchNormRecallOp, momentum=momentum), (mean, np.abs(variance), scalar(e)), variant, threads, kinds)
+    for r in (max_abs(variance), 0):
+        check(recall, (mean, variance, scalar(e), scalar(r, np.int64)), variant, threads, {**kinds, 3: "range"})
     running = one(BatchNormRunningOp, momentum=momentum)
     check(running, (mean, of.other(2).i32(channels, limit=2**24), scalar(e)), variant, threads, kinds)
     check(
@@ -66,7 +74,8 @@ def test_statistics_at_any_exponent(variant: str, e: int) -> None:
     """A shift to the left by more bits than the limit has: anything but 0 is at the limit."""
     mean = np.array([0, 1, -1, 5, RUNNING, -RUNNING], np.int64)
     kinds = {2: "exponent"}
-    check(one(BatchNormRecallOp, momentum=0.9), (mean, np.abs(mean), scalar(e)), variant, 1, kinds)
+    for r in (RUNNING, 1, 0):
+        check(recall, (mean, np.abs(mean), scalar(e), scalar(r, np.int64)), variant, 1, {**kinds, 3: "range"})
     new = np.array([0, 1, -1, 5, 2**23, -(2**23)], np.int32)
     check(one(BatchNormRunningOp, momentum=0.9), (mean, new, scalar(e)), variant, 1, kinds)
     check(one(BatchNormInverseOp, epsilon=1e-5), (np.abs(mean) >> 6, scalar(2 * e)), variant, 1, {1: "exponent"})

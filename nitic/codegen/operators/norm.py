@@ -14,7 +14,7 @@ from xdsl.ir import SSAValue
 from nitic.arithmetic import integers, norms
 from nitic.arithmetic.integers import WIDE, bit_length
 from nitic.codegen.core import integer, tir
-from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare, Template
+from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare, Scalar, Template
 from nitic.codegen.core.integer import product
 from nitic.codegen.core.tir import Buffer, Expr
 from nitic.errors import CompileError
@@ -34,6 +34,7 @@ from nitic.ops.norm import (
     NormaliseOp,
     ScaleDgradOp,
     ScaleGradOp,
+    VarianceExponentOp,
 )
 from nitic.ops.product import broadcast_axes
 
@@ -164,13 +165,19 @@ class Columns:
 
 def recall(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormRecallOp)
-    e = emission.scalar(op.x)
+    e, e_variance = (emission.scalar(value) for value in (op.x, op.scale[0]))
     mean = _aligned(tir.constant(norms.RUNNING_EXPONENT), e - 8, norms.MEAN_LIMIT)
-    variance = _aligned(tir.constant(norms.RUNNING_EXPONENT), (e - 4) * 2, norms.VARIANCE_LIMIT)
+    variance = _aligned(tir.constant(norms.RUNNING_EXPONENT), e_variance, norms.VARIANCE_LIMIT)
     return {
         op.recalled_mean: lambda point: mean(emission.value(op.mean, point)),
         op.recalled_variance: lambda point: variance(emission.value(op.variance, point)),
     }
+
+
+def variance_exponent(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, VarianceExponentOp)
+    own = tir.let(integer.bit_length(emission.scalar(op.r)) + (norms.RUNNING_EXPONENT - 40))
+    return tir.maximum((emission.scalar(op.x) - 4) * 2, own + (own & 1))
 
 
 def running(emission: Emission, op: NnOp) -> Evaluators:
@@ -312,6 +319,7 @@ TEMPLATES = {
     "mean_square": Template(mean_square),
     "scale_grad": Template(scale_grad),
 }
+SCALARS: dict[str, Scalar] = {"nn.variance_exponent": variance_exponent}
 POINTWISE: dict[str, Prepare] = {
     "nn.batch_norm_recall": recall,
     "nn.batch_norm_running": running,
