@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from nitic.arithmetic.integers import Array, bit_length, div, max_abs, wide
 from nitic.arithmetic.rounding import ALIGN_LEFT, round_nearest
 
+MANTISSA_BITS = 7  # of int8
 TERM_BITS = 29  # of each of two accumulators that add up
 
 
@@ -46,13 +47,10 @@ def add_parameter(acc: Array, e: int, b: Array, common: int) -> Array:
 
 
 def largest_exponent(exponents: Sequence[int], ranges: Sequence[int] = ()) -> int:
-    """The exponent of tensors that are joined: the largest of those that are not all zero, where ranges tell."""
-    return max((e for e, r in zip(exponents, ranges, strict=False) if r), default=max(exponents))
-
-
-def rescale(x: Array, e_from: int, e_to: int) -> Array:
-    """An int8 mantissa rounded to an exponent that is no smaller; from 8 on, nothing is left of it."""
-    return round_nearest(x, min(max(e_to - e_from, 0), 8))
+    """The exponent of int8 tensors that are joined: the largest, or where ranges tell, that which gives the largest
+    value 7 bits."""
+    tops = [e + bit_length(r) for e, r in zip(exponents, ranges, strict=False) if r]
+    return max(tops) - MANTISSA_BITS if tops else max(exponents)
 
 
 def sum_exponent(ea: int, eb: int, ra: int, rb: int) -> int:

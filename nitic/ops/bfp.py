@@ -183,7 +183,7 @@ class ExpParameterSumOp(ScalarOp):
 
 @irdl_op_definition
 class ExpLargestOp(ScalarOp):
-    """The largest exponent of some tensors. With their ranges (in training) an all-zero tensor does not count."""
+    """The largest exponent of some int8 tensors; with their ranges (in training) that of the largest value."""
 
     name = "bfp.exp_largest"
     inputs = var_operand_def()

@@ -9,7 +9,7 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.arithmetic import sums
+from nitic.arithmetic import rounding
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, is_float, like
 from nitic.ir.traits import KeepsSign
@@ -21,7 +21,7 @@ from nitic.ops.bfp import ExpLargestOp, ExponentOfOp, range_of
 class ConcatOp(NnOp):
     """Tensors one after the other along an axis.
 
-    In integers their exponents follow, and that of the result (bfp.exp_largest), to which each is rounded.
+    In integers their exponents follow, and that of the result (bfp.exp_largest), to which each is aligned.
     """
 
     name = "nn.concat"
@@ -65,7 +65,7 @@ class ConcatOp(NnOp):
     def reference(self, *operands: Array) -> Array:
         parts, scales = operands[: len(self.parts)], [int(e) for e in operands[len(self.parts) :]]
         if not is_float(parts[0]):
-            parts = [sums.rescale(x, e, scales[-1]) for x, e in zip(parts, scales[:-1], strict=True)]
+            parts = [rounding.align(x, e, scales[-1]) for x, e in zip(parts, scales[:-1], strict=True)]
         return np.concatenate(parts, self.axis.value.data)
 
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:

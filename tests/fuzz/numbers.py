@@ -60,7 +60,7 @@ EXPLAINED = {
     "nn.batch_norm_scale": "the same",
     "nn.channel_mean": "of errors, within one unit of 2^-8 of theirs",
     "nn.normalise": "exponent -9, also where epsilon makes everything small",
-    "nn.concat": "within one unit of the largest exponent, whose mantissas may have few bits",
+    "nn.concat in inference": "within one unit of the largest exponent, whose mantissas may have few bits",
     "nn.activation": "the constant that a function tends to, where it is below a unit of the argument",
     "nn.activation_dgrad": "a derivative below 2^-15 is zero",
     "nn.add in inference": "static exponents do not know that an operand is zero in this batch",

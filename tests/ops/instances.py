@@ -219,6 +219,8 @@ def values(op: NnOp, seed: int, *, extreme: bool = False) -> list[Any]:
         operands[1] = rng.integers(0, np.prod(op.ints("kernel")), operands[1].shape)
     if isinstance(op, norm.BatchNormInverseOp):
         operands[0] = np.abs(operands[0])
+    if isinstance(op, concat.ConcatOp) and op.scales:
+        operands[-1] = max(operands[len(op.parts) :])
     return operands
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.arithmetic import rounding, sums
+from nitic.arithmetic import integers, sums
 from nitic.arithmetic.integers import Array
 from nitic.ops.bfp import ExpLargestOp
 from nitic.ops.concat import ConcatOp, PadOp, SliceOp
@@ -29,14 +29,24 @@ def test_floats_are_only_joined() -> None:
 
 
 @pytest.mark.parametrize("distance", range(13))
-def test_a_mantissa_is_gone_after_eight_bits(distance: int) -> None:
-    """Whatever is further away rounds to nothing: the kernels stop at 8."""
-    exact = rounding.round_nearest(np.arange(-127, 128), distance)
-    np.testing.assert_array_equal(sums.rescale(np.arange(-127, 128), -3, distance - 3), exact)
+def test_a_tensor_of_few_bits_costs_the_others_none(distance: int) -> None:
+    """The largest value decides, not the largest exponent, and whatever is largest keeps all that it has."""
+    few = np.array([[3, -2, 0], [1, 1, 1]], np.int8)
+    ranges = [integers.max_abs(each) for each in (few, A)]
+    e = sums.largest_exponent([distance, 0], ranges)
+    assert max(distance + 2, 7) - 7 == e
+    op = make(ConcatOp, few, A, "exponent", "exponent", "exponent", axis=1)
+    y = op.reference(few, A, *map(np.asarray, (distance, 0, e)))
+    assert isinstance(y, np.ndarray)
+    exact = np.concatenate([few * 2.0**distance, A], 1)
+    assert np.abs(y * 2.0**e - exact).max() <= 2.0**e / 2
+    assert np.abs(y).max() <= 127
 
 
 def test_an_all_zero_tensor_does_not_decide_the_exponent() -> None:
-    assert sums.largest_exponent([3, 9, 5], [7, 0, 1]) == 5
+    assert sums.largest_exponent([3, 9, 5], [127, 0, 64]) == 5
+    assert sums.largest_exponent([3, 9, 5], [127, 0, 1]) == 3
+    assert sums.largest_exponent([3, 9, 5], [7, 0, 1]) == -1
     assert sums.largest_exponent([3, 9, 5], [0, 0, 0]) == 9
     assert sums.largest_exponent([3, 9, 5]) == 9
 

@@ -27,7 +27,7 @@ def concat(emission: Emission, op: NnOp) -> int:
     rows, length, inner = prod(shape[:axis]), prod(shape[axis:]), prod(shape[axis + 1 :])
     pieces, together = ceildiv(length, BLOCKS * f.BLOCK), max(1, f.BLOCK // length)
     *each, common = (emission.scalar(e) for e in op.scales)
-    roundings = [integer.nearest(integer.clamp(common - e, 0, 8)) for e in each]
+    roundings = [integer.align(e, common) for e in each]
     with f.units() as unit:
         first, piece = tir.let(unit // pieces * together), tir.let(unit % pieces)
         last = tir.let(tir.minimum(first + together, rows))

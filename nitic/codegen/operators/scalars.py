@@ -7,7 +7,7 @@ from functools import reduce
 
 from nitic.arithmetic.requantisation import NEVER
 from nitic.arithmetic.rounding import ALIGN_LEFT
-from nitic.arithmetic.sums import TERM_BITS
+from nitic.arithmetic.sums import MANTISSA_BITS, TERM_BITS
 from nitic.codegen.core import integer, tir
 from nitic.codegen.core.group import Emission, Scalar
 from nitic.codegen.core.tir import Expr
@@ -57,8 +57,10 @@ def exp_largest(emission: Emission, op: NnOp) -> Expr:
     if not op.ranges:
         return largest
     ranges = [emission.scalar(r) for r in op.ranges]
-    counted = _largest([tir.select(r == 0, tir.constant(NEVER), e) for e, r in zip(each, ranges, strict=True)])
-    return tir.select(_largest(ranges) == 0, largest, counted)
+    tops = [
+        tir.select(r == 0, tir.constant(NEVER), e + integer.bit_length(r)) for e, r in zip(each, ranges, strict=True)
+    ]
+    return tir.select(_largest(ranges) == 0, largest, _largest(tops) - MANTISSA_BITS)
 
 
 def _largest(values: Sequence[Expr]) -> Expr:

@@ -5,7 +5,7 @@ from typing import cast
 
 import numpy as np
 
-from nitic.arithmetic import sums
+from nitic.arithmetic import rounding
 from nitic.export.emission import ZERO, Emission, Form, Inexact, Kind, Mapped, Tensor
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
@@ -60,7 +60,7 @@ def concat(e: Emission, op: NnOp) -> Tensor:
         found = e.written(part) if part in e.constants else e.value(part)
         if e.scalar(scale) != to:
             mapped = found if isinstance(found, Mapped) else Mapped(found, np.arange(-ZERO, ZERO), found.kind)
-            found = replace(mapped, table=sums.rescale(mapped.table, e.scalar(scale), to))
+            found = replace(mapped, table=rounding.align(mapped.table, e.scalar(scale), to))
         parts.append(e.gathered(found) if isinstance(found, Mapped) else found)
     first = parts[0]
     others = [e.like(each, first).name for each in parts[1:]]
