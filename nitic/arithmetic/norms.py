@@ -9,6 +9,7 @@ NORMALISED_EXPONENT = -9  # of int16 mantissas: +-64 deviations
 NARROWING = 4  # of these to int8, +-3.97 deviations
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**61
 MEAN_LIMIT, VARIANCE_LIMIT = 2**30, 2**40  # of what a batch norm recalls
+RECALLED_LIMITS = {1: MEAN_LIMIT, 2: VARIANCE_LIMIT}  # by the power of x
 NO_EPSILON = -(2**20)  # below every exponent
 
 
@@ -35,16 +36,17 @@ def fraction_of(d: Array, q: int) -> Array:
     return (d >> 15) * q + (((d & 0x7FFF) * q + (1 << 14) - (d < 0)) >> 15)
 
 
-def variance_exponent(e: int, r: int) -> int:
-    """That of running variances: 2(e - 4) as batch_norm_statistics gives for an x at exponent e, or the least even one
-    at which the largest of them, an r at RUNNING_EXPONENT, is at most VARIANCE_LIMIT."""
-    own = bit_length(r) + RUNNING_EXPONENT - 40
-    return max(2 * (e - 4), own + own % 2)
+def recalled_exponent(e: int, r: int, power: int) -> int:
+    """That of running means (power 1) or variances (2) for an x at exponent e: power * e - 8, as of the statistics of a
+    batch, or the least multiple of `power` at which the largest of them, an r at RUNNING_EXPONENT, is within its limit.
+    """
+    own = bit_length(r) + RUNNING_EXPONENT - bit_length(RECALLED_LIMITS[power] - 1)
+    return max(power * e - 8, own + own % power)
 
 
-def batch_norm_recall(mean: Array, variance: Array, e: int, e_variance: int) -> tuple[Array, Array]:
-    """Running statistics for an x at exponent e: the mean at e - 8, the variance at its variance_exponent."""
-    recalled = align_saturated(mean, RUNNING_EXPONENT, e - 8, MEAN_LIMIT)
+def batch_norm_recall(mean: Array, variance: Array, e_mean: int, e_variance: int) -> tuple[Array, Array]:
+    """Running statistics at the exponents that recalled_exponent gives."""
+    recalled = align_saturated(mean, RUNNING_EXPONENT, e_mean, MEAN_LIMIT)
     return recalled, align_saturated(variance, RUNNING_EXPONENT, e_variance, VARIANCE_LIMIT)
 
 
@@ -64,10 +66,11 @@ def batch_norm_inverse(variance: Array, e: int, epsilon: int) -> Array:
     return div(2**44, isqrt(round_nearest(np.clip(variance, 0, VARIANCE_LIMIT), at - e) + eps << 16))
 
 
-def normalise(x: Array, e: int, mean: Array, inverse: Array, e_inverse: int) -> Array:
-    """xhat at NORMALISED_EXPONENT, int16."""
-    shift = NORMALISED_EXPONENT - (e - 8 + e_inverse)
-    return saturate(round_nearest(((wide(x) << 8) - mean) * inverse, shift), INT16_LIMIT)
+def normalise(x: Array, e: int, mean: Array, inverse: Array, e_inverse: int, e_mean: int | None = None) -> Array:
+    """xhat at NORMALISED_EXPONENT, int16. The mean is at e - 8, unless a larger exponent is given."""
+    at = e - 8 if e_mean is None else e_mean
+    off = round_nearest(wide(x) << 8, max(at - (e - 8), 0)) - mean
+    return saturate(round_nearest(off * inverse, NORMALISED_EXPONENT - (at + e_inverse)), INT16_LIMIT)
 
 
 def batch_norm_dgrad(dy: Array, xhat: Array, slope: Array, mean: Array) -> Array:

@@ -67,7 +67,7 @@ NN = [
     norm.BatchNormStatisticsOp,
     norm.MeanSquareOp,
     norm.BatchNormRecallOp,
-    norm.VarianceExponentOp,
+    norm.RecalledExponentOp,
     norm.BatchNormRunningOp,
     norm.BatchNormInverseOp,
     norm.NormaliseOp,

@@ -185,7 +185,7 @@ class MeanSquareOp(MeasureOp):
 class BatchNormRecallOp(StatisticsOp):
     """(mean, variance) as the running statistics have them, for the x that is to be normalised.
 
-    In integers its exponent stands for x, and behind it that of the variance, which no x is small enough to cut off.
+    In integers the exponent of the mean (nn.recalled_exponent) stands for x, and that of the variance behind it.
     `momentum` is how much a running statistic keeps in a training step.
     """
 
@@ -206,15 +206,16 @@ class BatchNormRecallOp(StatisticsOp):
     def infer_types(self) -> Sequence[Attribute]:
         if shape_of(self.mean) != shape_of(self.variance):
             raise VerifyException(f"means of {shape_of(self.mean)} come with variances of {shape_of(self.variance)}")
-        if is_real(self.mean) != (not self.scale):
-            raise VerifyException("integers are recalled with the exponent of the variance, floats without")
+        if len(self.scale) != (0 if is_real(self.mean) else 1):
+            raise VerifyException("integers are recalled with the exponents of mean and variance, floats without")
         return self.statistics_types(self.mean, shape_of(self.mean))
 
     def reference(self, *operands: Array) -> tuple[Array, ...]:
-        mean, variance, x, *scale = operands
+        mean, variance, *scales = operands
         if is_float(mean):
             return mean, variance
-        return norms.batch_norm_recall(mean, variance, int(x), int(scale[0]))
+        e_mean, e_variance = (int(e) for e in scales)
+        return norms.batch_norm_recall(mean, variance, e_mean, e_variance)
 
     def int64_bound(self, operands: Sequence[int]) -> int:
         """The statistic that is shifted; the shift saturates."""
@@ -226,24 +227,33 @@ class BatchNormRecallOp(StatisticsOp):
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         mean, variance, x = operands
         e = insert(ExponentOfOp.of(x))
-        spread = insert(VarianceExponentOp.of(e, range_of(variance, insert)))
-        return BatchNormRecallOp.of(mean, variance, e, spread, momentum=self.momentum.value.data)
+        scales = [
+            insert(RecalledExponentOp.of(e, range_of(value, insert), power=power))
+            for power, value in enumerate((mean, variance), 1)
+        ]
+        return BatchNormRecallOp.of(mean, variance, *scales, momentum=self.momentum.value.data)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
-        return [e.add(e.shift(self.x), e.const(-8)), e.shift(self.operands[-1])]
+        return [e.shift(scale) for scale in self.operands[2:]]
 
 
 @irdl_op_definition
-class VarianceExponentOp(ScalarOp):
-    """The exponent of running variances, for an x at an exponent and by their range."""
+class RecalledExponentOp(ScalarOp):
+    """The exponent of running means (power 1) or variances (2) by their range, for an x at an exponent."""
 
-    name = "nn.variance_exponent"
+    name = "nn.recalled_exponent"
     x = operand_def(exponent)
     r = operand_def(range_)
+    power = prop_def(IntegerAttr[I64])
     e = result_def(exponent)
 
+    def infer_types(self) -> Sequence[Attribute]:
+        if self.power.value.data not in norms.RECALLED_LIMITS:
+            raise VerifyException(f"running statistics are of power 1 or 2, not {self.power.value.data}")
+        return super().infer_types()
+
     def scalar(self, *operands: int) -> int:
-        return norms.variance_exponent(*operands)
+        return norms.recalled_exponent(*operands, power=self.power.value.data)
 
 
 @irdl_op_definition
@@ -343,8 +353,8 @@ class NormaliseOp(NnOp):
     """xhat = (x - mean) * inverse; in integers an int16 mantissa at exponent -9, which holds +-64.
 
     The statistics are the mean, unless that is taken to be 0, and the inverse; in integers the exponents of x and of
-    the inverse follow. The shift to xhat is never to the left: that of nn.batch_norm_inverse and its 24 bits makes it
-    18 at least.
+    the inverse follow, and that of a mean that is recalled: it may be above that of x less 8. With the others, the
+    shift to xhat is never to the left: that of nn.batch_norm_inverse and its 24 bits makes it 18 at least.
     """
 
     name = "nn.normalise"
@@ -372,13 +382,15 @@ class NormaliseOp(NnOp):
 
     @property
     def scales(self) -> Sequence[SSAValue]:
-        """In integers the exponents of x and of the inverse."""
+        """In integers the exponents of x, of the inverse, and of a mean that is recalled."""
         return self.others[len(self.statistics) :]
 
     def infer_types(self) -> Sequence[Attribute]:
-        if len(self.statistics) not in (1, 2) or len(self.scales) != (0 if is_real(self.x) else 2):
+        scales = (0,) if is_real(self.x) else (2, 1 + len(self.statistics))
+        if len(self.statistics) not in (1, 2) or len(self.scales) not in scales:
             raise VerifyException(
-                "x is normalised by a mean and an inverse or by an inverse; integers with two exponents"
+                "x is normalised by a mean and an inverse or by an inverse; integers with an exponent of x, of the "
+                "inverse, and perhaps of the mean"
             )
         check_statistics(self.x, *self.statistics)
         return [with_element(like(self.x), f32 if is_real(self.x) else i16)]
@@ -389,12 +401,13 @@ class NormaliseOp(NnOp):
         centre = mean[0] if mean else np.zeros_like(inverse)
         if is_float(x):
             return (x - centre) * inverse
-        e, e_inverse = (int(each) for each in others[len(self.statistics) :])
-        return norms.normalise(x, e, centre, inverse, e_inverse)
+        e, e_inverse, *e_mean = (int(each) for each in others[len(self.statistics) :])
+        return norms.normalise(x, e, centre, inverse, e_inverse, *e_mean)
 
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
-        x, inverse = operands[0], operands[-1]
-        return NormaliseOp.of(*operands, insert(ExponentOfOp.of(x)), insert(ExponentOfOp.of(inverse)))
+        x, *mean, inverse = operands
+        recalled = [value for value in mean if isinstance(value.owner, BatchNormRecallOp)]
+        return NormaliseOp.of(*operands, *(insert(ExponentOfOp.of(value)) for value in (x, inverse, *recalled)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.const(norms.NORMALISED_EXPONENT)]

@@ -9,7 +9,8 @@ from nitic.arithmetic.norms import (
     batch_norm_recall,
     batch_norm_running,
     least_exponent,
-    variance_exponent,
+    normalise,
+    recalled_exponent,
 )
 
 RATES = (0, 1, 3277, 2**14, 2**15 - 1, 2**15)
@@ -54,15 +55,33 @@ def test_the_inverse_deviation_is_right_however_small_the_activations_are(epsilo
 def test_no_activations_are_too_small_for_the_running_variance(largest: float, e: int) -> None:
     """It was cut off at the square of twice what x can hold, and what was normalised by it was too large."""
     running = np.array([round(largest * 2**32), round(largest * 2**32) >> 4, 0])
-    at = variance_exponent(e, int(running.max()))
+    at = recalled_exponent(e, int(running.max()), 2)
     assert at >= 2 * e - 8
     assert at % 2 == 0
-    found = batch_norm_recall(np.zeros(3), running, e, at)[1] * 2.0**at
+    found = batch_norm_recall(np.zeros(3), running, e - 8, at)[1] * 2.0**at
     np.testing.assert_allclose(found, running * 2.0**-32, rtol=2.0**-30, atol=2.0 ** (2 * e - 9))
 
 
-def test_where_the_variance_fits_its_exponent_follows_from_the_activations() -> None:
-    assert [variance_exponent(-10, r) for r in (0, 2**32, 2**43, 2**44, 2**46)] == [-28, -28, -28, -26, -24]
+@pytest.mark.parametrize("e", [-300, -60, -30, -12, -3, 4, 20])
+def test_no_activations_are_too_small_for_the_running_mean(e: int) -> None:
+    """It was cut off at 2^22 units of x, and what was normalised by it was off by the same share."""
+    for largest in (1e-6, 0.3, -1.0, 16_385.0, -(2.0**29)):
+        running = np.array([round(largest * 2**32), round(largest * 2**32) >> 4, 0])
+        at = recalled_exponent(e, int(np.abs(running).max()), 1)
+        mean = batch_norm_recall(running, np.zeros(3), at, 2 * e - 8)[0]
+        unit = 2.0**at if at == e - 8 else 2.0**-29 * abs(largest)
+        np.testing.assert_allclose(mean * 2.0**at, running * 2.0**-32, rtol=0, atol=unit / 2)
+        x, inverse, e_inverse = np.array([[32767], [-5], [0]]), 2**23 + 12345, -23 - int(np.log2(abs(largest)))
+        exact = (x * 2.0**e - running * 2.0**-32) * inverse * 2.0**e_inverse
+        xhat = normalise(x, e, mean, np.array(inverse), e_inverse, at) * 2.0**-9
+        np.testing.assert_allclose(
+            xhat, np.clip(exact, -64, 64), rtol=0, atol=2.0**-9 + unit * inverse * 2.0**e_inverse
+        )
+
+
+def test_where_running_statistics_fit_their_exponents_follow_from_the_activations() -> None:
+    assert [recalled_exponent(-10, r, 2) for r in (0, 2**32, 2**43, 2**44, 2**46)] == [-28, -28, -28, -26, -24]
+    assert [recalled_exponent(-10, r, 1) for r in (0, 2**32, 2**43, 2**44, 2**46)] == [-18, -18, -18, -17, -15]
 
 
 def test_a_variance_below_zero_counts_as_zero() -> None:

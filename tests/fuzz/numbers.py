@@ -200,8 +200,6 @@ def limit(op: NnOp, index: int) -> float:
     match op:
         case UpdateOp():  # a master until its exponent has grown, by one bit a step
             return (integers.INT16_LIMIT, updates.VELOCITY_LIMIT)[index]
-        case BatchNormRecallOp():
-            return (norms.MEAN_LIMIT, np.inf)[index]
         case NormaliseOp():
             return integers.INT16_LIMIT
         case _:

@@ -21,9 +21,9 @@ from nitic.ops.norm import (
     ChannelMeanOp,
     ChannelProductOp,
     NormaliseOp,
+    RecalledExponentOp,
     ScaleDgradOp,
     ScaleGradOp,
-    VarianceExponentOp,
 )
 from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
 
@@ -42,8 +42,8 @@ def test_sums_per_channel(variant: str, rows: int, channels: int, of: Data, thre
 
 
 def recall(mean: SSAValue, variance: SSAValue, e: SSAValue, r: SSAValue) -> list[NnOp]:
-    at = VarianceExponentOp.of(e, r)
-    return [at, BatchNormRecallOp.of(mean, variance, e, at.e, momentum=0.9)]
+    first, second = (RecalledExponentOp.of(e, r, power=power) for power in (1, 2))
+    return [first, second, BatchNormRecallOp.of(mean, variance, first.e, second.e, momentum=0.9)]
 
 
 @variants
@@ -97,16 +97,19 @@ def test_inverse(variant: str, channels: int, of: Data, e: int, epsilon: float, 
     of=data,
     e=st.integers(-20, 0),
     e_inverse=st.integers(-42, 3),
+    above=st.integers(0, 80),
     lowered=st.integers(0, 40),
     threads=threads,
 )
 def test_normalise_and_scale(
-    variant: str, rows: int, channels: int, of: Data, e: int, e_inverse: int, lowered: int, threads: int
+    variant: str, rows: int, channels: int, of: Data, e: int, e_inverse: int, above: int, lowered: int, threads: int
 ) -> None:
     x, mean = of.integers((rows, channels), 32767, np.int16), of.other(1).i32(channels, limit=2**23)
     inverse = np.abs(of.other(2).i32(channels, limit=2**24))
     operands = (x, mean, inverse, scalar(e), scalar(e_inverse))
     check(one(NormaliseOp), operands, variant, threads, {3: "exponent", 4: "exponent"})
+    recalled = scalar(e - 8 + above)
+    check(one(NormaliseOp), (*operands, recalled), variant, threads, dict.fromkeys((3, 4, 5), "exponent"))
     xhat = of.integers((rows, channels), 32767, np.int16)
     gamma, beta = of.other(1).i8(channels), of.other(2).i32(channels, limit=2**27)
     operands = (xhat, gamma, beta, scalar(e), scalar(e + lowered))

@@ -32,9 +32,9 @@ from nitic.ops.norm import (
     ChannelProductOp,
     MeanSquareOp,
     NormaliseOp,
+    RecalledExponentOp,
     ScaleDgradOp,
     ScaleGradOp,
-    VarianceExponentOp,
 )
 from nitic.ops.product import broadcast_axes
 
@@ -165,19 +165,22 @@ class Columns:
 
 def recall(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormRecallOp)
-    e, e_variance = (emission.scalar(value) for value in (op.x, op.scale[0]))
-    mean = _aligned(tir.constant(norms.RUNNING_EXPONENT), e - 8, norms.MEAN_LIMIT)
-    variance = _aligned(tir.constant(norms.RUNNING_EXPONENT), e_variance, norms.VARIANCE_LIMIT)
+    mean, variance = (
+        _aligned(tir.constant(norms.RUNNING_EXPONENT), emission.scalar(e), limit)
+        for e, limit in zip(op.operands[2:], norms.RECALLED_LIMITS.values(), strict=True)
+    )
     return {
         op.recalled_mean: lambda point: mean(emission.value(op.mean, point)),
         op.recalled_variance: lambda point: variance(emission.value(op.variance, point)),
     }
 
 
-def variance_exponent(emission: Emission, op: NnOp) -> Expr:
-    assert isinstance(op, VarianceExponentOp)
-    own = tir.let(integer.bit_length(emission.scalar(op.r)) + (norms.RUNNING_EXPONENT - 40))
-    return tir.maximum((emission.scalar(op.x) - 4) * 2, own + (own & 1))
+def recalled_exponent(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, RecalledExponentOp)
+    power = op.power.value.data
+    excess = norms.RUNNING_EXPONENT - bit_length(norms.RECALLED_LIMITS[power] - 1)
+    own = tir.let(integer.bit_length(emission.scalar(op.r)) + excess)
+    return tir.maximum(emission.scalar(op.x) * power - 8, own + (own & power - 1))
 
 
 def running(emission: Emission, op: NnOp) -> Evaluators:
@@ -221,13 +224,19 @@ def normalise(emission: Emission, op: NnOp) -> Evaluators:
     if mean is None:
         raise no_kernel(op, " without a mean")
     check_axes(op, mean)
-    e, e_inverse = (emission.scalar(value) for value in op.scales)
-    shift = tir.let(norms.NORMALISED_EXPONENT + 8 - e - e_inverse)
-    rounding = integer.nearest(integer.clamp(shift, 0, 62), "int64", emission.lanes)
+    e, e_inverse, *at = (emission.scalar(value) for value in op.scales)
+    if at:
+        moved = integer.nearest(integer.clamp(at[0] - e + 8, 0, 30), lanes=emission.lanes)
+        rounding = integer.any_shift("nearest", tir.let(norms.NORMALISED_EXPONENT - at[0] - e_inverse), emission.lanes)
+    else:
+        moved = None
+        shift = tir.let(norms.NORMALISED_EXPONENT + 8 - e - e_inverse)
+        rounding = integer.nearest(integer.clamp(shift, 0, 62), "int64", emission.lanes)
 
     def evaluate(point: Point) -> Expr:
         # |mean| <= 2^30 and |inverse| <= 2^24: the product of two int32 is one instruction.
-        off = (emission.value(op.x, point) << 8) - emission.value(mean, _channel(point))
+        x = emission.value(op.x, point) << 8
+        off = (x if moved is None else moved(tir.let(x))) - emission.value(mean, _channel(point))
         scaled = tir.let(_wide(off) * _wide(emission.value(op.inverse, _channel(point))))
         return integer.saturate(rounding(scaled), integers.INT16_LIMIT, "int32")
 
@@ -319,7 +328,7 @@ TEMPLATES = {
     "mean_square": Template(mean_square),
     "scale_grad": Template(scale_grad),
 }
-SCALARS: dict[str, Scalar] = {"nn.variance_exponent": variance_exponent}
+SCALARS: dict[str, Scalar] = {"nn.recalled_exponent": recalled_exponent}
 POINTWISE: dict[str, Prepare] = {
     "nn.batch_norm_recall": recall,
     "nn.batch_norm_running": running,

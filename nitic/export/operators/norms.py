@@ -19,9 +19,12 @@ def normalise(e: Emission, op: NnOp) -> Tensor:
     inverse = e.constants[op.inverse]
     if inverse.ndim != 1:
         raise Inexact("its statistics are not one for each channel")
-    e_x, e_inverse = (e.scalar(value) for value in op.scales)
+    e_x, e_inverse, *e_mean = (e.scalar(value) for value in op.scales)
     mean = np.zeros_like(inverse) if op.mean is None else e.constants[op.mean]
-    return normalised(e, e.real(op.x), mean, inverse, NORMALISED_EXPONENT - (e_x - 8 + e_inverse))
+    above = e_mean[0] - (e_x - 8) if e_mean else 0
+    if above > 8:
+        raise Inexact("its running mean is beyond 2^30 units of what it normalises")
+    return normalised(e, e.real(op.x), mean * 2**above, inverse, NORMALISED_EXPONENT - (e_x - 8 + e_inverse))
 
 
 def normalised(e: Emission, x: Tensor, mean: Array, inverse: Array, s: int) -> Tensor:
