@@ -8,7 +8,7 @@ from nitic.codegen.cuda.parts import THREADS, parts_of
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import RangeOp
 from nitic.ops.elementwise import BiasGradOp
-from nitic.ops.norm import BatchNormStatisticsOp
+from nitic.ops.statistics import BatchNormStatisticsOp
 from tests.emulator.emulator import needs_compiler
 from tests.kernels.harness import CUDA, Data, check, kernel_of, make_group, one
 from tests.support.operators import type_of

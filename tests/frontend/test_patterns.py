@@ -9,7 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from nitic.frontend.importer import ImportedModel
-from nitic.ops.norm import BatchNormRecallOp
+from nitic.ops.statistics import BatchNormRecallOp
 from tests.support.onnx_models import Array, check_against_onnxruntime, random, save_network
 
 NUMBERS = {"eps": 1e-3, "one": 1, "half": -0.5, "two": 2}

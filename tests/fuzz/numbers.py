@@ -38,7 +38,8 @@ from nitic.ir.function import argument, argument_labels, arguments, functions
 from nitic.ir.op import NnOp
 from nitic.ir.types import element_of, f32, shape_of
 from nitic.ops.activation import ActivationDgradOp, ClipDgradOp
-from nitic.ops.norm import BatchNormInverseOp, BatchNormRecallOp, BatchNormRunningOp, MeasureOp, NormaliseOp
+from nitic.ops.norm import NormaliseOp
+from nitic.ops.statistics import BatchNormInverseOp, BatchNormRecallOp, BatchNormRunningOp, MeasureOp
 from nitic.ops.update import UpdateOp
 from nitic.passes.integers.insert_rounding import InsertRounding, Quantiser, takes_ranges
 from nitic.pipeline import ORDER, Stage, run_passes, training_passes

@@ -18,8 +18,9 @@ from nitic.ops.bfp import RangeOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasGradOp, BiasOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
-from nitic.ops.norm import BatchNormStatisticsOp, ScaleGradOp
+from nitic.ops.norm import ScaleGradOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp
+from nitic.ops.statistics import BatchNormStatisticsOp
 from nitic.passes.integers.check_range import LIMIT
 from tests.kernels.harness import FOR_CPUS, compiled, make_group, packed_types, reference, runs_here
 from tests.support.operators import type_of

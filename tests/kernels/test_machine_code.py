@@ -22,11 +22,12 @@ from nitic.ops.elementwise import BiasGradOp, BiasOp, DropoutOp, InputMapOp, Rel
 from nitic.ops.fused import FusedOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
 from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
-from nitic.ops.norm import BatchNormDgradOp, BatchNormStatisticsOp, NormaliseOp, ScaleGradOp
+from nitic.ops.norm import BatchNormDgradOp, NormaliseOp, ScaleGradOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
 from nitic.ops.product import AddConstOp, MulOp, MulSumOp, ScaleConstOp
 from nitic.ops.reshape import TransposeOp
+from nitic.ops.statistics import BatchNormStatisticsOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from nitic.passes.kernels.select_kernels import select
 from nitic.targets import VARIANTS

@@ -13,17 +13,19 @@ from nitic.ops.bfp import ExpConstOp, RangeOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import ReluOp
 from nitic.ops.norm import (
     BatchNormDgradOp,
-    BatchNormInverseOp,
-    BatchNormRecallOp,
-    BatchNormRunningOp,
     BatchNormScaleOp,
-    BatchNormStatisticsOp,
     ChannelMeanOp,
     ChannelProductOp,
     NormaliseOp,
-    RecalledExponentOp,
     ScaleDgradOp,
     ScaleGradOp,
+)
+from nitic.ops.statistics import (
+    BatchNormInverseOp,
+    BatchNormRecallOp,
+    BatchNormRunningOp,
+    BatchNormStatisticsOp,
+    RecalledExponentOp,
 )
 from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
 

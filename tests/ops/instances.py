@@ -22,6 +22,7 @@ from nitic.ops import (
     pool,
     product,
     reshape,
+    statistics,
     update,
 )
 from tests.support.operators import make
@@ -111,12 +112,12 @@ def _norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic], wide
     e: tuple[str, ...] = () if t is F else ("exponent",)
     recalled = (x, (2, 3)) if t is F else "exponent"
     return [
-        (norm.BatchNormStatisticsOp, ((x, (2, 2, 3)),), {}),
-        (norm.BatchNormStatisticsOp, ((x, (2, 2, 3)),), {"shape": [2, 2, 1]}),
-        (norm.MeanSquareOp, ((x, (2, 2, 3)),), {"shape": [2, 2, 1]}),
-        (norm.BatchNormRecallOp, ((wide, (3,)), (wide, (3,)), recalled, *e), {"momentum": 0.9}),
-        (norm.BatchNormRunningOp, ((wide, (3,)), (acc, (3,)), *e), {"momentum": 0.9}),
-        (norm.BatchNormInverseOp, ((wide, (3,)), *e), {"epsilon": 1e-5}),
+        (statistics.BatchNormStatisticsOp, ((x, (2, 2, 3)),), {}),
+        (statistics.BatchNormStatisticsOp, ((x, (2, 2, 3)),), {"shape": [2, 2, 1]}),
+        (statistics.MeanSquareOp, ((x, (2, 2, 3)),), {"shape": [2, 2, 1]}),
+        (statistics.BatchNormRecallOp, ((wide, (3,)), (wide, (3,)), recalled, *e), {"momentum": 0.9}),
+        (statistics.BatchNormRunningOp, ((wide, (3,)), (acc, (3,)), *e), {"momentum": 0.9}),
+        (statistics.BatchNormInverseOp, ((wide, (3,)), *e), {"epsilon": 1e-5}),
         (norm.NormaliseOp, ((x, (2, 3)), (acc, (3,)), (acc, (3,)), *e * 2), {}),
         (norm.NormaliseOp, ((x, (2, 3)), (acc, (3,)), (acc, (3,)), *e * 3), {}),
         (norm.NormaliseOp, ((x, (2, 3)), (acc, (2, 1)), *e * 2), {}),
@@ -160,7 +161,7 @@ INTEGER: list[Spec] = [
     *_products(I8),
     *_activations(I8, I32),
     *_norms(I16, I8, I32, I64),
-    *((norm.RecalledExponentOp, ("exponent", "range"), {"power": power}) for power in (1, 2)),
+    *((statistics.RecalledExponentOp, ("exponent", "range"), {"power": power}) for power in (1, 2)),
     (lrn.LrnCommonOp, ("exponent",), LRN),
     (lrn.LrnRoomOp, ((I8, (2, 5)), (I8, (2, 5)), "exponent"), LRN),
     (lrn.LrnCommonOfRoomOp, ("range",), {}),
@@ -218,7 +219,7 @@ def values(op: NnOp, seed: int, *, extreme: bool = False) -> list[Any]:
         operands.append(_draw(rng, element_of(operand), shape, extreme))
     if isinstance(op, pool.MaxPoolDgradOp):
         operands[1] = rng.integers(0, np.prod(op.ints("kernel")), operands[1].shape)
-    if isinstance(op, norm.BatchNormInverseOp):
+    if isinstance(op, statistics.BatchNormInverseOp):
         operands[0] = np.abs(operands[0])
     if isinstance(op, concat.ConcatOp) and op.scales:
         operands[-1] = max(operands[len(op.parts) :])

@@ -11,7 +11,7 @@ from nitic.arithmetic import integers, norms, rounding, sums
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import NnOp
 from nitic.ir.types import element_of, exponent, i8, i16, i32, i64, is_tensor, shape_of, u8
-from nitic.ops import loss, lrn, norm, update
+from nitic.ops import loss, lrn, norm, statistics, update
 from nitic.ops.bfp import RangeOp, RoundShiftOp, ShiftOp
 from nitic.passes.integers.check_range import INT64_LIMIT
 from tests.ops.instances import INTEGER, Spec, instance, name_of
@@ -60,7 +60,7 @@ def extremes(op: NnOp, seed: int) -> list[Any]:
                 limit = update.LARGEST_RATE
             signed = element_of(operand) != u8 and shape != ()
             operands.append(rng.choice([-limit, limit] if signed else [limit], shape))
-    if isinstance(op, norm.BatchNormInverseOp):
+    if isinstance(op, statistics.BatchNormInverseOp):
         operands[0] = np.abs(operands[0])
     if isinstance(op, loss.LossOp):
         operands[1] = rng.integers(0, shape_of(op.operands[0])[1], shape_of(op.operands[1]))
@@ -103,15 +103,15 @@ def test_nothing_is_divided_by_less_than_the_least_divisor(spec: Spec, monkeypat
         op.reference(*extremes(op, seed))
     least = op.least_divisor()
     assert all(divisors.ndim == 0 for divisors in found) or least is not None
-    if not isinstance(op, norm.BatchNormInverseOp):  # whose operand here is no variance
+    if not isinstance(op, statistics.BatchNormInverseOp):  # whose operand here is no variance
         assert least is None or (least >= 1 and min(int(each.min()) for each in found) >= least)
 
 
 def test_the_inverse_of_what_is_no_variance_may_divide_by_zero() -> None:
     x = np.ones((4, 3), np.int16)
-    statistics = make(norm.BatchNormStatisticsOp, x)
-    assert norm.BatchNormInverseOp.of(statistics.results[1], epsilon=1e-5).least_divisor() == 2**8
-    other = make(norm.BatchNormInverseOp, np.ones(3, np.int64), np.asarray(0), epsilon=1e-5)
+    statistics = make(statistics.BatchNormStatisticsOp, x)
+    assert statistics.BatchNormInverseOp.of(statistics.results[1], epsilon=1e-5).least_divisor() == 2**8
+    other = make(statistics.BatchNormInverseOp, np.ones(3, np.int64), np.asarray(0), epsilon=1e-5)
     assert other.least_divisor() == 0
 
 
@@ -136,7 +136,7 @@ def test_sums_of_squares_off_the_mean(largest: int, high: int) -> None:
     n = 1000
     x = np.full((n, 1), -largest, np.int16)
     x[:high] = largest
-    op = make(norm.BatchNormStatisticsOp, x)
+    op = make(statistics.BatchNormStatisticsOp, x)
     bound = op.int64_bound([largest])
     values = [int(v) for v in x[:, 0]]
     mean = int(integers.div(sum(values) << 8, n))
@@ -152,10 +152,10 @@ def test_sums_of_squares_off_the_mean(largest: int, high: int) -> None:
 
 def test_the_largest_batch_norm() -> None:
     """2^24 values of a channel are proved: 334 images of 224x224. A fourth more are not."""
-    bound = norm.BatchNormStatisticsOp.int64_bound
+    bound = statistics.BatchNormStatisticsOp.int64_bound
     for count, proved in ((2**24, True), (2**24 + 2**22, False)):
-        op = make(norm.BatchNormStatisticsOp, np.broadcast_to(np.int16(0), (count, 1)))
-        assert isinstance(op, norm.BatchNormStatisticsOp)
+        op = make(statistics.BatchNormStatisticsOp, np.broadcast_to(np.int16(0), (count, 1)))
+        assert isinstance(op, statistics.BatchNormStatisticsOp)
         assert (bound(op, [32767]) <= INT64_LIMIT) == proved
 
 

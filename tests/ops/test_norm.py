@@ -14,16 +14,9 @@ from nitic.ir.op import NnOp
 from nitic.ir.text import parse_module
 from nitic.ir.types import exponent, i8, i16, i32, i64, tensor
 from nitic.ops import Bfp, Nn
-from nitic.ops.norm import (
-    BatchNormDgradOp,
-    BatchNormInverseOp,
-    BatchNormStatisticsOp,
-    ChannelProductOp,
-    MeanSquareOp,
-    NormaliseOp,
-    ScaleDgradOp,
-)
+from nitic.ops.norm import BatchNormDgradOp, ChannelProductOp, NormaliseOp, ScaleDgradOp
 from nitic.ops.product import broadcast_axes
+from nitic.ops.statistics import BatchNormInverseOp, BatchNormStatisticsOp, MeanSquareOp
 from nitic.passes.training.insert_backward import InsertBackward
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.pipeline import run_passes

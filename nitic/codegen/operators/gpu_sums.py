@@ -23,8 +23,8 @@ from nitic.codegen.operators.norm import check_axes, rounded_quotient
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
-from nitic.ops.norm import BatchNormStatisticsOp
 from nitic.ops.product import SumOp
+from nitic.ops.statistics import BatchNormStatisticsOp
 
 Term = Callable[[Emission, Expr], Expr]
 """What the element at an index adds to a sum."""

@@ -23,20 +23,22 @@ from nitic.ir.op import NnOp
 from nitic.ir.types import Shape, dtype_of, shape_of
 from nitic.ops.norm import (
     BatchNormDgradOp,
-    BatchNormInverseOp,
-    BatchNormRecallOp,
-    BatchNormRunningOp,
     BatchNormScaleOp,
-    BatchNormStatisticsOp,
     ChannelMeanOp,
     ChannelProductOp,
-    MeanSquareOp,
     NormaliseOp,
-    RecalledExponentOp,
     ScaleDgradOp,
     ScaleGradOp,
 )
 from nitic.ops.product import broadcast_axes
+from nitic.ops.statistics import (
+    BatchNormInverseOp,
+    BatchNormRecallOp,
+    BatchNormRunningOp,
+    BatchNormStatisticsOp,
+    MeanSquareOp,
+    RecalledExponentOp,
+)
 
 Evaluators = Mapping[SSAValue, Evaluate]
 MOST_VECTORS = 4  # of a unit of work; fewer where there are few channels, so that threads have something to share

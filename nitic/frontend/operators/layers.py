@@ -13,7 +13,8 @@ from nitic.frontend.windows import conv_window, transposed_window
 from nitic.ir.types import shape_of
 from nitic.ops.conv import ConvDgradOp, ConvOp
 from nitic.ops.gemm import GemmOp
-from nitic.ops.norm import BatchNormInverseOp, BatchNormRecallOp, BatchNormScaleOp, NormaliseOp
+from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
+from nitic.ops.statistics import BatchNormInverseOp, BatchNormRecallOp
 
 
 def conv(builder: Builder, node: Node, inputs: Inputs) -> Value:

@@ -15,9 +15,10 @@ from nitic.ir.types import shape_of
 from nitic.ops.conv import ConvOp
 from nitic.ops.elementwise import AddOp, BiasOp
 from nitic.ops.gemm import GemmOp
-from nitic.ops.norm import BatchNormInverseOp, BatchNormRecallOp, BatchNormScaleOp, NormaliseOp
+from nitic.ops.norm import BatchNormScaleOp, NormaliseOp
 from nitic.ops.product import MulOp, NegOp
 from nitic.ops.reshape import ReshapeOp
+from nitic.ops.statistics import BatchNormInverseOp, BatchNormRecallOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import only_predict
 

@@ -25,8 +25,8 @@ from nitic.ops.activation import ActivationOp
 from nitic.ops.concat import PadOp
 from nitic.ops.elementwise import DropoutOp
 from nitic.ops.loss import CrossEntropyOp, LossOp, MeanSquaredErrorOp
-from nitic.ops.norm import BatchNormRecallOp, BatchNormRunningOp, BatchNormStatisticsOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
+from nitic.ops.statistics import BatchNormRecallOp, BatchNormRunningOp, BatchNormStatisticsOp
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.invariants import unrounded
 
