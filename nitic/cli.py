@@ -1,12 +1,16 @@
 """The command line: arguments only. What they ask for is done in nitic.driver and nitic.data."""
 
 import gc
+import inspect
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from functools import wraps
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,47 +68,109 @@ def key_values(texts: list[str] | None) -> dict[str, str]:
 
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.", show_default=False)]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Default: the model's name without .onnx, with .so, .o or .mlir.")
+Program = Annotated[
+    Path, typer.Argument(metavar="BINARY|MODEL", help="What `nitic compile` wrote or read.", show_default=False)
 ]
-Recipe = Annotated[str, typer.Option(help="niti16 or niti.")]
-RecipeOptions = Annotated[
-    list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="An option of the recipe: rule=plain, bits=6.")
-]
-BatchSize = Annotated[
-    int | None, typer.Option(min=1, help="Default: what the model fixes, which it overrides, else 64.")
-]
-
-TargetOption = Annotated[
-    str, typer.Option(metavar="TARGET", help="The processor to compile for. An unknown name lists all.")
-]
-InitSeed = Annotated[int, typer.Option(min=0, help="Of the weights that --init=xavier makes; training has its own.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of new initial weights, and of every random number in training.")]
-InitOption = Annotated[Init, typer.Option(help="Weights of the file, or new ones.")]
-LossOption = Annotated[Loss, typer.Option(help="Of integer class labels; mse is against their one-hot rows.")]
-PerChannel = Annotated[str | None, typer.Option(metavar="X,...", help="Per channel, of samples scaled to 0..1.")]
-Freeze = Annotated[
-    list[str] | None,
-    typer.Option(metavar="GLOB", help="Parameters that training leaves as they are: 'features.*'. May be repeated."),
-]
-BatchNormOption = Annotated[
-    BatchNorm,
-    typer.Option(help="Normalise a training batch by its own statistics, by the model's, or fold them into weights."),
-]
-LayoutOption = Annotated[
-    Layout | None, typer.Option(help="Where samples in MODEL have their channels. Default: as its first nodes tell.")
-]
-InputShape = Annotated[
-    str | None, typer.Option(metavar="C,H,W", help="The shape of a sample, where MODEL leaves it open.")
-]
-OutputName = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The value that holds the logits, where MODEL has several outputs.")
-]
-CacheOption = Annotated[
-    bool, typer.Option("--cache/--no-cache", help="Keep kernels in $NITIC_CACHE, or ~/.cache/nitic, for the next time.")
+TrainingSeed = Annotated[
+    int, typer.Option(min=0, help="Of new initial weights, and of every random number in training.")
 ]
 PrintBefore = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR before this pass.")]
 PrintAfter = Annotated[list[str] | None, typer.Option(metavar="PASS", help="Print the IR after this pass.")]
+PerChannel = Annotated[str | None, typer.Option(metavar="X,...", help="Per channel, of samples scaled to 0..1.")]
+
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+COMPILING: dict[str, Any] = {
+    "output": Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Default: the model's name without .onnx, with .so, .o or .mlir."),
+    ],
+    "recipe": Annotated[str, typer.Option(help="niti16 or niti.")],
+    "recipe_options": Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="An option of the recipe: rule=plain, bits=6."),
+    ],
+    "batch_size": Annotated[
+        int | None, typer.Option(min=1, help="Default: what the model fixes, which it overrides, else 64.")
+    ],
+    "emit": Annotated[Emit, typer.Option(help="What to write.")],
+    "target": Annotated[
+        str, typer.Option(metavar="TARGET", help="The processor to compile for. An unknown name lists all.")
+    ],
+    "seed": Annotated[int, typer.Option(min=0, help="Of the weights that --init=xavier makes; training has its own.")],
+    "init": Annotated[Init, typer.Option(help="Weights of the file, or new ones.")],
+    "loss": Annotated[Loss, typer.Option(help="Of integer class labels; mse is against their one-hot rows.")],
+    "mean": PerChannel,
+    "std": PerChannel,
+    "freeze": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB", help="Parameters that training leaves as they are: 'features.*'. May be repeated."
+        ),
+    ],
+    "batch_norm": Annotated[
+        BatchNorm,
+        typer.Option(
+            help="Normalise a training batch by its own statistics, by the model's, or fold them into weights."
+        ),
+    ],
+    "layout": Annotated[
+        Layout | None,
+        typer.Option(help="Where samples in MODEL have their channels. Default: as its first nodes tell."),
+    ],
+    "input_shape": Annotated[
+        str | None, typer.Option(metavar="C,H,W", help="The shape of a sample, where MODEL leaves it open.")
+    ],
+    "output_name": Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The value that holds the logits, where MODEL has several outputs."),
+    ],
+    "dump_ir": Annotated[Path | None, typer.Option(help="Write the IR after each pass into this folder.")],
+    "print_before": PrintBefore,
+    "print_after": PrintAfter,
+    "cache": Annotated[
+        bool,
+        typer.Option("--cache/--no-cache", help="Keep kernels in $NITIC_CACHE, or ~/.cache/nitic, for the next time."),
+    ],
+}
+"""The fields of CompileOptions as options of commands."""
+READ: dict[str, Callable[[Any], Any]] = {
+    "recipe_options": key_values,
+    "mean": per_channel,
+    "std": per_channel,
+    "input_shape": sample_shape,
+    **dict.fromkeys(("freeze", "print_before", "print_after"), lambda given: tuple(given or ())),
+}
+"""What becomes of what the command line gives for a field."""
+NETWORK = ("recipe_options", "loss", "freeze", "batch_norm", "layout", "input_shape", "output_name")
+"""What decides about the program that a network becomes."""
+
+
+def compiling(*names: str, **changed: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes the first parameter of a command, CompileOptions, of an argument `model` and of options.
+
+    `names` are those of COMPILING, whose order they have in the help; `changed` has other annotations for some.
+    """
+    taken = {"model": Model} | {name: COMPILING[name] for name in COMPILING if name in names} | changed
+    defaults = {
+        field.name: None if field.default in (MISSING, ()) else field.default for field in fields(CompileOptions)
+    }
+    model, *shared = (
+        inspect.Parameter(name, KEYWORD, annotation=kind, default=defaults[name]) for name, kind in taken.items()
+    )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            options = {name: given.pop(name) for name in taken}
+            read = {name: READ[name](value) if name in READ else value for name, value in options.items()}
+            command(CompileOptions(**read), **given)
+
+        _, *own = (each.replace(kind=KEYWORD) for each in inspect.signature(command).parameters.values())
+        signature = inspect.Signature([model.replace(default=inspect.Parameter.empty), *own, *shared])
+        run.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue]
+        return run
+
+    return decorate
 
 
 def show_version(asked: bool) -> None:
@@ -123,87 +189,23 @@ def common(
 
 
 @app.command("compile")
-def compile_command(
-    model: Model,
-    output: Output = None,
-    recipe: Recipe = "niti16",
-    option: RecipeOptions = None,
-    batch_size: BatchSize = None,
-    emit: Annotated[Emit, typer.Option(help="What to write.")] = Emit.EXE,
-    target: TargetOption = "native",
-    seed: InitSeed = 0,
-    init: InitOption = Init.KEEP,
-    loss: LossOption = Loss.CROSS_ENTROPY,
-    mean: PerChannel = None,
-    std: PerChannel = None,
-    freeze: Freeze = None,
-    batch_norm: BatchNormOption = BatchNorm.TRAIN,
-    layout: LayoutOption = None,
-    input_shape: InputShape = None,
-    output_name: OutputName = None,
-    dump_ir: Annotated[Path | None, typer.Option(help="Write the IR after each pass into this folder.")] = None,
-    print_before: PrintBefore = None,
-    print_after: PrintAfter = None,
-    cache: CacheOption = True,
-) -> None:
+@compiling(*COMPILING)
+def compile_command(options: CompileOptions) -> None:
     """Compile MODEL to one native training binary."""
     from nitic.driver.compile import compile_model
 
-    options = CompileOptions(
-        model=model,
-        output=output,
-        recipe=recipe,
-        recipe_options=key_values(option),
-        batch_size=batch_size,
-        emit=emit,
-        target=target,
-        seed=seed,
-        init=init,
-        loss=loss,
-        mean=per_channel(mean),
-        std=per_channel(std),
-        freeze=tuple(freeze or ()),
-        batch_norm=batch_norm,
-        layout=layout,
-        input_shape=sample_shape(input_shape),
-        output_name=output_name,
-        dump_ir=dump_ir,
-        print_before=tuple(print_before or ()),
-        print_after=tuple(print_after or ()),
-        cache=cache,
-    )
     typer.echo(compile_model(options))
 
 
 @app.command("check")
+@compiling("recipe", "batch_size", *NETWORK)
 def check_command(
-    model: Model,
-    recipe: Recipe = "niti16",
-    option: RecipeOptions = None,
-    batch_size: BatchSize = None,
-    loss: LossOption = Loss.CROSS_ENTROPY,
-    freeze: Freeze = None,
-    batch_norm: BatchNormOption = BatchNorm.TRAIN,
-    layout: LayoutOption = None,
-    input_shape: InputShape = None,
-    output_name: OutputName = None,
+    options: CompileOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Write the report as JSON: docs/check.md.")] = False,
 ) -> None:
     """Say what of MODEL is supported and what is not, without compiling it. The exit code is 0 or 3."""
     from nitic.driver.check import check_model
 
-    options = CompileOptions(
-        model=model,
-        recipe=recipe,
-        recipe_options=key_values(option),
-        batch_size=batch_size,
-        loss=loss,
-        freeze=tuple(freeze or ()),
-        batch_norm=batch_norm,
-        layout=layout,
-        input_shape=sample_shape(input_shape),
-        output_name=output_name,
-    )
     report = check_model(options)
     typer.echo(report.json() if as_json else printable(report.text()))
     raise typer.Exit(report.exit_code)
@@ -242,92 +244,28 @@ def inspect_command(
 
 
 @app.command("train", context_settings=PASS_THROUGH)
-def train_command(
-    context: typer.Context,
-    model: Model,
-    output: Output = None,
-    recipe: Recipe = "niti16",
-    option: RecipeOptions = None,
-    batch_size: BatchSize = None,
-    target: TargetOption = "native",
-    seed: Seed = 0,
-    init: InitOption = Init.KEEP,
-    loss: LossOption = Loss.CROSS_ENTROPY,
-    mean: PerChannel = None,
-    std: PerChannel = None,
-    freeze: Freeze = None,
-    batch_norm: BatchNormOption = BatchNorm.TRAIN,
-    layout: LayoutOption = None,
-    input_shape: InputShape = None,
-    output_name: OutputName = None,
-    cache: CacheOption = True,
-) -> None:
+@compiling("output", "recipe", "batch_size", "target", "init", "mean", "std", "cache", *NETWORK, seed=TrainingSeed)
+def train_command(options: CompileOptions, context: typer.Context) -> None:
     """Compile MODEL and train it: all other options go to the binary (--data DIR --epochs N --lr R --save FILE ...)."""
     from nitic.driver.launch import compile_and_train
 
-    options = CompileOptions(
-        model=model,
-        output=output,
-        recipe=recipe,
-        recipe_options=key_values(option),
-        batch_size=batch_size,
-        target=target,
-        seed=seed,
-        init=init,
-        loss=loss,
-        mean=per_channel(mean),
-        std=per_channel(std),
-        freeze=tuple(freeze or ()),
-        batch_norm=batch_norm,
-        layout=layout,
-        input_shape=sample_shape(input_shape),
-        output_name=output_name,
-        cache=cache,
-    )
     compile_and_train(options, context.args)
 
 
 @app.command("export")
+@compiling("mean", "std", *NETWORK, model=Program)
 def export_command(
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="BINARY|MODEL", help="What `nitic compile` wrote or read.", show_default=False),
-    ],
+    options: CompileOptions,
     load: Annotated[Path, typer.Option("--load", metavar="CKPT", help="A checkpoint of the program.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
     kind: Annotated[
-        ExportFormat,
-        typer.Option(
-            "--format",
-            help="Integers of the same bits, or MODEL with trained weights.",
-        ),
+        ExportFormat, typer.Option("--format", help="Integers of the same bits, or MODEL with trained weights.")
     ] = ExportFormat.INTEGER,
-    option: RecipeOptions = None,
-    loss: LossOption = Loss.CROSS_ENTROPY,
-    mean: PerChannel = None,
-    std: PerChannel = None,
-    freeze: Freeze = None,
-    batch_norm: BatchNormOption = BatchNorm.TRAIN,
-    layout: LayoutOption = None,
-    input_shape: InputShape = None,
-    output_name: OutputName = None,
 ) -> None:
     """Write a trained network as ONNX. Of a MODEL, give the options that it was compiled with: docs/export.md."""
     from nitic.driver.export import export_checkpoint
 
-    compiled = CompileOptions(
-        model=source,
-        recipe_options=key_values(option),
-        loss=loss,
-        mean=per_channel(mean),
-        std=per_channel(std),
-        freeze=tuple(freeze or ()),
-        batch_norm=batch_norm,
-        layout=layout,
-        input_shape=sample_shape(input_shape),
-        output_name=output_name,
-    )
-    typer.echo(export_checkpoint(ExportOptions(compiled, load, output, kind)))
+    typer.echo(export_checkpoint(ExportOptions(options, load, output, kind)))
 
 
 data_app = typer.Typer(help="Prepare data sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -353,7 +291,7 @@ def pack_command(
 
 @app.command("demo")
 def demo_command(
-    seed: Seed = 0,
+    seed: TrainingSeed = 0,
     folder: Annotated[Path, typer.Option(help="Where the model, the binary and the IR dumps go.")] = Path("nitic-demo"),
 ) -> None:
     """Write a small CNN as ONNX, compile it, train it on handwritten digits and evaluate it."""

@@ -285,18 +285,18 @@ def test_a_checkpoint_is_exported_by_its_binary_its_model_and_its_session(
     program: CompiledProgram, session: nitic.TrainingSession, tmp_path: Path
 ) -> None:
     """To the same bytes."""
+    binary, model = program.library, program.options.model
     checkpoint, out = tmp_path / "lenet.ckpt", tmp_path / "out.onnx"
     session.train_step(*batch())
     session.save_checkpoint(checkpoint)
     session.export_model(out)
-    assert exported(program.library, checkpoint) == out.read_bytes()
-    assert exported(program.options.model, checkpoint) == out.read_bytes()
+    assert exported(binary, checkpoint) == exported(model, checkpoint) == out.read_bytes()
     session.export_model(out, "float")
-    assert exported(program.options.model, checkpoint, format=ExportFormat.FLOAT) == out.read_bytes()
+    assert exported(model, checkpoint, format=ExportFormat.FLOAT) == out.read_bytes()
 
 
 def test_exports_that_are_refused(program: CompiledProgram, session: nitic.TrainingSession, tmp_path: Path) -> None:
-    checkpoint, model = tmp_path / "lenet.ckpt", program.options.model
+    binary, model, checkpoint = program.library, program.options.model, tmp_path / "lenet.ckpt"
     session.save_checkpoint(checkpoint)
     other = {"compiled": {"batch_norm": "freeze", "loss": "mse"}}
     belongs = (
@@ -304,7 +304,7 @@ def test_exports_that_are_refused(program: CompiledProgram, session: nitic.Train
     )
     refused(lambda: exported(model, checkpoint, **other), belongs)
     sentence = "--format float: a binary does not hold the network in floats"
-    refused(lambda: exported(program.library, checkpoint, format=ExportFormat.FLOAT), sentence, ExitCode.USAGE)
+    refused(lambda: exported(binary, checkpoint, format=ExportFormat.FLOAT), sentence, ExitCode.USAGE)
     junk = tmp_path / "junk.ckpt"
     junk.write_bytes(model.read_bytes())
     refused(lambda: exported(model, junk), f"{junk}: it is no whole checkpoint of nitic")

@@ -33,6 +33,10 @@ FACTOR = """
     a = Add var eps
     q = Sqrt a
 """
+NORMALISED = f"""{FACTOR}
+    c = Sub x mean
+    d = Div c q
+"""
 SPELLINGS = {
     "keras_jax": f"""{FACTOR}
         i = Div one q
@@ -49,9 +53,7 @@ SPELLINGS = {
         b = Sub beta o
         z = Mul x k
         n = Add b z""",
-    "as_in_the_paper": f"""{FACTOR}
-        c = Sub x mean
-        d = Div c q
+    "as_in_the_paper": f"""{NORMALISED}
         e = Mul gamma d
         n = Add e beta""",
     "power": """
@@ -61,13 +63,9 @@ SPELLINGS = {
         d = Mul c q
         e = Mul d gamma
         n = Add e beta""",
-    "without_gamma": f"""{FACTOR}
-        c = Sub x mean
-        d = Div c q
+    "without_gamma": f"""{NORMALISED}
         n = Add d beta""",
-    "without_beta": f"""{FACTOR}
-        c = Sub x mean
-        d = Div c q
+    "without_beta": f"""{NORMALISED}
         n = Mul d gamma""",
     "mean_only": f"""{FACTOR}
         c = Sub x mean

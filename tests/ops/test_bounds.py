@@ -109,8 +109,8 @@ def test_nothing_is_divided_by_less_than_the_least_divisor(spec: Spec, monkeypat
 
 def test_the_inverse_of_what_is_no_variance_may_divide_by_zero() -> None:
     x = np.ones((4, 3), np.int16)
-    statistics = make(statistics.BatchNormStatisticsOp, x)
-    assert statistics.BatchNormInverseOp.of(statistics.results[1], epsilon=1e-5).least_divisor() == 2**8
+    found = make(statistics.BatchNormStatisticsOp, x)
+    assert statistics.BatchNormInverseOp.of(found.results[1], epsilon=1e-5).least_divisor() == 2**8
     other = make(statistics.BatchNormInverseOp, np.ones(3, np.int64), np.asarray(0), epsilon=1e-5)
     assert other.least_divisor() == 0
 
