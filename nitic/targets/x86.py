@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nitic.targets import vnni
+from nitic.targets import panels
 from nitic.targets.base import Machine, Requirement, Rule, Target, Variant
 from nitic.targets.common import BY_ELEMENT, COMMON, DGRAD, FORWARD, WGRAD, is_depthwise, sums_in_int64
 
@@ -40,7 +40,7 @@ AVX512 = (
 )
 VNNI = Feature("avx512_vnni", 7, ECX, 11)
 # Registers that the operating system must save between processes, as bits of XCR0.
-SAVES_AVX512 = 0xE6  # SSE 1, AVX 2, AVX-512 5 to 7
+SAVES_AVX, SAVES_AVX512 = 0x6, 0xE6  # SSE 1, AVX 2, AVX-512 5 to 7
 
 
 def on(name: str, machine: Machine, features: Sequence[Feature], saved: int, rules: Sequence[Rule]) -> Variant:
@@ -53,8 +53,8 @@ def on(name: str, machine: Machine, features: Sequence[Feature], saved: int, rul
 
 
 DEPTHWISE = (
-    Rule((*FORWARD, *DGRAD), "depthwise", when=is_depthwise, layouts=vnni.depthwise),
-    Rule(WGRAD, "depthwise_wgrad", when=is_depthwise, layouts=vnni.depthwise),
+    Rule((*FORWARD, *DGRAD), "depthwise", when=is_depthwise, layouts=panels.depthwise),
+    Rule(WGRAD, "depthwise_wgrad", when=is_depthwise, layouts=panels.depthwise),
 )
 
 PORTABLE = Variant(
@@ -63,24 +63,32 @@ PORTABLE = Variant(
     rules=(*DEPTHWISE, *COMMON),
 )
 
+
+def by_dots(name: str) -> tuple[Rule, ...]:
+    """The table of a variant whose contractions are the templates `name`_conv, `name`_dgrad and `name`_wgrad."""
+    return (
+        *DEPTHWISE,
+        Rule(BY_ELEMENT.operators, BY_ELEMENT.template, when=sums_in_int64),  # rare: not worth a template of their own
+        Rule(FORWARD, f"{name}_conv", layouts=panels.forward),
+        Rule(DGRAD, f"{name}_dgrad", layouts=panels.dgrad),
+        Rule(WGRAD, f"{name}_wgrad", layouts=panels.wgrad),
+        *COMMON,
+    )
+
+
+AVX2_PAIRS = on("avx2", Machine(TRIPLE, "x86-64-v3"), features=AVX2, saved=SAVES_AVX, rules=by_dots("avx2"))
 AVX512_VNNI = on(
     "avx512vnni",
     # The common part of Cascade Lake and later, and Zen 4 and later. Without the tuning flag LLVM stops at 256 bits.
     Machine(TRIPLE, "x86-64-v4", ("+avx512vnni", "-prefer-256-bit")),
     features=(*AVX2, *AVX512, VNNI),
     saved=SAVES_AVX512,
-    rules=(
-        *DEPTHWISE,
-        Rule(BY_ELEMENT.operators, BY_ELEMENT.template, when=sums_in_int64),  # rare: not worth a template of their own
-        Rule(FORWARD, "vnni_conv", layouts=vnni.forward),
-        Rule(DGRAD, "vnni_dgrad", layouts=vnni.dgrad),
-        Rule(WGRAD, "vnni_wgrad", layouts=vnni.wgrad),
-        *COMMON,
-    ),
+    rules=by_dots("vnni"),
 )
 
 # In the order of their speed: of those that a machine runs, `--target native` is the last.
 TARGETS = (
     Target("x86-64", (PORTABLE,)),
+    Target("x86-64-avx2", (AVX2_PAIRS, PORTABLE)),
     Target("x86-64-avx512vnni", (AVX512_VNNI, PORTABLE)),
 )

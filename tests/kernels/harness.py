@@ -4,7 +4,7 @@ import ctypes
 import itertools
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +47,14 @@ def runs_here(variant: str) -> bool:
     return COMPILER is not None if variant == CUDA else targets.runs_here(VARIANTS[variant])
 
 
-variants = pytest.mark.parametrize(
-    "variant",
-    [pytest.param(v, marks=pytest.mark.skipif(not runs_here(v), reason=f"this machine runs no {v}")) for v in VARIANTS],
-)
+def each(names: Iterable[str]) -> pytest.MarkDecorator:
+    """A test for each of these variants; it is skipped for those that this machine does not run."""
+    absent = {name: pytest.mark.skipif(not runs_here(name), reason=f"this machine runs no {name}") for name in names}
+    return pytest.mark.parametrize("variant", [pytest.param(name, marks=mark) for name, mark in absent.items()])
 
 
-vnni_only = pytest.mark.skipif(not runs_here("avx512vnni"), reason="this CPU has no avx512vnni")
+variants = each(VARIANTS)
+by_dots = each(name for name in FOR_CPUS if name != "portable")
 
 
 def examples(count: int) -> settings:

@@ -17,7 +17,7 @@ from nitic.ops.bfp import AlignOp, RangeOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasOp, ReluOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp
-from nitic.targets import vnni
+from nitic.targets import panels
 from tests.kernels.harness import (
     Build,
     Data,
@@ -40,7 +40,7 @@ EXAMPLES = examples(20)
 def every_layout() -> Iterator[None]:
     """Small cases get the layout of large ones too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vnni, "MANY_PIXELS", 1)
+        patch.setattr(panels, "MANY_PIXELS", 1)
         yield
 
 

@@ -130,7 +130,7 @@ PACKS = [
 
 def groups(variant: str) -> dict[str, FusedOp]:
     made = [make_group(build, packed_types(build, types, variant, False)) for build, types in SAMPLES]
-    if variant == "avx512vnni":
+    if variant != "portable":
         made += [make_group(one(PackOp, layout=str(layout)), [type_]) for layout, type_ in PACKS]
     return {f"kernel_{i}": group for i, group in enumerate(made)}
 

@@ -20,6 +20,7 @@ from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, Ma
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 from tests.kernels.harness import (
     Data,
+    by_dots,
     check,
     data,
     examples,
@@ -29,7 +30,6 @@ from tests.kernels.harness import (
     scalar,
     threads,
     variants,
-    vnni_only,
 )
 from tests.support.operators import make, reference, type_of
 
@@ -192,10 +192,10 @@ tensor_core_layouts = st.one_of(st.builds(Runs, st.booleans(), st.booleans()), g
 tensors = st.one_of(spatial, st.tuples(st.integers(1, 70), st.integers(1, 70)))
 
 
-@vnni_only
+@by_dots
 @examples(40)
 @given(layout=layouts, shape=tensors, of=data, threads=threads)
-def test_pack(layout: Layout, shape: tuple[int, ...], of: Data, threads: int) -> None:
+def test_pack(variant: str, layout: Layout, shape: tuple[int, ...], of: Data, threads: int) -> None:
     """A packing kernel writes the bytes of Layout.pack."""
     if isinstance(layout, Padded) and len(shape) == 2:
         layout = Padded(biased=layout.biased)
@@ -208,7 +208,7 @@ def test_pack(layout: Layout, shape: tuple[int, ...], of: Data, threads: int) ->
         shape = (layout.groups * shape[0], *shape[1:])
     x = of.i8(*shape)
     group = make_group(one(PackOp, layout=str(layout)), [type_of(x)])
-    (found,) = run(group, "avx512vnni", (x,), threads)
+    (found,) = run(group, variant, (x,), threads)
     np.testing.assert_array_equal(found, layout.pack(x)[: len(found)])
 
 

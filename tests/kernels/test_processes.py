@@ -16,6 +16,7 @@ from nitic.errors import CompileError
 from nitic.ops.fused import FusedOp
 from nitic.pipeline import run_passes, target_passes, training_passes
 from nitic.recipe import recipe
+from nitic.targets import VARIANTS
 from tests.networks.stages import imported
 
 
@@ -75,7 +76,7 @@ def test_work_beside_this_process_ends_where_this_one_fails(tmp_path: Path) -> N
     assert not (tmp_path / "late").exists()
 
 
-@pytest.mark.parametrize("variant", ["portable", "avx512vnni", "cuda"])
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(("kind", "operator"), [("pointwise", "nn.bias"), ("scalars", "bfp.shift")])
 def test_an_operator_without_an_emitter_is_named(
     variant: str, kind: str, operator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

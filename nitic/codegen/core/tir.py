@@ -98,6 +98,16 @@ def dot_u8s8(acc: Expr, unsigned: Expr, signed: Expr) -> Expr:
     return T.call_llvm_pure_intrin(intrinsic, acc, *operands, dtype="int32x16")
 
 
+def dot_pairs(a: Expr, b: Expr) -> Expr:
+    """vpmaddwd of AVX2: the dot products of 2 with 2 int16 (int16x32, as two halves) in each lane of an int32x16."""
+    intrinsic = T.llvm_lookup_intrinsic_id("llvm.x86.avx2.pmadd.wd")
+    halves = [
+        T.call_llvm_pure_intrin(intrinsic, shuffle([a], lanes), shuffle([b], lanes), dtype="int32x8")
+        for lanes in (range(16), range(16, 32))
+    ]
+    return shuffle(halves, range(16))
+
+
 def lane_mask(valid: Expr, lanes: int) -> Expr:
     """True in the first `valid` lanes."""
     return T.ramp(T.IntImm("int32", 0), 1, lanes) < T.broadcast(valid, lanes)

@@ -213,22 +213,26 @@ class _Start:
     """What the accumulators of a vector start from: -128 times the sum of the weights, or 0."""
 
     total: Register
-    bias: Expr
+    bias: int
 
     @staticmethod
     def of(layout: Panels) -> _Start:
-        bias = tir.constant(BIAS if layout.biased else 0, "uint8", VECTOR_BYTES)
-        return _Start(tir.register("int32", 0, VECTOR), bias)
+        return _Start(tir.register("int32", 0, VECTOR), BIAS if layout.biased else 0)
 
     def count(self, packed: Expr) -> Expr:
         """Counts some bytes, and gives them back."""
         counted = tir.let(packed)
-        self.total.set(tir.dot_u8s8(self.total.value, self.bias, counted))
+        if self.bias:
+            four = tir.reinterpret(counted, f"int32x{VECTOR}")
+            for byte in range(PACK):
+                left, right = (tir.constant(bits, "int32", VECTOR) for bits in (8 * (PACK - 1 - byte), 8 * (PACK - 1)))
+                self.total.set(self.total.value + ((four << left) >> right))
         return counted
 
     @property
     def value(self) -> Expr:
-        return tir.reinterpret(-self.total.value, f"int8x{VECTOR_BYTES}")
+        start = self.total.value * tir.constant(-self.bias, "int32", VECTOR)
+        return tir.reinterpret(start, f"int8x{VECTOR_BYTES}")
 
 
 def pack_pixel_panels(f: Copy, layout: PixelPanels, shape: Sequence[int]) -> int:

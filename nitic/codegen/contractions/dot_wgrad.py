@@ -1,4 +1,4 @@
-"""The AVX512-VNNI template of weight gradients: sums over the batch, four images at a time.
+"""The template with dot products of weight gradients: sums over the batch, four images at a time.
 
 dw[oc, run, k] = sum over images and pixels of dy[pixel, oc] * x[pixel + run, k]. Both operands are `Quads`, so that
 the window, its strides and dilations only move addresses. A vector is 16 consecutive k (channels, or columns and
@@ -9,11 +9,12 @@ which is int64 where a chunk's bound does not hold for the whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nitic.codegen.contractions.vnni_conv import VECTOR_BYTES, dot
+from nitic.codegen.contractions.dot_conv import dot
+from nitic.codegen.contractions.dots import VECTOR_BYTES, Dot
 from nitic.codegen.core import tir
 from nitic.codegen.core.function import Function
 from nitic.codegen.core.tir import Buffer, Expr, Register
@@ -21,8 +22,6 @@ from nitic.codegen.loops.tiling import Cut, Tiles, cut, tiles
 from nitic.ir.layout import BIAS, PACK, VECTOR, ceildiv
 
 Step = Callable[[Expr, Expr], None]
-# Output channels of a tile for 1 to 4 vectors of x.
-CHANNELS = {1: 20, 2: 13, 3: 8, 4: 6}
 CHUNK = 256  # pixels of a chunk: 1024 products, far below the 66,572 that an int32 holds for certain
 BLOCK_BYTES = 3 << 17  # of dw that a unit of work keeps in the second level cache
 FEW_UNITS = 32
@@ -78,16 +77,16 @@ class Plan:
         return self.blocks[0] * self.blocks[1]
 
 
-def plan(s: Sum) -> Plan:
+def plan(s: Sum, rows: Mapping[int, int]) -> Plan:
     """The tile with the fewest cycles, then blocks that fit the cache and are enough for some threads."""
 
     def cycles(width: int) -> float:
-        vectors, channels = tiles(s.vectors, width), cut(s.channels, CHANNELS[width])
-        rows, columns = channels.size, vectors.largest
-        return vectors.count * channels.pieces * (max(rows * columns, rows + columns) + 1)
+        vectors, channels = tiles(s.vectors, width), cut(s.channels, rows[width])
+        a, b = channels.size, vectors.largest
+        return vectors.count * channels.pieces * (max(a * b, a + b) + 1)
 
-    width = min(CHANNELS, key=cycles)
-    vectors, channels = tiles(s.vectors, width), cut(s.channels, CHANNELS[width])
+    width = min(rows, key=cycles)
+    vectors, channels = tiles(s.vectors, width), cut(s.channels, rows[width])
     a, b = channels.pieces, vectors.pieces.pieces
     tile_bytes = channels.size * vectors.largest * VECTOR_BYTES * (vectors.count // b)
     while a * b > 1 and (
@@ -113,14 +112,16 @@ class Sink(Protocol):
         ...
 
 
-def wgrad(f: Function, x: Buffer, dy: Buffer, s: Sum, sink: Sink) -> int:
+def wgrad(f: Function, dots: Dot, x: Buffer, dy: Buffer, s: Sum, sink: Sink) -> int:
     """Emits the loops over x (Quads) and dy (Quads without bias); gives the units of work."""
-    chosen, chunks = plan(s), tiles(s.pixels, CHUNK)
+    chosen, chunks = plan(s, dots.rows), tiles(s.pixels, CHUNK)
     block_channels = chosen.channel_block * chosen.channels.size
     starts = tir.local("int32", ceildiv(block_channels, VECTOR) * VECTOR)
     with f.units() as unit, tir.loop(0, chunks.count) as chunk:
         pixels, group = _Pixels.of(s, chunks, chunk), tir.let(unit // chosen.units)
-        _Block(s, chosen, x, dy, sink, starts, chunk, chunks.count, pixels, group).emit(tir.let(unit % chosen.units))
+        _Block(s, chosen, dots, x, dy, sink, starts, chunk, chunks.count, pixels, group).emit(
+            tir.let(unit % chosen.units)
+        )
     return chosen.units * s.groups
 
 
@@ -161,6 +162,7 @@ class _Block:
 
     s: Sum
     plan: Plan
+    dots: Dot
     x: Buffer
     dy: Buffer
     sink: Sink
@@ -194,7 +196,7 @@ class _Block:
 
             def step(_: Expr, dy: Expr, sums: dict[int, Register] = sums) -> None:
                 for i, total in sums.items():
-                    total.set(tir.dot_u8s8(total.value, bias, self.dy.load(dy + i * VECTOR_BYTES, VECTOR_BYTES)))
+                    total.set(self.dots.add(total.value, bias, self.dy.load(dy + i * VECTOR_BYTES, VECTOR_BYTES)))
 
             self.pixels.each(step, 0, self._error(first))
             for i, total in sums.items():
@@ -237,7 +239,7 @@ class _Block:
                 four = tir.reinterpret(self.dy.load(dy + i * PACK, PACK), "int32")
                 error = tir.let(tir.splat(four, VECTOR))
                 for register, operand in zip(registers, vectors, strict=True):
-                    register.set(tir.dot_u8s8(register.value, operand, error))
+                    register.set(self.dots.add(register.value, operand, error))
 
         start = tir.let(dot(vector, self.s.vector_strides) + self.group * (self.s.run_length * PACK))
         self.pixels.each(step, start, self._error(channel))

@@ -1,26 +1,23 @@
-"""The AVX512-VNNI template of every contraction over channels: convolutions, matrix products and their data gradients.
+"""The template with dot products of every contraction over channels: convolutions, products, their data gradients.
 
 out[n, oh, ow, oc] = start[oc] + sum over runs of x bytes (unsigned) . weights (signed). x is `Padded`, weights are
-`Panels`. A register tile holds up to 28 accumulators: some output pixels by 1 to 4 vectors of 16 output channels. Each
-step broadcasts 4 bytes of every pixel.
+`Panels`. A register tile holds accumulators: some output pixels by some vectors of 16 output channels. Each step
+broadcasts 4 bytes of every pixel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nitic.codegen.contractions.dots import VECTOR_BYTES, Dot
 from nitic.codegen.core import tir
 from nitic.codegen.core.function import Function
 from nitic.codegen.core.group import Point
 from nitic.codegen.core.tir import Buffer, Expr, Register
 from nitic.codegen.loops.tiling import Tiles, tiles
 from nitic.ir.layout import PACK, VECTOR, ceildiv
-
-VECTOR_BYTES = VECTOR * PACK
-# Pixels of a tile for 1 to 4 vectors of channels: accumulators, weights and a broadcast fill the 32 registers at most.
-PIXELS = {1: 20, 2: 13, 3: 8, 4: 6}
 
 
 @dataclass(frozen=True)
@@ -66,16 +63,16 @@ class Plan:
         return ceildiv(self.tiles.count, self.tiles_per_unit)
 
 
-def plan(c: Contraction) -> Plan:
-    """The tile with the fewest cycles: vpdpbusd and loads each issue about once a cycle."""
+def plan(c: Contraction, rows: Mapping[int, int]) -> Plan:
+    """The tile with the fewest cycles: dot products and loads each issue about once a cycle. `rows` is a Dot's."""
 
     def cycles(vectors: int) -> float:
-        made = tiles(c.pixels, PIXELS[vectors])
+        made = tiles(c.pixels, rows[vectors])
         widths = [vectors] * (c.vectors // vectors) + [c.vectors % vectors] * (c.vectors % vectors > 0)
         return sum(made.count * (max(made.largest * width, made.largest + width) + 1) for width in widths)
 
-    vectors = min(range(1, min(4, c.vectors) + 1), key=cycles)
-    made = tiles(c.pixels, PIXELS[vectors])
+    vectors = min((each for each in rows if each <= c.vectors), key=cycles)
+    made = tiles(c.pixels, rows[vectors])
     # The weights pass through the cache once per unit: enough pixels to pay for it, enough units for the threads.
     return Plan(made, vectors, max(1, min(ceildiv(128, made.largest), made.count // 32)))
 
@@ -92,9 +89,9 @@ class Sink(Protocol):
         ...
 
 
-def conv(f: Function, x: Buffer, w: Buffer, c: Contraction, sink: Sink) -> int:
+def conv(f: Function, dots: Dot, x: Buffer, w: Buffer, c: Contraction, sink: Sink) -> int:
     """Emits the loops over x (Padded) and w (Panels); gives the units of work."""
-    chosen = plan(c)
+    chosen = plan(c, dots.rows)
     with f.units() as unit:
         first = tir.let(unit * chosen.tiles_per_unit)
         last = tir.let(tir.minimum(first + chosen.tiles_per_unit, chosen.tiles.count))
@@ -102,7 +99,7 @@ def conv(f: Function, x: Buffer, w: Buffer, c: Contraction, sink: Sink) -> int:
             with tir.loop(0, c.groups) as group, tir.loop(0, count) as panel:
                 vector = tir.let(start + panel * width)
                 with tir.loop(first, last) as tile:
-                    _Tile(c, x, w, sink, group, vector, width, valid).emit(chosen.tiles, tile)
+                    _Tile(c, dots, x, w, sink, group, vector, width, valid).emit(chosen.tiles, tile)
     return chosen.units
 
 
@@ -122,6 +119,7 @@ class _Tile:
     """One register tile of a panel of `width` vectors that starts at `vector`; its last vector has `valid` channels."""
 
     c: Contraction
+    dots: Dot
     x: Buffer
     w: Buffer
     sink: Sink
@@ -169,7 +167,7 @@ class _Tile:
             four = tir.reinterpret(self.x.load(x + offset, PACK), "int32")
             pixel = tir.let(tir.splat(four, VECTOR))
             for register, weight in zip(row, weights, strict=True):
-                register.set(tir.dot_u8s8(register.value, pixel, weight))
+                register.set(self.dots.add(register.value, pixel, weight))
 
     def _finish(
         self, acc: Sequence[Sequence[Register]], origin: Sequence[Expr], members: Sequence[tuple[int, ...]]

@@ -1,13 +1,15 @@
-"""nn.conv, nn.gemm and their gradients by AVX512-VNNI: the addresses of the two templates, and where sums go."""
+"""nn.conv, nn.gemm and their gradients by dot products: the addresses of the two templates, and where sums go."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from xdsl.ir import SSAValue
 
-from nitic.codegen.contractions import vnni_conv, vnni_wgrad
+from nitic.codegen.contractions import dot_conv, dot_wgrad
+from nitic.codegen.contractions.dots import AVX2, VNNI, Dot
 from nitic.codegen.core import tir
 from nitic.codegen.core.group import Emission, Point, Template, layout_of
 from nitic.codegen.core.tir import Expr
@@ -57,19 +59,19 @@ class Accumulate:
                 self.emission.observe(op, tir.select(counted, total, zero))
 
 
-def forward(emission: Emission, op: NnOp) -> int:
+def forward(dots: Dot, emission: Emission, op: NnOp) -> int:
     """nn.conv, nn.gemm."""
     window = op.window if isinstance(op, ConvOp) else Window()
-    return _slide(emission, op, window.strides, window.dilations)
+    return _slide(dots, emission, op, window.strides, window.dilations)
 
 
-def dgrad(emission: Emission, op: NnOp) -> int:
+def dgrad(dots: Dot, emission: Emission, op: NnOp) -> int:
     """nn.conv_dgrad, nn.gemm_dgrad."""
     window = op.window if isinstance(op, ConvDgradOp) else Window()
-    return _slide(emission, op, (1, 1), window.dilations)
+    return _slide(dots, emission, op, (1, 1), window.dilations)
 
 
-def _slide(emission: Emission, op: NnOp, strides: tuple[int, int], dilations: tuple[int, int]) -> int:
+def _slide(dots: Dot, emission: Emission, op: NnOp, strides: tuple[int, int], dilations: tuple[int, int]) -> int:
     """Panels of filters over padded pixels."""
     x, w = op.operands
     padded, panels = layout_of(x) or ROW_MAJOR, layout_of(w)
@@ -81,7 +83,7 @@ def _slide(emission: Emission, op: NnOp, strides: tuple[int, int], dilations: tu
     n, oh, ow, _ = images(shape_of(op.result))
     pixels = panels.pixels if isinstance(panels, PixelPanels) else 1
     row = width * c
-    contraction = vnni_conv.Contraction(
+    contraction = dot_conv.Contraction(
         pixels=(n, oh, ow // pixels),
         pixel_strides=(height * row, strides[0] * row, pixels * strides[1] * c),
         channels=panels.lanes(filters),
@@ -92,10 +94,10 @@ def _slide(emission: Emission, op: NnOp, strides: tuple[int, int], dilations: tu
     )
     emission.open(op, VECTOR)
     sink = Finish(emission, op.result, outputs if pixels > 1 else None)
-    return vnni_conv.conv(emission.function, emission.buffer(x), emission.buffer(w), contraction, sink)
+    return dot_conv.conv(emission.function, dots, emission.buffer(x), emission.buffer(w), contraction, sink)
 
 
-def wgrad(emission: Emission, op: NnOp) -> int:
+def wgrad(dots: Dot, emission: Emission, op: NnOp) -> int:
     """nn.conv_wgrad, nn.gemm_wgrad."""
     x, dy = op.operands
     window, quads = op.window if isinstance(op, ConvWgradOp) else Window(), layout_of(x)
@@ -105,7 +107,7 @@ def wgrad(emission: Emission, op: NnOp) -> int:
     _, oh, ow, _ = images(shape_of(dy))
     taps = kw > 1 and (window.dilations[1] > 1 or window.groups > 1)
     row, pixel = width * c * PACK, c * PACK
-    total = vnni_wgrad.Sum(
+    total = dot_wgrad.Sum(
         pixels=(n4, oh, ow),
         pixel_strides=(height * row, window.strides[0] * row, window.strides[1] * pixel),
         channels=outputs // window.groups,
@@ -118,7 +120,11 @@ def wgrad(emission: Emission, op: NnOp) -> int:
     )
     emission.open(op, VECTOR)
     sink = Accumulate(emission, op.result)
-    return vnni_wgrad.wgrad(emission.function, emission.buffer(x), emission.buffer(dy), total, sink)
+    return dot_wgrad.wgrad(emission.function, dots, emission.buffer(x), emission.buffer(dy), total, sink)
 
 
-TEMPLATES = {"vnni_conv": Template(forward), "vnni_dgrad": Template(dgrad), "vnni_wgrad": Template(wgrad)}
+TEMPLATES = {
+    f"{name}_{kind}": Template(partial(emit, dots))
+    for name, dots in (("vnni", VNNI), ("avx2", AVX2))
+    for kind, emit in (("conv", forward), ("dgrad", dgrad), ("wgrad", wgrad))
+}

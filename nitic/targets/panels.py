@@ -1,6 +1,6 @@
 """How the operands of contractions lie for kernels with explicit vectors: padded pixels, panels of filters.
 
-vpdpbusd multiplies unsigned by signed bytes: an operand that may be negative is stored with 128 added ("biased").
+A dot product multiplies unsigned by signed bytes: an operand that may be negative is stored with 128 added ("biased").
 """
 
 from nitic.ir.layout import PACK, VECTOR, GroupPanels, Padded, Panels, PixelPanels, Quads, ceildiv
