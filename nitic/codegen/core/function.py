@@ -68,7 +68,7 @@ class Function(AbstractContextManager["Function"]):
         self._open()
         for name, pointer in pointers.items():
             dtype = self.parameters[name]
-            self.buffers[name] = Buffer(T.decl_buffer((tir.MAX_ELEMENTS,), dtype, data=pointer), dtype)
+            self.buffers[name] = Buffer(T.decl_buffer((tir.MAX_ELEMENTS,), dtype, data=pointer, layout=None), dtype)
         return self
 
     def _open(self) -> None:

@@ -186,7 +186,8 @@ class Register:
 
 def local(dtype: str, elements: int) -> Buffer:
     """Scratch memory on the stack of the thread."""
-    return Buffer(T.alloc_buffer((elements,), dtype, scope="local"), dtype)
+    # Without a layout, which TVM would look for in all that is open.
+    return Buffer(T.alloc_buffer((elements,), dtype, scope="local", layout=None), dtype)
 
 
 def register(dtype: str, initial: Expr, lanes: int = 1) -> Register:
