@@ -9,7 +9,6 @@ NORMALISED_EXPONENT = -9  # of int16 mantissas: +-64 deviations
 NARROWING = 4  # of these to int8, +-3.97 deviations
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**61
 MEAN_LIMIT, VARIANCE_LIMIT = 2**30, 2**40  # of what a batch norm recalls
-RECALLED_LIMITS = {1: MEAN_LIMIT, 2: VARIANCE_LIMIT}  # by the power of x
 NO_EPSILON = -(2**20)  # below every exponent
 
 
@@ -36,18 +35,30 @@ def fraction_of(d: Array, q: int) -> Array:
     return (d >> 15) * q + (((d & 0x7FFF) * q + (1 << 14) - (d < 0)) >> 15)
 
 
-def recalled_exponent(e: int, r: int, power: int) -> int:
-    """That of running means (power 1) or variances (2) for an x at exponent e: power * e - 8, as of the statistics of a
-    batch, or the least multiple of `power` at which the largest of them, an r at RUNNING_EXPONENT, is within its limit.
-    """
-    own = bit_length(r) + RUNNING_EXPONENT - bit_length(RECALLED_LIMITS[power] - 1)
-    return max(power * e - 8, own + own % power)
+def recalled_variance_exponent(e: int, r: int) -> int:
+    """That of running variances for an x at exponent e: 2e - 8, as of those of a batch, or the least even one at which
+    the largest of them, an r at RUNNING_EXPONENT, is at most VARIANCE_LIMIT."""
+    own = bit_length(r) + RUNNING_EXPONENT - 40
+    return max(2 * e - 8, own + own % 2)
+
+
+def recalled_mean_exponent(e: int, r: int, epsilon: int) -> int:
+    """That of running means for an x at exponent e: e - 8, as of those of a batch, or the least one at which 64 of the
+    largest deviations are at most MEAN_LIMIT: what is further away is normalised to the limit of int16. The deviation
+    follows from a variance r at RUNNING_EXPONENT and an epsilon at exponent -48."""
+    deviation = (bit_length(r + (epsilon >> 16) + 1) + RUNNING_EXPONENT + 1) // 2
+    return max(e - 8, deviation + 6 - 30)
 
 
 def batch_norm_recall(mean: Array, variance: Array, e_mean: int, e_variance: int) -> tuple[Array, Array]:
-    """Running statistics at the exponents that recalled_exponent gives."""
+    """Running statistics at the exponents above."""
     recalled = align_saturated(mean, RUNNING_EXPONENT, e_mean, MEAN_LIMIT)
     return recalled, align_saturated(variance, RUNNING_EXPONENT, e_variance, VARIANCE_LIMIT)
+
+
+def integer_epsilon(epsilon: float) -> int:
+    """At exponent -48."""
+    return round(epsilon * 2**48)
 
 
 def least_exponent(epsilon: int) -> int:

@@ -11,7 +11,7 @@ from math import prod
 from typing import ClassVar
 
 import numpy as np
-from xdsl.dialects.builtin import I64, DenseArrayBase, Float64Type, FloatAttr, IntegerAttr
+from xdsl.dialects.builtin import I64, DenseArrayBase, Float64Type, FloatAttr
 from xdsl.ir import Attribute, OpResult, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
@@ -169,8 +169,8 @@ class MeanSquareOp(MeasureOp):
 class BatchNormRecallOp(StatisticsOp):
     """(mean, variance) as the running statistics have them, for the x that is to be normalised.
 
-    In integers the exponent of the mean (nn.recalled_exponent) stands for x, and that of the variance behind it.
-    `momentum` is how much a running statistic keeps in a training step.
+    In integers the exponent of the mean stands for x, and that of the variance behind it. `momentum` is how much a
+    running statistic keeps in a training step, `epsilon` that of the inverse deviation.
     """
 
     name = "nn.batch_norm_recall"
@@ -180,6 +180,7 @@ class BatchNormRecallOp(StatisticsOp):
     x = operand_def()
     scale = var_operand_def(exponent)
     momentum = prop_def(FloatAttr[Float64Type])
+    epsilon = prop_def(FloatAttr[Float64Type])
     recalled_mean = result_def()
     recalled_variance = result_def()
     UNDIFFERENTIATED: ClassVar[Sequence[int]] = (2,)
@@ -211,33 +212,43 @@ class BatchNormRecallOp(StatisticsOp):
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         mean, variance, x = operands
         e = insert(ExponentOfOp.of(x))
-        scales = [
-            insert(RecalledExponentOp.of(e, range_of(value, insert), power=power))
-            for power, value in enumerate((mean, variance), 1)
-        ]
-        return BatchNormRecallOp.of(mean, variance, *scales, momentum=self.momentum.value.data)
+        largest, values = range_of(variance, insert), {"epsilon": self.epsilon.value.data}
+        scales = (
+            insert(RecalledMeanExponentOp.of(e, largest, **values)),
+            insert(RecalledVarianceExponentOp.of(e, largest)),
+        )
+        return BatchNormRecallOp.of(mean, variance, *scales, momentum=self.momentum.value.data, **values)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.shift(scale) for scale in self.operands[2:]]
 
 
 @irdl_op_definition
-class RecalledExponentOp(ScalarOp):
-    """The exponent of running means (power 1) or variances (2) by their range, for an x at an exponent."""
+class RecalledVarianceExponentOp(ScalarOp):
+    """The exponent of running variances by their range, for an x at an exponent."""
 
-    name = "nn.recalled_exponent"
+    name = "nn.recalled_variance_exponent"
     x = operand_def(exponent)
     r = operand_def(range_)
-    power = prop_def(IntegerAttr[I64])
     e = result_def(exponent)
 
-    def infer_types(self) -> Sequence[Attribute]:
-        if self.power.value.data not in norms.RECALLED_LIMITS:
-            raise VerifyException(f"running statistics are of power 1 or 2, not {self.power.value.data}")
-        return super().infer_types()
+    def scalar(self, *operands: int) -> int:
+        return norms.recalled_variance_exponent(*operands)
+
+
+@irdl_op_definition
+class RecalledMeanExponentOp(ScalarOp):
+    """The exponent of running means by the range of the variances, for an x at an exponent."""
+
+    name = "nn.recalled_mean_exponent"
+    x = operand_def(exponent)
+    r = operand_def(range_)
+    epsilon = prop_def(FloatAttr[Float64Type])
+    e = result_def(exponent)
 
     def scalar(self, *operands: int) -> int:
-        return norms.recalled_exponent(*operands, power=self.power.value.data)
+        e, r = operands
+        return norms.recalled_mean_exponent(e, r, norms.integer_epsilon(self.epsilon.value.data))
 
 
 @irdl_op_definition
@@ -316,7 +327,7 @@ class BatchNormInverseOp(ChannelOp):
 
     def integer_epsilon(self) -> int:
         """Epsilon at exponent -48."""
-        return round(self.epsilon.value.data * 2**48)
+        return norms.integer_epsilon(self.epsilon.value.data)
 
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
         """The sum is at least 1, so the root at least 2^8, and 2^44 is divided by that."""

@@ -10,7 +10,8 @@ from nitic.arithmetic.norms import (
     batch_norm_running,
     least_exponent,
     normalise,
-    recalled_exponent,
+    recalled_mean_exponent,
+    recalled_variance_exponent,
 )
 
 RATES = (0, 1, 3277, 2**14, 2**15 - 1, 2**15)
@@ -55,33 +56,40 @@ def test_the_inverse_deviation_is_right_however_small_the_activations_are(epsilo
 def test_no_activations_are_too_small_for_the_running_variance(largest: float, e: int) -> None:
     """It was cut off at the square of twice what x can hold, and what was normalised by it was too large."""
     running = np.array([round(largest * 2**32), round(largest * 2**32) >> 4, 0])
-    at = recalled_exponent(e, int(running.max()), 2)
+    at = recalled_variance_exponent(e, int(running.max()))
     assert at >= 2 * e - 8
     assert at % 2 == 0
     found = batch_norm_recall(np.zeros(3), running, e - 8, at)[1] * 2.0**at
     np.testing.assert_allclose(found, running * 2.0**-32, rtol=2.0**-30, atol=2.0 ** (2 * e - 9))
 
 
+@pytest.mark.parametrize("deviation", [2.0**-16, 1e-3, 0.3, 1.0, 16_385.0])
 @pytest.mark.parametrize("e", [-300, -60, -30, -12, -3, 4, 20])
-def test_no_activations_are_too_small_for_the_running_mean(e: int) -> None:
+def test_no_activations_are_too_small_for_the_running_mean(deviation: float, e: int) -> None:
     """It was cut off at 2^22 units of x, and what was normalised by it was off by the same share."""
-    for largest in (1e-6, 0.3, -1.0, 16_385.0, -(2.0**29)):
-        running = np.array([round(largest * 2**32), round(largest * 2**32) >> 4, 0])
-        at = recalled_exponent(e, int(np.abs(running).max()), 1)
-        mean = batch_norm_recall(running, np.zeros(3), at, 2 * e - 8)[0]
-        unit = 2.0**at if at == e - 8 else 2.0**-29 * abs(largest)
-        np.testing.assert_allclose(mean * 2.0**at, running * 2.0**-32, rtol=0, atol=unit / 2)
-        x, inverse, e_inverse = np.array([[32767], [-5], [0]]), 2**23 + 12345, -23 - int(np.log2(abs(largest)))
-        exact = (x * 2.0**e - running * 2.0**-32) * inverse * 2.0**e_inverse
-        xhat = normalise(x, e, mean, np.array(inverse), e_inverse, at) * 2.0**-9
-        np.testing.assert_allclose(
-            xhat, np.clip(exact, -64, 64), rtol=0, atol=2.0**-9 + unit * inverse * 2.0**e_inverse
-        )
+    means = deviation * np.array([-70.0, -30.0, -1.0, 0.0, 0.01, 5.0, 1e4])
+    at = recalled_mean_exponent(e, round(deviation**2 * 2**32), 0)
+    mean = batch_norm_recall(np.rint(np.clip(means, -(2**29), 2**29) * 2**32), np.zeros(7), at, 2 * e - 8)[0]
+    inverse = round(2.0**23 / deviation * 2.0 ** int(np.log2(deviation)))
+    e_inverse = -23 - int(np.log2(deviation))
+    x = np.array([[32767], [-5], [0]])
+    exact = (x * 2.0**e - means) * inverse * 2.0**e_inverse
+    found = normalise(x, e, mean, np.array(inverse), e_inverse, at) * 2.0**-9
+    unit = max(2.0**at, 2.0**-32) * inverse * 2.0**e_inverse
+    np.testing.assert_allclose(found, np.clip(exact, -64, 64), rtol=0, atol=2.0**-9 + unit)
+
+
+def test_a_mean_far_away_takes_no_bits_from_the_others() -> None:
+    assert recalled_mean_exponent(-11, 2**32, 0) == -19
+    mean = batch_norm_recall(np.array([2**61, 0]), np.zeros(2), -19, -30)[0]
+    found = normalise(np.array([[1484, 1881]]), -11, mean, np.array(2**23), -23, -19)
+    assert found.tolist() == [[-32767, 470]]
 
 
 def test_where_running_statistics_fit_their_exponents_follow_from_the_activations() -> None:
-    assert [recalled_exponent(-10, r, 2) for r in (0, 2**32, 2**43, 2**44, 2**46)] == [-28, -28, -28, -26, -24]
-    assert [recalled_exponent(-10, r, 1) for r in (0, 2**32, 2**43, 2**44, 2**46)] == [-18, -18, -18, -17, -15]
+    assert [recalled_variance_exponent(-10, r) for r in (0, 2**32, 2**43, 2**44, 2**46)] == [-28, -28, -28, -26, -24]
+    assert [recalled_mean_exponent(-10, r, 0) for r in (0, 2**32, 2**44, 2**46, 2**48)] == [-18, -18, -17, -16, -15]
+    assert [recalled_mean_exponent(-60, 0, eps << 48) for eps in (0, 1, 2**28)] == [-39, -23, -9]
 
 
 def test_a_variance_below_zero_counts_as_zero() -> None:

@@ -25,7 +25,8 @@ from nitic.ops.statistics import (
     BatchNormRecallOp,
     BatchNormRunningOp,
     BatchNormStatisticsOp,
-    RecalledExponentOp,
+    RecalledMeanExponentOp,
+    RecalledVarianceExponentOp,
 )
 from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
 
@@ -44,8 +45,8 @@ def test_sums_per_channel(variant: str, rows: int, channels: int, of: Data, thre
 
 
 def recall(mean: SSAValue, variance: SSAValue, e: SSAValue, r: SSAValue) -> list[NnOp]:
-    first, second = (RecalledExponentOp.of(e, r, power=power) for power in (1, 2))
-    return [first, second, BatchNormRecallOp.of(mean, variance, first.e, second.e, momentum=0.9)]
+    first, second = RecalledMeanExponentOp.of(e, r, epsilon=1e-5), RecalledVarianceExponentOp.of(e, r)
+    return [first, second, BatchNormRecallOp.of(mean, variance, first.e, second.e, momentum=0.9, epsilon=1e-5)]
 
 
 @variants

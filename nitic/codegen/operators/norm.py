@@ -37,7 +37,8 @@ from nitic.ops.statistics import (
     BatchNormRunningOp,
     BatchNormStatisticsOp,
     MeanSquareOp,
-    RecalledExponentOp,
+    RecalledMeanExponentOp,
+    RecalledVarianceExponentOp,
 )
 
 Evaluators = Mapping[SSAValue, Evaluate]
@@ -169,7 +170,7 @@ def recall(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormRecallOp)
     mean, variance = (
         _aligned(tir.constant(norms.RUNNING_EXPONENT), emission.scalar(e), limit)
-        for e, limit in zip(op.operands[2:], norms.RECALLED_LIMITS.values(), strict=True)
+        for e, limit in zip(op.operands[2:], (norms.MEAN_LIMIT, norms.VARIANCE_LIMIT), strict=True)
     )
     return {
         op.recalled_mean: lambda point: mean(emission.value(op.mean, point)),
@@ -177,12 +178,17 @@ def recall(emission: Emission, op: NnOp) -> Evaluators:
     }
 
 
-def recalled_exponent(emission: Emission, op: NnOp) -> Expr:
-    assert isinstance(op, RecalledExponentOp)
-    power = op.power.value.data
-    excess = norms.RUNNING_EXPONENT - bit_length(norms.RECALLED_LIMITS[power] - 1)
-    own = tir.let(integer.bit_length(emission.scalar(op.r)) + excess)
-    return tir.maximum(emission.scalar(op.x) * power - 8, own + (own & power - 1))
+def recalled_variance_exponent(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, RecalledVarianceExponentOp)
+    own = tir.let(integer.bit_length(emission.scalar(op.r)) + (norms.RUNNING_EXPONENT - 40))
+    return tir.maximum(emission.scalar(op.x) * 2 - 8, own + (own & 1))
+
+
+def recalled_mean_exponent(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, RecalledMeanExponentOp)
+    least = tir.constant((norms.integer_epsilon(op.epsilon.value.data) >> 16) + 1, "int64")
+    deviation = (integer.bit_length(emission.scalar(op.r) + least) + (norms.RUNNING_EXPONENT + 1)) >> 1
+    return tir.maximum(emission.scalar(op.x) - 8, deviation + (6 - 30))
 
 
 def running(emission: Emission, op: NnOp) -> Evaluators:
@@ -330,7 +336,10 @@ TEMPLATES = {
     "mean_square": Template(mean_square),
     "scale_grad": Template(scale_grad),
 }
-SCALARS: dict[str, Scalar] = {"nn.recalled_exponent": recalled_exponent}
+SCALARS: dict[str, Scalar] = {
+    "nn.recalled_variance_exponent": recalled_variance_exponent,
+    "nn.recalled_mean_exponent": recalled_mean_exponent,
+}
 POINTWISE: dict[str, Prepare] = {
     "nn.batch_norm_recall": recall,
     "nn.batch_norm_running": running,

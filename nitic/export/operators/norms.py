@@ -23,7 +23,7 @@ def normalise(e: Emission, op: NnOp) -> Tensor:
     mean = np.zeros_like(inverse) if op.mean is None else e.constants[op.mean]
     above = e_mean[0] - (e_x - 8) if e_mean else 0
     if above > 8:
-        raise Inexact("its running mean is beyond 2^30 units of what it normalises")
+        raise Inexact("what it normalises is tiny beside its running deviations")
     return normalised(e, e.real(op.x), mean * 2**above, inverse, NORMALISED_EXPONENT - (e_x - 8 + e_inverse))
 
 

@@ -118,11 +118,10 @@ def batch_norm(builder: Builder, node: Node, inputs: Inputs) -> Value:
         builder.parameter(mean, "running_mean", "statistic"),
         builder.parameter(variance, "running_var", "statistic", at_least=0.0),
     )
-    recall = BatchNormRecallOp.of(*running, nhwc, momentum=as_written(node.number("momentum")))
+    momentum, epsilon = (as_written(node.number(name)) for name in ("momentum", "epsilon"))
+    recall = BatchNormRecallOp.of(*running, nhwc, momentum=momentum, epsilon=epsilon)
     builder.insert(recall)
-    inverse = builder.insert(
-        BatchNormInverseOp.of(recall.recalled_variance, epsilon=as_written(node.number("epsilon")))
-    )
+    inverse = builder.insert(BatchNormInverseOp.of(recall.recalled_variance, epsilon=epsilon))
     if prod(shape_of(nhwc)[:-1]) == 1:
         builder.note(
             f"{node}: one value per channel is its own mean, so that the statistics of a batch erase it and nothing "

@@ -15,7 +15,7 @@ func.func @predict(%input: tensor<2x3xf32> {nn.name = "input", nn.role = "input"
   %acc = nn.gemm %input, %w1 : (tensor<2x3xf32>, tensor<6x3xf32>) -> tensor<2x6xf32> loc("fc")
   %r = nn.reshape %acc shape = [2, 2, 3] : (tensor<2x6xf32>) -> tensor<2x2x3xf32>
   %a = nn.transpose %r perm = [0, 2, 1] : (tensor<2x2x3xf32>) -> tensor<2x3x2xf32>
-  %m, %v = nn.batch_norm_recall %mean, %var, %a momentum = 0.9 : (tensor<2xf32>, tensor<2xf32>, tensor<2x3x2xf32>) -> (tensor<2xf32>, tensor<2xf32>)
+  %m, %v = nn.batch_norm_recall %mean, %var, %a epsilon = 1.0e-05 momentum = 0.9 : (tensor<2xf32>, tensor<2xf32>, tensor<2x3x2xf32>) -> (tensor<2xf32>, tensor<2xf32>)
   %i = nn.batch_norm_inverse %v epsilon = 0.001 : (tensor<2xf32>) -> tensor<2xf32>
   %x = nn.normalise %a, %m, %i : (tensor<2x3x2xf32>, tensor<2xf32>, tensor<2xf32>) -> tensor<2x3x2xf32>
   %y = nn.batch_norm_scale %x, %g, %b : (tensor<2x3x2xf32>, tensor<2xf32>, tensor<2xf32>) -> tensor<2x3x2xf32>
