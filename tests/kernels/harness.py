@@ -135,15 +135,21 @@ def with_layout(type_: Attribute, layout: Layout | None) -> Attribute:
 
 def reference(group: FusedOp, operands: Sequence[Array]) -> list[Array]:
     """What the group yields, by the references of its members; the bytes where it has a layout."""
+    return [stored(v.type, value) for v, value in zip(group.yielded, meaning(group, operands), strict=True)]
+
+
+def meaning(group: FusedOp, operands: Sequence[Array]) -> list[Array]:
+    """What the group yields, by the references of its members, whatever the layout."""
     values: dict[SSAValue, Array] = dict(zip(group.block.args, operands, strict=True))
     for op in group.members:
         assert isinstance(op, NnOp)
         results = op.reference(*(values[v] for v in op.operands))
         values.update(zip(op.results, results if isinstance(results, tuple) else (results,), strict=True))
-    return [_stored(v.type, values[v]) for v in group.yielded]
+    return [values[v] for v in group.yielded]
 
 
-def _stored(type_: Attribute, value: Array) -> Array:
+def stored(type_: Attribute, value: Array) -> Array:
+    """The bytes of a value where its type has a layout."""
     layout = layout_of(type_)
     return layout.pack(value)[:-SLACK] if layout else value
 

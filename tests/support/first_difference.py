@@ -20,12 +20,11 @@ from nitic import targets
 from nitic.arithmetic.integers import Array
 from nitic.driver.build import build_program
 from nitic.ir.function import arguments, function
-from nitic.ir.layout import Layout
 from nitic.ir.op import NnOp
 from nitic.ops.fused import FusedOp
 from nitic.options import CompileOptions
 from nitic.pipeline import run_passes, target_passes
-from tests.kernels.harness import compiled, layout_of, reference
+from tests.kernels.harness import compiled, meaning, stored
 from tests.support.bits import Run
 
 Kernel = Callable[[Sequence[Array], int], list[Array]]
@@ -42,16 +41,10 @@ def differences(func: FuncOp, inputs: Mapping[str, Array | int], variant: str) -
         elif isinstance(op, FusedOp):
             assert op.kernel is not None
             kernel = kernels[op.kernel.data] = kernels.get(op.kernel.data) or compiled(op, variant)
-            expected = reference(op, operands)
-            values.update(zip(op.results, expected, strict=True))
-            for i, found in enumerate(kernel(operands, 2)):
-                if wrong := wrong_elements(found, expected[i], layout_of(op.results[i].type)):
+            values.update(zip(op.results, meaning(op, operands), strict=True))
+            for i, (result, found) in enumerate(zip(op.results, kernel(operands, 2), strict=True)):
+                if wrong := np.count_nonzero(found != stored(result.type, values[result])):
                     yield f"{wrong} of {found.size} elements of result {i} differ\n{op}\n"
-
-
-def wrong_elements(found: Array, expected: Array, layout: Layout | None) -> int:
-    packed = layout.pack(expected)[: found.size] if layout else expected
-    return int(np.count_nonzero(found != packed))
 
 
 def main() -> None:
