@@ -1,4 +1,4 @@
-"""Reads what runtime/checkpoint/save.c writes: safetensors, with a description and a checksum."""
+"""Reads and writes what runtime/checkpoint/save.c does: safetensors, with a description and a checksum."""
 
 import json
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from nitic.errors import CompileError, ExitCode
 
 DTYPES = {"U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8"}
 CHECKSUM_START, CHECKSUM_FACTOR, CHECKSUM_MASK = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
+CHECKSUM_DIGITS = 16
 MAX_HEADER = 2**26
 
 
@@ -50,6 +51,31 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, description, state)
 
 
+def checkpoint_bytes(description: Mapping[str, Any], state: Mapping[str, Array]) -> bytes:
+    """The contents of a file, as the runtime writes it; the description needs no checksum of its own."""
+    zeros = "0" * CHECKSUM_DIGITS
+    text = _json(dict(sorted({**description, "checksum": zeros}.items())))
+    text = text.replace(f'"checksum":"{zeros}"', f'"checksum":"{_checksum(text, zeros, state)}"')
+    header: dict[str, Any] = {"__metadata__": {"nitic": text}}
+    begin, names = 0, {np.dtype(element): name for name, element in DTYPES.items()}
+    for name, value in _in_order(state):
+        places = [begin, begin + value.nbytes]
+        header[name] = {"dtype": names[value.dtype], "shape": list(value.shape), "data_offsets": places}
+        begin = places[1]
+    raw = _json(header).encode()
+    raw += b" " * (-len(raw) % 8)
+    return len(raw).to_bytes(8, "little") + raw + b"".join(value.tobytes() for _, value in _in_order(state))
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _in_order(state: Mapping[str, Array]) -> list[tuple[str, Array]]:
+    """By falling element size, then by name."""
+    return sorted(state.items(), key=lambda item: (-item[1].itemsize, item[0].encode()))
+
+
 def _tensor(data: bytes, entry: Mapping[str, Any]) -> Array:
     begin, end = entry["data_offsets"]
     return np.frombuffer(data[begin:end], DTYPES[entry["dtype"]]).reshape(entry["shape"])
@@ -57,10 +83,11 @@ def _tensor(data: bytes, entry: Mapping[str, Any]) -> Array:
 
 def _checksum(text: str, whole: str, state: Mapping[str, Array]) -> str:
     """FNV-1a of the description without its checksum, then of the names and tensors in the order of the file."""
-    total = _hashed(CHECKSUM_START, text.replace(f'"checksum":"{whole}"', f'"checksum":"{"0" * 16}"').encode())
-    for name in sorted(state, key=lambda name: (-state[name].itemsize, name.encode())):
-        total = _hashed(_hashed(total, name.encode()), state[name].tobytes())
-    return f"{total:016x}"
+    unsealed = text.replace(f'"checksum":"{whole}"', f'"checksum":"{"0" * CHECKSUM_DIGITS}"')
+    total = _hashed(CHECKSUM_START, unsealed.encode())
+    for name, value in _in_order(state):
+        total = _hashed(_hashed(total, name.encode()), value.tobytes())
+    return f"{total:0{CHECKSUM_DIGITS}x}"
 
 
 def _hashed(total: int, data: bytes) -> int:

@@ -268,6 +268,17 @@ def export_command(
     typer.echo(export_checkpoint(ExportOptions(options, load, output, kind)))
 
 
+@app.command("average")
+def average_command(
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints of one program.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write.")],
+) -> None:
+    """Average checkpoints of one program in integers: exactly, and the same in any order."""
+    from nitic.driver.average import average_checkpoints
+
+    typer.echo(average_checkpoints(checkpoints, output))
+
+
 data_app = typer.Typer(help="Prepare data sets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 

@@ -24,7 +24,7 @@ def compile_model(options: CompileOptions) -> Path:
         return output
     variants = plan(program, watch, options.cache)
     if options.emit == Emit.IR:
-        link.write_text(print_module(program.module, locations=True), output)
+        link.write(print_module(program.module, locations=True).encode(), output)
     else:
         print(f"nitic: {write_for_cpu(program, variants, options.emit, output, options.cache)}", file=sys.stderr)
     return output

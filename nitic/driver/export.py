@@ -1,7 +1,6 @@
 """`nitic export`: from a trained program back to ONNX."""
 
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,7 +49,7 @@ class Trained:
     def write(self, kind: ExportFormat, output: Path) -> Path:
         """Writes a file; gives its path. Raises CompileError, before anything is written."""
         forms = {ExportFormat.INTEGER: self._integer, ExportFormat.QDQ: self._qdq, ExportFormat.FLOAT: self._float}
-        return save(forms[kind](), output)
+        return link.write(forms[kind](), output)
 
     def _integer(self) -> bytes:
         tops = [int(value) for name, value in self.state.items() if name.endswith(".top")]
@@ -125,12 +124,3 @@ def _of_model(options: CompileOptions, checkpoint: Checkpoint) -> Trained:
     program = program_of(import_model(options), options)
     predict = function(program.module, "predict")
     return Trained(program.model, program.recipe, program.identity, predict, checkpoint.state, options)
-
-
-def save(model: bytes, output: Path) -> Path:
-    """Writes a file in one go; gives its path. Raises CompileError."""
-    with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
-        made = Path(folder) / "model.onnx"
-        made.write_bytes(model)
-        link.install(made, output)
-    return output

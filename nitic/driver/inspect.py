@@ -33,7 +33,7 @@ def draw(binary: Path, output: Path) -> Path:
 
     with _reading(binary):
         name, module = next(iter(variant_modules(read_description(binary)).items()))
-    link.write_text(as_file(dot_text(name, module), output), output)
+    link.write(as_file(dot_text(name, module), output).encode(), output)
     return output
 
 

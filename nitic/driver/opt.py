@@ -31,4 +31,4 @@ def transform_file(options: OptOptions) -> None:
     if options.output is None:
         print(text, end="")
     else:
-        link.write_text(text, options.output)
+        link.write(text.encode(), options.output)

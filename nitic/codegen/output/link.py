@@ -92,12 +92,13 @@ def install(made: Path, output: Path) -> None:
         raise CompileError(str(output), f"cannot write it: {error.strerror}", exit_code=ExitCode.RUN_TIME) from error
 
 
-def write_text(text: str, output: Path) -> None:
-    """Writes a text file, in one go. Raises CompileError."""
+def write(content: bytes, output: Path) -> Path:
+    """Writes a file in one go; gives its path. Raises CompileError."""
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         made = Path(folder) / output.name
-        made.write_text(text, encoding="utf-8")
+        made.write_bytes(content)
         install(made, output)
+    return output
 
 
 def _runtime_object(source: Path, folder: Path, cache: Cache, common: bytes) -> Path:

@@ -31,7 +31,7 @@ def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: P
         if kind in FOR_GPUS:
             (folder / "kernels").write_bytes(_kernels(text, kind, KernelCache(cache)))
             link.install(folder / "kernels", output)
-            link.write_text(json.dumps(table, indent=1) + "\n", output.with_suffix(".json"))
+            link.write(f"{json.dumps(table, indent=1)}\n".encode(), output.with_suffix(".json"))
             return generated
         image = compiler.compile_image(text, KernelCache(cache))
         written = source.write_program(program, [complete(variant, table, image, folder)], {}, folder)
