@@ -1,6 +1,6 @@
 """Multiply-accumulates per second of every contraction of VGG-small-7's training step, on one thread.
 
-    python -m benchmarks.speed.kernels [--batch 32] [--variants avx512vnni,portable]
+    python -m benchmarks.speed.kernels [--batch 32] [--variants avx2,portable]
 
 Each kernel runs alone, by ctypes, on memory of its own: int8 operands are random, all else is zero. That is as in a
 step, but for the caches: there, other kernels have used them in between. The best of the rounds counts.
@@ -20,6 +20,7 @@ import numpy as np
 from xdsl.ir import Attribute
 
 from benchmarks.speed.networks import WRITERS
+from nitic import targets
 from nitic.arithmetic.integers import Array
 from nitic.codegen.output.cache import KernelCache
 from nitic.codegen.output.generate import generate
@@ -101,15 +102,17 @@ def measure(program: Program, variant: str, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--variants", default="avx512vnni,portable")
+    here = [variant.name for variant in targets.native().variants]
+    parser.add_argument("--variants", default=",".join(here), help="of those of the native target: the default, all")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         WRITERS["vgg_small"]().save(folder / "vgg_small.onnx")
         program = build_program(CompileOptions(model=folder / "vgg_small.onnx", batch_size=options.batch))
         for variant in options.variants.split(","):
-            if variant in program.variants:
-                measure(program, variant, folder)
+            if variant not in here:
+                parser.error(f"the native target has no variant {variant!r}: it has {', '.join(here)}")
+            measure(program, variant, folder)
 
 
 if __name__ == "__main__":

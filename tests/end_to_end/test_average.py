@@ -59,8 +59,11 @@ def trained(program: CompiledProgram, path: Path, seed: int, steps: int, shared:
 
 def exact(state: Mapping[str, Array], name: str) -> list[Fraction]:
     """A parameter or a velocity, as numbers."""
-    exponent = int(state.get(f"{name.removesuffix('.velocity')}.exponent", 0))
-    return [Fraction(int(value)) * Fraction(2) ** exponent for value in state[name].reshape(-1)]
+    return [int(value) * unit(state, name) for value in state[name].reshape(-1)]
+
+
+def unit(state: Mapping[str, Array], name: str) -> Fraction:
+    return Fraction(2.0 ** int(state.get(f"{name.removesuffix('.velocity')}.exponent", 0)))
 
 
 def test_the_mean_is_exact_but_for_one_rounding(clients: list[Path], tmp_path: Path) -> None:
@@ -72,10 +75,9 @@ def test_the_mean_is_exact_but_for_one_rounding(clients: list[Path], tmp_path: P
         if name.endswith(".top") or name.startswith("input."):
             assert mean[name] == max(state[name] for state in states)
             continue
-        unit = Fraction(2) ** int(mean.get(f"{name.removesuffix('.velocity')}.exponent", 0))
         numbers = [exact(state, name) for state in states]
         for found, *values in zip(exact(mean, name), *numbers, strict=True):
-            assert abs(found - sum(values) / 3) <= unit / 2, name
+            assert abs(found - sum(values) / 3) <= unit(mean, name) / 2, name
 
 
 def test_the_order_does_not_matter_and_one_alone_stays_as_it_is(clients: list[Path], tmp_path: Path) -> None:
