@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -20,12 +20,12 @@ from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
 from nitic.frontend.graph import AS_DECLARED, NHWC_LAYOUT, Ports, drop_unneeded, set_sample_shape, take_output
 from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored_tensors
+from nitic.frontend.network import Network, read_network
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY, VIEWS
 from nitic.frontend.patterns import with_batch_norms
 from nitic.frontend.preparation import Preparation, Standardisation
 from nitic.frontend.problems import MALFORMED, Problem, UnsupportedNodes
-from nitic.frontend.quantised import Network, read_network
 from nitic.frontend.shapes import inferred_shapes
 from nitic.frontend.softplus import without_thresholds
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
@@ -50,7 +50,8 @@ class ImportedModel:
     weights [N, K]. `parameters` has the initial values in these layouts by name, in argument order, and `conversions`
     how each comes from its ONNX initializer and goes back. `notes` are sentences that the user should read, and
     `folded_batch_norms` counts the layers into which the exporter folded one. `standardisation` is what the network
-    does to its samples itself, if the program is to do it in its place.
+    does to its samples itself, if the program is to do it in its place. `restores_biases` says whether layers without a
+    bias have got one.
     """
 
     name: str
@@ -61,19 +62,27 @@ class ImportedModel:
     notes: tuple[str, ...] = ()
     folded_batch_norms: int = 0
     standardisation: Standardisation | None = None
+    restores_biases: bool = False
 
 
 def import_onnx(
-    path: Path, batch_size: int | None = None, standardises: bool = True, ports: Ports = AS_DECLARED
+    path: Path,
+    batch_size: int | None = None,
+    standardises: bool = True,
+    ports: Ports = AS_DECLARED,
+    restores_biases: bool = False,
 ) -> ImportedModel:
     """Imports a file. The batch is `batch_size`, else what the model fixes, else 64.
 
     standardises: where the network standardises its samples itself, the program is to do that in its place.
     ports: what the file leaves open of the network's ends.
+    restores_biases: layers without a bias get one of zeros.
 
     Raises CompileError for a file that is broken, or that holds what nitic does not support: then it lists all of it.
     """
-    return _Importer(read_network(path), path.name, batch_size, standardises, ports).run()
+    network = read_network(path, restores_biases)
+    model = _Importer(network, path.name, batch_size, standardises, ports).run()
+    return replace(model, restores_biases=restores_biases)
 
 
 @dataclass(frozen=True)

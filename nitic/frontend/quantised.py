@@ -1,4 +1,4 @@
-"""Reads a file, and a quantised network in it as the network of floats that it stands for.
+"""Reads a quantised network as the network of floats that it stands for.
 
 Integers with a scale and a zero point, codes, stand for (code - zero) * scale. Here each value of codes becomes the
 floats that it stands for, under its own name. So an operator on codes becomes the one on floats, and what makes codes
@@ -6,9 +6,8 @@ of floats, or floats of codes, has nothing left to do.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from onnx import helper, numpy_helper
 
 from nitic.arithmetic.integers import Array
 from nitic.frontend.graph import drop_unneeded
-from nitic.frontend.model_file import first_line, read_model
+from nitic.frontend.model_file import first_line
 from nitic.frontend.nodes import Node
 from nitic.frontend.preparation import PREPARING, VIEWS
 from nitic.frontend.problems import MALFORMED
@@ -40,23 +39,16 @@ _OWN_ATTRIBUTES = frozenset({"channels_last", "opset"})
 """What onnxruntime's quantised operators have, and ONNX's do not."""
 
 
-@dataclass(frozen=True)
-class Network:
-    """A file's model in floats, and the user's notes. `unread` says, by their first results, why nodes are left."""
+def read_as_floats(graph: onnx.GraphProto) -> tuple[list[str], dict[str, str]]:
+    """Makes floats of a quantised network.
 
-    model: onnx.ModelProto
-    notes: tuple[str, ...] = ()
-    unread: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-def read_network(path: Path) -> Network:
-    """Raises CompileError for a file that is broken."""
-    model = read_model(path)
-    if not any(_op(node) in _FORMS for node in model.graph.node):
-        return Network(model)
-    reader = _Reader(model.graph)
+    Gives the user's notes and, by their first results, what is wrong with nodes that are left as they are.
+    """
+    if not any(_op(node) in _FORMS for node in graph.node):
+        return [], {}
+    reader = _Reader(graph)
     reader.run()
-    return Network(model, tuple(reader.notes()), reader.unread)
+    return list(reader.notes()), reader.unread
 
 
 @dataclass(frozen=True)
