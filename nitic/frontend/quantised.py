@@ -226,15 +226,17 @@ class _Reader:
             self.append(node)
             return
         codes, inputs = taken[0], list(node.input)
-        if node.op_type in {"Clip", "Relu"}:
+        if node.op_type in {"Clip", "Relu"} and inputs[0] in self.codes:
             self.clip(node, codes)
             return
-        if _op(node) not in _PASSES:
+        is_moved = inputs[0] in self.codes or node.op_type == "Concat"  # and not an index, as that of a table
+        if _op(node) not in _PASSES or not is_moved:
             raise NodeError("computes with the codes of quantised numbers")
         if not all(self.same(codes, each) for each in taken):
             raise NodeError("its inputs have different scales or zero points")
-        if node.op_type == "Pad" and len(inputs) > 2 and inputs[2]:
-            inputs[2] = self.constant(inputs[2], self.array(codes.scale, 1), self.array(codes.zero, 0))
+        for i in {"Concat": range(len(inputs)), "Pad": range(2, min(3, len(inputs)))}.get(node.op_type, ()):
+            if inputs[i] and inputs[i] not in self.codes:
+                inputs[i] = self.constant(inputs[i], self.array(codes.scale, 1), self.array(codes.zero, 0))
         self.become(node, node.op_type, inputs)
         self.codes.update(dict.fromkeys(node.output, codes))
 

@@ -19,6 +19,7 @@ from nitic.frontend.writer import NetworkWriter
 from nitic.ir.function import function
 from nitic.ops.elementwise import ReluOp
 from nitic.options import CompileOptions
+from tests.export.predictions import trained
 from tests.export.test_float import METADATA, moved_state
 from tests.support.onnx_models import Array, log_softmax, logits, onnxruntime_output, random, save_network
 
@@ -508,6 +509,26 @@ REFUSED: dict[str, tuple[list[onnx.NodeProto], str]] = {
         [node("QuantizeLinear", "h one none", "q"), node("Neg", "q", "n"), node("DequantizeLinear", "n one none", "y")],
         "computes with the codes of quantised numbers",
     ),
+    "index_of_a_table": (
+        [
+            node("QuantizeLinear", "h one u0", "q"),
+            node("Gather", "table q", "t"),
+            node("DequantizeLinear", "t one none", "y"),
+        ],
+        "computes with the codes of quantised numbers",
+    ),
+    "constant_among_activations": (
+        [
+            node("QuantizeLinear", "h one xz", "q"),
+            node("Concat", "q w_quantized", "c", axis=0),
+            node("DequantizeLinear", "c one xz", "y"),
+        ],
+        "input 1 is the constant 'w.2', but must come from the network's input",
+    ),
+    "bounds_of_codes": (
+        [node("QuantizeLinear", "h one none", "q"), node("Clip", "h8 none q", "t"), node("Add", "h t", "y")],
+        "computes with the codes of quantised numbers",
+    ),
     "relu_elsewhere": (
         [node("QuantizeLinear", "h one xz", "q"), node("Relu", "q", "n"), node("DequantizeLinear", "n one xz", "y")],
         "cuts the codes of quantised numbers elsewhere than at 0",
@@ -584,9 +605,17 @@ def test_what_cannot_be_read_says_why(tmp_path: Path, case: str) -> None:
         "four": np.ones(4, np.float32),
         "eye": np.eye(3, dtype=np.float32),
     }
-    values["m0"] = np.float32(1)
+    values |= {"m0": np.float32(1), "u0": np.uint8(0), "table": np.arange(256).astype(np.int8), "h8": CODES[:4, :3]}
     with pytest.raises(CompileError, match=message):
         import_onnx(save(tmp_path, [*HIDDEN, *nodes], (4, 6), 21 if case == "blocks_of_nothing" else 14, **values))
+
+
+def test_a_program_of_integers_is_no_network_of_floats(tmp_path: Path) -> None:
+    """As `nitic export --format integer` writes it: tables by codes, shifts of accumulators."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(trained("lenet", steps=1).model)
+    with pytest.raises(CompileError):
+        import_onnx(path)
 
 
 def test_a_file_that_is_not_quantised_says_nothing(tmp_path: Path) -> None:
