@@ -25,6 +25,7 @@ from nitic.options import (
     Layout,
     Loss,
     OptOptions,
+    Restore,
 )
 from nitic.signals import end_as_interrupted, open_standard_streams
 from nitic.version import VERSION
@@ -124,6 +125,9 @@ COMPILING: dict[str, Any] = {
         str | None,
         typer.Option(metavar="NAME", help="The value that holds the logits, where MODEL has several outputs."),
     ],
+    "restore": Annotated[
+        Restore | None, typer.Option(help="Give layers a bias of zeros where an exporter has left it out.")
+    ],
     "dump_ir": Annotated[Path | None, typer.Option(help="Write the IR after each pass into this folder.")],
     "print_before": PrintBefore,
     "print_after": PrintAfter,
@@ -141,7 +145,7 @@ READ: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("freeze", "print_before", "print_after"), lambda given: tuple(given or ())),
 }
 """What becomes of what the command line gives for a field."""
-NETWORK = ("recipe_options", "loss", "freeze", "batch_norm", "layout", "input_shape", "output_name")
+NETWORK = ("recipe_options", "loss", "freeze", "batch_norm", "layout", "input_shape", "output_name", "restore")
 """What decides about the program that a network becomes."""
 
 

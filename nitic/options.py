@@ -66,6 +66,12 @@ class Layout(StrEnum):
     NCHW = "nchw"
 
 
+class Restore(StrEnum):
+    """What layers get back that an exporter has left out: a bias of zeros."""
+
+    BIASES = "biases"
+
+
 @dataclass(frozen=True)
 class CompileOptions:
     """Options of `nitic compile`.
@@ -76,8 +82,8 @@ class CompileOptions:
     without either it is 64. `mean` and `std` hold one value per channel in units of a sample scaled to 0..1;
     without them the binary takes them from its training set. `freeze` holds globs of the parameters that stay as
     they are. `layout`, `input_shape` (of one sample, in the file's order) and `output_name` (of the value that holds
-    the logits) say what the file leaves open. `print_before` and `print_after` name passes. Without `cache` nothing is
-    read from the cache on disk, or written to it.
+    the logits) say what the file leaves open; `restore` gives layers what the file has lost. `print_before` and
+    `print_after` name passes. Without `cache` nothing is read from the cache on disk, or written to it.
     """
 
     model: Path
@@ -97,6 +103,7 @@ class CompileOptions:
     layout: Layout | None = None
     input_shape: tuple[int, ...] | None = None
     output_name: str | None = None
+    restore: Restore | None = None
     dump_ir: Path | None = None
     print_before: tuple[str, ...] = field(default=())
     print_after: tuple[str, ...] = field(default=())
@@ -108,8 +115,9 @@ class CompileOptions:
         for name, kind in kinds.items():
             _check_choice(name, getattr(self, name), list(kind))
             object.__setattr__(self, name, kind(getattr(self, name)))
-        if self.layout is not None:
-            _check_choice("layout", self.layout, list(Layout))
+        for name, kind in {"layout": Layout, "restore": Restore}.items():
+            if getattr(self, name) is not None:
+                _check_choice(name, getattr(self, name), list(kind))
         if self.input_shape is not None and min(self.input_shape, default=0) < 1:
             raise _usage("--input-shape", f"a sample has axes of at least 1, not {list(self.input_shape)}")
         object.__setattr__(self, "freeze", (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze))

@@ -51,7 +51,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         *("basics", "arithmetic", "ir", "ops", "interpret", "program", "frontend", "export", "targets", "options"),
         *("passes", "passes/frontend", "passes/kernels", "pipeline", "codegen/output"),
     ),
-    "session": ("basics", "arithmetic", "ir", "program", "targets", "options", "driver"),
+    "session": ("basics", "arithmetic", "ir", "program", "frontend", "targets", "options", "driver"),
     "cli": ("basics", "data", "options", "driver"),
 }
 
@@ -75,7 +75,7 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "tvm_ffi": (),
     "sklearn": ("driver",),
     "PIL": ("data",),
-    "torch": (),
+    "torch": ("frontend",),
 }
 
 # The folders of the runtime, and whose headers each may include, besides nitic.h and its own.

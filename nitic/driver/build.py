@@ -20,7 +20,7 @@ from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.interpret import run_function
 from nitic.ir.function import argument_labels, function
 from nitic.ir.initial_values import take_initial_values
-from nitic.options import BatchNorm, CompileOptions, Init
+from nitic.options import BatchNorm, CompileOptions, Init, Restore
 from nitic.passes.base import NiticPass
 from nitic.passes.frontend.fold_batch_norm import FoldBatchNorm
 from nitic.passes.frontend.freeze import Freeze
@@ -61,7 +61,9 @@ def import_model(options: CompileOptions, watch: Watcher | None = None) -> Impor
     With --mean the samples reach the network by that, and the network's own standardisation stays a part of it.
     """
     ports = Ports(options.layout, options.input_shape, options.output_name)
-    model = import_onnx(options.model, options.batch_size, options.mean is None, ports)
+    model = import_onnx(
+        options.model, options.batch_size, options.mean is None, ports, options.restore == Restore.BIASES
+    )
     globs = tuple(_globs_of_names(model, options.freeze))
     try:
         run_passes(model.module, frontend_passes(options.batch_norm == BatchNorm.FOLD, globs), watch, "end")

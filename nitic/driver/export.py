@@ -24,7 +24,8 @@ from nitic.options import BatchNorm, CompileOptions, ExportFormat, ExportOptions
 from nitic.program import read_description
 
 OTHER_PROGRAM_NOTE = (
-    "give the ONNX file with the options that it was compiled with: --option, --loss, --mean, --freeze, --batch-norm"
+    "give the ONNX file with the options that it was compiled with: "
+    "--option, --loss, --mean, --freeze, --batch-norm, --restore"
 )
 
 

@@ -13,7 +13,7 @@ from nitic.arithmetic.norms import RUNNING_EXPONENT
 from nitic.errors import CompileError
 from nitic.export.graph import PRODUCER
 from nitic.frontend.importer import ImportedModel
-from nitic.frontend.model_file import read_model
+from nitic.frontend.network import read_network
 from nitic.frontend.nodes import unique_names
 from nitic.ir.function import argument_labels, arguments, function
 from nitic.ir.op import NnOp
@@ -26,7 +26,7 @@ def float_model(model: ImportedModel, path: Path, state: Mapping[str, Array], me
     Where several layers share a tensor of the file and have been trained apart, each gets one of its own. Raises
     CompileError.
     """
-    proto = read_model(path)
+    proto = read_network(path, model.restores_biases).model
     with_values(model, File(proto, path.name), trained_values(model, state))
     return finished(proto, {**metadata, **standardisation(model, state), "nitic.format": "float"})
 

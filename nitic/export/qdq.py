@@ -14,7 +14,7 @@ from xdsl.ir import BlockArgument
 from nitic.arithmetic.integers import Array
 from nitic.export.float import File, finished, standardisation, trained_values, with_values
 from nitic.frontend.importer import ImportedModel, opset
-from nitic.frontend.model_file import read_model
+from nitic.frontend.network import read_network
 from nitic.interpret import Environment, ExponentValues, known_values
 from nitic.ir.function import arguments
 from nitic.ir.types import element_of, i8
@@ -30,7 +30,7 @@ def qdq_model(
 
     Its input and output are floats, as those of the file are.
     """
-    proto = read_model(path)
+    proto = read_network(path, model.restores_biases).model
     if opset(proto) < OPSET:
         proto = version_converter.convert_version(proto, OPSET)
     file, known = _Quantised(proto, path.name), known_values(predict, state)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -20,20 +20,18 @@ from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
 from nitic.frontend.graph import AS_DECLARED, NHWC_LAYOUT, Ports, drop_unneeded, set_sample_shape, take_output
 from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored_tensors
+from nitic.frontend.network import Network, read_network
 from nitic.frontend.nodes import Node, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY, VIEWS
 from nitic.frontend.patterns import with_batch_norms
 from nitic.frontend.preparation import Preparation, Standardisation
-from nitic.frontend.problems import Problem, UnsupportedNodes
+from nitic.frontend.problems import MALFORMED, Problem, UnsupportedNodes
 from nitic.frontend.shapes import inferred_shapes
 from nitic.frontend.softplus import without_thresholds
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
 from nitic.ir.types import Shape, shape_of
 
 DEFAULT_BATCH = 64
-# What a node that breaks ONNX's own rules makes the handlers and onnx's reference implementation raise.
-_WRONG_VALUE = (ValueError, TypeError, LookupError, ArithmeticError)
-_MALFORMED = (*_WRONG_VALUE, AttributeError, AssertionError, RuntimeError, MemoryError)
 _FLATTENING = frozenset({"Flatten", "Gemm", "MatMul", "Reshape"})
 """The operators that take an image as a vector, of whatever layout."""
 _COLOURS = (1, 3)
@@ -52,7 +50,8 @@ class ImportedModel:
     weights [N, K]. `parameters` has the initial values in these layouts by name, in argument order, and `conversions`
     how each comes from its ONNX initializer and goes back. `notes` are sentences that the user should read, and
     `folded_batch_norms` counts the layers into which the exporter folded one. `standardisation` is what the network
-    does to its samples itself, if the program is to do it in its place.
+    does to its samples itself, if the program is to do it in its place. `restores_biases` says whether layers without a
+    bias have got one.
     """
 
     name: str
@@ -63,19 +62,27 @@ class ImportedModel:
     notes: tuple[str, ...] = ()
     folded_batch_norms: int = 0
     standardisation: Standardisation | None = None
+    restores_biases: bool = False
 
 
 def import_onnx(
-    path: Path, batch_size: int | None = None, standardises: bool = True, ports: Ports = AS_DECLARED
+    path: Path,
+    batch_size: int | None = None,
+    standardises: bool = True,
+    ports: Ports = AS_DECLARED,
+    restores_biases: bool = False,
 ) -> ImportedModel:
     """Imports a file. The batch is `batch_size`, else what the model fixes, else 64.
 
     standardises: where the network standardises its samples itself, the program is to do that in its place.
     ports: what the file leaves open of the network's ends.
+    restores_biases: layers without a bias get one of zeros.
 
     Raises CompileError for a file that is broken, or that holds what nitic does not support: then it lists all of it.
     """
-    return _Importer(read_model(path), path.name, batch_size, standardises, ports).run()
+    network = read_network(path, restores_biases)
+    model = _Importer(network, path.name, batch_size, standardises, ports).run()
+    return replace(model, restores_biases=restores_biases)
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class _Input:
 
 @dataclass
 class _Importer:
-    model: onnx.ModelProto
+    network: Network
     file: str
     batch_size: int | None
     standardises: bool
@@ -131,6 +138,7 @@ class _Importer:
     problems: list[Problem] = field(default_factory=list[Problem])
     finals: dict[str, Node] = field(default_factory=dict[str, Node])
     """The results of nodes that nothing may follow."""
+    model: onnx.ModelProto = field(init=False)
     preparation: Preparation = field(init=False)
     notes: list[str] = field(default_factory=list[str])
     """What there is to say before nodes are imported."""
@@ -138,6 +146,8 @@ class _Importer:
     generated: folding.Budget = field(default_factory=lambda: folding.Budget(folding.MAX_GENERATED))
 
     def run(self) -> ImportedModel:
+        self.model = self.network.model
+        self.notes += self.network.notes
         self._convert_opset()
         graph = self.model.graph
         self.notes += take_output(self.model, self.file, self.ports.output)
@@ -192,7 +202,7 @@ class _Importer:
         for tensor in self.model.graph.initializer:
             try:
                 self.values[tensor.name] = self.computed.hold(folding.tensor_value(tensor, tensor.name))
-            except _MALFORMED as error:
+            except MALFORMED as error:
                 raise CompileError(self.file, f"initializer {tensor.name!r} is broken: {first_line(error)}") from error
 
     def _declared_input(self) -> _Input:
@@ -340,10 +350,12 @@ class _Importer:
                 self.values[name] = value
         except (NodeError, VerifyException) as error:
             self.problems.append(Problem(node, str(error)))
-        except _MALFORMED as error:
+        except MALFORMED as error:
             self.problems.append(Problem(node, f"is malformed: {first_line(error)}"))
 
     def _check_supported(self, node: Node) -> None:
+        if reason := self.network.unread.get(node.proto.output[0]):
+            raise NodeError(reason)
         known = (HANDLERS, folding.FOLDABLE, folding.GENERATORS, _SHAPES, {"Constant"})
         if not any(node.op in each for each in known):
             raise NodeError(f"operator {node.op} is not supported")

@@ -16,7 +16,8 @@ from nitic.frontend.values import Activation, Constant, Value, inverse
 
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Div"})
 _CASTS = frozenset({"Cast", "CastLike", "Identity"})
-_VIEWS = frozenset({"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+VIEWS = frozenset({"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+PREPARING = _ARITHMETIC | _CASTS | VIEWS
 _SHAPES = frozenset({"Shape", "Size"})
 _INTEGERS = frozenset({onnx.TensorProto.UINT8, onnx.TensorProto.INT8, onnx.TensorProto.INT32, onnx.TensorProto.INT64})
 UNIT, PIXELS = 1, 255
@@ -59,7 +60,7 @@ class Preparation:
         self._folds, self._folded = folds, False
         self.kept: Node | None = None
         """The first node of the preparation that stays a part of the network."""
-        chain = self._chain(source.name, _ARITHMETIC | _CASTS | _VIEWS)
+        chain = self._chain(source.name, PREPARING)
         self._names = {node.output[0] for node in chain if node.op_type in _ARITHMETIC}
 
     def _chain(self, name: str, kinds: frozenset[str]) -> list[onnx.NodeProto]:

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from nitic.errors import CompileError
 from nitic.frontend.nodes import Node
 
+_WRONG_VALUE = (ValueError, TypeError, LookupError, ArithmeticError)
+MALFORMED = (*_WRONG_VALUE, AttributeError, AssertionError, RuntimeError, MemoryError)
+"""What a node that breaks ONNX's own rules makes those raise that read it, and onnx's reference implementation."""
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -39,7 +40,9 @@ class Prediction:
         return integer_model("net", function(self.net.module, "predict"), self.net.state, {"nitic.recipe": "niti16"})
 
 
-def trained(network: str | NetworkWriter, steps: int = 3, recipe: str = "niti16", batches: int = 3) -> Prediction:
+def trained(
+    network: str | NetworkWriter | Path, steps: int = 3, recipe: str = "niti16", batches: int = 3
+) -> Prediction:
     """A network after some steps on digits, and its logits of digits, of noise and of one plain sample."""
     net = Interpreted(network, BATCH, recipe)
     shape = shape_of(argument(function(net.module, "predict"), "input"))[1:]

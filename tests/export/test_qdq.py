@@ -13,7 +13,8 @@ from nitic.export.qdq import OPSET, qdq_model
 from nitic.frontend.importer import import_onnx, opset
 from nitic.ir.function import function
 from tests.export.predictions import BATCH, Prediction, trained
-from tests.networks.stages import WRITERS
+from tests.networks.stages import WRITERS, Interpreted
+from tests.support.bits import moves
 
 
 def exported(name: str, prediction: Prediction, folder: Path) -> Path:
@@ -47,6 +48,27 @@ def test_logits_are_near_those_of_the_program(name: str, tmp_path: Path) -> None
     assert (away == np.rint(away)).all(), "logits are rounded as the program rounds them"
     assert np.median(away) <= 1
     assert away.max() <= 8
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet8"])
+def test_the_file_comes_back_in_with_the_weights_of_the_checkpoint(name: str, tmp_path: Path) -> None:
+    """Under the names of the original: as int8 rounds them, and what has one axis, as it is."""
+    prediction = trained(name)
+    out, net = exported(name, prediction, tmp_path), prediction.net
+    model = import_onnx(out, BATCH)
+    assert model.parameters.keys() == import_onnx(tmp_path / f"{name}.onnx", BATCH).parameters.keys()
+    for parameter, (mantissas, exponent) in net.weights().items():
+        np.testing.assert_array_equal(model.parameters[parameter], mantissas * 2.0**exponent, parameter)
+    assert "are read as the floats that they stand for" in model.notes[0]
+    again = [type(op) for op in function(model.module, "predict").body.block.ops]
+    before = import_onnx(tmp_path / f"{name}.onnx", BATCH)
+    assert again == [type(op) for op in function(before.module, "predict").body.block.ops]
+
+
+def test_training_goes_on_from_the_file(tmp_path: Path) -> None:
+    out = exported("lenet", trained("lenet"), tmp_path)
+    before, after = Interpreted(out, BATCH), trained(out).net
+    assert all(moves(name, before.state, after.state) for name in after.weights())
 
 
 def test_weights_are_int8_and_scales_powers_of_two(tmp_path: Path) -> None:

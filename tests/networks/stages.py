@@ -91,8 +91,9 @@ def samples(shape: tuple[int, ...], count: int, seed: int = 0) -> tuple[Array, A
 class Interpreted:
     """A network trained by the interpreter."""
 
-    def __init__(self, network: str | NetworkWriter, batch: int, recipe: str = "niti16") -> None:
-        model = imported_from(WRITERS[network]() if isinstance(network, str) else network, batch)
+    def __init__(self, network: str | NetworkWriter | Path, batch: int, recipe: str = "niti16") -> None:
+        writer = WRITERS[network]() if isinstance(network, str) else network
+        model = import_onnx(writer, batch) if isinstance(writer, Path) else imported_from(writer, batch)
         leading = state.leading_exponents(model.module, model.parameters)
         run_passes(model.module, training_passes(RECIPES[recipe]))
         self.module: ModuleOp = model.module

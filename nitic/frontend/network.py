@@ -1,0 +1,31 @@
+"""Reads a file as what is imported, and what is exported again: a network of floats with all its biases."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from nitic.frontend.biases import note_missing, restore
+from nitic.frontend.model_file import read_model
+from nitic.frontend.quantised import read_as_floats
+
+
+@dataclass(frozen=True)
+class Network:
+    """A file's model, the user's notes, and by their first results why nodes are left that stand for quantised ones."""
+
+    model: onnx.ModelProto
+    notes: tuple[str, ...]
+    unread: Mapping[str, str]
+
+
+def read_network(path: Path, restores_biases: bool = False) -> Network:
+    """Raises CompileError for a file that is broken.
+
+    restores_biases: layers without a bias get one of zeros.
+    """
+    model = read_model(path)
+    notes, unread = read_as_floats(model.graph)
+    notes += restore(model) if restores_biases else note_missing(model)
+    return Network(model, tuple(notes), unread)
