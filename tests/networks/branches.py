@@ -177,12 +177,15 @@ def alexnet() -> BranchWriter:
 
 
 def recurrent() -> BranchWriter:
-    """An LSTM over pairs of rows, and what both directions of a GRU make of its steps."""
+    """An LSTM over three pairs of rows, and what both directions of a GRU make of its last two steps."""
     net = BranchWriter("recurrent", IMAGE)
     net.node("Reshape", "pairs", [net.value, net.constant("pairs.shape", 0, 4, 16)], ["pairs.out"])
     net.node("Transpose", "time", [net.value], ["time.out"], perm=[1, 0, 2])
+    bounds = [net.constant(name, value) for name, value in (("one", 1), ("three", 3), ("four", 4))]
+    net.node("Slice", "pairs.cut", [net.value, bounds[0], bounds[2]], ["pairs.last"])
     net.recurrent("lstm", "LSTM", 16, 12, ["lstm.out"])
-    net.node("Squeeze", "forward", [net.value, net.constant("forward.axes", 1)], ["forward.out"])
+    net.node("Squeeze", "forward", [net.value, bounds[0]], ["forward.out"])
+    net.node("Slice", "steps.cut", [net.value, bounds[0], bounds[1]], ["steps.last"])
     net.recurrent("gru", "GRU", 12, 8, ["", "gru.last"], direction="bidirectional", linear_before_reset=1)
     net.node("Transpose", "both", ["gru.last"], ["both.out"], perm=[1, 0, 2])
     net.node("Flatten", "flat", [net.value], ["flat.out"])
