@@ -28,8 +28,9 @@ _KINDS: dict[int, tuple[str, type]] = {
     A.TENSOR: ("a tensor", T),
     A.FLOATS: ("a list of numbers", float),
     A.INTS: ("a list of integers", int),
+    A.STRINGS: ("a list of strings", str),
 }
-_LISTS = frozenset({A.FLOATS, A.INTS})
+_LISTS = frozenset({A.FLOATS, A.INTS, A.STRINGS})
 # How a bound compares with a value within it.
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {"above": lt, "at_least": le, "below": gt, "at_most": ge}
 
@@ -108,6 +109,10 @@ def number(default: float | None = None, **bounds: float) -> Attribute:
     return Attribute(A.FLOAT, default, (Rule("finite", isfinite), *_bounds(**bounds)))
 
 
+def numbers() -> Attribute:
+    return Attribute(A.FLOATS, rules=number().rules)
+
+
 def integer(default: int | None = None, **bounds: int) -> Attribute:
     return Attribute(A.INT, default, _bounds(**bounds))
 
@@ -123,6 +128,11 @@ def flag(default: int) -> Attribute:
 def word(*values: str) -> Attribute:
     """One of some strings, of which the first is the default."""
     return Attribute(A.STRING, values[0], (Rule(" or ".join(map(repr, values)), values.__contains__),))
+
+
+def words(*values: str) -> Attribute:
+    """A list of some strings."""
+    return Attribute(A.STRINGS, rules=word(*values).rules)
 
 
 def element_type(*types: int, default: int | None = None) -> Attribute:
@@ -152,6 +162,15 @@ RANDOM = {"dtype": element_type(*FLOAT_TYPES, default=T.FLOAT), "shape": integer
 RANDOM_LIKE = {"dtype": element_type(*FLOAT_TYPES), "seed": number()}
 NORMAL = {"mean": number(0.0), "scale": number(1.0, at_least=0)}
 UNIFORM = {"low": number(0.0), "high": number(1.0)}
+RECURRENT = {
+    "activation_alpha": numbers(),  # of functions other than these
+    "activation_beta": numbers(),
+    "activations": words("Relu", "Sigmoid", "Tanh"),
+    "clip": number(),
+    "direction": word("forward", "reverse", "bidirectional"),
+    "hidden_size": integer(**SIZE),
+    "layout": flag(0),
+}
 FLOAT_MAX = 3.4e38  # exporters write it, float32's own limit or infinity for no bound at all
 LOWEST, HIGHEST = (float(limit) for limit in (np.finfo(np.float32).min, np.finfo(np.float32).max))
 
@@ -188,6 +207,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "Dropout": {"ratio": number(0.5, at_least=0, below=1), "seed": integer()},
     "Elu": {"alpha": number(1.0, **CONSTANT)},
     "Flatten": {"axis": integer(1)},
+    "GRU": {**RECURRENT, "linear_before_reset": flag(0)},
     "Gather": {"axis": integer(0)},
     "Gelu": {"approximate": word("none", "tanh")},
     "Gemm": {"alpha": number(1.0), "beta": number(1.0), "transA": flag(0), "transB": flag(0)},
@@ -198,10 +218,12 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
         "bias": number(1.0, above=0),
         "size": integer(at_least=1, at_most=MAX_SIZE),
     },
+    "LSTM": {**RECURRENT, "input_forget": flag(0)},
     "LeakyRelu": {"alpha": number(0.01)},
     "LogSoftmax": {"axis": AXIS},
     "MaxPool": {**POOL, "storage_order": flag(0)},
     "Pad": {"mode": word("constant", "reflect", "edge", "wrap"), "pads": integers(), "value": number(0.0)},
+    "RNN": RECURRENT,
     "RandomNormal": {**RANDOM, **NORMAL},
     "RandomNormalLike": {**RANDOM_LIKE, **NORMAL},
     "RandomUniform": {**RANDOM, **UNIFORM},

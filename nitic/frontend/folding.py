@@ -23,6 +23,7 @@ FOLDABLE = frozenset(
 _NO_LARGER = frozenset(
     {"Concat", "Flatten", "ReduceProd", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 )
+_COPYING = frozenset({"Expand", "Slice"})
 RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
 GENERATORS = RANDOM | {"ConstantOfShape"}
 MAX_GENERATED = 2**28
@@ -50,6 +51,16 @@ class Budget:
         self.left -= elements
 
 
+def is_foldable(node: Node, inputs: list[Constant | None]) -> bool:
+    """Whether a node of constants has constant results: it computes with no parameter.
+
+    Parts or copies of zeros count for zeros: so exporters write the state that an LSTM begins with.
+    """
+    parameters = [value for value in inputs if value and is_parameter(value)]
+    zeros = node.op in _COPYING and not any(value.array.any() for value in parameters)
+    return node.op in FOLDABLE and (zeros or not parameters)
+
+
 def fold(node: Node, inputs: list[Constant | None], budget: Budget) -> list[Constant]:
     """The results of a foldable operator over constants, by onnx's reference implementation."""
     from onnx.reference import ReferenceEvaluator  # takes long to import, and many models have nothing to fold
@@ -63,7 +74,7 @@ def fold(node: Node, inputs: list[Constant | None], budget: Budget) -> list[Cons
     feeds = {name: value.array for name, value in zip(node.proto.input, inputs, strict=True) if value}
     with np.errstate(all="ignore"):
         results = ReferenceEvaluator(model).run(None, feeds)
-    repeated = node.op == "Expand" or any(value.repeated for value in inputs if value)
+    repeated = node.op == "Expand" or any(value.repeated or is_parameter(value) for value in inputs if value)
     return [
         Constant(np.asarray(array), output.name, repeated=repeated)
         for array, output in zip(results, outputs, strict=True)

@@ -346,8 +346,8 @@ class _Importer:
                 self._check_missing(node, missing)
                 return
             inputs = [self.values.get(name) for name in node.proto.input]
-            for value, name in zip(self._results(builder, node, inputs), node.proto.output, strict=False):
-                self.values[name] = value
+            results = zip(node.proto.output, self._results(builder, node, inputs), strict=False)
+            self.values.update({name: value for name, value in results if name})
         except (NodeError, VerifyException) as error:
             self.problems.append(Problem(node, str(error)))
         except MALFORMED as error:
@@ -387,8 +387,7 @@ class _Importer:
         constants = [value for value in inputs if value is None or isinstance(value, Constant)]
         if node.op in folding.GENERATORS and len(constants) == len(inputs):
             return [folding.generated(node, constants, self.generated)]
-        parameter_free = len(constants) == len(inputs) and not any(map(folding.is_parameter, constants))
-        if parameter_free and node.op in folding.FOLDABLE:
+        if len(constants) == len(inputs) and folding.is_foldable(node, constants):
             return list(folding.fold(node, constants, self.computed))
         builder.trains = not self.preparation.has(node)
         if not builder.trains and (samples := self.preparation.takes(node, inputs)):

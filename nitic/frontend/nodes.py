@@ -59,6 +59,9 @@ class Node:
     def word(self, name: str) -> str:
         return self.read(name)
 
+    def words(self, name: str, default: Sequence[str]) -> Sequence[str]:
+        return self.read(name, default)
+
     def integers(self, name: str, default: Sequence[int] | None = None, length: int | None = None) -> tuple[int, ...]:
         """A list of integers of some length."""
         value = self.read(name, default)
@@ -97,6 +100,8 @@ class Node:
 
 
 def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(each) for each in value]
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 

@@ -21,6 +21,7 @@ OPERATORS = sorted({*HANDLERS, *GENERATORS, "Constant", "Shape", "Size"})
 OPSETS = range(9, defs.onnx_opset_version() + 1)
 REFUSED = {("Constant", name) for name in ("sparse_value", "value_string", "value_strings")}
 BY_OPSET = {("Softmax", "axis"), ("LogSoftmax", "axis")}  # their default changed
+BY_DIRECTION = {("RNN", "activations")}  # their default has as many values as there are directions
 UNBOUNDED = {  # any value of the kind, where the shapes and inputs do not say more
     *(("Constant", name) for name in ATTRIBUTES["Constant"]),
     ("ConstantOfShape", "value"),
@@ -40,19 +41,28 @@ CONSTANT: Wrong = ("a number, finite, at least -1048576, at most 1048576", [nan,
 FLOATS = "FLOAT or FLOAT16 or DOUBLE or BFLOAT16"
 # What each attribute must be, and values that are not. By name, where it means the same in all operators.
 NAMED: dict[str, Wrong] = {
+    "activation_alpha": ("a list of numbers, each finite", [[nan], [1.0, inf]]),
+    "activation_beta": ("a list of numbers, each finite", [[nan], [1.0, inf]]),
+    "activations": ("a list of strings, each 'Relu' or 'Sigmoid' or 'Tanh'", [["Affine"], ["Tanh", ""]]),
     "allowzero": FLAG,
     "approximate": ("a string, 'none' or 'tanh'", ["", "erf"]),
     "auto_pad": ("a string, 'NOTSET' or 'SAME_UPPER' or 'SAME_LOWER' or 'VALID'", ["SAME", "valid"]),
     "blocksize": SIZE,
     "ceil_mode": FLAG,
+    "clip": FINITE,
     "count_include_pad": FLAG,
     "dilations": SIZES,
+    "direction": ("a string, 'forward' or 'reverse' or 'bidirectional'", ["", "backward"]),
     "dtype": (f"an integer, {FLOATS}", [0, 7, 99]),
     "epsilon": ("a number, finite, at least 3.5527137e-15, at most 16384.0", [nan, inf, -inf, -1.0, 0.0, 1e-20, 1e5]),
     "group": SIZE,
+    "hidden_size": SIZE,
     "high": FINITE,
+    "input_forget": FLAG,
     "keepdims": FLAG,
     "kernel_shape": SIZES,
+    "layout": FLAG,
+    "linear_before_reset": FLAG,
     "low": FINITE,
     "max": ("a number, above -3.4e+38", [nan, -inf]),
     "mean": FINITE,
@@ -160,7 +170,7 @@ def test_the_table_has_every_attribute_of_onnx(op: str) -> None:
     assert set(ATTRIBUTES) <= set(OPERATORS)
     for name, schema in schemas:
         assert known[name].kind == schema.type.value
-        if schema.default_value.type != AttributeProto.UNDEFINED and (op, name) not in BY_OPSET:
+        if schema.default_value.type != AttributeProto.UNDEFINED and (op, name) not in BY_OPSET | BY_DIRECTION:
             default = helper.get_attribute_value(schema.default_value)
             default = default.decode() if isinstance(default, bytes) else default
             assert known[name].default == (pytest.approx(default) if isinstance(default, float) else default)

@@ -116,6 +116,7 @@ def run(node: Node, inputs: list[Array], kind: str) -> list[Array]:
     others = [other(builder, arguments, n, next(given), kind) if n else None for n in node.proto.input[1:]]
     made = HANDLERS[node.op](builder, node, [view(builder.input, x), *others])
     results = [made] if isinstance(made, Constant | Activation) else list(made)
+    results = [each for each, name in zip(results, node.proto.output, strict=False) if name]
     outputs = [builder.in_onnx_order(each) for each in results if isinstance(each, Activation)]
     builder.signature.write()
     set_results(builder.func, [(Label(f"y{i}", "output"), value) for i, value in enumerate(outputs)])

@@ -68,6 +68,19 @@ class BranchWriter(NetworkWriter):
         self.shape = (channels, *(-(-n // stride) for n in size))
         return self.value
 
+    def recurrent(
+        self, name: str, op: str, features: int, hidden: int, outputs: Sequence[str], **attributes: Any
+    ) -> None:
+        """A recurrent layer over [time, batch, features]."""
+        directions = 2 if attributes.get("direction") == "bidirectional" else 1
+        rows = {"GRU": 3, "LSTM": 4}[op] * hidden
+        shapes = {"w": (directions, rows, features), "r": (directions, rows, hidden), "b": (directions, 2 * rows)}
+        for each, shape in shapes.items():
+            values = self._random.uniform(-1, 1, shape) / np.sqrt(hidden)
+            self.initializers.append(numpy_helper.from_array(values.astype(np.float32), f"{name}.{each}"))
+        inputs = [self.value, *(f"{name}.{each}" for each in shapes)]
+        self.node(op, name, inputs, outputs, hidden_size=hidden, **attributes)
+
     def classify(self) -> "BranchWriter":
         self.global_average_pool()
         self.linear("fc", 10)
@@ -163,10 +176,29 @@ def alexnet() -> BranchWriter:
     return net
 
 
+def recurrent() -> BranchWriter:
+    """An LSTM over three pairs of rows, and what both directions of a GRU make of its last two steps."""
+    net = BranchWriter("recurrent", IMAGE)
+    net.node("Reshape", "pairs", [net.value, net.constant("pairs.shape", 0, 4, 16)], ["pairs.out"])
+    net.node("Transpose", "time", [net.value], ["time.out"], perm=[1, 0, 2])
+    bounds = [net.constant(name, value) for name, value in (("one", 1), ("three", 3), ("four", 4))]
+    net.node("Slice", "pairs.cut", [net.value, bounds[0], bounds[2]], ["pairs.last"])
+    net.recurrent("lstm", "LSTM", 16, 12, ["lstm.out"])
+    net.node("Squeeze", "forward", [net.value, bounds[0]], ["forward.out"])
+    net.node("Slice", "steps.cut", [net.value, bounds[0], bounds[1]], ["steps.last"])
+    net.recurrent("gru", "GRU", 12, 8, ["", "gru.last"], direction="bidirectional", linear_before_reset=1)
+    net.node("Transpose", "both", ["gru.last"], ["both.out"], perm=[1, 0, 2])
+    net.node("Flatten", "flat", [net.value], ["flat.out"])
+    net.shape = (16,)
+    net.linear("fc", 10)
+    return net
+
+
 BRANCHES = {
     "densenet": densenet,
     "inception": inception,
     "shufflenet": shufflenet,
     "resnext": resnext,
     "alexnet": alexnet,
+    "recurrent": recurrent,
 }

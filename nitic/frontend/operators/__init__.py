@@ -1,6 +1,6 @@
 """What each ONNX operator becomes in nitic's IR: one function per operator, in the file of its family."""
 
-from nitic.frontend.operators import activations, arithmetic, cuts, layers, pointwise, pools, resizes, views
+from nitic.frontend.operators import activations, arithmetic, cuts, layers, pointwise, pools, recurrent, resizes, views
 from nitic.frontend.operators.inputs import Handler
 
 HANDLERS: dict[str, Handler] = {
@@ -9,6 +9,7 @@ HANDLERS: dict[str, Handler] = {
     **activations.HANDLERS,
     **pointwise.HANDLERS,
     **pools.HANDLERS,
+    **recurrent.HANDLERS,
     **views.HANDLERS,
     **cuts.HANDLERS,
     **resizes.HANDLERS,
