@@ -23,9 +23,9 @@ def test_a_mean_is_rounded_once(exponents: tuple[int, ...], dtype: type[np.signe
     values[0][0, 0], values[-1][0, 1] = limit, -limit
     found = average(values, exponents)
     assert found.dtype == dtype
-    unit = Fraction(2) ** max(exponents)
+    unit = Fraction(2.0 ** max(exponents))
     for at in np.ndindex(4, 5):
-        total = sum(Fraction(int(v[at])) * Fraction(2) ** e for v, e in zip(values, exponents, strict=True))
+        total = sum(int(v[at]) * Fraction(2.0**e) for v, e in zip(values, exponents, strict=True))
         assert found[at] == rounded(total / len(exponents) / unit)
 
 
