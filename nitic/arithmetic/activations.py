@@ -218,6 +218,16 @@ def softplus() -> Function:
     return Function(_softplus, _sigmoid, gated=False, ramp=True, exponents=(0, 2**31 - 1))
 
 
+def softsign() -> Function:
+    """x / (1 + |x|), which is still far from its limit where the tables end: beyond it is a constant."""
+    return Function(
+        lambda x: np.clip(x, -REACH, REACH) / (1 + np.minimum(np.abs(x), REACH)),
+        lambda x: (np.abs(x) < REACH) / (1 + np.abs(x)) ** 2,
+        bounded=(True, True),
+        exponents=(-(2**31), 0),
+    )
+
+
 def gelu() -> Function:
     return Function(lambda x: x * _normal(x), lambda x: _normal(x) + x * _normal_density(x))
 
@@ -255,6 +265,7 @@ FUNCTIONS: dict[str, Callable[..., Function]] = {
     "selu": selu,
     "sigmoid": sigmoid,
     "softplus": softplus,
+    "softsign": softsign,
     "swish": swish,
     "tanh": tanh,
 }

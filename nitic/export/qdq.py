@@ -15,6 +15,7 @@ from nitic.arithmetic.integers import Array
 from nitic.export.float import File, finished, standardisation, trained_values, with_values
 from nitic.frontend.importer import ImportedModel, opset
 from nitic.frontend.network import read_network
+from nitic.frontend.operators.recurrent import HANDLERS as UNROLLED
 from nitic.interpret import Environment, ExponentValues, known_values
 from nitic.ir.function import arguments
 from nitic.ir.types import element_of, i8
@@ -87,7 +88,7 @@ class _Quantised(File):
     def round_result(self, name: str, e: int) -> None:
         """What a node gives becomes what is rounded of it, under its name."""
         node = self.nodes.get(name)
-        if node is None:  # the operator stands for several nodes
+        if node is None or node.op_type in UNROLLED:  # the operator stands for several nodes, or the node for several
             return
         value = node.output[0]
         node.output[0] = self._fresh(f"{value}.exact")

@@ -25,7 +25,8 @@ def test_a_mean_is_rounded_once(exponents: tuple[int, ...], dtype: type[np.signe
     assert found.dtype == dtype
     unit = Fraction(2.0 ** max(exponents))
     for at in np.ndindex(4, 5):
-        total = sum(int(v[at]) * Fraction(2.0**e) for v, e in zip(values, exponents, strict=True))
+        numbers = (int(v[at]) * Fraction(2.0**e) for v, e in zip(values, exponents, strict=True))
+        total = sum(numbers, Fraction())
         assert found[at] == rounded(total / len(exponents) / unit)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.export.predictions import check, trained
+from tests.export.predictions import BATCH, check, trained
 
 NETWORKS = ("mlp", "lenet", "vgg_narrow", "resnet8", "mobile", "densenet", "inception", "shufflenet", "resnext")
 
@@ -17,3 +17,9 @@ def test_whole_networks_predict_the_same_bits(name: str) -> None:
     properties = {each.key: each.value for each in model.metadata_props}
     assert properties["nitic.logits.exponent"] == str(prediction.exponent)
     assert properties["nitic.recipe"] == "niti16"
+
+
+def test_steps_of_time_fix_the_batch() -> None:
+    """W multiplies a row for each sample and step, so that the first axis is not that of the samples."""
+    model = check(trained("recurrent", batches=1))
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == BATCH

@@ -33,9 +33,11 @@ def standardised(prediction: Prediction) -> Array:
     return (x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet", "vgg_narrow", "resnet8", "mobile", "densenet", "inception"])
+@pytest.mark.parametrize(
+    "name", ["mlp", "lenet", "vgg_narrow", "resnet8", "mobile", "densenet", "inception", "recurrent"]
+)
 def test_logits_are_near_those_of_the_program(name: str, tmp_path: Path) -> None:
-    """Where they differ, halves were rounded to even, or a batch norm kept more than 16 bits."""
+    """Where they differ, halves were rounded to even, a batch norm kept more than 16 bits, or a recurrent layer all."""
     prediction = trained(name)
     out = exported(name, prediction, tmp_path)
     onnx.checker.check_model(out, full_check=True)
@@ -47,7 +49,7 @@ def test_logits_are_near_those_of_the_program(name: str, tmp_path: Path) -> None
     away = np.abs(logits * 2.0**-prediction.exponent - prediction.logits)
     assert (away == np.rint(away)).all(), "logits are rounded as the program rounds them"
     assert np.median(away) <= 1
-    assert away.max() <= 8
+    assert away.max() <= (20 if name == "recurrent" else 8)
 
 
 @pytest.mark.parametrize("name", ["lenet", "resnet8"])

@@ -30,6 +30,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "Selu": ("selu", "alpha", "gamma"),
     "Sigmoid": ("sigmoid",),
     "Softplus": ("softplus",),
+    "Softsign": ("softsign",),
     "Tanh": ("tanh",),
 }
 
