@@ -27,7 +27,6 @@ CASES = [
     ("mobile", "niti16"),
     ("resnext", "niti16"),
     ("alexnet", "niti16"),
-    ("recurrent", "niti16"),
 ]
 
 
