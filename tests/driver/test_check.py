@@ -35,7 +35,7 @@ def refused(folder: Path) -> Path:
     model = onnx.load(FIXTURES / "batchnorm-dynamo-train.onnx")
     for proto in model.graph.node:
         if proto.op_type in {"BatchNormalization", "Relu"}:
-            proto.op_type = {"Relu": "Softsign"}.get(proto.op_type, "InstanceNormalization")
+            proto.op_type = {"Relu": "Hardmax"}.get(proto.op_type, "InstanceNormalization")
             del proto.input[3:], proto.output[1:], proto.attribute[:]
     onnx.save(model, folder / "refused.onnx")
     return folder / "refused.onnx"
@@ -92,14 +92,14 @@ def test_everything_that_is_missing_is_listed_with_its_line(
     found = json.loads(capsys.readouterr().out)
     assert not found["supported"]
     assert found["network"] is None
-    assert [p["operator"] for p in found["problems"]] == ["InstanceNormalization", "Softsign"]
+    assert [p["operator"] for p in found["problems"]] == ["InstanceNormalization", "Hardmax"]
     assert all("make_exports.py:" in p["source"] and "self.bn(self.conv(x))" in p["source"] for p in found["problems"])
     missing = [each["operator"] for each in found["operators"] if not each["supported"]]
-    assert missing == ["InstanceNormalization", "Softsign"]
+    assert missing == ["Hardmax", "InstanceNormalization"]
     assert run(monkeypatch, str(refused(tmp_path))) == ExitCode.UNSUPPORTED_MODEL
     text = capsys.readouterr().out
     assert text.startswith("refused.onnx: 2 problems\n")
-    assert "(Softsign): operator Softsign is not supported\n           from " in text
+    assert "(Hardmax): operator Hardmax is not supported\n           from " in text
 
 
 def test_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

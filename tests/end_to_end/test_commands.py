@@ -145,7 +145,7 @@ def test_zig_links_where_there_is_no_compiler(folder: Path, tmp_path: Path) -> N
         ),
         (["compile", "cnn.onnx", "--option", "bits=9"], 2, "insert-rounding: an int8 mantissa has 2 to 7 bits, not 9"),
         (["opt", "cnn.onnx", "--passes=melt"], 2, "--passes: unknown pass 'melt'"),
-        (["compile", "softsign.onnx"], 3, "softsign.onnx: node 's' (Softsign): operator Softsign is not supported"),
+        (["compile", "hardmax.onnx"], 3, "hardmax.onnx: node 's' (Hardmax): operator Hardmax is not supported"),
         (["compile", "cnn.onnx", "-o", "cnn.onnx"], 2, "cnn.onnx: the output would overwrite the model itself"),
         (["compile", "bare"], 2, "bare: the output would overwrite the model itself"),
         (["opt", "cnn.onnx", "-o", "link"], 2, "link: the output would overwrite the model itself"),
@@ -178,10 +178,10 @@ def test_refusals_say_why_and_overwrite_nothing(folder: Path, arguments: list[st
 def add_bad_files(folder: Path) -> None:
     """What the refusals are about."""
     (folder / "broken.onnx").write_bytes(b"no model at all")
-    unsupported = NetworkWriter("softsign", (3,)).model()
-    unsupported.graph.node.append(onnx.helper.make_node("Softsign", ["input"], ["y"], name="s"))
+    unsupported = NetworkWriter("hardmax", (3,)).model()
+    unsupported.graph.node.append(onnx.helper.make_node("Hardmax", ["input"], ["y"], name="s"))
     unsupported.graph.output[0].name = "y"
-    onnx.save(unsupported, folder / "softsign.onnx")
+    onnx.save(unsupported, folder / "hardmax.onnx")
     (folder / "bare").write_bytes((folder / "cnn.onnx").read_bytes())
     (folder / "link").unlink(missing_ok=True)
     (folder / "link").symlink_to("cnn.onnx")

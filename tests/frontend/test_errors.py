@@ -41,9 +41,9 @@ def network_failure(
 
 def test_all_unsupported_operators_are_listed_at_once(tmp_path: Path) -> None:
     nodes = [
-        node("Softsign", "x", "a", "s1"),
+        node("Hardmax", "x", "a", "s1"),
         node("Gemm", "a w", "b", "fc"),
-        node("Softsign", "b", "c", "s2"),
+        node("Hardmax", "b", "c", "s2"),
         node("Det", "c", "d", "e"),
         node("Tile", "d r", "y", "tile"),
     ]
@@ -52,7 +52,7 @@ def test_all_unsupported_operators_are_listed_at_once(tmp_path: Path) -> None:
     assert error.exit_code == ExitCode.UNSUPPORTED_MODEL
     assert str(error).splitlines() == [
         "net.onnx: 4 nodes cannot be imported",
-        "  note: operator Softsign is not supported: 2 nodes: 's1', 's2'",
+        "  note: operator Hardmax is not supported: 2 nodes: 's1', 's2'",
         "  note: node 'e' (Det): operator Det is not supported",
         "  note: node 'tile' (Tile): operator Tile is not supported over activations or parameters",
     ]

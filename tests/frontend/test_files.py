@@ -205,20 +205,20 @@ def test_nested_local_functions_with_attributes(tmp_path: Path) -> None:
 
 
 def test_the_nodes_of_a_function_come_from_the_line_of_its_call(tmp_path: Path) -> None:
-    inner = function("Inner", ["X"], ["Y"], [node("Softsign", "X", "Y")])
+    inner = function("Inner", ["X"], ["Y"], [node("Hardmax", "X", "Y")])
     outer = function("Outer", ["X"], ["Y"], [node("Inner", "X", "Y", domain="local")])
     calls = [node("Outer", "x", "a", domain="local"), node("Outer", "a", "b", domain="local")]
     for line, call in enumerate(calls, 7):
-        trace = f'File "/home/user/net.py", line {line}, in forward\n    x = softsign(x)'
+        trace = f'File "/home/user/net.py", line {line}, in forward\n    x = hardmax(x)'
         call.metadata_props.add(key="pkg.torch.onnx.stack_trace", value=trace)
     path = save(
         tmp_path / "m.onnx", [*calls, node("Gemm", "b w", "y")], (2, 6), {"w": random(6, 5)}, functions=[inner, outer]
     )
     with pytest.raises(CompileError) as caught:
         import_onnx(path)
-    assert "operator Softsign is not supported: 2 nodes" in caught.value.note
+    assert "operator Hardmax is not supported: 2 nodes" in caught.value.note
     for line in (7, 8):
-        assert f"from /home/user/net.py:{line} in forward: x = softsign(x)" in caught.value.note
+        assert f"from /home/user/net.py:{line} in forward: x = hardmax(x)" in caught.value.note
 
 
 def test_functions_that_call_each_other_without_end(tmp_path: Path) -> None:

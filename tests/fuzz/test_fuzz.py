@@ -126,7 +126,7 @@ def test_a_refusal_is_a_sentence_and_checks_too(tmp_path: Path) -> None:
     assert "compile refuses what check takes" in refusal(CompileError("", "no"), options)
     assert "not in one sentence" in refusal(CompileError("", "a\nb"), options)
     assert "not in one sentence" in refusal(CompileError("", "no", exit_code=ExitCode.BUG), options)
-    case.model.graph.node[1].op_type = "Softsign"
+    case.model.graph.node[1].op_type = "Hardmax"
     assert examine(case).startswith("refused: ")
 
 
