@@ -96,6 +96,7 @@ def compared(compiled: CompiledProgram, case: Case) -> Iterator[str]:
     for i, name in enumerate(FUNCTIONS):
         before = run.inputs(x[i], y[i])
         _interpret(run, name, x[i], y[i])
+        expected = dict(run.state)
         if untrained(run.state):  # as with only zeros so far: a session that predicts calibrates first
             _interpret(run, "calibrate", x[i], y[i])
         after = run.inputs(x[i], y[i])
@@ -104,7 +105,7 @@ def compared(compiled: CompiledProgram, case: Case) -> Iterator[str]:
             place = f"behind {name} {i} of {variant} with {threads} threads: "
             given = as_in_onnx(x[i])
             _ = each.calibrate(given) if name == "calibrate" else each.train_step(given, y[i])
-            if wrong := differing(each.state_dict(), run.state):
+            if wrong := differing(each.state_dict(), expected):
                 found = first_difference(program, name, before, variant)
                 yield f"{place}{len(wrong)} tensors differ, among them {wrong[:3]}\n{found}"
             with warnings.catch_warnings(action="ignore"):
