@@ -36,7 +36,7 @@ class CompiledProgram:
     """A program as a shared library, and what was asked for. The library lives as long as this object."""
 
     program: Program
-    library: Path
+    path: Path
     options: CompileOptions = field(repr=False)
     folder: "tempfile.TemporaryDirectory[str]" = field(repr=False)
 
@@ -101,7 +101,7 @@ class TrainingSession:
         seed: int = 1,
     ) -> None:
         self.compiled = compiled
-        self._library = ctypes.CDLL(str(compiled.library))
+        self._library = ctypes.CDLL(str(compiled.path))
         self._library.nitic_last_error.restype = ctypes.c_char_p
         self._library.nitic_session_tensor.restype = ctypes.c_void_p
         self._library.nitic_tensor_find.restype = ctypes.POINTER(abi.Tensor)

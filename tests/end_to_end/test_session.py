@@ -285,7 +285,7 @@ def test_a_checkpoint_is_exported_by_its_binary_its_model_and_its_session(
     program: CompiledProgram, session: nitic.TrainingSession, tmp_path: Path
 ) -> None:
     """To the same bytes."""
-    binary, model = program.library, program.options.model
+    binary, model = program.path, program.options.model
     checkpoint, out = tmp_path / "lenet.ckpt", tmp_path / "out.onnx"
     session.train_step(*batch())
     session.save_checkpoint(checkpoint)
@@ -296,7 +296,7 @@ def test_a_checkpoint_is_exported_by_its_binary_its_model_and_its_session(
 
 
 def test_exports_that_are_refused(program: CompiledProgram, session: nitic.TrainingSession, tmp_path: Path) -> None:
-    binary, model, checkpoint = program.library, program.options.model, tmp_path / "lenet.ckpt"
+    binary, model, checkpoint = program.path, program.options.model, tmp_path / "lenet.ckpt"
     session.save_checkpoint(checkpoint)
     other = {"compiled": {"batch_norm": "freeze", "loss": "mse"}}
     belongs = (
