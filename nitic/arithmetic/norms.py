@@ -5,10 +5,11 @@ import numpy as np
 from nitic.arithmetic.integers import INT16_LIMIT, Array, bit_length, div, isqrt, saturate, wide
 from nitic.arithmetic.rounding import align_saturated, round_nearest
 
-NORMALISED_EXPONENT = -9  # of int16 mantissas: +-64 deviations
+NORMALISED_EXPONENT, NORMALISED_BITS = -9, 6  # of int16 mantissas: +-2^6 deviations
 NARROWING = 4  # of these to int8, +-3.97 deviations
 RUNNING_EXPONENT, RUNNING_LIMIT = -32, 2**61
-MEAN_LIMIT, VARIANCE_LIMIT = 2**30, 2**40  # of what a batch norm recalls
+MEAN_BITS, VARIANCE_BITS = 30, 40
+MEAN_LIMIT, VARIANCE_LIMIT = 2**MEAN_BITS, 2**VARIANCE_BITS  # of what a batch norm recalls
 NO_EPSILON = -(2**20)  # below every exponent
 
 
@@ -38,7 +39,7 @@ def fraction_of(d: Array, q: int) -> Array:
 def recalled_variance_exponent(e: int, r: int) -> int:
     """That of running variances for an x at exponent e: 2e - 8, as of those of a batch, or the least even one at which
     the largest of them, an r at RUNNING_EXPONENT, is at most VARIANCE_LIMIT."""
-    own = bit_length(r) + RUNNING_EXPONENT - 40
+    own = bit_length(r) + RUNNING_EXPONENT - VARIANCE_BITS
     return max(2 * e - 8, own + own % 2)
 
 
@@ -47,7 +48,7 @@ def recalled_mean_exponent(e: int, r: int, epsilon: int) -> int:
     largest deviations are at most MEAN_LIMIT: what is further away is normalised to the limit of int16. The deviation
     follows from a variance r at RUNNING_EXPONENT and an epsilon at exponent -48."""
     deviation = (bit_length(r + (epsilon >> 16) + 1) + RUNNING_EXPONENT + 1) // 2
-    return max(e - 8, deviation + 6 - 30)
+    return max(e - 8, deviation + NORMALISED_BITS - MEAN_BITS)
 
 
 def batch_norm_recall(mean: Array, variance: Array, e_mean: int, e_variance: int) -> tuple[Array, Array]:
@@ -63,7 +64,7 @@ def integer_epsilon(epsilon: float) -> int:
 
 def least_exponent(epsilon: int) -> int:
     """The least even exponent at which an epsilon, an integer at exponent -48, is at most VARIANCE_LIMIT."""
-    own = bit_length(epsilon) - 48 - 40 if epsilon else NO_EPSILON
+    own = bit_length(epsilon) - 48 - VARIANCE_BITS if epsilon else NO_EPSILON
     return own + own % 2
 
 

@@ -180,7 +180,7 @@ def recall(emission: Emission, op: NnOp) -> Evaluators:
 
 def recalled_variance_exponent(emission: Emission, op: NnOp) -> Expr:
     assert isinstance(op, RecalledVarianceExponentOp)
-    own = tir.let(integer.bit_length(emission.scalar(op.r)) + (norms.RUNNING_EXPONENT - 40))
+    own = tir.let(integer.bit_length(emission.scalar(op.r)) + (norms.RUNNING_EXPONENT - norms.VARIANCE_BITS))
     return tir.maximum(emission.scalar(op.x) * 2 - 8, own + (own & 1))
 
 
@@ -188,7 +188,7 @@ def recalled_mean_exponent(emission: Emission, op: NnOp) -> Expr:
     assert isinstance(op, RecalledMeanExponentOp)
     least = tir.constant((norms.integer_epsilon(op.epsilon.value.data) >> 16) + 1, "int64")
     deviation = (integer.bit_length(emission.scalar(op.r) + least) + (norms.RUNNING_EXPONENT + 1)) >> 1
-    return tir.maximum(emission.scalar(op.x) - 8, deviation + (6 - 30))
+    return tir.maximum(emission.scalar(op.x) - 8, deviation + (norms.NORMALISED_BITS - norms.MEAN_BITS))
 
 
 def running(emission: Emission, op: NnOp) -> Evaluators:
@@ -232,19 +232,19 @@ def normalise(emission: Emission, op: NnOp) -> Evaluators:
     if mean is None:
         raise no_kernel(op, " without a mean")
     check_axes(op, mean)
-    e, e_inverse, *at = (emission.scalar(value) for value in op.scales)
-    if at:
-        moved = integer.nearest(integer.clamp(at[0] - e + 8, 0, 30), lanes=emission.lanes)
-        rounding = integer.any_shift("nearest", tir.let(norms.NORMALISED_EXPONENT - at[0] - e_inverse), emission.lanes)
-    else:
-        moved = None
-        shift = tir.let(norms.NORMALISED_EXPONENT + 8 - e - e_inverse)
+    e, e_inverse, *e_mean = (emission.scalar(value) for value in op.scales)
+    at = e_mean[0] if e_mean else e - 8
+    shift = tir.let(norms.NORMALISED_EXPONENT - at - e_inverse)
+    if e_mean:
+        rounding = integer.any_shift("nearest", shift, emission.lanes)
+        coarser = integer.nearest(integer.clamp(at - e + 8, 0, 30), lanes=emission.lanes)
+    else:  # x is at the exponent of the mean already, and the shift is to the right
         rounding = integer.nearest(integer.clamp(shift, 0, 62), "int64", emission.lanes)
+        coarser = _same
 
     def evaluate(point: Point) -> Expr:
         # |mean| <= 2^30 and |inverse| <= 2^24: the product of two int32 is one instruction.
-        x = emission.value(op.x, point) << 8
-        off = (x if moved is None else moved(tir.let(x))) - emission.value(mean, _channel(point))
+        off = coarser(emission.value(op.x, point) << 8) - emission.value(mean, _channel(point))
         scaled = tir.let(_wide(off) * _wide(emission.value(op.inverse, _channel(point))))
         return integer.saturate(rounding(scaled), integers.INT16_LIMIT, "int32")
 
@@ -300,6 +300,10 @@ def dgrad(emission: Emission, op: NnOp) -> Evaluators:
 def _channel(point: Point) -> Point:
     assert point.channel is not None
     return point.channel
+
+
+def _same(value: Expr) -> Expr:
+    return value
 
 
 def _wide(value: Expr) -> Expr:
