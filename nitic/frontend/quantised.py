@@ -5,9 +5,7 @@ floats that it stands for, under its own name. So an operator on codes becomes t
 of floats, or floats of codes, has nothing left to do.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,19 +13,17 @@ import onnx
 from onnx import helper, numpy_helper
 
 from nitic.arithmetic.integers import Array
+from nitic.frontend.codes import Codes, Held
 from nitic.frontend.graph import drop_unneeded
 from nitic.frontend.model_file import first_line
 from nitic.frontend.nodes import Node
 from nitic.frontend.preparation import PREPARING, VIEWS
 from nitic.frontend.problems import MALFORMED
 from nitic.frontend.values import NodeError
-from nitic.ir.types import Shape
 
 T = onnx.TensorProto
 _LEAST: dict[int, int] = {T.UINT4: 0, T.INT4: -8, T.UINT8: 0, T.INT8: -128, T.UINT16: 0, T.INT16: -(2**15)}
 """The least code of each type."""
-_SUFFIX = re.compile(r"(_quantized|_quant|[._]u?int\d+_*)$")
-"""What quantisers append to the name of a weight, for its codes."""
 _MOVES = VIEWS | {"DepthToSpace", "Expand", "Gather", "Identity", "Pad", "Resize", "Slice", "SpaceToDepth", "Split"}
 _PASSES = _MOVES | {"Concat", "MaxPool"}
 """Operators that move or choose values, and so move or choose of codes as of what these stand for."""
@@ -51,40 +47,26 @@ def read_as_floats(graph: onnx.GraphProto) -> tuple[list[str], dict[str, str]]:
     return list(reader.notes()), reader.unread
 
 
-@dataclass(frozen=True)
-class _Codes:
-    """How codes stand for numbers: the names of their scale and their zero point, of which '' is 1 and 0."""
-
-    scale: str
-    zero: str
-
-
 class _Reader:
     """Goes through a graph in its order, and appends to `made` what becomes of each node."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.graph = graph
-        self.tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self.tensors |= {node.output[0]: held for node in graph.node if (held := _held(node))}
-        self.makers = {name: node for node in graph.node for name in node.output}
+        self.held = Held(graph)
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
         self.made: list[onnx.NodeProto] = []
         self.unread: dict[str, str] = {}
-        self.codes: dict[str, _Codes] = {}
-        self.varying = {value.name for value in graph.input} - self.tensors.keys()
+        self.codes: dict[str, Codes] = {}
+        self.varying = {value.name for value in graph.input} - self.held.tensors.keys()
         """Values that depend on the samples."""
         self.samples = set(self.varying)
         """Those of them that only prepare the samples: these are standardised by the program."""
         self.never_negative: set[str] = set()
         self.done: set[str] = set()
         """The results of nodes that have become part of another."""
-        self.floats: dict[tuple[str, bytes, bytes, int, int], onnx.TensorProto] = {}
-        """What stored codes stand for."""
-        self.stored: set[str] = set()
-        """The tensors and Constants of codes that were read."""
         self.centred: dict[tuple[str, str, str], str] = {}
         self.activations = self.parameters = self.relus = 0
 
@@ -102,16 +84,16 @@ class _Reader:
         for value in self.graph.output:
             if value.name in self.codes:
                 value.type.tensor_type.elem_type = T.FLOAT
-        _replace(self.graph.node, [node for node in self.made if self.stored.isdisjoint(node.output)])
+        _replace(self.graph.node, [node for node in self.made if self.held.read.isdisjoint(node.output)])
         drop_unneeded(self.graph)
-        kept = [tensor for tensor in self.graph.initializer if tensor.name not in self.stored]
+        kept = [tensor for tensor in self.graph.initializer if tensor.name not in self.held.read]
         read = {name for node in self.graph.node for name in node.input}
         kept = [tensor for tensor in kept if tensor.name in read or tensor.name not in self.readers]
-        _replace(self.graph.initializer, [*kept, *self.floats.values()])
-        _replace(self.graph.input, [value for value in self.graph.input if value.name not in self.stored])
+        _replace(self.graph.initializer, [*kept, *self.held.floats.values()])
+        _replace(self.graph.input, [value for value in self.graph.input if value.name not in self.held.read])
 
     def notes(self) -> Iterator[str]:
-        parameters = self.parameters + len(self.floats)
+        parameters = self.parameters + len(self.held.floats)
         if count := parameters + self.activations:
             yield (
                 f"{count} quantised tensors are read as the floats that they stand for: {parameters} parameters, and "
@@ -128,11 +110,11 @@ class _Reader:
     def quantise(self, node: onnx.NodeProto) -> None:
         x, scale, zero = _inputs(node, 3)
         self.become(node, "Identity", [x])
-        self.round(node.output[0], _Codes(scale, zero), self.cuts(zero, _integer(node, "output_dtype") or T.UINT8))
+        self.round(node.output[0], Codes(scale, zero), self.cuts(zero, _integer(node, "output_dtype") or T.UINT8))
 
     def quantise_dynamically(self, node: onnx.NodeProto) -> None:
         self.become(node, "Identity", [node.input[0]])
-        self.round(node.output[0], _Codes(*node.output[1:3]), cuts=False)
+        self.round(node.output[0], Codes(*node.output[1:3]), cuts=False)
 
     def dequantise(self, node: onnx.NodeProto) -> None:
         x, scale, zero = _inputs(node, 3)
@@ -144,39 +126,39 @@ class _Reader:
     def quantise_floats(self, node: onnx.NodeProto) -> None:
         """qonnx's Quant, from floats to floats. A weight stays as it is."""
         x, _, zero, _ = _inputs(node, 4)
-        is_unsigned = not _integer(node, "signed", 1) and not self.array(zero, 0).any()
+        is_unsigned = not _integer(node, "signed", 1) and not self.held.array(zero, 0).any()
         self.become(node, "Identity", [x])
         self.leave_rounding_out(node.output[0], is_unsigned)
 
     def conv(self, node: onnx.NodeProto) -> None:
         x, xs, xz, w, ws, wz, ys, yz, b = _inputs(node, 9)
         operands = [self.value(x, xs, xz), self.value(w, ws, wz, axis=0)]
-        self.become(node, "Conv", [*operands, *self.bias(b, self.array(xs, 1) * self.array(ws, 1))])
-        self.round(node.output[0], _Codes(ys, yz), self.cuts(yz))
+        self.become(node, "Conv", [*operands, *self.bias(b, self.held.array(xs, 1) * self.held.array(ws, 1))])
+        self.round(node.output[0], Codes(ys, yz), self.cuts(yz))
 
     def gemm(self, node: onnx.NodeProto) -> None:
         x, xs, xz, w, ws, wz, b, ys, yz = _inputs(node, 9)
         operands = [self.value(x, xs, xz), self.value(w, ws, wz, axis=0 if _integer(node, "transB") else 1)]
         alpha = next((np.float32(each.f) for each in node.attribute if each.name == "alpha"), np.float32(1))
-        self.become(node, "Gemm", [*operands, *self.bias(b, alpha * self.array(xs, 1) * self.array(ws, 1))])
+        self.become(node, "Gemm", [*operands, *self.bias(b, alpha * self.held.array(xs, 1) * self.held.array(ws, 1))])
         if ys:
-            self.round(node.output[0], _Codes(ys, yz), self.cuts(yz, self.type_of(xz)))
+            self.round(node.output[0], Codes(ys, yz), self.cuts(yz, self.held.type_of(xz)))
 
     def bias(self, codes: str, scale: Array) -> list[str]:
         """The bias of a layer, if it has one: its scale is that of the products."""
-        return [self.constant(codes, scale.reshape(-1), np.zeros(1), axis=0)] if codes else []
+        return [self.held.constant(codes, scale.reshape(-1), np.zeros(1), axis=0)] if codes else []
 
     def operands(self, node: onnx.NodeProto) -> None:
         """Operands with a scale and a zero point each, and behind them those of the result."""
         op, count = _OPERANDS[_op(node)]
         *given, ys, yz = _inputs(node, 3 * count + 2)
         self.become(node, op, self.values(given))
-        self.round(node.output[0], _Codes(ys, yz), self.cuts(yz, self.type_of(given[2])))
+        self.round(node.output[0], Codes(ys, yz), self.cuts(yz, self.held.type_of(given[2])))
 
     def concat(self, node: onnx.NodeProto) -> None:
         ys, yz, *given = node.input
         self.become(node, "Concat", self.values(given))
-        self.round(node.output[0], _Codes(ys, yz), self.cuts(yz))
+        self.round(node.output[0], Codes(ys, yz), self.cuts(yz))
 
     def integer_product(self, node: onnx.NodeProto) -> None:
         """A product of codes less their zero points, which a Cast and a Mul by both scales follow."""
@@ -187,10 +169,10 @@ class _Reader:
         scale = self.codes[x].scale if x in self.codes else ""
         if scale in factors:
             factors.remove(scale)
-            scales = self.product(factors)
+            scales = self.held.product(factors)
         else:
-            scales = self.product(factors) / self.array(scale, 1)
-        weight = self.constant(w, scales, self.array(wz, 0), axis)
+            scales = self.held.product(factors) / self.held.array(scale, 1)
+        weight = self.held.constant(w, scales, self.held.array(wz, 0), axis)
         self.become(node, op, [self.value(x, scale, xz), weight])
         self.append_last_as(mul.output[0])
         self.done |= {cast.output[0], mul.output[0]}
@@ -207,17 +189,11 @@ class _Reader:
 
     def factors(self, name: str, depth: int = 4) -> list[str]:
         """What a value is the product of. Quantisers write a Mul or two."""
-        maker = None if name in self.tensors else self.makers.get(name)
+        maker = None if name in self.held.tensors else self.held.makers.get(name)
         if not depth or maker is None or maker.op_type not in {"Identity", "Mul", "Reshape", "Unsqueeze"}:
             return [name]
         given = maker.input if maker.op_type == "Mul" else maker.input[:1]
         return [factor for each in given for factor in self.factors(each, depth - 1)]
-
-    def product(self, names: Sequence[str]) -> Array:
-        product = np.ones(1, np.float32)
-        for name in names:
-            product = product * self.array(name, 1).reshape(-1)
-        return product
 
     def other(self, node: onnx.NodeProto) -> None:
         """What is no operator of quantisation, but may take codes."""
@@ -232,20 +208,22 @@ class _Reader:
         is_moved = inputs[0] in self.codes or node.op_type == "Concat"  # and not an index, as that of a table
         if _op(node) not in _PASSES or not is_moved:
             raise NodeError("computes with the codes of quantised numbers")
-        if not all(self.same(codes, each) for each in taken):
+        if not all(self.held.same(codes, each) for each in taken):
             raise NodeError("its inputs have different scales or zero points")
         for i in {"Concat": range(len(inputs)), "Pad": range(2, min(3, len(inputs)))}.get(node.op_type, ()):
             if inputs[i] and inputs[i] not in self.codes:
-                inputs[i] = self.constant(inputs[i], self.array(codes.scale, 1), self.array(codes.zero, 0))
+                inputs[i] = self.held.constant(
+                    inputs[i], self.held.array(codes.scale, 1), self.held.array(codes.zero, 0)
+                )
         self.become(node, node.op_type, inputs)
         self.codes.update(dict.fromkeys(node.output, codes))
 
-    def clip(self, node: onnx.NodeProto, codes: _Codes) -> None:
+    def clip(self, node: onnx.NodeProto, codes: Codes) -> None:
         """Bounds of codes are bounds of their range, but for a least code that stands for 0."""
         x, least, _ = _inputs(node, 3)
-        if node.op_type == "Relu" and self.array(codes.zero, 0).any():
+        if node.op_type == "Relu" and self.held.array(codes.zero, 0).any():
             raise NodeError("cuts the codes of quantised numbers elsewhere than at 0")
-        at_zero = not least or np.array_equal(self.array(least, 0), self.array(codes.zero, 0))
+        at_zero = not least or np.array_equal(self.held.array(least, 0), self.held.array(codes.zero, 0))
         cuts = at_zero and (bool(least) or node.op_type == "Relu")
         self.become(node, "Identity", [x])
         self.round(node.output[0], codes, cuts)
@@ -259,14 +237,14 @@ class _Reader:
     def value(self, name: str, scale: str, zero: str, axis: int = -1, block: int = 0, result: str = "") -> str:
         """The name of what codes stand for. That of stored ones may be `result`."""
         if name in self.codes:
-            if not self.same(self.codes[name], _Codes(scale, zero)):
+            if not self.held.same(self.codes[name], Codes(scale, zero)):
                 raise NodeError(f"input {name!r} was quantised by another scale or zero point")
             return name
-        if name in self.tensors:
-            return self.constant(name, self.array(scale, 1), self.array(zero, 0), axis, block, result)
+        if name in self.held.tensors:
+            return self.held.constant(name, self.held.array(scale, 1), self.held.array(zero, 0), axis, block, result)
         key = name, scale, zero
         if key not in self.centred:
-            self.centred[key] = self.centre(name, self.array(scale, 1), self.array(zero, 0))
+            self.centred[key] = self.centre(name, self.held.array(scale, 1), self.held.array(zero, 0))
         return self.centred[key]
 
     def centre(self, name: str, scale: Array, zero: Array) -> str:
@@ -282,57 +260,12 @@ class _Reader:
         self.append(helper.make_node("Mul", [f"{y}.centred", f"{y}.scale"], [y]))
         return y
 
-    def constant(self, name: str, scale: Array, zero: Array, axis: int = -1, block: int = 0, result: str = "") -> str:
-        """The name of the tensor of what stored codes stand for."""
-        if name not in self.tensors:
-            raise NodeError(f"input {name!r} holds codes that are not constant")
-        key = name, scale.tobytes(), zero.tobytes(), axis, block
-        if key not in self.floats:
-            codes = numpy_helper.to_array(self.tensors[name])
-            scales, zeros = (_spread(each.astype(np.float64), codes.shape, axis, block) for each in (scale, zero))
-            with np.errstate(all="ignore"):  # what is not finite is refused where it is used
-                array = (codes.astype(np.float64) - zeros).astype(np.float32) * scales.astype(np.float32)
-            self.floats[key] = numpy_helper.from_array(array, self.original_name(name, result))
-            self.stored.add(name)
-        return self.floats[key].name
-
-    def original_name(self, stored: str, result: str) -> str:
-        """The name that a tensor had before its codes were `stored`, if no other value has it."""
-        given = {*self.tensors, *self.makers, *(value.name for value in self.graph.input)}
-        taken = given - {stored, result} | {tensor.name for tensor in self.floats.values()}
-        name = _SUFFIX.sub("", stored)
-        return name if name not in taken else next(n for i in range(2, 2**31) if (n := f"{name}.{i}") not in taken)
-
-    def array(self, name: str, default: float) -> Array:
-        """A scale or a zero point."""
-        if not name:
-            return np.full(1, default, np.float32)
-        if self.origin(name) not in self.tensors:
-            raise NodeError(f"the scale or zero point {name!r} is not constant")
-        return numpy_helper.to_array(self.tensors[self.origin(name)])
-
-    def origin(self, name: str) -> str:
-        while name not in self.tensors and name in self.makers and self.makers[name].op_type == "Identity":
-            name = self.makers[name].input[0]
-        return name
-
-    def type_of(self, zero: str) -> int:
-        """The type of the codes that a zero point belongs to, else that which codes have by themselves."""
-        return self.tensors[self.origin(zero)].data_type if zero else T.UINT8
-
-    def same(self, a: _Codes, b: _Codes) -> bool:
-        pairs = ((a.scale, b.scale, 1), (a.zero, b.zero, 0))
-        return all(
-            x == y or np.array_equal(np.ravel(self.array(x, none)), np.ravel(self.array(y, none)))
-            for x, y, none in pairs
-        )
-
     def cuts(self, zero: str, otherwise: int = T.UINT8) -> bool:
         """Whether no number below 0 has a code. `otherwise` is the type of codes without a zero point."""
-        least = _LEAST.get(self.type_of(zero) if zero else otherwise)
-        return least is not None and bool((self.array(zero, 0).astype(np.int64) == least).all())
+        least = _LEAST.get(self.held.type_of(zero) if zero else otherwise)
+        return least is not None and bool((self.held.array(zero, 0).astype(np.int64) == least).all())
 
-    def round(self, y: str, codes: _Codes, cuts: bool) -> None:
+    def round(self, y: str, codes: Codes, cuts: bool) -> None:
         """The result of the last node stands for codes."""
         self.codes[y] = codes
         self.leave_rounding_out(y, cuts)
@@ -417,16 +350,6 @@ def _op(node: onnx.NodeProto) -> str:
     return Node(node, 0).op
 
 
-def _held(node: onnx.NodeProto) -> onnx.TensorProto | None:
-    """What a Constant holds, if it is a tensor or floats."""
-    for each in node.attribute if node.op_type == "Constant" else ():
-        if each.name == "value":
-            return each.t
-        if each.name in {"value_float", "value_floats"}:
-            return numpy_helper.from_array(np.asarray(helper.get_attribute_value(each), np.float32))
-    return None
-
-
 def _inputs(node: onnx.NodeProto, count: int) -> list[str]:
     """The names of a node's inputs; '' for one that is left out."""
     if len(node.input) > count:
@@ -442,18 +365,3 @@ def _replace(field: Any, values: Sequence[Any]) -> None:
     """Gives a repeated field of a protobuf other values."""
     del field[:]
     field.extend(values)
-
-
-def _spread(values: Array, shape: Shape, axis: int, block: int) -> Array:
-    """Scales or zero points, of which there are one, one for each index of an axis or one for each block of these."""
-    if values.size == 1:
-        return values.reshape(())
-    if not -len(shape) <= axis < len(shape):
-        raise NodeError(f"its scales are along axis {axis}, which a tensor of {list(shape)} does not have")
-    if block:
-        return np.repeat(values, min(block, shape[axis]), axis)[tuple(map(slice, shape))]
-    if values.size != shape[axis]:
-        raise NodeError(f"{values.size} scales or zero points do not fit axis {axis} of a tensor of {list(shape)}")
-    sizes = [1] * len(shape)
-    sizes[axis] = values.size
-    return values.reshape(sizes)
