@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto
 
@@ -15,6 +14,7 @@ from nitic.ir.function import function
 from tests.export.predictions import BATCH, Prediction, trained
 from tests.networks.stages import WRITERS, Interpreted
 from tests.support.bits import moves
+from tests.support.onnx_models import onnxruntime_output
 
 
 def exported(name: str, prediction: Prediction, folder: Path) -> Path:
@@ -41,11 +41,8 @@ def test_logits_are_near_those_of_the_program(name: str, tmp_path: Path) -> None
     prediction = trained(name)
     out = exported(name, prediction, tmp_path)
     onnx.checker.check_model(out, full_check=True)
-    options = onnxruntime.SessionOptions()  # optimised, some processors saturate sums: docs/export.md
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(out, options, providers=["CPUExecutionProvider"])
     parts = np.split(standardised(prediction), len(prediction.x) // BATCH)
-    logits = np.concatenate([np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0]) for x in parts])
+    logits = np.concatenate([onnxruntime_output(out, x, optimised=False) for x in parts])
     away = np.abs(logits * 2.0**-prediction.exponent - prediction.logits)
     assert (away == np.rint(away)).all(), "logits are rounded as the program rounds them"
     assert np.median(away) <= 1

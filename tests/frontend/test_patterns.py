@@ -8,9 +8,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from nitic.frontend.importer import ImportedModel
 from nitic.ops.statistics import BatchNormRecallOp
-from tests.support.onnx_models import Array, check_against_onnxruntime, random, save_network
+from tests.support.onnx_models import Array, check_against_onnxruntime, count_of, random, save_network
 
 NUMBERS = {"eps": 1e-3, "one": 1, "half": -0.5, "two": 2}
 VECTORS = {"mean": random(4), "var": random(4, seed=1) ** 2 + 1, "gamma": random(4, seed=2), "beta": random(4, seed=3)}
@@ -73,10 +72,6 @@ SPELLINGS = {
 }
 
 
-def batch_norms(model: ImportedModel) -> int:
-    return sum(isinstance(op, BatchNormRecallOp) for op in model.module.walk())
-
-
 def save(folder: Path, text: str, axes: tuple[int, ...], last: bool = False, **others: Array) -> Path:
     """A network with the arithmetic of `text` on images, whose vectors have the shape `axes`."""
     values: dict[str, Array] = {name: value.reshape(axes) for name, value in (VECTORS | others).items()}
@@ -103,7 +98,7 @@ def save(folder: Path, text: str, axes: tuple[int, ...], last: bool = False, **o
 @pytest.mark.parametrize("case", SPELLINGS)
 def test_arithmetic_of_a_batch_norm_is_one(tmp_path: Path, case: str, axes: tuple[int, ...], last: bool) -> None:
     model = check_against_onnxruntime(save(tmp_path, SPELLINGS[case], axes, last), random(2, 3, 8, 6))
-    assert batch_norms(model) == 1
+    assert count_of(model, BatchNormRecallOp) == 1
     for name in VECTORS.keys() & model.parameters.keys():
         np.testing.assert_array_equal(model.parameters[name], VECTORS[name])
     assert any("arithmetic of a batch normalisation" in note for note in model.notes)
@@ -112,14 +107,14 @@ def test_arithmetic_of_a_batch_norm_is_one(tmp_path: Path, case: str, axes: tupl
 def test_a_bias_before_it_stays_a_bias(tmp_path: Path) -> None:
     text = f"b0 = Add x bias\n{SPELLINGS['as_in_the_paper']}".replace("Sub x mean", "Sub b0 mean")
     model = check_against_onnxruntime(save(tmp_path, text, (4, 1, 1), bias=random(4, seed=5)), random(2, 3, 8, 6))
-    assert batch_norms(model) == 1
+    assert count_of(model, BatchNormRecallOp) == 1
     assert {"bias", "mean", "gamma"} <= model.parameters.keys()
 
 
 def test_a_factor_and_an_offset_are_none(tmp_path: Path) -> None:
     path = save(tmp_path, "z = Mul x gamma\nn = Add z beta", (4, 1, 1))
     model = check_against_onnxruntime(path, random(2, 3, 8, 6))
-    assert batch_norms(model) == 0
+    assert count_of(model, BatchNormRecallOp) == 0
     assert not any("batch normalisation" in note for note in model.notes)
 
 
@@ -141,4 +136,4 @@ def test_parameters_may_lie_in_constants(tmp_path: Path) -> None:
         model.graph.node.insert(0, helper.make_node("Constant", [], [tensor.name], value=value))
         model.graph.initializer.remove(tensor)
     onnx.save(model, path)
-    assert batch_norms(check_against_onnxruntime(path, random(2, 3, 8, 6))) == 1
+    assert count_of(check_against_onnxruntime(path, random(2, 3, 8, 6)), BatchNormRecallOp) == 1

@@ -10,9 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nitic.errors import CompileError
 from nitic.frontend.importer import import_onnx
+from nitic.ops.elementwise import ReluOp
 from tests.export.predictions import trained
-from tests.frontend.quantised import exact_output, relus
-from tests.support.onnx_models import log_softmax, logits, onnxruntime_output, random, save_network
+from tests.support.onnx_models import count_of, log_softmax, logits, onnxruntime_output, random, save_network
 
 
 def node(op: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProto:
@@ -91,7 +91,7 @@ def test_the_bias_of_qgemm_has_the_scale_of_the_products(tmp_path: Path, alpha: 
     gemm = node("microsoft.QGemm", "q xs xz w_quantized s z b ys none", "r", alpha=alpha)
     nodes = [ROUND_X, gemm, node("DequantizeLinear", "r ys none", "y")]
     path, x = save(tmp_path, nodes, (4, 6), **{**VALUES, "z": np.zeros(3, np.int8)}), random(4, 6)
-    assert np.abs(logits(import_onnx(path), x) - exact_output(path, x)).max() <= 0.2
+    assert np.abs(logits(import_onnx(path), x) - onnxruntime_output(path, x, optimised=False)).max() <= 0.2
 
 
 STORED: dict[str, tuple[str, dict[str, Any], int, dict[str, Any]]] = {
@@ -110,7 +110,9 @@ def test_stored_codes(tmp_path: Path, case: str) -> None:
     inputs, attributes, opset, values = STORED[case]
     nodes = [node("DequantizeLinear", inputs, "w", **attributes), node("MatMul", "x w", "y")]
     path, x = save(tmp_path, nodes, (4, 6), opset, **values), random(4, 6)
-    np.testing.assert_allclose(logits(import_onnx(path), x), exact_output(path, x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        logits(import_onnx(path), x), onnxruntime_output(path, x, optimised=False), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_four_bits(tmp_path: Path) -> None:
@@ -247,7 +249,7 @@ ZEROS: dict[str, Any] = {f"u{v}": np.uint8(v) for v in (0, 128)} | {f"i{v}": np.
 def test_a_relu_is_where_negative_numbers_have_no_codes(tmp_path: Path, case: str) -> None:
     nodes, count = CUT[case]
     model = import_onnx(save(tmp_path, [*HIDDEN, *nodes, *LAST], (4, 6), 14, **VALUES, **V, **ZEROS))
-    assert relus(model) == count
+    assert count_of(model, ReluOp) == count
 
 
 def test_samples_are_never_cut(tmp_path: Path) -> None:
@@ -258,7 +260,7 @@ def test_samples_are_never_cut(tmp_path: Path) -> None:
         node("Flatten", "d", "f"),
     ]
     model = import_onnx(save(tmp_path, [*nodes, WEIGHT, node("Gemm", "f w", "y")], (4, 6), **VALUES, **ZEROS))
-    assert relus(model) == 0
+    assert count_of(model, ReluOp) == 0
 
 
 @pytest.mark.parametrize(("scale", "zero"), [(1 / 255, 0), (0.02, 128)])
@@ -293,7 +295,7 @@ def test_codes_are_moved_and_chosen_as_floats(tmp_path: Path) -> None:
     codes = np.random.default_rng(0).integers(-9, 9, (36, 4)).astype(np.int8)
     path, x = save(tmp_path, nodes, (2, 2, 4, 4), w_quantized=codes, **values), random(2, 2, 4, 4)
     step = 0.02 * np.abs(codes * 0.02).sum(0).max()
-    assert np.abs(logits(import_onnx(path), x) - exact_output(path, x)).max() <= step
+    assert np.abs(logits(import_onnx(path), x) - onnxruntime_output(path, x, optimised=False)).max() <= step
 
 
 POINTWISE: dict[str, tuple[onnx.NodeProto, Any]] = {
@@ -331,7 +333,7 @@ def test_an_average_pool_of_onnxruntime(tmp_path: Path) -> None:
     ]
     codes = np.random.default_rng(0).integers(-99, 99, (3, 2, 3, 3)).astype(np.int8)
     path, x = save(tmp_path, nodes, (2, 2, 6, 6), w_quantized=codes, **ONE, ys=np.float32(0.2)), random(2, 2, 6, 6)
-    assert np.abs(logits(import_onnx(path), x) - exact_output(path, x)).max() <= 0.4
+    assert np.abs(logits(import_onnx(path), x) - onnxruntime_output(path, x, optimised=False)).max() <= 0.4
 
 
 def test_the_last_softmax_is_dropped_quantised_as_well(tmp_path: Path) -> None:

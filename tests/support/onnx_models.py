@@ -12,17 +12,26 @@ from onnx import TensorProto, helper, numpy_helper
 from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.interpret import run_function
 from nitic.ir.function import function
+from nitic.ir.op import NnOp
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 Array = npt.NDArray[Any]
 
 
-def onnxruntime_output(path: Path, x: Array) -> Array:
+def onnxruntime_output(path: Path, x: Array, optimised: bool = True) -> Array:
+    """Of integers, it adds pairs of products in 16 bits on some processors, where it optimises."""
     options = onnxruntime.SessionOptions()
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
+
+
+def count_of(model: ImportedModel, kind: type[NnOp]) -> int:
+    """How many operators of a kind @predict has."""
+    return sum(isinstance(op, kind) for op in function(model.module, "predict").body.block.ops)
 
 
 def logits(model: ImportedModel, x: Array) -> Array:
