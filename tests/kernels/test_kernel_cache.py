@@ -219,13 +219,15 @@ def test_every_module_that_decides_is_in_the_digest(deciding: tuple[str, ...], p
 
 def test_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
     kept = KernelCache(tmp_path)
-    names = [f"nitic_{i:02}" for i in range(4)]
-    for name in names:
+    names = [f"nitic_{i:02}_ab" for i in range(4)]
+    elsewhere = "nitic_00_cd"
+    for name in [*names, elsewhere]:
         kept.store(Kernel(name, {}, 1), CODE)
     size = files(tmp_path)[0].stat().st_size
     assert kept.load(names[0])
-    kept.trim(2 * size)
+    kept.trim([names[3]], 2 * size)
     assert [name for name in names if kept.load(name)] == [names[0], names[3]]
+    assert kept.load(elsewhere)  # another folder
 
 
 def compile_it(folder: Path, name: str, *options: str) -> "subprocess.Popen[str]":

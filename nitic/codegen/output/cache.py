@@ -23,7 +23,8 @@ from nitic.codegen.core.kernel import Kernel, Launch, Scratch
 from nitic.version import VERSION
 
 OTHERS_WRITE = 0o022  # permissions of a group and of everyone
-LIMIT = 2**30  # bytes; beyond it the files that were not used for longest go
+FOLDERS = 256  # of each kind, by the last two digits of a name
+SHARE = 2**30 // FOLDERS  # bytes of a folder; beyond it the files that were not used for longest go
 _PACKAGE = Path(__file__).resolve().parents[2]
 # What code generation imports, and what the passes do besides: tests/kernels/test_kernel_cache.py asks Python.
 _LEAVES = ("errors.py", "options.py", "paths.py", "program.py", "progress.py", "signals.py", "version.py")
@@ -102,18 +103,23 @@ class Cache:
             if path := self._place(kind, name):
                 write_at_once(path, _digest(content) + b"\n" + content)
 
-    def trim(self, limit: int = LIMIT) -> None:
-        """Removes what was not used for longest, until the rest is below the limit."""
+    def trim(self, written: Sequence[str], limit: int = SHARE) -> None:
+        """Removes what was not used for longest from the folders of a few of the names that were written.
+
+        A look at every file would take seconds where there are many. The digits of a digest are as good as random, so
+        each folder is looked at once in 16 of its files, whatever is compiled.
+        """
         if self.folder is None:
             return
         with suppress(OSError):
-            files = [(path, path.stat()) for path in self.folder.glob("*/*/*") if path.is_file()]
-            left = sum(stat.st_size for _, stat in files)
-            for path, stat in sorted(files, key=lambda item: item[1].st_mtime_ns):
-                if left <= limit:
-                    break
-                path.unlink(missing_ok=True)
-                left -= stat.st_size
+            for name in written[::16]:
+                files = [(path, path.stat()) for path in self.folder.glob(f"*/{name[-2:]}/*") if path.is_file()]
+                left = sum(stat.st_size for _, stat in files)
+                for path, stat in sorted(files, key=lambda item: item[1].st_mtime_ns):
+                    if left <= limit:
+                        break
+                    path.unlink(missing_ok=True)
+                    left -= stat.st_size
 
     def _place(self, kind: str, name: str) -> Path | None:
         """The path of a file; none, where somebody else could have put it there: it becomes code that the user runs."""

@@ -67,7 +67,7 @@ def generate(meanings: Meanings, folder: Path, cache: KernelCache, jobs: int | N
     missing = sorted((name for name in wanted if name not in made), key=lambda name: not wanted[name].costly)
     if missing:
         made |= _compile(missing, wanted, folder, cache, jobs)
-        cache.trim()
+        cache.trim(missing)
     kernels = {v: {name: made[each] for name, each in named.items()} for v, named in names.items()}
     return Generated(kernels, [_code(folder, name) for name in wanted], len(missing))
 
