@@ -1,4 +1,4 @@
-"""x86-64 on Linux: any processor, and those with the dot products of AVX512-VNNI."""
+"""x86-64 on Linux: any processor, and those with the wider registers of AVX2 or the dot products of AVX512-VNNI."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,11 +57,9 @@ DEPTHWISE = (
     Rule(WGRAD, "depthwise_wgrad", when=is_depthwise, layouts=panels.depthwise),
 )
 
-PORTABLE = Variant(
-    name="portable",
-    machine=Machine(TRIPLE, "x86-64"),
-    rules=(*DEPTHWISE, *COMMON),
-)
+ANY = Machine(TRIPLE, "x86-64")
+# The rules of a machine without a dot product of its own: loops that LLVM makes vectors of, which are easiest to read.
+PORTABLE = Variant("portable", (*DEPTHWISE, *COMMON), ANY)
 
 
 def by_dots(name: str) -> tuple[Rule, ...]:
@@ -76,6 +74,7 @@ def by_dots(name: str) -> tuple[Rule, ...]:
     )
 
 
+SSE2_PAIRS = Variant("sse2", by_dots("sse2"), ANY)
 AVX2_PAIRS = on("avx2", Machine(TRIPLE, "x86-64-v3"), features=AVX2, saved=SAVES_AVX, rules=by_dots("avx2"))
 AVX512_VNNI = on(
     "avx512vnni",
@@ -88,7 +87,8 @@ AVX512_VNNI = on(
 
 # In the order of their speed: of those that a machine runs, `--target native` is the last.
 TARGETS = (
-    Target("x86-64", (PORTABLE,)),
-    Target("x86-64-avx2", (AVX2_PAIRS, PORTABLE)),
-    Target("x86-64-avx512vnni", (AVX512_VNNI, PORTABLE)),
+    Target("x86-64-portable", (PORTABLE,)),
+    Target("x86-64", (SSE2_PAIRS,)),
+    Target("x86-64-avx2", (AVX2_PAIRS, SSE2_PAIRS)),
+    Target("x86-64-avx512vnni", (AVX512_VNNI, SSE2_PAIRS)),
 )

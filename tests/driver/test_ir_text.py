@@ -163,7 +163,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     net.max_pool()
     net.linear("fc", 2)
     net.save(path := tmp_path_factory.mktemp("ir") / "small.onnx")
-    return build_program(CompileOptions(path, batch_size=2, target="x86-64"))
+    return build_program(CompileOptions(path, batch_size=2, target="x86-64-portable"))
 
 
 PASSES = (

@@ -105,7 +105,7 @@ def compiled(name: str, recipe: str) -> Pair:
     folder = Path(mkdtemp(prefix="nitic-emulator-"))
     net = NETWORKS[name]()
     net.save(folder / "model.onnx")
-    options = CompileOptions(folder / "model.onnx", folder / "cpu", recipe, batch_size=BATCH, target="x86-64")
+    options = CompileOptions(folder / "model.onnx", folder / "cpu", recipe, batch_size=BATCH, target="x86-64-portable")
     shape = (*net.input_shape[1:], net.input_shape[0])
     for split, count, seed in (("train", SAMPLES, 1), ("test", TEST, 2)):
         write_npy(folder, split, *samples(shape, count, seed))

@@ -240,7 +240,7 @@ for library in map(Path, sys.argv[2:]):
 def test_library(tmp_path: Path) -> None:
     depthwise().save(tmp_path / "m.onnx")
     options = CompileOptions(
-        tmp_path / "m.onnx", tmp_path / "cpu.so", "niti", batch_size=BATCH, emit=Emit.LIB, target="x86-64"
+        tmp_path / "m.onnx", tmp_path / "cpu.so", "niti", batch_size=BATCH, emit=Emit.LIB, target="x86-64-portable"
     )
     made = [compile_model(options), compile_emulated(replace(options, output=tmp_path / "gpu.so"))]
     told = succeed(Path(sys.executable), "-c", LIBRARY_SCRIPT, compiled("depthwise", "niti").data, *made).splitlines()

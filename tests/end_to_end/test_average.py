@@ -35,7 +35,7 @@ def network() -> NetworkWriter:
 def program(tmp_path_factory: pytest.TempPathFactory) -> CompiledProgram:
     path = tmp_path_factory.mktemp("average") / "clients.onnx"
     network().save(path)
-    return nitic.compile(path, batch_size=BATCH, target="x86-64")
+    return nitic.compile(path, batch_size=BATCH, target="x86-64-portable")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_what_is_not_averaged(program: CompiledProgram, clients: list[Path], tmp
     other.write_bytes(other.read_bytes()[:-1])
     refused(lambda: average_checkpoints([first, other], output), "other.ckpt: it is no whole checkpoint of nitic")
     network().save(tmp_path / "clients.onnx")
-    plain = nitic.compile(tmp_path / "clients.onnx", batch_size=4, target="x86-64")
+    plain = nitic.compile(tmp_path / "clients.onnx", batch_size=4, target="x86-64-portable")
     nitic.TrainingSession(plain, threads=1).save_checkpoint(other)
     refused(lambda: average_checkpoints([first, other], output), "other.ckpt: averaged checkpoints are of one program")
     assert not output.exists()

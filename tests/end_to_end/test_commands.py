@@ -62,7 +62,7 @@ def test_inspect(folder: Path) -> None:
     text = succeed("inspect", "cnn", folder=folder)
     assert "parameters 9,930 in 6 tensors" in text
     assert "exponent   fc.weight.exponent               !bfp.exp   = -16" in text
-    assert "variant portable: arena" in text
+    assert "variant sse2: arena" in text
     assert "conv_bias_relu_range_1" in text
     assert re.search(r"@train_step: \d+ kernel calls in \d+ phases, \d+ operators", text)
     assert re.search(r"critical path: \d+ calls, [\d,]+ of the [\d,]+ bytes", text)
@@ -84,10 +84,10 @@ def test_inspect_refuses_other_files(folder: Path) -> None:
 
 
 def test_library_and_object(folder: Path) -> None:
-    succeed("compile", "cnn.onnx", "--emit", "lib", "--target", "x86-64", "-o", "libcnn.so", folder=folder)
+    succeed("compile", "cnn.onnx", "--emit", "lib", "--target", "x86-64-portable", "-o", "libcnn.so", folder=folder)
     assert ctypes.c_char.in_dll(ctypes.CDLL(str(folder / "libcnn.so")), "nitic_program_instance")
     assert (folder / "nitic.h").exists()
-    succeed("compile", "cnn.onnx", "--emit", "obj", "--target", "x86-64", "-o", "cnn.o", folder=folder)
+    succeed("compile", "cnn.onnx", "--emit", "obj", "--target", "x86-64-portable", "-o", "cnn.o", folder=folder)
     (folder / "main.c").write_text(
         '#include "nitic.h"\nint main(void) { return nitic_program_instance.abi_version != NITIC_ABI_VERSION; }\n'
     )
@@ -107,7 +107,7 @@ def test_ir_goes_through_opt_again(folder: Path) -> None:
 
 
 def test_dump_ir_writes_every_stage(folder: Path) -> None:
-    succeed("compile", "cnn.onnx", "--dump-ir", "dumps", "--target", "x86-64", "-o", "dumped", folder=folder)
+    succeed("compile", "cnn.onnx", "--dump-ir", "dumps", "--target", "x86-64-portable", "-o", "dumped", folder=folder)
     names = sorted(path.name for path in (folder / "dumps").iterdir())
     assert names[0] == "01-canonicalise.mlir"
     assert "07-insert-rounding.mlir" in names
@@ -127,7 +127,7 @@ def test_zig_links_where_there_is_no_compiler(folder: Path, tmp_path: Path) -> N
     tools.mkdir()
     env = {**os.environ, "PATH": str(tools), "NITIC_CACHE": str(tmp_path / "cache")}
     env.pop("CC", None)
-    succeed("compile", "cnn.onnx", "--target", "x86-64", "-o", "zigged", folder=folder, env=env)
+    succeed("compile", "cnn.onnx", "--target", "x86-64-portable", "-o", "zigged", folder=folder, env=env)
     out = subprocess.run([folder / "zigged", "info"], capture_output=True, text=True, check=True).stdout
     assert "portable" in out
 
@@ -214,7 +214,7 @@ def test_text_is_written_in_one_go(folder: Path) -> None:
 def test_a_cache_that_cannot_be_used_and_an_empty_cc(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     env = {**os.environ, "NITIC_CACHE": str(tmp_path / "cache"), "CC": ""}
-    options = ["--target", "x86-64", "--emit", "obj"]
+    options = ["--target", "x86-64-portable", "--emit", "obj"]
     succeed("compile", "cnn.onnx", *options, "-o", tmp_path / "cnn.o", folder=folder, env=env)
     done = nitic("compile", "cnn.onnx", *options, "-o", "none.o", folder=folder, env={**env, "CC": "no-such-cc"})
     assert done.returncode == 1
@@ -243,7 +243,7 @@ def test_names_of_any_bytes_come_through_the_c_compiler(tmp_path: Path, monkeypa
     (folder / "m??=é.onnx").rename(path := folder / os.fsdecode(b"m??=\xe9.onnx"))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))  # the assembler reads the state from there
     monkeypatch.setenv("NITIC_CACHE", str(folder / "cache"))
-    compiled = compile_program(path, batch_size=4, target="x86-64")
+    compiled = compile_program(path, batch_size=4, target="x86-64-portable")
     state = TrainingSession(compiled, threads=1).state_dict()
     expected = compiled.program.state
     assert {f"{name}.weight" for name in names} < set(state)

@@ -46,7 +46,7 @@ def samples(count: int) -> tuple[Array, Array]:
 
 
 def session(model: Path, **options: str) -> nitic.TrainingSession:
-    made = nitic.TrainingSession(nitic.compile(model, batch_size=BATCH, target="x86-64", **options), epochs=30)
+    made = nitic.TrainingSession(nitic.compile(model, batch_size=BATCH, target="x86-64-portable", **options), epochs=30)
     made.configure(lr="2^-5" if not options else "2^-9")
     made.set_statistics(samples(256)[0])
     return made
@@ -102,7 +102,7 @@ def test_the_binary_reads_such_labels(tmp_path: Path, loss: Loss) -> None:
     for split in ("train", "test"):
         np.save(tmp_path / f"x_{split}.npy", x)
         np.save(tmp_path / f"y_{split}.npy", y)
-    options = CompileOptions(network(tmp_path), tmp_path / "m", batch_size=BATCH, target="x86-64", loss=loss)
+    options = CompileOptions(network(tmp_path), tmp_path / "m", batch_size=BATCH, target="x86-64-portable", loss=loss)
     binary = compile_model(options)
     assert "epoch 1" in succeed(binary, "train", "--data", tmp_path, "--epochs", "1", "--lr", "2^-8", "--threads", "1")
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ BATCH, EPOCHS, STEPS_PER_EPOCH, SEED = 64, 4, 50, 3
 COUNT = BATCH * STEPS_PER_EPOCH
 RECIPES = ("niti16", "niti")
 HYPERS = {"niti16": {"lr": "2^-6", "momentum": "0.9"}, "niti": {"gb": "4"}}
-FOR_CPUS = [name for name, variant in targets.VARIANTS.items() if variant.machine]
+VARIANTS = [name for name, variant in targets.VARIANTS.items() if variant.machine and name != "portable"]
 OPTIONS = {
     "niti16": ["--lr", "2^-6", "--momentum", "0.9", "--schedule", "constant"],
     "niti": ["--gb", "4", "--schedule", "constant"],
@@ -102,10 +102,10 @@ def test_every_trainable_tensor_has_changed(setting: Setting) -> None:
 
 def test_executable_is_small(setting: Setting) -> None:
     masters = sum(value.nbytes for name, value in setting.initial.items() if f"{name}.exponent" in setting.initial)
-    assert setting.binary.stat().st_size - masters < 450_000
+    assert setting.binary.stat().st_size - masters < 550_000
 
 
-@pytest.mark.parametrize(("variant", "threads"), list(itertools.product(FOR_CPUS, (1, 2, 3, 5, None))))
+@pytest.mark.parametrize(("variant", "threads"), list(itertools.product(VARIANTS, (1, 2, 3, 5, None))))
 def test_executable_equals_interpreter(setting: Setting, variant: str, threads: int | None, tmp_path: Path) -> None:
     """Where nobody says how many threads, one or all is measured, and changes in the middle of a run."""
     needs(variant)
@@ -113,7 +113,7 @@ def test_executable_equals_interpreter(setting: Setting, variant: str, threads: 
     assert setting.train(tmp_path / "ckpt", "--variant", variant, *asked) == setting.expected
 
 
-@pytest.mark.parametrize("variant", FOR_CPUS)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_library_equals_interpreter(setting: Setting, variant: str) -> None:
     needs(variant)
     program = nitic.compile(setting.model, batch_size=BATCH, recipe=setting.recipe)
@@ -149,7 +149,16 @@ def wait_for(checkpoint: Path, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.001)
 
 
+def test_plain_loops_equal_interpreter(setting: Setting, tmp_path: Path) -> None:
+    """Other binaries do not have them."""
+    options = CompileOptions(
+        setting.model, tmp_path / "lenet", setting.recipe, batch_size=BATCH, target="x86-64-portable"
+    )
+    loops = replace(setting, binary=compile_model(options))
+    assert loops.train(tmp_path / "ckpt", "--variant", "portable", "--threads", 2) == setting.expected
+
+
 def needs(variant: str) -> None:
-    """It is in a binary for this machine: the best that this runs, and the portable one."""
+    """It is in a binary for this machine: the best that this runs, and the one for any x86-64."""
     if targets.VARIANTS[variant] not in targets.native().variants:
         pytest.skip(f"this machine's binaries have no {variant}")

@@ -38,7 +38,7 @@ def colour_net() -> NetworkWriter:
 def program(tmp_path_factory: pytest.TempPathFactory) -> CompiledProgram:
     path = tmp_path_factory.mktemp("session") / "lenet.onnx"
     lenet().save(path)
-    return nitic.compile(path, batch_size=BATCH, target="x86-64")
+    return nitic.compile(path, batch_size=BATCH, target="x86-64-portable")
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_the_readme_example_runs_as_written(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_program_keeps_the_standardisation_that_it_was_compiled_with(tmp_path: Path) -> None:
     colour_net().save(tmp_path / "colour.onnx")
-    compiled = nitic.compile(tmp_path / "colour.onnx", batch_size=4, target="x86-64", mean=(0.5,), std=(0.25,))
+    compiled = nitic.compile(tmp_path / "colour.onnx", batch_size=4, target="x86-64-portable", mean=(0.5,), std=(0.25,))
     session = nitic.TrainingSession(compiled, threads=1)
     before = session.state_dict()["input.offset"].copy()
     session.set_statistics(np.arange(16 * 27, dtype=np.uint8).reshape(16, 3, 3, 3))
@@ -115,7 +115,7 @@ def test_options_hold_from_the_next_step_on(session: nitic.TrainingSession) -> N
 
 def test_a_parameter_may_have_the_name_of_a_scalar(tmp_path: Path) -> None:
     colour_net().save(tmp_path / "colour.onnx")
-    program = nitic.compile(tmp_path / "colour.onnx", batch_size=2, target="x86-64")
+    program = nitic.compile(tmp_path / "colour.onnx", batch_size=2, target="x86-64-portable")
     session = nitic.TrainingSession(program, threads=1)
     x = np.random.default_rng(0).integers(0, 256, (2, 3, 3, 3), dtype=np.uint8)
     session.set_statistics(x)
@@ -131,7 +131,7 @@ def test_a_parameter_may_have_the_name_of_a_scalar(tmp_path: Path) -> None:
 
 def test_orders_of_a_colour_image(tmp_path: Path) -> None:
     colour_net().save(tmp_path / "colour.onnx")
-    session = nitic.TrainingSession(nitic.compile(tmp_path / "colour.onnx", batch_size=2, target="x86-64"))
+    session = nitic.TrainingSession(nitic.compile(tmp_path / "colour.onnx", batch_size=2, target="x86-64-portable"))
     nchw = np.random.default_rng(0).integers(0, 256, (2, 3, 3, 3), dtype=np.uint8)
     np.testing.assert_array_equal(session._samples(nchw), nchw.transpose(0, 2, 3, 1))
     for shape in ((2, 27), (2, 9, 3), (2, 3, 9), (2, 1, 3, 3, 3), ()):

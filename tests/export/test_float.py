@@ -27,7 +27,7 @@ METADATA = {"nitic.recipe": "niti16"}
 def moved_state(path: Path, freeze: tuple[str, ...] = ()) -> dict[str, Array]:
     """A state in which every parameter and every statistic has another value than in the file."""
     rng = np.random.default_rng(0)
-    program = build_program(CompileOptions(path, batch_size=2, target="x86-64", freeze=freeze))
+    program = build_program(CompileOptions(path, batch_size=2, target="x86-64-portable", freeze=freeze))
     labels = argument_labels(function(program.module, "predict"))
     state = program.state
     for name in [label.name for label in labels if label.role == "master"]:

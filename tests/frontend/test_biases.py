@@ -100,7 +100,7 @@ def test_the_note_is_for_many_layers_that_torch_wrote(tmp_path: Path) -> None:
 
 def test_restored_biases_change_nothing_and_are_trained(tmp_path: Path) -> None:
     path, x = network(tmp_path, BEHIND["relu"][0]), random(2, 4, 6, 6)
-    options = CompileOptions(path, restore="biases", target="x86-64")  # pyright: ignore[reportArgumentType]
+    options = CompileOptions(path, restore="biases", target="x86-64-portable")  # pyright: ignore[reportArgumentType]
     model = import_model(options)
     np.testing.assert_array_equal(logits(model, x), logits(import_onnx(path), x))
     assert any("4 layers without a bias" in note for note in model.notes)
@@ -109,7 +109,7 @@ def test_restored_biases_change_nothing_and_are_trained(tmp_path: Path) -> None:
 
 def test_the_trained_file_has_them(tmp_path: Path) -> None:
     path, out = network(tmp_path, BEHIND["relu"][0]), tmp_path / "out.onnx"
-    options = CompileOptions(path, restore="biases", target="x86-64")  # pyright: ignore[reportArgumentType]
+    options = CompileOptions(path, restore="biases", target="x86-64-portable")  # pyright: ignore[reportArgumentType]
     state = build_program(options).state
     state["2.bias"] += 77
     out.write_bytes(float_model(import_model(options), path, state, {}))

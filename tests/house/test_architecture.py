@@ -111,7 +111,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> CompileOptions:
     """What the commands of the page ask for."""
     folder = tmp_path_factory.mktemp("architecture")
     mlp().save(folder / "mlp.onnx")
-    return CompileOptions(folder / "mlp.onnx", output=folder / "mlp", batch_size=16, target="x86-64")
+    return CompileOptions(folder / "mlp.onnx", output=folder / "mlp", batch_size=16, target="x86-64-portable")
 
 
 def test_the_exponent_of_the_page_is_that_of_the_model(options: CompileOptions) -> None:

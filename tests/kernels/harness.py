@@ -54,6 +54,8 @@ def each(names: Iterable[str]) -> pytest.MarkDecorator:
 
 
 variants = each(VARIANTS)
+# For templates that all targets share: what sse2 and portable make of them, for the same machine, is the same code.
+machines = each(name for name in VARIANTS if name != "sse2")
 by_dots = each(name for name in FOR_CPUS if name != "portable")
 
 

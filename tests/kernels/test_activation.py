@@ -24,12 +24,12 @@ from tests.kernels.harness import (
     compiled,
     data,
     examples,
+    machines,
     make_group,
     one,
     reference,
     scalar,
     threads,
-    variants,
 )
 from tests.support.operators import type_of
 
@@ -54,7 +54,7 @@ def bounds(low: float | None, high: float | None) -> dict[str, Property]:
     return {key: value for key, value in (("low", low), ("high", high)) if value is not None}
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, low=low, high=high, e=exponents, wide=st.booleans(), threads=threads)
 def test_clip(
@@ -68,7 +68,7 @@ def test_clip(
     check(build, (x, scalar(e)), variant, threads, {1: "exponent"}, keep=((0, 0),))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     rows=st.integers(1, 40),
@@ -91,7 +91,7 @@ def test_clip_of_a_contraction(
     check(build, operands, variant, 2, {2: "exponent"}, keep=((1, 0),))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, low=low, high=high, e=exponents, threads=threads)
 def test_gradient_of_clip(
@@ -107,7 +107,7 @@ def test_gradient_of_clip(
     check(build, operands, variant, threads, {1: "exponent", 3: "exponent"})
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, alpha=st.floats(-2, 128), threads=threads)
 def test_leaky_relu(variant: str, shape: Shape, of: Data, alpha: float, threads: int) -> None:
@@ -116,7 +116,7 @@ def test_leaky_relu(variant: str, shape: Shape, of: Data, alpha: float, threads:
     check(one(LeakyReluDgradOp, alpha=alpha), (dy, x), variant, threads)
 
 
-@variants
+@machines
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case.values())))
 def test_every_mantissa_at_every_exponent(variant: str, case: dict[str, Property]) -> None:
     def build(x: SSAValue, dy: SSAValue, e: SSAValue) -> list[NnOp]:
@@ -130,7 +130,7 @@ def test_every_mantissa_at_every_exponent(variant: str, case: dict[str, Property
             np.testing.assert_array_equal(found, expected)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, case=st.sampled_from(CASES), e=st.integers(-12, 2), threads=threads)
 def test_activation(variant: str, shape: Shape, of: Data, case: dict[str, Property], e: int, threads: int) -> None:

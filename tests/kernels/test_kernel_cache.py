@@ -232,7 +232,7 @@ def test_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
 
 def compile_it(folder: Path, name: str, *options: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-X", "importtime", "-m", "nitic", "compile", "cnn.onnx", "-o", name, *options]
-    target = ["--target", "x86-64", "--batch-size", "4"]
+    target = ["--target", "x86-64-portable", "--batch-size", "4"]
     return subprocess.Popen([*command, *target], cwd=folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
@@ -276,7 +276,7 @@ def test_one_process_plans_as_several_do(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_a_plan_out_of_the_cache_is_that_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NITIC_CACHE", str(tmp_path / "cache"))
     digits_cnn().save(tmp_path / "cnn.onnx")
-    program = build_program(CompileOptions(tmp_path / "cnn.onnx", batch_size=2, target="x86-64"))
+    program = build_program(CompileOptions(tmp_path / "cnn.onnx", batch_size=2, target="x86-64-portable"))
     made = plan(program, use_cache=True)
     (path,) = files(tmp_path / "cache")
     monkeypatch.setattr("nitic.driver.plan._compute", lambda program, watch: [])

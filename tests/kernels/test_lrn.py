@@ -13,7 +13,7 @@ from nitic.ir.types import i64, with_element
 from nitic.ops.bfp import RangeOp
 from nitic.ops.lrn import LrnCommonOfRoomOp, LrnCommonOp, LrnDgradOp, LrnOp, LrnRoomOp
 from nitic.passes.integers.check_range import LIMIT
-from tests.kernels.harness import Data, check, data, examples, scalar, threads, variants
+from tests.kernels.harness import Data, check, data, examples, machines, scalar, threads
 
 EXAMPLES = examples(12)
 constants = st.fixed_dictionaries(
@@ -27,7 +27,7 @@ constants = st.fixed_dictionaries(
 exponents = st.one_of(st.integers(-45, 20), st.sampled_from((-(2**31), 2**31 - 1)))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     rows=st.integers(1, 40), channels=st.integers(1, 300), of=data, e=exponents, constants=constants, threads=threads

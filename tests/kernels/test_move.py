@@ -11,7 +11,7 @@ from nitic.ops.bfp import ExpLargestOp, RangeOp
 from nitic.ops.concat import ConcatOp, PadOp, SliceOp
 from nitic.ops.elementwise import ReluOp
 from nitic.ops.reshape import TransposeOp
-from tests.kernels.harness import Build, Data, check, data, examples, one, scalar, threads, variants
+from tests.kernels.harness import Build, Data, check, data, examples, machines, one, scalar, threads
 
 EXAMPLES = examples(15)
 shapes = st.lists(st.one_of(st.integers(1, 7), st.just(70)), min_size=1, max_size=4).filter(
@@ -30,7 +30,7 @@ def with_tail(kind: type[NnOp], **properties: list[int]) -> Build:
     return build
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, wide=st.booleans(), threads=threads, draw=st.data())
 def test_transpose(variant: str, shape: list[int], of: Data, wide: bool, threads: int, draw: st.DataObject) -> None:
@@ -40,7 +40,7 @@ def test_transpose(variant: str, shape: list[int], of: Data, wide: bool, threads
     check(with_tail(TransposeOp, perm=perm), (x,), variant, threads, keep=((0, 0),))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, threads=threads, draw=st.data())
 def test_slice(variant: str, shape: list[int], of: Data, threads: int, draw: st.DataObject) -> None:
@@ -51,7 +51,7 @@ def test_slice(variant: str, shape: list[int], of: Data, threads: int, draw: st.
     check(build, (of.i8(*shape),), variant, threads, keep=((0, 0),))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, threads=threads, draw=st.data())
 def test_pad(variant: str, shape: list[int], of: Data, threads: int, draw: st.DataObject) -> None:
@@ -60,7 +60,7 @@ def test_pad(variant: str, shape: list[int], of: Data, threads: int, draw: st.Da
     check(build, (of.i8(*shape),), variant, threads, keep=((0, 0),))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     shape=st.lists(st.integers(1, 9), min_size=1, max_size=4),
@@ -102,14 +102,14 @@ def check_concat(variant: str, axis: int, xs: list[Array], exponents: list[int],
     check(build, (*xs, *map(scalar, exponents), *ranges), variant, threads, kinds, keep=((0, 0), (1, 0)))
 
 
-@variants
+@machines
 def test_exponents_may_be_far_apart(variant: str) -> None:
     xs = [np.full((2, 3), 127, np.int8), np.full((2, 5), -127, np.int8)]
     for pair in ([-40, 40], [2**20, -(2**20)], [7, 0], [8, 0], [9, 0]):
         check_concat(variant, 1, xs, pair, 1, static=True)
 
 
-@variants
+@machines
 def test_long_rows_are_shared_out(variant: str) -> None:
     rng = np.random.default_rng(0)
     xs = [rng.integers(-127, 128, size).astype(np.int8) for size in ((70_001, 3), (5, 3), (40_000, 3))]

@@ -28,7 +28,7 @@ from nitic.ops.statistics import (
     RecalledMeanExponentOp,
     RecalledVarianceExponentOp,
 )
-from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
+from tests.kernels.harness import Data, check, data, examples, machines, one, scalar, threads
 
 EXAMPLES = examples(10)
 rows, channels = st.integers(1, 60), st.integers(1, 70)
@@ -36,7 +36,7 @@ exponents = st.integers(-40, 5)
 RUNNING = norms.RUNNING_LIMIT
 
 
-@variants
+@machines
 @EXAMPLES
 @given(rows=rows, channels=channels, of=data, threads=threads)
 def test_sums_per_channel(variant: str, rows: int, channels: int, of: Data, threads: int) -> None:
@@ -49,7 +49,7 @@ def recall(mean: SSAValue, variance: SSAValue, e: SSAValue, r: SSAValue) -> list
     return [first, second, BatchNormRecallOp.of(mean, variance, first.e, second.e, momentum=0.9, epsilon=1e-5)]
 
 
-@variants
+@machines
 @EXAMPLES
 @given(channels=channels, of=data, e=exponents, momentum=st.sampled_from((0.0, 0.9, 0.997)), threads=threads)
 def test_running_statistics(variant: str, channels: int, of: Data, e: int, momentum: float, threads: int) -> None:
@@ -71,7 +71,7 @@ def test_running_statistics(variant: str, channels: int, of: Data, e: int, momen
     )
 
 
-@variants
+@machines
 @pytest.mark.parametrize("e", [-90, -60, -45, 20, 60])
 def test_statistics_at_any_exponent(variant: str, e: int) -> None:
     """A shift to the left by more bits than the limit has: anything but 0 is at the limit."""
@@ -84,7 +84,7 @@ def test_statistics_at_any_exponent(variant: str, e: int) -> None:
     check(one(BatchNormInverseOp, epsilon=1e-5), (np.abs(mean) >> 6, scalar(2 * e)), variant, 1, {1: "exponent"})
 
 
-@variants
+@machines
 @EXAMPLES
 @given(channels=channels, of=data, e=exponents, epsilon=st.sampled_from((1e-5, 1e-3, 1e-12)), threads=threads)
 def test_inverse(variant: str, channels: int, of: Data, e: int, epsilon: float, threads: int) -> None:
@@ -92,7 +92,7 @@ def test_inverse(variant: str, channels: int, of: Data, e: int, epsilon: float, 
     check(one(BatchNormInverseOp, epsilon=epsilon), (variance, scalar(2 * e)), variant, threads, {1: "exponent"})
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     rows=rows,
@@ -119,7 +119,7 @@ def test_normalise_and_scale(
     check(one(BatchNormScaleOp), operands, variant, threads, {3: "exponent", 4: "exponent"})
 
 
-@variants
+@machines
 @EXAMPLES
 @given(rows=rows, channels=channels, of=data, count=st.integers(1, 10**6), threads=threads)
 def test_gradient(variant: str, rows: int, channels: int, of: Data, count: int, threads: int) -> None:
@@ -134,7 +134,7 @@ def test_gradient(variant: str, rows: int, channels: int, of: Data, count: int, 
     check(one(ScaleDgradOp), (dy, factor), variant, threads)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(rows=rows, channels=channels, of=data, threads=threads, shift=st.integers(18, 31))
 def test_normalise_scale_relu_range(variant: str, rows: int, channels: int, of: Data, threads: int, shift: int) -> None:

@@ -24,12 +24,12 @@ from tests.kernels.harness import (
     check,
     data,
     examples,
+    machines,
     make_group,
     one,
     run,
     scalar,
     threads,
-    variants,
 )
 from tests.support.operators import make, reference, type_of
 
@@ -66,7 +66,7 @@ def pools(draw: st.DrawFn) -> Pool:
     return pool
 
 
-@variants
+@machines
 @EXAMPLES
 @given(pool=pools(), of=data, threads=threads)
 def test_max_pool(variant: str, pool: Pool, of: Data, threads: int) -> None:
@@ -81,7 +81,7 @@ def test_max_pool(variant: str, pool: Pool, of: Data, threads: int) -> None:
     check(gradient, (of.other(1).i8(*y.shape), index.astype(np.int8)), variant, threads, keep=((0, 0),))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(pool=pools(), of=data, threads=threads, counts=st.sampled_from((None, 0, 1)))
 def test_average_pool(variant: str, pool: Pool, of: Data, threads: int, counts: int | None) -> None:
@@ -99,7 +99,7 @@ def test_average_pool(variant: str, pool: Pool, of: Data, threads: int, counts: 
     check(gradient, (dy,), variant, threads, keep=((0, 0),))
 
 
-@variants
+@machines
 def test_pools_of_large_images(variant: str) -> None:
     """Places are int16; an average's multiplier and its bound are those of 50,000 elements."""
     pool = {"kernel": [224, 224], "strides": [1, 1], "pads": [0, 0, 0, 0]}
@@ -114,7 +114,7 @@ def test_pools_of_large_images(variant: str) -> None:
     check(one(MaxPoolDgradOp, size=[100, 150], **pool), (small[:, :1, :1], index.astype(np.int16)), variant)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(rows=st.integers(1, 400), channels=st.integers(1, 200), of=data, threads=threads)
 def test_bias_grad(variant: str, rows: int, channels: int, of: Data, threads: int) -> None:
@@ -125,7 +125,7 @@ def test_bias_grad(variant: str, rows: int, channels: int, of: Data, threads: in
     check(build, (of.i8(rows, channels),), variant, threads, keep=((0, 0),))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(rows=st.integers(1, 40), classes=st.integers(2, 300), of=data, exponent=st.integers(-60, 60), threads=threads)
 def test_cross_entropy(variant: str, rows: int, classes: int, of: Data, exponent: int, threads: int) -> None:
@@ -136,7 +136,7 @@ def test_cross_entropy(variant: str, rows: int, classes: int, of: Data, exponent
     check(one(CrossEntropyOp), (*operands, *random), variant, threads, {2: "exponent"})
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     rows=st.integers(1, 40),
@@ -162,7 +162,7 @@ def test_mean_squared_error(variant: str, rows: int, classes: int, of: Data, exp
     check(build, operands, variant, threads, exponents)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=st.lists(st.integers(1, 7), min_size=1, max_size=5), of=data, threads=threads, draw=st.data())
 def test_transpose_and_reshape(variant: str, shape: list[int], of: Data, threads: int, draw: st.DataObject) -> None:
@@ -212,7 +212,7 @@ def test_pack(variant: str, layout: Layout, shape: tuple[int, ...], of: Data, th
     np.testing.assert_array_equal(found, layout.pack(x)[: len(found)])
 
 
-@variants
+@machines
 @EXAMPLES
 @given(layout=tensor_core_layouts, shape=tensors, of=data, threads=threads)
 def test_pack_for_tensor_cores(variant: str, layout: Layout, shape: tuple[int, ...], of: Data, threads: int) -> None:

@@ -26,7 +26,7 @@ from nitic.ops.bfp import (
 )
 from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
 from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
-from tests.kernels.harness import Data, check, data, examples, one, scalar, threads, variants
+from tests.kernels.harness import Data, check, data, examples, machines, one, scalar, threads
 
 EXAMPLES = examples(12)
 shapes = st.one_of(st.tuples(st.integers(1, 5000)), st.tuples(st.integers(1, 9), st.integers(1, 40), st.integers(1, 9)))
@@ -37,7 +37,7 @@ BEGIN = scalar(2**31 - 1)  # of a dithered rounding
 STEP, SEED = scalar(77), scalar(-0x123456789ABCDEF, np.int64)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, shift=shifts, rounding=all_roundings, to=st.sampled_from(("i8", "i16")), threads=threads)
 def test_round_shift_by_any_shift(
@@ -51,7 +51,7 @@ def test_round_shift_by_any_shift(
     check(build, operands, variant, threads, {1: "exponent", 2: "exponent"})
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, bits=st.integers(0, 30), rounding=roundings, stochastic=st.booleans(), threads=threads)
 def test_requantise_by_a_range(
@@ -73,7 +73,7 @@ def test_requantise_by_a_range(
     check(build, operands, variant, threads, {1: "range", 2: "exponent"}, keep=((1, 0),))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, bits=st.integers(0, 62), begin=st.integers(0, 2**31 - 1), threads=threads)
 def test_requantise_dithered(
@@ -88,7 +88,7 @@ def test_requantise_dithered(
     check(build, operands, variant, threads, {1: "range", 2: "exponent"})
 
 
-@variants
+@machines
 @pytest.mark.parametrize("seed", [0, 1, -1, 2**63 - 1, -(2**63)])
 @pytest.mark.parametrize("step", [0, 77, 2**31 - 1])
 def test_what_dithered_roundings_begin_with(variant: str, seed: int, step: int) -> None:
@@ -98,7 +98,7 @@ def test_what_dithered_roundings_begin_with(variant: str, seed: int, step: int) 
     check(build, (scalar(seed, np.int64), scalar(step)), variant, 3)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, p=st.floats(0, 0.99), threads=threads)
 def test_dropout(variant: str, shape: tuple[int, ...], of: Data, p: float, threads: int) -> None:
@@ -110,7 +110,7 @@ def test_dropout(variant: str, shape: tuple[int, ...], of: Data, p: float, threa
     check(one(DropoutOp, p=p), (of.i8(*shape),), variant, threads)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     rows=st.integers(1, 300), channels=st.sampled_from((1, 2, 3, 17)), of=data, shared=st.booleans(), threads=threads
@@ -129,7 +129,7 @@ def biased(acc: SSAValue, b: SSAValue, e: SSAValue, e_acc: SSAValue, r: SSAValue
     return [common, aligned, bias, ReluOp.of(bias.y)]
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     rows=st.integers(1, 50),
@@ -150,7 +150,7 @@ def test_bias_and_relu_alone(
     check(biased, operands, variant, threads, {2: "exponent", 3: "exponent", 4: "range"}, keep=((2, 0),))
 
 
-@variants
+@machines
 @pytest.mark.parametrize("exponent", [2, 4, 12, 22, 40])
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
 def test_a_bias_is_as_wide_as_the_sum(variant: str, dtype: type[np.generic], exponent: int) -> None:
@@ -160,7 +160,7 @@ def test_a_bias_is_as_wide_as_the_sum(variant: str, dtype: type[np.generic], exp
     check(biased, operands, variant, 1, {2: "exponent", 3: "exponent", 4: "range"}, keep=((2, 0),))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     shape=shapes,
@@ -191,7 +191,7 @@ def test_add(
     check(build, (*pair, *map(scalar, exponents), *ranges), variant, threads, kinds)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     shape=shapes,
@@ -222,7 +222,7 @@ def test_accumulate(
     check(build, (*pair, *map(scalar, exponents), *ranges), variant, threads, kinds)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     shape=shapes,
@@ -258,7 +258,7 @@ def test_updates_of_a_master(
     check(one(UpdateMomentumOp, round=rounding), moving, variant, threads, named)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(
     shape=shapes,
@@ -278,7 +278,7 @@ def test_update_niti(
     check(one(UpdateNitiOp, round=rounding), operands, variant, threads, {3: "range", 4: "range"})
 
 
-@variants
+@machines
 @pytest.mark.parametrize("top", [NEVER, NEVER + 1, -1, 0, 1, 255, 256, 70000])
 @pytest.mark.parametrize("r", [0, 1, 2, 127, 128, 2**30, 2**62])
 def test_scalars(variant: str, top: int, r: int) -> None:
@@ -294,7 +294,7 @@ def test_scalars(variant: str, top: int, r: int) -> None:
     check(inference, (old, e), variant, 3, {1: "exponent"})
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=shapes, of=data, threads=threads)
 def test_range_of_a_stored_tensor(variant: str, shape: tuple[int, ...], of: Data, threads: int) -> None:

@@ -9,7 +9,7 @@ from nitic.ir.op import NnOp
 from nitic.ops.bfp import ExpCommonOp, RangeOp, RoundShiftOp
 from nitic.ops.elementwise import BiasOp
 from nitic.ops.product import SUMMAND_BITS, AddConstOp, ExpandOp, MulOp, MulSumOp, NegOp, ReduceSumOp, ScaleConstOp
-from tests.kernels.harness import Build, Data, check, data, examples, one, scalar, threads, variants
+from tests.kernels.harness import Build, Data, check, data, examples, machines, one, scalar, threads
 
 EXAMPLES = examples(14)
 Shape = tuple[int, ...]
@@ -28,7 +28,7 @@ def broadcast(shape: Shape, axes: int, short: bool) -> Shape:
     return small[leading:] if short else small
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=large, axes=kept, short=st.booleans(), of=data, threads=threads)
 def test_product(variant: str, shape: Shape, axes: int, short: bool, of: Data, threads: int) -> None:
@@ -45,14 +45,14 @@ def test_product(variant: str, shape: Shape, axes: int, short: bool, of: Data, t
     check(build, operands, variant, threads, {1: "exponent", 4: "exponent"}, keep=((0, 0), (2, 0)))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=large, of=data, threads=threads)
 def test_square(variant: str, shape: Shape, of: Data, threads: int) -> None:
     check(lambda a: [MulOp.of(a, a)], (of.i8(*shape),), variant, threads)
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=large, axes=kept, short=st.booleans(), of=data, threads=threads)
 def test_expand_and_its_gradient(variant: str, shape: Shape, axes: int, short: bool, of: Data, threads: int) -> None:
@@ -69,7 +69,7 @@ def summed(op: type[NnOp], shape: Shape) -> Build:
     return build
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=large, axes=kept, short=st.booleans(), of=data, threads=threads)
 def test_gradient_of_a_product(variant: str, shape: Shape, axes: int, short: bool, of: Data, threads: int) -> None:
@@ -77,7 +77,7 @@ def test_gradient_of_a_product(variant: str, shape: Shape, axes: int, short: boo
     check(build, (of.i8(*shape), of.other(1).i8(*shape)), variant, threads, keep=((0, 0),))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=large, of=data, factor=st.floats(-100, 100), threads=threads)
 def test_constant_factor(variant: str, shape: Shape, of: Data, factor: float, threads: int) -> None:
@@ -89,7 +89,7 @@ def test_constant_factor(variant: str, shape: Shape, of: Data, factor: float, th
     check(build, (of.i8(*shape),), variant, threads, keep=((0, 0), (1, 0)))
 
 
-@variants
+@machines
 @EXAMPLES
 @given(shape=large, of=data, value=st.floats(-1e4, 1e4), e=st.integers(-40, 30), threads=threads)
 def test_constant_summand(variant: str, shape: Shape, of: Data, value: float, e: int, threads: int) -> None:

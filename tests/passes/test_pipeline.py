@@ -275,7 +275,7 @@ def test_names_of_nodes_are_unique() -> None:
 
 def trained(net: NetworkWriter, folder: Path) -> tuple[CompiledProgram, TrainingSession]:
     net.save(folder / "names.onnx")
-    compiled = compile_program(folder / "names.onnx", batch_size=8, target="x86-64")
+    compiled = compile_program(folder / "names.onnx", batch_size=8, target="x86-64-portable")
     session = TrainingSession(compiled, threads=1)
     random = np.random.default_rng(0)
     session.set_statistics(random.integers(0, 256, (64, 12), np.uint8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from nitic.codegen.core import tir
 from nitic.codegen.core.tir import Expr
@@ -24,18 +25,25 @@ class Dot:
     rows: Mapping[int, int]
 
 
-def by_pairs(acc: Expr, unsigned: Expr, signed: Expr) -> Expr:
-    """Even and odd bytes as int16, and vpmaddwd for each. What is done to an operand alone, LLVM does once."""
+def by_pairs(pairs: Callable[[Expr, Expr], Expr], acc: Expr, unsigned: Expr, signed: Expr) -> Expr:
+    """Even and odd bytes as int16, and the dot products of both. What is done to an operand alone, LLVM does once."""
     u = tir.reinterpret(unsigned, f"uint16x{2 * VECTOR}")
     s = tir.reinterpret(signed, f"int16x{2 * VECTOR}")
     eight, low = (tir.constant(value, "uint16", 2 * VECTOR) for value in (8, 0xFF))
     by = tir.constant(8, "int16", 2 * VECTOR)
     for a, b in ((u & low, (s << by) >> by), (u >> eight, s >> by)):
-        acc = acc + tir.dot_pairs(tir.reinterpret(a, f"int16x{2 * VECTOR}"), b)
+        acc = acc + pairs(tir.reinterpret(a, f"int16x{2 * VECTOR}"), b)
     return acc
+
+
+def pmaddwd(intrinsic: str, lanes: int) -> Callable[[Expr, Expr, Expr], Expr]:
+    """`Dot.add` by pmaddwd for registers of so many sums."""
+    return partial(by_pairs, partial(tir.dot_pairs, intrinsic, lanes))
 
 
 VNNI = Dot(tir.dot_u8s8, {1: 20, 2: 13, 3: 8, 4: 6})
 """vpdpbusd of AVX512-VNNI. The tile, the vectors and a broadcast fill the 32 registers at most."""
-AVX2 = Dot(by_pairs, {1: 4})
+AVX2 = Dot(pmaddwd("llvm.x86.avx2.pmadd.wd", lanes=8), {1: 4})
 """16 registers of half a vector: 8 of sums, 4 of a vector's even and odd bytes, 2 of a broadcast."""
+SSE2 = Dot(pmaddwd("llvm.x86.sse2.pmadd.wd", lanes=4), {1: 2})
+"""16 registers of a quarter of a vector: 8 of sums, 4 of its bytes. Tiles of 1 to 4 rows are alike."""

@@ -98,14 +98,15 @@ def dot_u8s8(acc: Expr, unsigned: Expr, signed: Expr) -> Expr:
     return T.call_llvm_pure_intrin(intrinsic, acc, *operands, dtype="int32x16")
 
 
-def dot_pairs(a: Expr, b: Expr) -> Expr:
-    """vpmaddwd of AVX2: the dot products of 2 with 2 int16 (int16x32, as two halves) in each lane of an int32x16."""
-    intrinsic = T.llvm_lookup_intrinsic_id("llvm.x86.avx2.pmadd.wd")
-    halves = [
-        T.call_llvm_pure_intrin(intrinsic, shuffle([a], lanes), shuffle([b], lanes), dtype="int32x8")
-        for lanes in (range(16), range(16, 32))
+def dot_pairs(intrinsic: str, lanes: int, a: Expr, b: Expr) -> Expr:
+    """pmaddwd, by LLVM's intrinsic for some lanes: in each lane of an int32x16 the dot product of 2 with 2 int16."""
+    number = T.llvm_lookup_intrinsic_id(intrinsic)
+    parts = [range(first, first + 2 * lanes) for first in range(0, 32, 2 * lanes)]
+    sums = [
+        T.call_llvm_pure_intrin(number, shuffle([a], part), shuffle([b], part), dtype=f"int32x{lanes}")
+        for part in parts
     ]
-    return shuffle(halves, range(16))
+    return shuffle(sums, range(16))
 
 
 def lane_mask(valid: Expr, lanes: int) -> Expr:
