@@ -29,6 +29,7 @@ from nitic.passes.training.insert_backward import InsertBackward
 from nitic.passes.training.insert_calibration import InsertCalibration
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.passes.training.insert_update import InsertUpdate
+from nitic.passes.training.join_slices import JoinSlices
 from nitic.recipe import Recipe
 from nitic.targets import VARIANTS
 
@@ -54,6 +55,11 @@ ORDER: Sequence[tuple[type[NiticPass], Stage, str]] = (
     (InferShapes, Stage.TRAINING, "before any pass reads the type of a result"),
     (InsertLoss, Stage.TRAINING, "makes @train_step and @eval_step, and the loss that the backward pass starts from"),
     (InsertBackward, Stage.TRAINING, "from the loss back; on floats, which the gradient rules are written for"),
+    (
+        JoinSlices,
+        Stage.TRAINING,
+        "behind insert-backward, which adds up the errors of slices",
+    ),
     (InsertUpdate, Stage.TRAINING, "takes the gradients, and says which parameters are int16 masters"),
     (InsertCalibration, Stage.TRAINING, "copies @predict in floats: rounding makes of it what takes ranges"),
     (InsertRounding, Stage.INTEGERS, "once forward, backward and update are there: it rounds in all three"),

@@ -164,15 +164,3 @@ class PadOp(NnOp):
 
     def backward(self, grad: Gradients) -> None:
         grad.add(self.x, SliceOp.taking(grad.of(self.y), self.positions()))
-
-
-def sum_of_pads(pads: Sequence[PadOp]) -> ConcatOp | None:
-    """The concat that is the sum of pads, if their tensors make up the whole along an axis."""
-    whole = [range(size) for size in pads[0].padded()]
-    for axis, size in enumerate(whole):
-        placed = sorted(pads, key=lambda pad: pad.positions()[axis].start)
-        rows = [row for pad in placed for row in pad.positions()[axis]]
-        others = {tuple(r for i, r in enumerate(pad.positions()) if i != axis) for pad in placed}
-        if rows == [*size] and others == {tuple(r for i, r in enumerate(whole) if i != axis)}:
-            return ConcatOp.along(axis, *(pad.x for pad in placed))
-    return None

@@ -11,7 +11,6 @@ from nitic.errors import CompileError
 from nitic.ir.function import Label, arguments, function, results, return_of, set_results
 from nitic.ir.op import NnOp, NoGradient, set_origin
 from nitic.ir.traits import Loss
-from nitic.ops.concat import PadOp, sum_of_pads
 from nitic.ops.elementwise import AccumulateOp, AddOp
 from nitic.ops.product import MulOp
 from nitic.passes.base import NiticPass, error_at
@@ -41,8 +40,7 @@ class InsertBackward(NiticPass):
 class Tape:
     """The errors known so far; where several users of a value send one back, they are added up.
 
-    The errors of a parameter, or of one that was only moved, are accumulators, and are added up as accumulators. The
-    errors of slices wait for each other: where they make up the whole, they are joined instead.
+    The errors of a parameter, or of one that was only moved, are accumulators, and are added up as accumulators.
     """
 
     def __init__(self, func: FuncOp, parameters: set[SSAValue]) -> None:
@@ -57,21 +55,16 @@ class Tape:
                 self.weights |= set(op.results)
         self.errors: dict[SSAValue, SSAValue] = {}
         self.factors: dict[SSAValue, SSAValue] = {}  # what an error is to be multiplied by before anybody reads it
-        self.pads: dict[SSAValue, list[PadOp]] = {}  # the errors of slices of a value
         self.current: NnOp | None = None
 
     def run(self) -> None:
         for op in reversed(self.forward):
             self.current = op
-            for result in op.results:
-                self._add_slices(result)
             if op.has_trait(Loss) or any(result in self.errors for result in op.results):
                 try:
                     op.backward(self)
                 except NoGradient:
                     raise error_at(op, "has no gradient, but a parameter lies before it") from None
-        for argument in [*self.pads]:
-            self._add_slices(argument)
 
     def needs(self, value: SSAValue) -> bool:
         return value in self.needed
@@ -95,21 +88,8 @@ class Tape:
         """Inserts the operator that computes the error of `value`, unless nobody needs it."""
         if value not in self.needed:
             gradient.erase()
-        elif isinstance(gradient, PadOp):
-            self.pads.setdefault(value, []).append(gradient)
         else:
             self.pass_on(value, self.insert(gradient))
-
-    def _add_slices(self, value: SSAValue) -> None:
-        """Adds the errors of the slices of a value, of which all have been computed."""
-        pads = self.pads.pop(value, [])
-        if pads and (joined := sum_of_pads(pads)):
-            self.pass_on(value, self.insert(joined))
-            for pad in pads:
-                pad.erase()
-        else:
-            for pad in pads:
-                self.pass_on(value, self.insert(pad))
 
     def pass_on(self, value: SSAValue, error: SSAValue, factor: SSAValue | None = None) -> None:
         """Adds `error` to the error of `value`. With a factor per channel, the product is made when it is asked for."""

@@ -1,4 +1,4 @@
-// RUN: nitic opt --passes=insert-backward
+// RUN: nitic opt --passes=insert-backward,join-slices
 // The errors of slices that make up the whole are joined, in the order of the slices; those of others are padded and added.
 // CHECK:       %[[B:.*]] = nn.neg %dlogits
 // CHECK-NEXT:  %[[WHOLE:.*]] = nn.concat %dlogits, %[[B]] axis = 1
