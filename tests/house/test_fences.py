@@ -36,6 +36,7 @@ ABOUT_OPERATORS = {
     "nitic.passes.training.insert_loss": "inserts the losses, draws dropouts' masks and takes batch norms' statistics",
     "nitic.passes.training.insert_backward": "inserts the sums of the errors that meet at a fork",
     "nitic.passes.training.insert_update": "inserts the update rules",
+    "nitic.passes.training.join_slices": "makes one concat of the pads of a sum",
     "nitic.passes.integers.insert_rounding": "inserts the map from samples to mantissas",
     "nitic.passes.kernels.assign_layouts": "inserts packed copies",
 }
