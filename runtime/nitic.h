@@ -57,6 +57,7 @@ typedef struct {
   const uint64_t *buffers; /* arena offsets, in the order of the kernel's parameters */
   uint32_t buffer_count;
   int32_t units;        /* how many independent pieces of work the call has */
+  int32_t grain;        /* every share but the last is a multiple of so many of them */
   int32_t starts_phase; /* 1 where every thread must have finished the calls before */
 } nitic_call;
 

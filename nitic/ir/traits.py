@@ -51,6 +51,10 @@ class Pointwise(OpTrait):
     """It computes element by element. In a kernel that begins with it, the operators behind it may broadcast (fuse)."""
 
 
+class OfShape(OpTrait):
+    """What it computes of an element depends on the shape of its tensor: it is in no kernel that serves every shape."""
+
+
 class OnMantissas(Pointwise):
     """It works on int8 mantissas: fuse may put it behind the rounding of operand 0, or behind another such operator."""
 

@@ -1,8 +1,10 @@
 """A group of operators that becomes one kernel."""
 
+import re
 from collections.abc import Sequence
+from math import prod
 
-from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, StringAttr
+from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, NoneAttr, StringAttr
 from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
@@ -20,7 +22,13 @@ from xdsl.utils.exceptions import VerifyException
 
 from nitic.ir.op import NnOp, parse_properties, print_properties
 from nitic.ir.text import meaning
+from nitic.ir.traits import OfShape
+from nitic.ir.types import is_tensor, shape_of, tensor_type
 from nitic.ops.bfp import ScalarOp, ScalarUpdateOp
+
+FLAT = "flat"
+"""The template of point-wise groups on a CPU whose tensors all have one shape: their kernels serve every shape."""
+_SHAPE, _ANY_SHAPE = re.compile(r"tensor<(\d+x)+"), "tensor<1x"
 
 
 @irdl_op_definition
@@ -77,9 +85,24 @@ class FusedOp(IRDLOperation):
         return self.template.data
 
     @property
+    def size(self) -> int | None:
+        """How many elements its tensors have, where all have one shape and are row-major; scalars do not count.
+
+        None as well where an operator computes with the shape, or an int32 does not count so many.
+        """
+        if any(op.has_trait(OfShape) for op in self.tensor_ops):
+            return None
+        values = [value for op in self.tensor_ops for value in (*op.operands, *op.results) if is_tensor(value)]
+        kinds = {(shape_of(value), tensor_type(value).encoding) for value in values if shape_of(value)}
+        (shape, encoding), *others = kinds or {((), NoneAttr())}
+        alike = shape and isinstance(encoding, NoneAttr) and not others
+        return prod(shape) if alike and prod(shape) < 2**31 else None
+
+    @property
     def meaning(self) -> str:
         """What decides the kernel, as text: the template, and the region apart from what its values are called."""
-        return f"{self.made_by}\n{meaning(self.body)}"
+        text = meaning(self.body)
+        return f"{self.made_by}\n{_SHAPE.sub(_ANY_SHAPE, text) if self.made_by == FLAT else text}"
 
     @property
     def yielded(self) -> Sequence[SSAValue]:

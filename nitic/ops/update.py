@@ -15,7 +15,7 @@ from xdsl.utils.exceptions import VerifyException
 from nitic.arithmetic import rounding, updates
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import Gradients, Insert, NnOp, NoGradient, is_float, like
-from nitic.ir.traits import TakesInt64
+from nitic.ir.traits import OfShape, TakesInt64
 from nitic.ir.types import shape_of
 from nitic.ops.arrays import in_blocks
 from nitic.ops.bfp import ExponentOfOp, RangeOp, range_of
@@ -129,6 +129,7 @@ class UpdateNitiOp(UpdateOp):
     """
 
     name = "nn.update_niti"
+    traits = traits_def(TakesInt64(), OfShape())
     w = operand_def()
     dw = operand_def()
     gb = operand_def()

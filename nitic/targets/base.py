@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from nitic.ir.layout import Layout
 from nitic.ir.op import NnOp
-from nitic.ops.fused import FusedOp
+from nitic.ops.fused import FLAT, FusedOp
 
 Layouts = tuple[Layout | None, ...]
 """One entry per operand; None is row-major."""
 SCALARS = "scalars"
+POINTWISE = "pointwise"
 
 
 def always(*_: object) -> bool:
@@ -88,7 +89,10 @@ class Variant:
 
     def template(self, group: FusedOp) -> str:
         """The kernel template of a group. Raises LookupError."""
-        return self.rule(group.anchor).template if group.anchor else SCALARS
+        if group.anchor is None:
+            return SCALARS
+        template = self.rule(group.anchor).template
+        return FLAT if template == POINTWISE and self.machine and group.size else template
 
     def layouts(self, op: NnOp, nonnegative: bool) -> Layouts:
         """How the template of an operator wants its operands to lie."""

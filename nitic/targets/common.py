@@ -8,7 +8,7 @@ from nitic.ir.types import element_of, i64
 from nitic.ops import BFP, NN
 from nitic.ops.conv import ConvDgradOp, ConvolutionOp, ConvOp, ConvWgradOp
 from nitic.ops.gemm import GemmDgradOp, GemmOp, GemmWgradOp, ProductOp
-from nitic.targets.base import Rule
+from nitic.targets.base import POINTWISE, Rule
 
 FORWARD = (ConvOp.name, GemmOp.name)
 DGRAD = (ConvDgradOp.name, GemmDgradOp.name)
@@ -30,7 +30,7 @@ BY_ELEMENT = Rule(CONTRACTIONS, "by_element")
 COMMON = (
     BY_ELEMENT,
     *(Rule((name,), name.removeprefix("nn.")) for name in OWN_LOOPS),
-    Rule([op.name for op in (*NN, *BFP)], "pointwise"),
+    Rule([op.name for op in (*NN, *BFP)], POINTWISE),
 )
 
 

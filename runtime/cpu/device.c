@@ -128,10 +128,16 @@ typedef struct {
   _Atomic int32_t failed_call; /* index + 1 of a call that failed, 0 = none */
 } run_state;
 
+/* Where the share of a thread begins, and that of the one before it ends. */
+static int32_t edge(const nitic_call *call, int thread, int threads) {
+  int64_t grains = ((int64_t)call->units + call->grain - 1) / call->grain;
+  int64_t unit = grains * thread / threads * call->grain;
+  return unit < call->units ? (int32_t)unit : call->units;
+}
+
 static void run_share(run_state *run, uint32_t i, void **buffers, int thread) {
   const nitic_call *call = &run->function->calls[i];
-  int64_t units = call->units;
-  nitic_ctx ctx = {thread, (int32_t)(units * thread / run->threads), (int32_t)(units * (thread + 1) / run->threads)};
+  nitic_ctx ctx = {thread, edge(call, thread, run->threads), edge(call, thread + 1, run->threads)};
   if (call->kernel(buffers, &ctx) != 0)
     atomic_store(&run->failed_call, (int32_t)i + 1);
 }

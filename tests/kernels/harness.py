@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,12 @@ from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.cuda.text import cuda_text, prologue
 from nitic.codegen.emitters import emit
 from nitic.codegen.output.cuda.launch import launch_entry
+from nitic.codegen.output.generate import parse_group
 from nitic.codegen.output.objects import write_object
 from nitic.ir.layout import SLACK, Layout, parse_layout
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type
-from nitic.ops.fused import FusedOp, YieldOp
+from nitic.ops.fused import FLAT, FusedOp, YieldOp
 from nitic.passes.kernels.select_kernels import select
 from nitic.targets import VARIANTS
 from nitic.targets.base import Machine
@@ -183,9 +185,7 @@ def machine(variant: str) -> Machine:
 
 def compiled(group: FusedOp, variant: str, change: Change = str) -> Callable[[Sequence[Array], int], list[Array]]:
     """The kernel, as a function of operands and the number of threads."""
-    kernel = kernel_of(group, f"kernel_{next(_counter)}", variant)
-    with tempfile.TemporaryDirectory() as folder:
-        launch = _emulated(kernel, Path(folder), change) if variant == CUDA else _here(kernel, Path(folder), variant)
+    launch = _emulated(kernel_of(group, "kernel", variant), change) if variant == CUDA else _here(group, variant)
     slots = 1 if variant == CUDA else MAX_THREADS
 
     def call(operands: Sequence[Array], threads: int) -> list[Array]:
@@ -203,23 +203,34 @@ def compiled(group: FusedOp, variant: str, change: Change = str) -> Callable[[Se
 Launch = Callable[[Sequence[Array], int], None]
 
 
-def _here(kernel: Kernel, folder: Path, variant: str) -> Launch:
-    library = folder / "kernel.so"
-    write_object([kernel], machine(variant), library.with_suffix(".o"))
-    subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")], check=True)
-    function = getattr(ctypes.CDLL(str(library)), kernel.name)
+def _here(group: FusedOp, variant: str) -> Launch:
+    select([group], VARIANTS[variant])
+    function, units = _function(group.meaning, variant)
+    units = (group.made_by == FLAT and group.size) or units
 
     def launch(memory: Sequence[Array], threads: int) -> None:
         pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
-        edges = [kernel.units * t // threads for t in range(threads + 1)]
+        edges = [units * t // threads for t in range(threads + 1)]
         for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
             assert function(*pointers, thread, begin, end) == 0
 
     return launch
 
 
-def _emulated(kernel: Kernel, folder: Path, change: Change) -> Launch:
-    library = Emulated(change(prologue("test") + cuda_text(kernel.stages)), folder)
+@cache
+def _function(meaning: str, variant: str) -> tuple[Callable[..., int], int]:
+    """The machine code of a group with this meaning, and its units of work."""
+    kernel = emit(parse_group(meaning), f"kernel_{next(_counter)}", variant)
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "kernel.so"
+        write_object([kernel], machine(variant), library.with_suffix(".o"))
+        subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")], check=True)
+        return getattr(ctypes.CDLL(str(library)), kernel.name), kernel.units
+
+
+def _emulated(kernel: Kernel, change: Change) -> Launch:
+    with tempfile.TemporaryDirectory() as folder:
+        library = Emulated(change(prologue("test") + cuda_text(kernel.stages)), Path(folder))
     sizes = [(each.count * 8 + SLACK, each.kept) for each in kernel.scratch.values()]
     scratch = [np.full(size, 0 if kept else GARBAGE, np.uint8) for size, kept in sizes]
 

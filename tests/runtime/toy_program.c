@@ -159,12 +159,12 @@ static const uint64_t range_buffers[] = {X, RANGE}, top_buffers[] = {RANGE, TOP}
 static const uint64_t logits_buffers[] = {X, LOGITS, LOGITS_EXPONENT};
 static const uint64_t metrics_buffers[] = {LOGITS, LABEL, LOSS, CORRECT}, visit_buffers[] = {VISITS};
 
-#define HASH {hash_step, "hash_step", hash_buffers, 13, TOY_F, 1}
-#define RANGE_CALL {range, "range", range_buffers, 2, TOY_N * TOY_F, 1}
-#define TOP_CALL {top, "top", top_buffers, 2, 1, 1}
-#define LOGITS_CALL {logits, "logits", logits_buffers, 3, TOY_N, 1}
-#define METRICS {metrics, "metrics", metrics_buffers, 4, 1, 1}
-#define VISIT {visit, "visit", visit_buffers, 1, 1000, 1}
+#define HASH {hash_step, "hash_step", hash_buffers, 13, TOY_F, 1, 1}
+#define RANGE_CALL {range, "range", range_buffers, 2, TOY_N * TOY_F, 1, 1}
+#define TOP_CALL {top, "top", top_buffers, 2, 1, 1, 1}
+#define LOGITS_CALL {logits, "logits", logits_buffers, 3, TOY_N, 1, 1}
+#define METRICS {metrics, "metrics", metrics_buffers, 4, 1, 1, 1}
+#define VISIT {visit, "visit", visit_buffers, 1, 1000, 64, 1}
 
 static const nitic_call train_calls[] = {LOGITS_CALL, METRICS, RANGE_CALL, TOP_CALL, HASH, VISIT};
 static const nitic_call eval_calls[] = {LOGITS_CALL, METRICS};

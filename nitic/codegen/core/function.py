@@ -16,7 +16,7 @@ from tvm.tirx import analysis
 from tvm.tirx.script import builder as T
 
 from nitic.codegen.core import tir
-from nitic.codegen.core.kernel import Kernel
+from nitic.codegen.core.kernel import BLOCK, Kernel
 from nitic.codegen.core.tir import Buffer, Expr
 
 MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
@@ -55,7 +55,7 @@ class Function(AbstractContextManager["Function"]):
     _builder: Any = None
 
     ATTRIBUTES: ClassVar[Mapping[str, Any]] = {"tirx.noalias": True}
-    BLOCK: ClassVar[int] = 4096  # elements of a unit of work of a point-wise kernel
+    BLOCK: ClassVar[int] = BLOCK  # elements of a unit of work of a point-wise kernel
     WHOLE_ROWS: ClassVar[bool] = True  # such a unit is rows of channels where an operator asks for the channel
     MANY_ELEMENTS: ClassVar[bool] = True  # a thread computes so many that a table of what may come up pays
 

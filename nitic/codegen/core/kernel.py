@@ -28,6 +28,10 @@ class Scratch:
     kept: bool = False
 
 
+BLOCK = 4096
+"""Elements that a thread takes of a point-wise kernel at least."""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A function: its symbol, its parameters in order with their element types, and how many units of work a call has.

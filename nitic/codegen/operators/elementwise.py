@@ -20,6 +20,7 @@ from nitic.ir.op import NnOp
 from nitic.ir.types import Shape, dtype_of, is_tensor, shape_of
 from nitic.ops.bfp import DITHERED, ELEMENTS, STOCHASTIC, AlignOp, RoundShiftOp, ShiftOp
 from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.fused import FLAT
 from nitic.ops.product import broadcasts
 
 Evaluators = Mapping[SSAValue, Evaluate]
@@ -41,6 +42,14 @@ def pointwise(emission: Emission, _: NnOp) -> int:
     with f.elements(count) as i:
         emission.finish(None, None, Point(i))
     return ceildiv(count, f.BLOCK)
+
+
+def flat(emission: Emission, _: NnOp) -> int:
+    """The same where all tensors have one shape: a unit is an element, and the call knows how many there are."""
+    emission.open(None, 1)
+    with emission.function.units() as i:
+        emission.finish(None, None, Point(i))
+    return prod(emission.group.tail_shape())
 
 
 def _lanes(emission: Emission, channels: int) -> int:
@@ -254,6 +263,6 @@ POINTWISE: dict[str, Prepare] = {
     "nn.dropout": dropout,
     "nn.input_map": input_map,
 }
-TEMPLATES = {"pointwise": Template(pointwise)}
+TEMPLATES = {"pointwise": Template(pointwise), FLAT: Template(flat)}
 VECTORS = frozenset({"bfp.range", "bfp.round_shift", "bfp.align", "nn.bias", "nn.add", "nn.relu", "nn.relu_dgrad"})
 """What computes with vectors as with scalars."""

@@ -11,12 +11,12 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
 from nitic import targets
-from nitic.codegen.core.kernel import Kernel, Kernels
+from nitic.codegen.core.kernel import BLOCK, Kernel, Kernels
 from nitic.ir.buffers import named_tensors, tensor_bytes, tensor_extents
 from nitic.ir.function import Label, functions
 from nitic.ir.text import print_module
 from nitic.ir.types import dtype_of, is_tensor, shape_of
-from nitic.ops.fused import FusedOp, phase_of
+from nitic.ops.fused import FLAT, FusedOp, phase_of
 from nitic.program import Program, arena_bytes
 from nitic.targets import VARIANTS
 from nitic.version import VERSION
@@ -145,7 +145,8 @@ def _function(variant: str, func: FuncOp) -> str:
         lines.append(f"static const uint64_t {name}_{i}[] = {{{', '.join(map(str, offsets))}}};")
         starts = int(phase_of(group) > phase)
         phase = phase_of(group)
-        entries.append(f"  {{call_{kernel}, {c_string(label)}, {name}_{i}, {len(offsets)}, units_{kernel}, {starts}}},")
+        units = f"{group.size}, {BLOCK}" if group.made_by == FLAT else f"units_{kernel}, 1"
+        entries.append(f"  {{call_{kernel}, {c_string(label)}, {name}_{i}, {len(offsets)}, {units}, {starts}}},")
     return "\n".join([*lines, f"static const nitic_call {name}[] = {{", *entries, "};"])
 
 

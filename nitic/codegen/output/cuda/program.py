@@ -44,7 +44,7 @@ def _function(name: str, launches: Sequence[Table]) -> Iterator[str]:
         yield _numbers(f"{name}_buffers_{i}", launch["buffers"])
         yield _numbers(f"{name}_zeroed_{i}", zeroed or [0])
         buffers = f"{name}_buffers_{i}, {len(launch['buffers'])}"
-        calls.append(f"NULL, {c_string(launch['group'])}, {buffers}, {launch['units']}, {begins}")
+        calls.append(f"NULL, {c_string(launch['group'])}, {buffers}, {launch['units']}, 1, {begins}")
         starts.append(f"{_start(launch)}, {int(launch['follows'])}, {name}_zeroed_{i}, {len(zeroed) // 2}")
     yield from _list(f"nitic_call {name}", calls)
     yield from _list(f"nitic_launch {name}_launches", starts)

@@ -1,5 +1,5 @@
 // RUN: nitic opt --passes=fuse,select-kernels,name-kernels
-// Two groups that differ only in what their values are called are one kernel; another shape or property is another one.
+// Two groups that differ only in what their values are called are one kernel; another shape of a contraction, or another property, is another one.
 // CHECK:       nn.fused %x, %w1 kernel = gemm_relu_range_1
 // CHECK:       nn.fused %x, %w2 kernel = gemm_relu_range_1
 // CHECK:       nn.fused %x, %w3 kernel = gemm_relu_range_2

@@ -5,7 +5,7 @@
 // CHECK:       nn.fused %dy, %w template = by_element :
 // CHECK:       nn.fused %x, %dy template = by_element :
 // CHECK:       nn.fused %dy template = bias_grad :
-// CHECK:       nn.fused %x template = pointwise :
+// CHECK:       nn.fused %x template = flat :
 func.func @predict(%x: tensor<16x8x8x16xi8>, %w: tensor<16x3x3x16xi8>, %d: tensor<16x3x3x1xi8>, %dy: tensor<16x8x8x16xi8>) -> (tensor<16x8x8x16xi32>, tensor<16x8x8x16xi32>, tensor<16x8x8x16xi32>, tensor<16x3x3x16xi32>, tensor<16xi32>, tensor<16x8x8x16xi8>) {
   %acc = nn.conv %x, %w dilations = [1, 1] groups = 1 pads = [1, 1, 1, 1] strides = [1, 1] : (tensor<16x8x8x16xi8>, tensor<16x3x3x16xi8>) -> tensor<16x8x8x16xi32>
   %deep = nn.conv %x, %d dilations = [1, 1] groups = 16 pads = [1, 1, 1, 1] strides = [1, 1] : (tensor<16x8x8x16xi8>, tensor<16x3x3x1xi8>) -> tensor<16x8x8x16xi32>
