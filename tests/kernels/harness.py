@@ -31,6 +31,7 @@ from nitic.passes.kernels.select_kernels import select
 from nitic.targets import VARIANTS
 from nitic.targets.base import Machine
 from tests.emulator.emulator import COMPILER, ORDERS, Emulated
+from tests.kernels.elsewhere import ELSEWHERE, Split
 from tests.support.operators import type_of
 
 GARBAGE = 0x55
@@ -43,8 +44,10 @@ Types = Sequence[Attribute]
 
 
 def runs_here(variant: str) -> bool:
-    """On this processor, or in the emulator."""
-    return COMPILER is not None if variant == CUDA else targets.runs_here(VARIANTS[variant])
+    """On this processor, in the emulator, or on a machine that does it for this one."""
+    if variant == CUDA:
+        return COMPILER is not None
+    return variant in ELSEWHERE or targets.runs_here(VARIANTS[variant])
 
 
 def each(names: Iterable[str]) -> pytest.MarkDecorator:
@@ -179,11 +182,14 @@ def machine(variant: str) -> Machine:
     return found
 
 
+Launch = Callable[[Sequence[Array], int], None]
+
+
 def compiled(group: FusedOp, variant: str, change: Change = str) -> Callable[[Sequence[Array], int], list[Array]]:
     """The kernel, as a function of operands and the number of threads."""
     kernel = kernel_of(group, f"kernel_{next(_counter)}", variant)
     with tempfile.TemporaryDirectory() as folder:
-        launch = _emulated(kernel, Path(folder), change) if variant == CUDA else _here(kernel, Path(folder), variant)
+        launch = _emulated(kernel, Path(folder), change) if variant == CUDA else _by_cpu(kernel, Path(folder), variant)
     slots = 1 if variant == CUDA else MAX_THREADS
 
     def call(operands: Sequence[Array], threads: int) -> list[Array]:
@@ -198,22 +204,24 @@ def compiled(group: FusedOp, variant: str, change: Change = str) -> Callable[[Se
     return call
 
 
-Launch = Callable[[Sequence[Array], int], None]
+def _by_cpu(kernel: Kernel, folder: Path, variant: str) -> Launch:
+    made = folder / "kernel.o"
+    write_object([kernel], machine(variant), made)
+    split = ELSEWHERE.get(variant, _here)(kernel, made)
+    return lambda memory, threads: split(memory, [kernel.units * t // threads for t in range(threads + 1)])
 
 
-def _here(kernel: Kernel, folder: Path, variant: str) -> Launch:
-    library = folder / "kernel.so"
-    write_object([kernel], machine(variant), library.with_suffix(".o"))
-    subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")], check=True)
+def _here(kernel: Kernel, made: Path) -> Split:
+    library = made.with_suffix(".so")
+    subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, made], check=True)
     function = getattr(ctypes.CDLL(str(library)), kernel.name)
 
-    def launch(memory: Sequence[Array], threads: int) -> None:
+    def split(memory: Sequence[Array], edges: Sequence[int]) -> None:
         pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
-        edges = [kernel.units * t // threads for t in range(threads + 1)]
         for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
             assert function(*pointers, thread, begin, end) == 0
 
-    return launch
+    return split
 
 
 def _emulated(kernel: Kernel, folder: Path, change: Change) -> Launch:
