@@ -1,6 +1,7 @@
 # make demo      install nitic in .venv, compile a small CNN and train it on handwritten digits
 # make test      everything continuous integration checks
 # make test-gpu  binaries for GPUs against those for CPUs, on this machine's GPU: docs/cuda.md
+# make test-targets  the variant avx512vnni on a processor that has it, emulated: docs/targets.md; an hour, Debian
 # make fuzz-programs  random networks, compiled: bit for bit the interpreter's   N=1000 SEED=0 JOBS=2
 # make fuzz-numbers   random networks of numbers of any size: the integers beside the float stage   N=2000 SEED=0 JOBS=2
 # make accuracy  gradients against torch; accuracy, five seeds, each recipe and torch: docs/accuracy.md   DATA=MNIST CIFAR=CIFAR-10
@@ -25,7 +26,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 C_SOURCES := $(wildcard runtime/*.h runtime/*/*.[ch] runtime/cuda/*.cuh runtime/cuda/ptx/*.cuh tests/emulator/*.[ch] \
-	tests/emulator/*.cpp tests/emulator/*.cuh tests/runtime/*.c benchmarks/gpu/*.cuh)
+	tests/emulator/*.cpp tests/emulator/*.cuh tests/runtime/*.c tests/targets/*.c benchmarks/gpu/*.cuh)
 
 # `cross` brings a C compiler where the machine has none that links.
 HAS_CC := $(shell t=$$(mktemp) && echo 'int main(void) { return 0; }' | cc -x c - -o $$t 2>/dev/null && $$t && echo yes; rm -f $$t)
@@ -35,7 +36,7 @@ CROSS := $(if $(HAS_CC),,$(comma)cross)
 .DEFAULT_GOAL := help
 FUZZ = $(BIN)/python -m tests.fuzz.$(1) $(if $(N),--count $(N)) --seed $(SEED) --jobs $(JOBS)
 
-.PHONY: help demo test test-gpu fuzz-programs fuzz-numbers lint format accuracy models imagenet bench bench-gpu clean
+.PHONY: help demo test test-gpu test-targets fuzz-programs fuzz-numbers lint format accuracy models imagenet bench bench-gpu clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -49,6 +50,9 @@ test: lint
 test-gpu: $(VENV)/.dev
 	$(BIN)/python tests/gpu/build.py build/gpu
 	$(BIN)/python tests/gpu/check.py build/gpu
+
+test-targets: $(VENV)/.dev
+	$(BIN)/python -m tests.targets build/targets
 
 fuzz-programs: $(VENV)/.dev
 	$(call FUZZ,programs)

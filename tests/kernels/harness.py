@@ -33,6 +33,7 @@ from nitic.passes.kernels.select_kernels import select
 from nitic.targets import VARIANTS
 from nitic.targets.base import Machine
 from tests.emulator.emulator import COMPILER, ORDERS, Emulated
+from tests.kernels.elsewhere import ELSEWHERE, Split
 from tests.support.operators import type_of
 
 GARBAGE = 0x55
@@ -45,8 +46,10 @@ Types = Sequence[Attribute]
 
 
 def runs_here(variant: str) -> bool:
-    """On this processor, or in the emulator."""
-    return COMPILER is not None if variant == CUDA else targets.runs_here(VARIANTS[variant])
+    """On this processor, in the emulator, or on a machine that does it for this one."""
+    if variant == CUDA:
+        return COMPILER is not None
+    return variant in ELSEWHERE or targets.runs_here(VARIANTS[variant])
 
 
 def each(names: Iterable[str]) -> pytest.MarkDecorator:
@@ -183,9 +186,12 @@ def machine(variant: str) -> Machine:
     return found
 
 
+Launch = Callable[[Sequence[Array], int], None]
+
+
 def compiled(group: FusedOp, variant: str, change: Change = str) -> Callable[[Sequence[Array], int], list[Array]]:
     """The kernel, as a function of operands and the number of threads."""
-    launch = _emulated(kernel_of(group, "kernel", variant), change) if variant == CUDA else _here(group, variant)
+    launch = _emulated(kernel_of(group, "kernel", variant), change) if variant == CUDA else _by_cpu(group, variant)
     slots = 1 if variant == CUDA else MAX_THREADS
 
     def call(operands: Sequence[Array], threads: int) -> list[Array]:
@@ -200,32 +206,34 @@ def compiled(group: FusedOp, variant: str, change: Change = str) -> Callable[[Se
     return call
 
 
-Launch = Callable[[Sequence[Array], int], None]
-
-
-def _here(group: FusedOp, variant: str) -> Launch:
+def _by_cpu(group: FusedOp, variant: str) -> Launch:
     select([group], VARIANTS[variant])
-    function, units = _function(group.meaning, variant)
+    split, units = _made(group.meaning, variant)
     units = (group.made_by == FLAT and group.size) or units
-
-    def launch(memory: Sequence[Array], threads: int) -> None:
-        pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
-        edges = [units * t // threads for t in range(threads + 1)]
-        for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
-            assert function(*pointers, thread, begin, end) == 0
-
-    return launch
+    return lambda memory, threads: split(memory, [units * t // threads for t in range(threads + 1)])
 
 
 @cache
-def _function(meaning: str, variant: str) -> tuple[Callable[..., int], int]:
-    """The machine code of a group with this meaning, and its units of work."""
+def _made(meaning: str, variant: str) -> tuple[Split, int]:
+    """The machine code of every group with this meaning, and the units of work that the text tells."""
     kernel = emit(parse_group(meaning), f"kernel_{next(_counter)}", variant)
     with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "kernel.so"
-        write_object([kernel], machine(variant), library.with_suffix(".o"))
-        subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, library.with_suffix(".o")], check=True)
-        return getattr(ctypes.CDLL(str(library)), kernel.name), kernel.units
+        made = Path(folder) / "kernel.o"
+        write_object([kernel], machine(variant), made)
+        return ELSEWHERE.get(variant, _here)(kernel, made), kernel.units
+
+
+def _here(kernel: Kernel, made: Path) -> Split:
+    library = made.with_suffix(".so")
+    subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, made], check=True)
+    function = getattr(ctypes.CDLL(str(library)), kernel.name)
+
+    def split(memory: Sequence[Array], edges: Sequence[int]) -> None:
+        pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
+        for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
+            assert function(*pointers, thread, begin, end) == 0
+
+    return split
 
 
 def _emulated(kernel: Kernel, change: Change) -> Launch:

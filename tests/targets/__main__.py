@@ -1,0 +1,95 @@
+"""The variant avx512vnni on a processor that has it, emulated by Bochs: python -m tests.targets [FOLDER]
+
+Training runs end in the checkpoints of the portable variant, byte for byte, and the variant's kernels compute what the
+operators' references do. Each line is a network, or what pytest says; the exit code is 1 where something differed.
+"""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from nitic.arithmetic.integers import Array
+from nitic.codegen.core.kernel import Kernel
+from nitic.driver.compile import compile_model
+from nitic.ir.function import argument, function
+from nitic.ir.types import shape_of
+from nitic.options import CompileOptions
+from tests.kernels.elsewhere import ELSEWHERE, Split
+from tests.networks.stages import WRITERS, imported, samples
+from tests.runtime.helpers import write_npy
+from tests.targets.bochs import Guest
+
+VARIANT = "avx512vnni"
+MODEL = 'corei3_cnl, add_features="avx512vnni"'  # Linux does not start on the models that have it from the outset
+# Network, recipe, batch and epochs of EPOCH steps.
+CASES = (
+    ("lenet", "niti16", 64, 20),
+    ("lenet", "niti", 64, 20),
+    ("mobile", "niti16", 16, 20),
+    ("resnet8", "niti16", 16, 20),
+)
+EPOCH = 10
+MAIN = Path(__file__).parent / "kernel_main.c"
+# Those of real networks' sizes take hours in an emulator.
+KERNEL_TESTS = ("-q", "-p", "no:cacheprovider", "tests/kernels", "-k", f"{VARIANT} and not largest")
+
+
+def compare(guest: Guest, folder: Path, name: str, recipe: str, batch: int, epochs: int) -> bool:
+    """Whether the guest trains this network to the checkpoint that the portable variant gives here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    WRITERS[name]().save(folder / "model.onnx")
+    compile_model(
+        CompileOptions(folder / "model.onnx", folder / "net", recipe, batch_size=batch, target=f"x86-64-{VARIANT}")
+    )
+    shape = shape_of(argument(function(imported(name, batch).module, "predict"), "input"))[1:]
+    write_npy(folder, "train", *samples(shape, batch * EPOCH, 1))
+    command = ["./net", "train", "--data", ".", "--seed", "3", "--epochs", str(epochs)]
+    command += ["--save", "checkpoint"]
+    subprocess.run([*command, "--variant", "portable"], cwd=folder, capture_output=True, check=True)
+    here = (folder / "checkpoint").read_bytes()
+    files = {each: (folder / each).read_bytes() for each in ("net", "x_train.npy", "y_train.npy")}
+    found = guest.run(" ".join(command), files, ["checkpoint"])
+    assert f"variant {VARIANT}".encode() in found["said"], "the guest chose another variant"
+    equal = found["checkpoint"] == here
+    digest = hashlib.sha256(found["checkpoint"]).hexdigest()
+    print(f"{name} {recipe}, {epochs * EPOCH} steps of {batch}: {digest}", "equal" if equal else "DIFFERS", flush=True)
+    return equal
+
+
+def kernel_in(guest: Guest, kernel: Kernel, made: Path) -> Split:
+    """Runs a kernel in the guest, as a program of its own."""
+    count = len(kernel.parameters)
+    arguments = ", ".join(f"at[{i}]" for i in range(count))
+    values = {"KERNEL": kernel.name, "COUNT": count, "ARGUMENTS": arguments}
+    definitions = [f"-D{name}={value}" for name, value in values.items()]
+    program = made.with_suffix("")
+    subprocess.run(["cc", "-O1", "-s", *definitions, MAIN, made, "-o", program], check=True)
+    content = program.read_bytes()
+
+    def split(memory: Sequence[Array], edges: Sequence[int]) -> None:
+        sent = b"".join(each.tobytes() + bytes(-each.size % 64) for each in memory)
+        numbers = " ".join(map(str, [*(each.size for each in memory), *edges]))
+        command = f"./kernel {numbers} < memory > result"
+        result = guest.run(command, {"kernel": content, "memory": sent}, ["result"])["result"]
+        begin = 0
+        for each in memory:
+            each[:] = memoryview(result)[begin : begin + each.size]
+            begin += each.size + -each.size % 64
+
+    return split
+
+
+def main(folder: Path) -> int:
+    with Guest(folder / "bochs", MODEL) as guest:
+        equal = [compare(guest, folder / f"{case[0]}-{case[1]}", *case) for case in CASES]
+        ELSEWHERE[VARIANT] = partial(kernel_in, guest)
+        return pytest.main(list(KERNEL_TESTS)) or not all(equal)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "build/targets")))
