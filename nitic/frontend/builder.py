@@ -1,7 +1,7 @@
 """Builds @predict while the importer walks the ONNX graph: operators, views and parameters."""
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from math import inf, prod
 
 import numpy as np
@@ -47,6 +47,8 @@ class Builder:
         self.batch = input_shape[0]
         self.declared_batch = declared_batch
         """The batch size that the file fixes, or 0."""
+        self.declared_shapes: Mapping[str, Shape] = {}
+        """The shape of each value in the file, by its name, where it fixes another batch than that compiled."""
         self.input_type = input_type
         """What the file calls the type of the input's elements."""
         self.parameters: dict[str, Array] = {}

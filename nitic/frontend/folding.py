@@ -74,9 +74,11 @@ def fold(node: Node, inputs: list[Constant | None], budget: Budget) -> list[Cons
     feeds = {name: value.array for name, value in zip(node.proto.input, inputs, strict=True) if value}
     with np.errstate(all="ignore"):
         results = ReferenceEvaluator(model).run(None, feeds)
-    repeated = node.op == "Expand" or any(value.repeated or is_parameter(value) for value in inputs if value)
+    given = [value for value in inputs if value]
+    repeated = node.op == "Expand" or any(value.repeated or is_parameter(value) for value in given)
+    measured = any(value.measured for value in given)
     return [
-        Constant(np.asarray(array), output.name, repeated=repeated)
+        Constant(np.asarray(array), output.name, repeated=repeated, measured=measured)
         for array, output in zip(results, outputs, strict=True)
     ]
 
@@ -159,9 +161,10 @@ def integers(array: Array) -> tuple[int, ...]:
     return tuple(int(v) for v in array.flat)
 
 
-def shape_constant(node: Node, shape: tuple[int, ...], name: str) -> Constant:
+def shape_constant(node: Node, value: Value, name: str) -> Constant:
     """The result of a Shape node: all of the shape, or the dimensions from start to end. Size is their product."""
+    shape, measured = value.shape, not isinstance(value, Constant)
     if node.op == "Size":
-        return Constant(np.asarray(prod(shape), np.int64), name)
+        return Constant(np.asarray(prod(shape), np.int64), name, measured=measured)
     first, last = node.integer("start"), node.integer("end", len(shape))
-    return Constant(np.asarray(shape[first:last], np.int64), name)
+    return Constant(np.asarray(shape[first:last], np.int64), name, measured=measured)

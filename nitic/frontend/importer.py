@@ -267,6 +267,8 @@ class _Importer:
         shape = (batch, *declared.shape[1:])
         builder = Builder(self._samples(shape, declared.is_nhwc), declared.shape[0], declared.element_type)
         channels_first = len(shape_of(builder.input)) == 4 and not declared.is_nhwc
+        if declared.shape[0] not in {0, batch}:
+            builder.declared_shapes = self.shapes
         view = Activation.nhwc if channels_first else Activation.of
         self.values[declared.name] = view(builder.input).reshape(shape)
         self._note_batch(builder, declared.shape[0])
@@ -383,7 +385,7 @@ class _Importer:
         if node.op == "Constant":
             return [self.computed.hold(folding.constant(node))]
         if node.op in _SHAPES and inputs[0]:
-            return [folding.shape_constant(node, inputs[0].shape, name)]
+            return [folding.shape_constant(node, inputs[0], name)]
         constants = [value for value in inputs if value is None or isinstance(value, Constant)]
         if node.op in folding.GENERATORS and len(constants) == len(inputs):
             return [folding.generated(node, constants, self.generated)]
