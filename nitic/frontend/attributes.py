@@ -259,6 +259,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "Split": {"axis": integer(0), "num_outputs": integer(at_least=1), "split": integers(at_least=0)},
     "Squeeze": {"axes": AXES},
     "Swish": {"alpha": number(1.0)},
+    "ThresholdedRelu": {"alpha": number(1.0)},
     "Transpose": {"perm": integers(at_least=0)},
     "Unsqueeze": {"axes": AXES},
 }

@@ -58,6 +58,8 @@ class Builder:
         """The nodes into which the exporter folded a batch normalisation."""
         self.without_bias: list[Node] = []
         """The nodes whose bias is zeros that the graph repeats."""
+        self.conditions: set[SSAValue] = set()
+        """The values that are 1 where a comparison holds, and else 0."""
         self.node: Node | None = None
         self.trains = True
         """Whether the parameters of the node are trained; others are frozen."""

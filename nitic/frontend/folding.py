@@ -16,8 +16,9 @@ from nitic.frontend.values import Constant, Conversion, NodeError, Value
 # None of these is random, reads a file or has a subgraph.
 FOLDABLE = frozenset(
     {"Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten", "Floor"}
-    | {"Gather", "Greater", "Identity", "Less", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "ReduceProd"}
-    | {"Reshape", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
+    | {"Gather", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "Max", "Min", "Mod", "Mul"}
+    | {"Neg", "Not", "Or", "Pow", "Reciprocal", "ReduceProd", "Reshape", "Sign", "Slice", "Split", "Sqrt", "Squeeze"}
+    | {"Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
 )
 # The results of these have no more elements than their inputs together; those of most others broadcast.
 _NO_LARGER = frozenset(

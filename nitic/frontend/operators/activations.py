@@ -112,8 +112,11 @@ def absolute(builder: Builder, node: Node, inputs: Inputs) -> Value:
 
 
 def limit(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    """Max and Min: of two activations by the rectified difference."""
-    x, other = operands(inputs)
+    """Max and Min: of two activations by the rectified difference, of more from left to right."""
+    *before, last = (value for value in inputs if value is not None)
+    if not before:
+        return activation(inputs)
+    x, other = operands([limit(builder, node, before) if len(before) > 1 else before[0], last])
     if isinstance(other, Activation):
         above = rectified(builder, sum_of(builder, x, negated(builder, other)))
         return sum_of(builder, other, above) if node.op == "Max" else sum_of(builder, x, negated(builder, above))

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from math import prod
 
+import onnx
+
 from nitic.frontend.builder import Builder
 from nitic.frontend.folding import integers, is_float_type
 from nitic.frontend.nodes import Node
@@ -21,7 +23,10 @@ def identity(builder: Builder, node: Node, inputs: Inputs) -> Value:
 
 
 def cast(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    if node.op == "Cast" and not is_float_type(node.integer("to")):
+    x = inputs[0]
+    is_condition = isinstance(x, Activation) and x.value in builder.conditions
+    to_condition = node.op == "Cast" and node.integer("to") == onnx.TensorProto.BOOL
+    if node.op == "Cast" and not is_float_type(node.integer("to")) and not (is_condition and to_condition):
         raise NodeError("a cast to a type other than float is not supported")
     return identity(builder, node, inputs)
 
