@@ -106,7 +106,9 @@ def where(builder: Builder, node: Node, inputs: Inputs) -> Value:
     given = activation(inputs)
     parts = [product_of(builder, given, yes)] if is_filled(yes) else []
     parts += [product_of(builder, inverted(builder, given), no)] if is_filled(no) else []
-    return sum_of(builder, *parts) if len(parts) == 2 else [*parts, multiply_constant(builder, given, 0.0)][0]
+    if len(parts) == 2:
+        return sum_of(builder, *parts)
+    return parts[0] if parts else multiply_constant(builder, given, 0.0)
 
 
 def as_number(x: Value | None) -> Value:
