@@ -63,10 +63,15 @@ def is_foldable(node: Node, inputs: list[Constant | None]) -> bool:
 
 
 def fold(node: Node, inputs: list[Constant | None], budget: Budget) -> list[Constant]:
-    """The results of a foldable operator over constants, by onnx's reference implementation."""
+    """The results of a foldable operator over constants."""
+    budget.take(_elements(node, inputs))
+    return evaluated(node, inputs)
+
+
+def evaluated(node: Node, inputs: list[Constant | None]) -> list[Constant]:
+    """What onnx's reference implementation makes of constants."""
     from onnx.reference import ReferenceEvaluator  # takes long to import, and many models have nothing to fold
 
-    budget.take(_elements(node, inputs))
     names = [name for name in node.proto.input if name]
     untyped = [helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(names)]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.proto.output if name]

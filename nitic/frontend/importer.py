@@ -16,6 +16,7 @@ from xdsl.utils.exceptions import VerifyException
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
 from nitic.frontend import folding
+from nitic.frontend.adaptive_pools import with_adaptive_pools
 from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
 from nitic.frontend.graph import AS_DECLARED, NHWC_LAYOUT, Ports, drop_unneeded, set_sample_shape, take_output
@@ -152,6 +153,7 @@ class _Importer:
         graph = self.model.graph
         self.notes += take_output(self.model, self.file, self.ports.output)
         without_thresholds(self.model.graph)
+        with_adaptive_pools(self.model, opset(self.model))
         self.notes += with_batch_norms(self.model, opset(self.model))
         drop_unneeded(graph)
         self._read_initializers()
