@@ -228,9 +228,13 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "RandomNormalLike": {**RANDOM_LIKE, **NORMAL},
     "RandomUniform": {**RANDOM, **UNIFORM},
     "RandomUniformLike": {**RANDOM_LIKE, **UNIFORM},
+    "ReduceL1": REDUCTION,
+    "ReduceL2": REDUCTION,
     "ReduceMax": REDUCTION,
     "ReduceMean": REDUCTION,
+    "ReduceMin": REDUCTION,
     "ReduceSum": REDUCTION,
+    "ReduceSumSquare": REDUCTION,
     "Reshape": {"allowzero": flag(0)},
     "Resize": {
         "antialias": flag(0),

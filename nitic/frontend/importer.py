@@ -269,8 +269,7 @@ class _Importer:
         shape = (batch, *declared.shape[1:])
         builder = Builder(self._samples(shape, declared.is_nhwc), declared.shape[0], declared.element_type)
         channels_first = len(shape_of(builder.input)) == 4 and not declared.is_nhwc
-        if declared.shape[0] not in {0, batch}:
-            builder.declared_shapes = self.shapes
+        builder.shape_in_file = lambda name: self.shapes.get(name, ())
         view = Activation.nhwc if channels_first else Activation.of
         self.values[declared.name] = view(builder.input).reshape(shape)
         self._note_batch(builder, declared.shape[0])

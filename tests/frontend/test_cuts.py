@@ -274,6 +274,21 @@ def test_a_batch_in_reshapes_that_is_not_the_first_axis(tmp_path: Path, case: st
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_a_batch_behind_a_pool_whose_size_onnx_infers_otherwise(tmp_path: Path, batch: int) -> None:
+    """By the rules before opset 19, a last window may begin behind the input."""
+    nodes = [
+        node("MaxPool", "x", "p", kernel_shape=[2, 2], strides=[3, 3], pads=[0, 0, 1, 1], ceil_mode=1),
+        node("Reshape", "p s", "f"),
+        node("MatMul", "f w", "y"),
+    ]
+    path = save_network(tmp_path / "m.onnx", nodes, (2, 1, 6, 6), {"s": ints(2, -1), "w": random(4, 3)}, 18)
+    x = random(4, 1, 6, 6)
+    model = import_onnx(path, batch)
+    found = np.concatenate([logits(model, x[i : i + batch]) for i in range(0, 4, batch)])
+    np.testing.assert_allclose(found, logits(import_onnx(path, 4), x), atol=1e-4)
+
+
 def test_of_two_open_axes_the_first_is_the_batch(tmp_path: Path) -> None:
     """A target that onnxruntime refuses, while nitic knows the batch."""
     nodes = [node("Reshape", "x s", "t"), node("Flatten", "t", "f"), node("MatMul", "f w", "y")]

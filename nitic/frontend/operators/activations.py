@@ -107,7 +107,10 @@ def between(builder: Builder, x: Activation, low: float, high: float) -> Activat
 
 def absolute(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
-    x = activation(inputs)
+    return magnitude(builder, activation(inputs))
+
+
+def magnitude(builder: Builder, x: Activation) -> Activation:
     return sum_of(builder, rectified(builder, x), rectified(builder, negated(builder, x)))
 
 

@@ -45,7 +45,11 @@ def raised(builder: Builder, x: Activation, to: Fraction) -> Activation:
 
 def root(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
-    return raised(builder, activation(inputs), Fraction(1, 2))
+    return root_of(builder, activation(inputs))
+
+
+def root_of(builder: Builder, x: Activation) -> Activation:
+    return raised(builder, x, Fraction(1, 2))
 
 
 def reciprocal(builder: Builder, node: Node, inputs: Inputs) -> Value:

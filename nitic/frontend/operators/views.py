@@ -59,9 +59,9 @@ def reshape(builder: Builder, node: Node, inputs: Inputs) -> Value:
 
 def declared_shape(builder: Builder, node: Node, x: Activation) -> Shape:
     """The shape of the input in the file; where ONNX does not infer it, the first axis has the batch."""
-    shape = builder.declared_shapes.get(node.proto.input[0], ())
-    first, *others = x.shape
-    return shape if shape and all(shape) else (first // builder.batch * builder.declared_batch, *others)
+    shape = builder.shape_in_file(node.proto.input[0])
+    fits = len(shape) == len(x.shape) and prod(shape) * builder.batch == prod(x.shape) * builder.declared_batch
+    return shape if fits else (x.shape[0] // builder.batch * builder.declared_batch, *x.shape[1:])
 
 
 def for_batch(builder: Builder, declared: Shape, target: Shape, shape: Shape, copies: bool) -> Shape:
