@@ -309,9 +309,6 @@ PLAIN = (
     "Erf",
     "Exp",
     "Neg",
-    "Abs",
-    "Sign",
-    "Softsign",
 )
 
 
@@ -351,11 +348,14 @@ def quotient(d: Draft) -> None:
     d.apply("Div", before)
 
 
+def function(d: Draft) -> None:
+    """What `activation` lacks."""
+    op = d.pick(("Abs", "Sign", "Softsign", "ThresholdedRelu"))
+    d.apply(op, **({"alpha": d.pick((0.1, -0.3, 1.0))} if op == "ThresholdedRelu" else {}))
+
+
 def choose(d: Draft) -> None:
     """Of the current value and a number, or what an activation makes of it, by a comparison with a number."""
-    if d.chance(0.3):
-        d.apply("ThresholdedRelu", alpha=d.pick((0.1, -0.3, 1.0)))
-        return
     before, compared = d.value, d.number(d.pick((0.0, 0.2, -0.5)))
     op, name = d.pick(("Greater", "GreaterOrEqual", "Less", "LessOrEqual")), f"choice{len(d.nodes)}"
     if d.chance(0.5):
@@ -506,15 +506,23 @@ def blocks(d: Draft) -> None:
         d.apply("SpaceToDepth", blocksize=2)
 
 
-LAYERS: tuple[Callable[[Draft], None], ...] = (
+Layer = Callable[[Draft], None]
+EARLIER: tuple[Layer, ...] = (
     *(conv, conv, conv, conv, conv_transpose, shared_conv, linear, linear, batch_norm, batch_norm, squeeze_and_excite),
     *(scale_or_shift, prelu, activation, activation, activation, pool, pool, global_pool, reduce, lrn, dropout),
-    *(power, quotient, choose, recurrent, recurrent),
     *(number, limit, residual, residual, concat, slice_, split, pad, transpose, reshape, flatten, blocks),
 )
+"""What the networks that tests name by their numbers were drawn of: another layer here would draw other ones."""
+LAYERS = (*EARLIER, power, quotient, function, choose, recurrent, recurrent)
 
 
-def draw(seed: int, number: int, numbers: Numbers = usual, options: Sequence[dict[str, Any]] = ({},)) -> Case:
+def draw(
+    seed: int,
+    number: int,
+    numbers: Numbers = usual,
+    options: Sequence[dict[str, Any]] = ({},),
+    layers: Sequence[Layer] = LAYERS,
+) -> Case:
     """The network of this number in a run of this seed, with one of the options."""
     rng = np.random.default_rng([seed, number])
     d = Draft(rng, BATCHES[int(rng.integers(len(BATCHES)))], _input_shape(rng), numbers)
@@ -522,12 +530,12 @@ def draw(seed: int, number: int, numbers: Numbers = usual, options: Sequence[dic
     for _ in range(MOST_TRIES):
         if wanted == 0:
             break
-        wanted -= attempt(d, d.pick(LAYERS))
+        wanted -= attempt(d, d.pick(layers))
     _end(d)
     return Case(seed, number, d.model(), d.batch, d.pick(options))
 
 
-def attempt(d: Draft, layer: Callable[[Draft], None]) -> bool:
+def attempt(d: Draft, layer: Layer) -> bool:
     """Whether the layer fits; where it does not, the network stays as it was."""
     nodes, shapes, value = len(d.nodes), dict(d.shapes), d.value
     try:

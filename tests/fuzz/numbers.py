@@ -36,7 +36,7 @@ from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.interpret import ExponentValues, run_function
 from nitic.ir.function import argument, argument_labels, arguments, functions
 from nitic.ir.op import NnOp
-from nitic.ir.types import element_of, f32, shape_of
+from nitic.ir.types import element_of, f32, i8, shape_of
 from nitic.ops.activation import ActivationDgradOp, ClipDgradOp
 from nitic.ops.norm import NormaliseOp
 from nitic.ops.power import LogOp, PowerOp
@@ -104,6 +104,8 @@ class Checked:
         self.trace, self.values = trace, values
         self.exponents = ExponentValues(values)
         self.exact: dict[SSAValue, Array] = {}
+        functions = [op for op in trace.old.body.block.ops if isinstance(op, PowerOp)]
+        self.has_poles = any(op.numerator.value.data < 0 for op in functions)
 
     def differences(self) -> Iterator[str]:
         """A sentence for every operator and every rounding that is off by more than rounding explains."""
@@ -162,8 +164,8 @@ class Checked:
             narrow: SSAValue = rounded.get(result, raw)
             if narrow is not raw and (own := self.unit(narrow)) is not None:
                 kept = KEPT if isinstance(op, NormaliseOp) else np.inf
-                if isinstance(op, PowerOp) and self.trace.static:  # training may have seen no mantissa of 0 at a pole
-                    kept = integers.INT8_LIMIT * own
+                if self.trace.static and self.has_poles:  # near one, another exponent of x makes y another number
+                    kept = (integers.INT8_LIMIT if element_of(narrow) == i8 else integers.INT16_LIMIT) * own
                 held = np.clip(found, -kept, kept)
                 kind = f"the rounding of {op.name}"
                 yield from difference(f"{kind} ({op.source})", kind, self.values[narrow] * own, held, own, tolerance)
