@@ -72,6 +72,10 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.", show_
 Program = Annotated[
     Path, typer.Argument(metavar="BINARY|MODEL", help="What `nitic compile` wrote or read.", show_default=False)
 ]
+IrOrModel = Annotated[
+    Path, typer.Argument(metavar="FILE", help="IR in text form, or an ONNX file.", show_default=False)
+]
+IrOutput = Annotated[Path | None, typer.Option("--output", "-o", help="Default: the standard output.")]
 TrainingSeed = Annotated[
     int, typer.Option(min=0, help="Of new initial weights, and of every random number in training.")
 ]
@@ -145,7 +149,10 @@ READ: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("freeze", "print_before", "print_after"), lambda given: tuple(given or ())),
 }
 """What becomes of what the command line gives for a field."""
-NETWORK = ("recipe_options", "loss", "freeze", "batch_norm", "layout", "input_shape", "output_name", "restore")
+PORTS = ("layout", "input_shape", "output_name", "restore")
+IMPORTING = ("batch_size", *PORTS)
+"""How an ONNX file is read."""
+NETWORK = ("recipe_options", "loss", "freeze", "batch_norm", *PORTS)
 """What decides about the program that a network becomes."""
 
 
@@ -216,18 +223,15 @@ def check_command(
 
 
 @app.command("opt")
+@compiling(*IMPORTING, "print_before", "print_after", model=IrOrModel, output=IrOutput)
 def opt_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="IR in text form, or an ONNX file.", show_default=False)],
+    options: CompileOptions,
     passes: Annotated[str, typer.Option(help="For example insert-rounding{bits=7},track-exponents.")] = "",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: the standard output.")] = None,
-    print_before: PrintBefore = None,
-    print_after: PrintAfter = None,
 ) -> None:
     """Apply passes to FILE and print the IR."""
     from nitic.driver.opt import transform_file
 
-    before, after = tuple(print_before or ()), tuple(print_after or ())
-    transform_file(OptOptions(file, passes, output, before, after))
+    transform_file(OptOptions(options, passes))
 
 
 @app.command("inspect")

@@ -111,8 +111,8 @@ class ExponentValues:
     def add(self, a: int, b: int) -> int:
         return a + b
 
-    def inverse_root(self, a: int) -> int:
-        return -(a // 2)
+    def multiple(self, a: int, numerator: int, denominator: int) -> int:
+        return numerator * a // denominator
 
     def clamp(self, a: int, low: int, high: int) -> int:
         return min(max(a, low), high)

@@ -164,13 +164,11 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class OptOptions:
-    """Options of `nitic opt`: a pass list such as `insert-rounding{bits=7},track-exponents` applied to a file.
+    """Options of `nitic opt`: a pass list such as `insert-rounding{bits=7},track-exponents` applied to `source.model`.
 
-    `output` of None is the standard output.
+    That is an ONNX file, or IR in text form, to which the options that say how to import one do not apply. The `output`
+    of None is the standard output.
     """
 
-    file: Path
+    source: CompileOptions
     passes: str = ""
-    output: Path | None = None
-    print_before: tuple[str, ...] = field(default=())
-    print_after: tuple[str, ...] = field(default=())

@@ -23,6 +23,12 @@ def mantissa_of(value: float, e: int) -> int:
     return int(round_nearest(wide(c), e - e_c)) if e > e_c else c << min(e_c - e, BOUND_SHIFT)
 
 
+def threshold(value: float, e: int) -> int:
+    """The largest integer at exponent e that is not above a value: only what is larger than it is above both."""
+    c, e_c = as_integer(value, BOUND_BITS)
+    return c >> min(e - e_c, 62) if e > e_c else c << min(e_c - e, BOUND_SHIFT)
+
+
 def clip(x: Array, low: float | None, high: float | None, e: int) -> Array:
     """x at exponent e within bounds that lie around 0."""
     x = wide(x) if low is None else np.maximum(wide(x), mantissa_of(low, e))

@@ -60,16 +60,19 @@ def import_model(options: CompileOptions, watch: Watcher | None = None) -> Impor
 
     With --mean the samples reach the network by that, and the network's own standardisation stays a part of it.
     """
-    ports = Ports(options.layout, options.input_shape, options.output_name)
-    model = import_onnx(
-        options.model, options.batch_size, options.mean is None, ports, options.restore == Restore.BIASES
-    )
+    model = imported(options, standardises=options.mean is None)
     globs = tuple(_globs_of_names(model, options.freeze))
     try:
         run_passes(model.module, frontend_passes(options.batch_norm == BatchNorm.FOLD, globs), watch, "end")
     except CompileError as error:
         raise _in_words_of_the_command_line(error, model.name) from error
     return _with_values_of_parameters(model)
+
+
+def imported(options: CompileOptions, *, standardises: bool) -> ImportedModel:
+    """The network as the options say that the file is to be read. Raises CompileError."""
+    ports = Ports(options.layout, options.input_shape, options.output_name)
+    return import_onnx(options.model, options.batch_size, standardises, ports, options.restore == Restore.BIASES)
 
 
 def _globs_of_names(model: ImportedModel, globs: tuple[str, ...]) -> Iterator[str]:

@@ -228,9 +228,13 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "RandomNormalLike": {**RANDOM_LIKE, **NORMAL},
     "RandomUniform": {**RANDOM, **UNIFORM},
     "RandomUniformLike": {**RANDOM_LIKE, **UNIFORM},
+    "ReduceL1": REDUCTION,
+    "ReduceL2": REDUCTION,
     "ReduceMax": REDUCTION,
     "ReduceMean": REDUCTION,
+    "ReduceMin": REDUCTION,
     "ReduceSum": REDUCTION,
+    "ReduceSumSquare": REDUCTION,
     "Reshape": {"allowzero": flag(0)},
     "Resize": {
         "antialias": flag(0),
@@ -259,6 +263,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "Split": {"axis": integer(0), "num_outputs": integer(at_least=1), "split": integers(at_least=0)},
     "Squeeze": {"axes": AXES},
     "Swish": {"alpha": number(1.0)},
+    "ThresholdedRelu": {"alpha": number(1.0)},
     "Transpose": {"perm": integers(at_least=0)},
     "Unsqueeze": {"axes": AXES},
 }

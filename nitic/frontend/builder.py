@@ -1,7 +1,7 @@
 """Builds @predict while the importer walks the ONNX graph: operators, views and parameters."""
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from math import inf, prod
 
 import numpy as np
@@ -47,6 +47,8 @@ class Builder:
         self.batch = input_shape[0]
         self.declared_batch = declared_batch
         """The batch size that the file fixes, or 0."""
+        self.shape_in_file: Callable[[str], Shape] = lambda _: ()
+        """The shape that a value of this name has in the file, 0 for an open axis; () where that is unknown."""
         self.input_type = input_type
         """What the file calls the type of the input's elements."""
         self.parameters: dict[str, Array] = {}
@@ -56,6 +58,8 @@ class Builder:
         """The nodes into which the exporter folded a batch normalisation."""
         self.without_bias: list[Node] = []
         """The nodes whose bias is zeros that the graph repeats."""
+        self.conditions: set[SSAValue] = set()
+        """The values that are 1 where a comparison holds, and else 0."""
         self.node: Node | None = None
         self.trains = True
         """Whether the parameters of the node are trained; others are frozen."""
@@ -85,6 +89,12 @@ class Builder:
     def note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+    def batch_axis(self, name: str, x: Activation) -> int:
+        """The axis of a value of the file that has the samples: the one that is open there, or has another batch."""
+        sizes = zip(self.shape_in_file(name), x.shape, strict=False)
+        axes = [axis for axis, (size, now) in enumerate(sizes) if size != now and size in {0, self.declared_batch}]
+        return axes[0] if len(axes) == 1 and x.shape[axes[0]] == self.batch else 0
 
     # Views
 

@@ -16,8 +16,9 @@ from nitic.frontend.values import Constant, Conversion, NodeError, Value
 # None of these is random, reads a file or has a subgraph.
 FOLDABLE = frozenset(
     {"Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten", "Floor"}
-    | {"Gather", "Greater", "Identity", "Less", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "ReduceProd"}
-    | {"Reshape", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
+    | {"Gather", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "Max", "Min", "Mod", "Mul"}
+    | {"Neg", "Not", "Or", "Pow", "Reciprocal", "ReduceProd", "Reshape", "Sign", "Slice", "Split", "Sqrt", "Squeeze"}
+    | {"Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
 )
 # The results of these have no more elements than their inputs together; those of most others broadcast.
 _NO_LARGER = frozenset(
@@ -62,10 +63,15 @@ def is_foldable(node: Node, inputs: list[Constant | None]) -> bool:
 
 
 def fold(node: Node, inputs: list[Constant | None], budget: Budget) -> list[Constant]:
-    """The results of a foldable operator over constants, by onnx's reference implementation."""
+    """The results of a foldable operator over constants."""
+    budget.take(_elements(node, inputs))
+    return evaluated(node, inputs)
+
+
+def evaluated(node: Node, inputs: list[Constant | None]) -> list[Constant]:
+    """What onnx's reference implementation makes of constants."""
     from onnx.reference import ReferenceEvaluator  # takes long to import, and many models have nothing to fold
 
-    budget.take(_elements(node, inputs))
     names = [name for name in node.proto.input if name]
     untyped = [helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(names)]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.proto.output if name]
@@ -74,9 +80,11 @@ def fold(node: Node, inputs: list[Constant | None], budget: Budget) -> list[Cons
     feeds = {name: value.array for name, value in zip(node.proto.input, inputs, strict=True) if value}
     with np.errstate(all="ignore"):
         results = ReferenceEvaluator(model).run(None, feeds)
-    repeated = node.op == "Expand" or any(value.repeated or is_parameter(value) for value in inputs if value)
+    given = [value for value in inputs if value]
+    repeated = node.op == "Expand" or any(value.repeated or is_parameter(value) for value in given)
+    measured = any(value.measured for value in given)
     return [
-        Constant(np.asarray(array), output.name, repeated=repeated)
+        Constant(np.asarray(array), output.name, repeated=repeated, measured=measured)
         for array, output in zip(results, outputs, strict=True)
     ]
 
@@ -159,9 +167,10 @@ def integers(array: Array) -> tuple[int, ...]:
     return tuple(int(v) for v in array.flat)
 
 
-def shape_constant(node: Node, shape: tuple[int, ...], name: str) -> Constant:
+def shape_constant(node: Node, value: Value, name: str) -> Constant:
     """The result of a Shape node: all of the shape, or the dimensions from start to end. Size is their product."""
+    shape, measured = value.shape, not isinstance(value, Constant)
     if node.op == "Size":
-        return Constant(np.asarray(prod(shape), np.int64), name)
+        return Constant(np.asarray(prod(shape), np.int64), name, measured=measured)
     first, last = node.integer("start"), node.integer("end", len(shape))
-    return Constant(np.asarray(shape[first:last], np.int64), name)
+    return Constant(np.asarray(shape[first:last], np.int64), name, measured=measured)

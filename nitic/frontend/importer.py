@@ -16,6 +16,7 @@ from xdsl.utils.exceptions import VerifyException
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
 from nitic.frontend import folding
+from nitic.frontend.adaptive_pools import with_adaptive_pools
 from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
 from nitic.frontend.graph import AS_DECLARED, NHWC_LAYOUT, Ports, drop_unneeded, set_sample_shape, take_output
@@ -152,6 +153,7 @@ class _Importer:
         graph = self.model.graph
         self.notes += take_output(self.model, self.file, self.ports.output)
         without_thresholds(self.model.graph)
+        with_adaptive_pools(self.model, opset(self.model))
         self.notes += with_batch_norms(self.model, opset(self.model))
         drop_unneeded(graph)
         self._read_initializers()
@@ -267,6 +269,7 @@ class _Importer:
         shape = (batch, *declared.shape[1:])
         builder = Builder(self._samples(shape, declared.is_nhwc), declared.shape[0], declared.element_type)
         channels_first = len(shape_of(builder.input)) == 4 and not declared.is_nhwc
+        builder.shape_in_file = lambda name: self.shapes.get(name, ())
         view = Activation.nhwc if channels_first else Activation.of
         self.values[declared.name] = view(builder.input).reshape(shape)
         self._note_batch(builder, declared.shape[0])
@@ -383,7 +386,7 @@ class _Importer:
         if node.op == "Constant":
             return [self.computed.hold(folding.constant(node))]
         if node.op in _SHAPES and inputs[0]:
-            return [folding.shape_constant(node, inputs[0].shape, name)]
+            return [folding.shape_constant(node, inputs[0], name)]
         constants = [value for value in inputs if value is None or isinstance(value, Constant)]
         if node.op in folding.GENERATORS and len(constants) == len(inputs):
             return [folding.generated(node, constants, self.generated)]

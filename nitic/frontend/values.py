@@ -119,13 +119,15 @@ def steps_between(first: Conversion, second: Conversion) -> list[Transposed | Re
 class Constant:
     """An array known at compile time. With a `conversion` it is a parameter: something that training changes.
 
-    `repeated`: the graph makes it of one number, by Expand.
+    `repeated`: the graph makes it of one number, by Expand. `measured`: the graph makes it of the shape of an
+    activation, so that it knows the batch of the program, where the file may fix another one.
     """
 
     array: Array
     name: str
     conversion: Conversion | None = None
     repeated: bool = False
+    measured: bool = False
 
     @property
     def shape(self) -> Shape:

@@ -13,8 +13,8 @@ from nitic.arithmetic import activations, integers, pointwise
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, Property, accumulator, is_float, like
 from nitic.ir.op import to_property as value_of
-from nitic.ir.traits import Clamp, Gate, OnMantissas, TakesInt64
-from nitic.ir.types import element_of, exponent, f32, shape_of
+from nitic.ir.traits import Clamp, Epilogue, Gate, OnMantissas, TakesInt64
+from nitic.ir.types import element_of, exponent, f32, i8, shape_of, with_element
 from nitic.ops.bfp import ExponentOfOp
 
 LARGEST_SLOPE = 2.0**7  # an accumulator of 127 * 2^15 times that stays below 2^30
@@ -117,6 +117,41 @@ class ClipDgradOp(BoundedOp):
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient
+
+
+@irdl_op_definition
+class StepOp(ConstantOp):
+    """1 where x > threshold, else 0, at exponent 0. It has no slope, so x gets no error."""
+
+    name = "nn.step"
+    traits = traits_def(Epilogue(), TakesInt64())
+    x = operand_def()
+    y = result_def()
+    threshold = prop_def(FloatAttr[Float64Type])
+    ACCUMULATORS: ClassVar[Sequence[int]] = (0,)
+    UNDIFFERENTIATED: ClassVar[Sequence[int]] = (0,)
+
+    def infer_types(self) -> Sequence[Attribute]:
+        self.check(self.x)
+        return [like(self.x) if element_of(self.x) == f32 else with_element(like(self.x), i8)]
+
+    def reference(self, *operands: Array) -> Array:
+        x, *scale = operands
+        threshold = self.threshold.value.data
+        return (x > (threshold if is_float(x) else pointwise.threshold(threshold, int(scale[0])))).astype(x.dtype)
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [e.const(0)]
+
+    def int64_bound(self, operands: Sequence[int]) -> int:
+        """The largest mantissa that a threshold can have."""
+        return 1 << pointwise.BOUND_BITS + pointwise.BOUND_SHIFT
+
+    def is_nonnegative(self, holds: Callable[[SSAValue], bool]) -> bool:
+        return True
+
+    def backward(self, grad: Gradients) -> None:
+        """Nothing to add."""
 
 
 class LeakyOp(NnOp):

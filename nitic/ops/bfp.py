@@ -123,15 +123,17 @@ class ExpConstOp(ScalarOp):
 
 
 @irdl_op_definition
-class ExpInverseRootOp(ScalarOp):
-    """-e / 2 for an even e: the exponent that 1 / sqrt of a value at exponent e has."""
+class ExpMultipleOp(ScalarOp):
+    """floor(numerator * e / denominator): the exponent of a power of a value at exponent e, but for the rest."""
 
-    name = "bfp.exp_inverse_root"
+    name = "bfp.exp_multiple"
     x = operand_def(exponent)
+    numerator = prop_def(IntegerAttr[I64])
+    denominator = prop_def(IntegerAttr[I64])
     e = result_def(exponent)
 
     def scalar(self, *operands: int) -> int:
-        return -(operands[0] // 2)
+        return self.numerator.value.data * operands[0] // self.denominator.value.data
 
 
 @irdl_op_definition

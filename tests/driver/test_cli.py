@@ -13,7 +13,7 @@ import pytest
 
 from nitic import cli, targets
 from nitic.errors import CompileError, ExitCode
-from nitic.options import BatchNorm, CompileOptions, Emit, Init, OptOptions
+from nitic.options import BatchNorm, CompileOptions, Emit, Init, Layout, OptOptions, Restore
 from nitic.state import Normalisation
 
 
@@ -100,7 +100,20 @@ def test_compile_with_every_option(
 
 def test_opt_and_inspect(monkeypatch: pytest.MonkeyPatch, asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "opt", "m.mlir", "--passes=insert-rounding{bits=7},track-exponents") == 0
-    assert asked.options == OptOptions(Path("m.mlir"), "insert-rounding{bits=7},track-exponents")
+    assert asked.options == OptOptions(CompileOptions(Path("m.mlir")), "insert-rounding{bits=7},track-exponents")
+    given = "opt m.onnx -o m.mlir --layout nhwc --input-shape 3,4,5 --output-name y --restore biases --batch-size 4"
+    assert run(monkeypatch, *given.split(), "--print-after", "fuse") == 0
+    expected = CompileOptions(
+        model=Path("m.onnx"),
+        output=Path("m.mlir"),
+        batch_size=4,
+        layout=Layout.NHWC,
+        input_shape=(3, 4, 5),
+        output_name="y",
+        restore=Restore.BIASES,
+        print_after=("fuse",),
+    )
+    assert asked.options == OptOptions(expected)
     assert run(monkeypatch, "inspect", "lenet") == 0
     assert capsys.readouterr().out == "about lenet\n"
     assert run(monkeypatch, "inspect", "lenet", "--graph", "calls.svg") == 0

@@ -7,7 +7,9 @@ import signal
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import onnx
 import pytest
 from xdsl.dialects.builtin import ModuleOp, NameLoc, NoneAttr, StringAttr
 
@@ -70,7 +72,11 @@ def test_names_of_any_letters(name: str) -> None:
 def test_bytes_that_are_no_text_are_no_name(tmp_path: Path) -> None:
     (tmp_path / "m.mlir").write_text('func.func @predict(%w: tensor<2xf32> {nn.name = "\\FF", nn.role = "weight"}) {}')
     with pytest.raises(CompileError):
-        transform_file(OptOptions(tmp_path / "m.mlir", "infer-shapes,insert-loss", tmp_path / "out"))
+        transform_file(OptOptions(ir(tmp_path), "infer-shapes,insert-loss"))
+
+
+def ir(folder: Path) -> CompileOptions:
+    return CompileOptions(folder / "m.mlir", folder / "out")
 
 
 def attribute(value: str) -> str:
@@ -111,7 +117,7 @@ REFUSED = {
 def test_what_ir_of_nitic_has_not_is_refused(tmp_path: Path, case: str) -> None:
     (tmp_path / "m.mlir").write_text(REFUSED[case])
     with pytest.raises(CompileError) as caught:
-        transform_file(OptOptions(tmp_path / "m.mlir", "eliminate-dead-code", tmp_path / "out"))
+        transform_file(OptOptions(ir(tmp_path), "eliminate-dead-code"))
     assert is_sentence(caught.value)
 
 
@@ -126,7 +132,7 @@ def test_a_text_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         if path.parent == tmp_path:
             path.write_text("//" * 51)
         with pytest.raises(CompileError, match="is longer than the 100 bytes that IR may have"):
-            transform_file(OptOptions(path))
+            transform_file(OptOptions(CompileOptions(path)))
 
 
 HUGE = ("0", "-1", "4294967296", "9223372036854775808", "9" * 30, "0x" + "f" * 40, "1e400", "1000000000000")
@@ -183,7 +189,7 @@ def test_damaged_text_is_one_sentence(program: Program, tmp_path: Path, passes: 
     for _ in range(8):
         path.write_text(damaged(rng, whole))
         try:
-            transform_file(OptOptions(path, passes, tmp_path / "out"))
+            transform_file(OptOptions(CompileOptions(path, tmp_path / "out"), passes))
         except CompileError as error:
             refusals.append(error)
     assert refusals
@@ -224,3 +230,31 @@ def test_what_is_no_binary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(CompileError, match="it holds no nitic program") as caught:
             describe(path)
         assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_opt_reads_a_file_as_its_options_say(tmp_path: Path) -> None:
+    """The sizes of a sample, which the file leaves open, and another batch."""
+    net = NetworkWriter("m", (3, 6, 5))
+    net.conv("first", 4, 3)
+    net.linear("fc", 3)
+    model = net.model()
+    for dim in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.ClearField("value")
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(CompileError, match="only the batch may be open"):
+        transform_file(OptOptions(CompileOptions(tmp_path / "m.onnx", tmp_path / "out")))
+    options = CompileOptions(tmp_path / "m.onnx", tmp_path / "out", input_shape=(3, 6, 5), batch_size=7)
+    transform_file(OptOptions(options, "infer-shapes"))
+    assert "%input: tensor<7x6x5x3xf32>" in (tmp_path / "out").read_text()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"layout": "nhwc"}, {"input_shape": (3, 4)}, {"output_name": "y"}, {"restore": "biases"}, {"batch_size": 2}],
+    ids=str,
+)
+def test_how_a_model_is_read_says_nothing_of_ir(tmp_path: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(CompileError, match="says how an ONNX file is imported, but 'm") as caught:
+        transform_file(OptOptions(CompileOptions(Path("m.mlir"), **given)))
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert caught.value.location == f"--{next(iter(given)).replace('_', '-')}"

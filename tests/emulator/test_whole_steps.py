@@ -27,6 +27,7 @@ CASES = [
     ("mobile", "niti16"),
     ("resnext", "niti16"),
     ("alexnet", "niti16"),
+    ("quotients", "niti16"),
 ]
 
 

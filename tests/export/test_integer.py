@@ -19,7 +19,8 @@ def test_whole_networks_predict_the_same_bits(name: str) -> None:
     assert properties["nitic.recipe"] == "niti16"
 
 
-def test_steps_of_time_fix_the_batch() -> None:
-    """W multiplies a row for each sample and step, so that the first axis is not that of the samples."""
-    model = check(trained("recurrent", batches=1))
+@pytest.mark.parametrize("name", ["recurrent", "quotients"])
+def test_what_joins_samples_with_other_axes_fixes_the_batch(name: str) -> None:
+    """W multiplies a row for each sample and step, a mean over channels is of a row for each sample and pixel."""
+    model = check(trained(name, batches=1))
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == BATCH

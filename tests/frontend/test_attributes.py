@@ -124,6 +124,7 @@ OWN: dict[tuple[str, str], Wrong] = {
     ("Selu", "gamma"): CONSTANT,
     ("SpaceToDepth", "mode"): ("a string, 'DCR' or 'CRD'", ["", "dcr"]),
     ("Swish", "alpha"): FINITE,
+    ("ThresholdedRelu", "alpha"): FINITE,
 }
 PLACES = {"axis", "axes"}  # the rank of the input is their bound: test_what_only_shapes_say
 TABLE = [(op, name) for op, attributes in ATTRIBUTES.items() for name in attributes]

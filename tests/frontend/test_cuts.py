@@ -234,6 +234,77 @@ def test_a_batch_that_the_exporter_wrote_into_reshapes(tmp_path: Path, case: str
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+BEHIND_TIME: dict[str, tuple[list[str], list[onnx.NodeProto]]] = {
+    "split": (["5 D 2 -1"], [node("Reshape", "a s0")]),
+    "zeros": (["0 0 3 2"], [node("Reshape", "a s0")]),
+    "zero_and_minus": (["0 D -1"], [node("Reshape", "a s0")]),
+    "rows_and_back": (
+        ["-1 6", "5 D 6"],
+        [node("Reshape", "a s0", "b"), node("Relu", "b", "c"), node("Reshape", "c s1")],
+    ),
+    "merged_last": (["5 -1", "5 D 6"], [node("Reshape", "a s0", "b"), node("Relu", "b", "c"), node("Reshape", "c s1")]),
+    "with_ones": (["5 1 D 6", "5 D 3 1 -1"], [node("Reshape", "a s0", "b"), node("Reshape", "b s1")]),
+    "from_a_shape": (
+        ["2 -1"],
+        [node("Shape", "a", "n", end=2), node("Concat", "n s0", "s", axis=0), node("Reshape", "a s")],
+    ),
+}
+
+
+@pytest.mark.parametrize("batches", [(1, 4), (1, 1), (2, 4), (2, 1), (4, 2)])
+@pytest.mark.parametrize("case", BEHIND_TIME)
+def test_a_batch_in_reshapes_that_is_not_the_first_axis(tmp_path: Path, case: str, batches: tuple[int, int]) -> None:
+    """Of a file of one batch, compiled for another."""
+    declared, batch = batches
+    targets, nodes = BEHIND_TIME[case]
+    shapes = {f"s{i}": ints(*map(int, text.replace("D", str(declared)).split())) for i, text in enumerate(targets)}
+    rank = 3 if case in {"rows_and_back", "merged_last", "zero_and_minus"} else 5 if case == "with_ones" else 4
+    back = node("Transpose", "t", "u", perm=[1, 0, *range(2, rank)])
+    made = [
+        node("Transpose", "x", "a", perm=[1, 0, 2]),
+        *nodes,
+        back,
+        node("Flatten", "u", "f"),
+        node("MatMul", "f w", "y"),
+    ]
+    path = save_network(tmp_path / "m.onnx", made, (declared, 5, 6), {**shapes, "w": random(30, 3)})
+    model, x = import_onnx(path, batch), random(4, 5, 6)
+    found = np.concatenate([logits(model, x[i : i + batch]) for i in range(0, 4, batch)])
+    expected = np.concatenate([onnxruntime_output(path, x[i : i + declared]) for i in range(0, 4, declared)])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_a_batch_behind_a_pool_whose_size_onnx_infers_otherwise(tmp_path: Path, batch: int) -> None:
+    """By the rules before opset 19, a last window may begin behind the input."""
+    nodes = [
+        node("MaxPool", "x", "p", kernel_shape=[2, 2], strides=[3, 3], pads=[0, 0, 1, 1], ceil_mode=1),
+        node("Reshape", "p s", "f"),
+        node("MatMul", "f w", "y"),
+    ]
+    path = save_network(tmp_path / "m.onnx", nodes, (2, 1, 6, 6), {"s": ints(2, -1), "w": random(4, 3)}, 18)
+    x = random(4, 1, 6, 6)
+    model = import_onnx(path, batch)
+    found = np.concatenate([logits(model, x[i : i + batch]) for i in range(0, 4, batch)])
+    np.testing.assert_allclose(found, logits(import_onnx(path, 4), x), atol=1e-4)
+
+
+def test_of_two_open_axes_the_first_is_the_batch(tmp_path: Path) -> None:
+    """A target that onnxruntime refuses, while nitic knows the batch."""
+    nodes = [node("Reshape", "x s", "t"), node("Flatten", "t", "f"), node("MatMul", "f w", "y")]
+    path = save_network(tmp_path / "m.onnx", nodes, ("N", 5, 6), {"s": ints(-1, -1, 3), "w": random(30, 3)})
+    x = random(4, 5, 6)
+    np.testing.assert_allclose(logits(import_onnx(path, 4), x), x.reshape(4, 30) @ random(30, 3), atol=1e-4)
+
+
+@pytest.mark.parametrize("target", [(5, -1, -1), (-1, -1, -1), (-1, -1, 7)])
+def test_open_axes_that_nothing_decides(tmp_path: Path, target: tuple[int, ...]) -> None:
+    nodes = [node("Reshape", "x s", "t"), node("Flatten", "t", "f"), node("MatMul", "f w", "y")]
+    path = save_network(tmp_path / "m.onnx", nodes, ("N", 5, 6), {"s": ints(*target), "w": random(30, 3)})
+    with pytest.raises(CompileError, match="cannot reshape"):
+        import_onnx(path, 4)
+
+
 def test_a_batch_that_a_reshape_hides_is_named(tmp_path: Path) -> None:
     nodes = [node("Reshape", "x t", "a"), node("Relu", "a", "b"), node("Flatten", "b", "c"), node("MatMul", "c w", "y")]
     path = save_network(tmp_path / "m.onnx", nodes, (2, 12, 12), {"t": ints(9, 32), "w": random(32, 3)})

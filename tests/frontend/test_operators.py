@@ -8,12 +8,13 @@ import onnx
 import pytest
 from onnx import helper
 
-from nitic.errors import CompileError
 from nitic.frontend.importer import import_onnx
 from nitic.ir.text import print_module
+from nitic.ops.activation import StepOp
 from tests.support.onnx_models import (
     Array,
     check_against_onnxruntime,
+    count_of,
     log_softmax,
     logits,
     onnxruntime_output,
@@ -295,14 +296,72 @@ def test_a_constant_where_tables_end(tmp_path: Path, op: str, limit: float) -> N
     np.testing.assert_allclose(logits(import_onnx(path), above), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("exponent", [1, 2, 3, 4, 7, 16])
+@pytest.mark.parametrize("exponent", [1, 2, 3, 4, 7, 16, -1, -2, -3, 0.5, -0.5, 2.5, -1.5, 1 / 3, 0.1, 2.2])
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])
-def test_power(tmp_path: Path, exponent: int, dtype: type) -> None:
+def test_power(tmp_path: Path, exponent: float, dtype: type) -> None:
+    """A fraction of positive numbers; others may be negative."""
     nodes, values = classifier(168)
-    values["p"] = np.asarray(exponent, dtype).reshape((1,) if exponent == 3 else ())
+    values["p"] = np.asarray(exponent if dtype == np.float32 else int(exponent) or 2, dtype)
+    values["p"] = values["p"].reshape((1,) if exponent == 3 else ())
+    x = np.sign(random(*X)) * (np.abs(random(*X)) / 4 + 0.3)
     path = save_network(tmp_path / "m.onnx", [node("Pow", "x p"), *nodes], X, values)
-    model = check_against_onnxruntime(path, random(*X) / 2)
+    model = check_against_onnxruntime(path, x if values["p"] % 1 == 0 else np.abs(x))
     assert list(model.parameters) == ["last.weight"]
+
+
+POWERS: dict[str, tuple[str, list[str]]] = {
+    "sqrt": ("t = Sqrt x", []),
+    "reciprocal": ("t = Reciprocal x", []),
+    "log": ("t = Log x", []),
+    "log_of_sigmoid": ("a = Neg x; b = Sigmoid a; t = Log b", []),
+    "log_of_softmax_like": ("a = Exp x; b = ReduceSum a axis1; t = Log b; t2 = Sub x t", []),
+    "reciprocal_root": ("a = Sqrt x; t = Reciprocal a", []),
+    "quotient": ("a = Add x half; t = Div x a", []),
+    "number_by": ("t = Div half x", []),
+    "parameter_by": ("t = Div c6 x", ["c6"]),
+    "by_a_mean": ("a = GlobalAveragePool x; t = Div x a", []),
+    "a_mean_by": ("a = GlobalAveragePool x; t = Div a x", []),
+    "norm": (
+        "a = Mul x x; b = ReduceSum a axis1; r = Sqrt b; m = Max r half; s = Shape x; e = Expand m s; t = Div x e",
+        [],
+    ),
+    "deviation": (
+        "m = ReduceMean x; d = Sub x m; a = Mul d d; v = ReduceMean a; w = Add v half; r = Sqrt w; t = Div d r",
+        [],
+    ),
+}
+
+
+def chain(text: str) -> list[onnx.NodeProto]:
+    """Nodes as `result = Operator inputs`, with semicolons between."""
+    lines = [line.replace("= ", "").split() for line in text.split(";")]
+    reduction = {"ReduceMean": {"axes": [1]}}
+    return [node(op, " ".join(inputs), output, **reduction.get(op, {})) for output, op, *inputs in lines]
+
+
+@pytest.mark.parametrize("case", POWERS)
+def test_powers_and_quotients(tmp_path: Path, case: str) -> None:
+    text, parameters = POWERS[case]
+    made = chain(text)
+    last = made[-1].output[0]
+    tail, values = classifier(168)
+    tail[0].input[0] = last
+    values |= {"half": np.asarray(0.5, np.float32), "c6": random(6), "axis1": np.array([1])}
+    used = {name for each in [*made, *tail] for name in each.input}
+    values = {name: values[name] for name in values.keys() & used}
+    path = save_network(tmp_path / "m.onnx", [*made, *tail], X, values)
+    model = check_against_onnxruntime(path, np.abs(random(*X)) + 0.1)
+    assert set(model.parameters) == {*parameters, "last.weight"}
+
+
+def test_what_has_no_power_is_finite(tmp_path: Path) -> None:
+    """Where onnxruntime gives NaN and infinity."""
+    x = np.array([[-2.0, 0.0, 4.0]], np.float32)
+    for op, expected in (("Sqrt", [0, 0, 2]), ("Log", [None, None, np.log(4)]), ("Reciprocal", [-0.5, None, 0.25])):
+        path = save_network(tmp_path / "m.onnx", [node(op), node("Gemm", "t w", "y")], (1, 3), {"w": np.eye(3, 3)})
+        found = logits(import_onnx(path), x)[0]
+        assert np.isfinite(found).all()
+        assert [f == pytest.approx(e) for f, e in zip(found, expected, strict=True) if e is not None].count(False) == 0
 
 
 @pytest.mark.parametrize(
@@ -468,17 +527,13 @@ SOFTPLUS: dict[str, tuple[str, bool]] = {
 @pytest.mark.parametrize("case", SOFTPLUS)
 def test_softplus_with_a_threshold(tmp_path: Path, case: str) -> None:
     text, is_softplus = SOFTPLUS[case]
-    lines = [line.strip().replace("= ", "").split() for line in text.split(";")]
     nodes, values = classifier(4 * 7 * 6)
-    nodes = [*(node(op, " ".join(inputs), output) for output, op, *inputs in lines), *nodes]
+    nodes = [*chain(text), *nodes]
     values |= {name: np.asarray(value, np.float32) for name, value in (("twenty", 20), ("two", 2), ("half", 0.5))}
     used = {name for each in nodes for name in each.input}
     path = save_network(tmp_path / "m.onnx", nodes, X, {name: values[name] for name in values.keys() & used})
-    if is_softplus:
-        check_against_onnxruntime(path, 9 * random(*X))
-    else:
-        with pytest.raises(CompileError, match="Where"):
-            import_onnx(path)
+    model = check_against_onnxruntime(path, 9 * random(*X))
+    assert (count_of(model, StepOp) == 0) == is_softplus
 
 
 JOINED: dict[str, list[onnx.NodeProto]] = {
@@ -486,6 +541,9 @@ JOINED: dict[str, list[onnx.NodeProto]] = {
     "min": [node("Tanh", "x", "a"), node("Min", "a x")],
     "max_of_a_channel": [node("GlobalAveragePool", "x", "a"), node("Max", "a x")],
     "min_of_a_channel": [node("GlobalAveragePool", "x", "a"), node("Min", "x a")],
+    "max_of_three": [node("Tanh", "x", "a"), node("Neg", "x", "b"), node("Max", "x a b")],
+    "min_of_four": [node("Tanh", "x", "a"), node("Neg", "x", "b"), node("Min", "half x a b")],
+    "max_of_one": [node("Max", "x")],
     "mean": [node("Tanh", "x", "a"), node("Relu", "x", "b"), node("Mean", "x a b")],
     "mean_of_one": [node("Mean", "x")],
     "abs": [node("Abs", "x")],
@@ -495,4 +553,56 @@ JOINED: dict[str, list[onnx.NodeProto]] = {
 @pytest.mark.parametrize("case", JOINED)
 def test_what_is_made_of_rectified_differences(tmp_path: Path, case: str) -> None:
     nodes, values = classifier(4 * 7 * 6)
+    values |= {"half": np.asarray(0.5, np.float32)} if case == "min_of_four" else {}
     check_against_onnxruntime(save_network(tmp_path / "m.onnx", [*JOINED[case], *nodes], X, values), random(*X))
+
+
+CHOICES: dict[str, tuple[str, list[str]]] = {
+    "positive": ("c = Greater x zero; a = Tanh x; t = Where c x a", []),
+    "negative": ("c = Less x zero; t = Where c zero x", []),
+    "at_least": ("c = GreaterOrEqual x half; t = Where c x zero", []),
+    "at_most": ("c = LessOrEqual x half; t = Where c half x", []),
+    "number_first": ("c = Greater half x; t = Where c x zero", []),
+    "of_two": ("a = Neg x; b = Tanh x; c = Less b a; t = Where c x a", []),
+    "of_a_mean": ("a = GlobalAveragePool x; c = Greater x a; t = Where c x a", []),
+    "of_a_parameter": ("c = Greater x c411; t = Where c x half", ["c411"]),
+    "parameter_chosen": ("c = Greater x half; t = Where c x c411", ["c411"]),
+    "both_zero": ("c = Greater x half; a = Where c zero zero; t = Add a x", []),
+    "not": ("c = Greater x half; n = Not c; t = Where n x zero", []),
+    "and": ("c = Greater x half; d = Less x three; n = And c d; t = Where n x zero", []),
+    "or": ("c = Greater x half; d = Less x zero; n = Or c d; t = Where n x zero", []),
+    "as_number": ("c = Greater x half; n = CastLike c x; t = Mul x n", []),
+    "sign": ("s = Sign x; t = Mul x s", []),
+    "thresholded": ("t = ThresholdedRelu x", []),
+    "hard_shrink": ("a = Abs x; c = LessOrEqual a half; t = Where c zero x", []),
+    "soft_shrink": (
+        "a = Abs x; c = Greater a half; s = Sign x; h = Mul s half; d = Sub x h; z = Mul x zero; t = Where c d z",
+        [],
+    ),
+    "repeated_zeros": ("c = Greater x half; s = Shape x; z = Expand zero s; t = Where c x z", []),
+    "repeated_number": ("c = Greater x half; s = Shape x; z = Expand three s; t = Where c x z", []),
+    "mask_of_columns": ("a = Tanh x; t = Where m6 x a", []),
+    "mask_of_channels": ("t = Where m411 x zero", []),
+    "mask_of_two_axes": ("a = Neg x; t = Where m471 a x", []),
+    "mask_of_all": ("t = Where m476 half x", []),
+    "mask_of_true": ("a = Tanh x; t = Where m1 a x", []),
+    "mask_and_parameter": ("t = Where m6 x c411", ["c411"]),
+    "mask_and_mean": ("a = GlobalAveragePool x; t = Where m6 x a", []),
+}
+
+
+@pytest.mark.parametrize("case", CHOICES)
+def test_comparisons_and_choices(tmp_path: Path, case: str) -> None:
+    text, parameters = CHOICES[case]
+    tail, values = classifier(168)
+    rng, masks = np.random.default_rng(1), {"m6": (6,), "m411": (4, 1, 1), "m471": (4, 7, 1)}
+    values |= {name: rng.random(shape) < 0.7 for name, shape in masks.items()} | {"m1": np.array([True])}
+    values |= {"m476": (np.arange(168) // 10 % 3 == 0).reshape(4, 7, 6)}
+    values |= {name: np.asarray(number, np.float32) for name, number in (("zero", 0), ("half", 0.5), ("three", 3))}
+    values |= {"c411": random(4, 1, 1)}
+    nodes = [*chain(text), *tail]
+    used = {name for each in nodes for name in each.input}
+    path = save_network(tmp_path / "m.onnx", nodes, X, {name: values[name] for name in values.keys() & used})
+    x = np.where(random(*X, seed=5) > 1, np.float32(0.5), 2 * random(*X))  # some are equal to the threshold
+    model = check_against_onnxruntime(path, x)
+    assert set(model.parameters) == {*parameters, "last.weight"}

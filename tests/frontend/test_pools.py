@@ -8,8 +8,17 @@ import onnx
 import pytest
 from onnx import helper
 
+from nitic.errors import CompileError
+from nitic.frontend.importer import import_onnx
 from nitic.ops.product import ScaleConstOp
-from tests.support.onnx_models import Array, check_against_onnxruntime, onnxruntime_output, random, save_network
+from tests.support.onnx_models import (
+    Array,
+    check_against_onnxruntime,
+    logits,
+    onnxruntime_output,
+    random,
+    save_network,
+)
 
 POOLS: dict[str, dict[str, Any]] = {
     "plain": {"kernel_shape": [3, 2]},
@@ -80,7 +89,9 @@ def test_global_pools(tmp_path: Path, op: str, shape: tuple[int, ...]) -> None:
     check(tmp_path, node(op, "x", "t"), random(*shape))
 
 
-@pytest.mark.parametrize("op", ["ReduceMean", "ReduceMax", "ReduceSum"])
+@pytest.mark.parametrize(
+    "op", ["ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2"]
+)
 @pytest.mark.parametrize("keepdims", [0, 1])
 @pytest.mark.parametrize("axes", [[1], [2], [3], [1, 2], [-1, 1], [2, 3], [1, 2, 3]])
 def test_reductions(tmp_path: Path, op: str, keepdims: int, axes: list[int]) -> None:
@@ -97,6 +108,42 @@ def test_local_response_normalisation(tmp_path: Path, constants: dict[str, Any])
 def test_means_of_sequences(tmp_path: Path, axes: list[int]) -> None:
     reduce = node("ReduceMean", "x", "t", keepdims=0, axes=axes)
     check(tmp_path, reduce, random(2, 5, 6), 13)
+
+
+@pytest.mark.parametrize("declared", ["N", 1, 2])
+@pytest.mark.parametrize(("op", "axes"), [("ReduceMean", [0]), ("ReduceMax", [0, 2]), ("ReduceSum", [0])])
+def test_a_mean_over_steps_of_time(tmp_path: Path, op: str, axes: list[int], declared: int | str) -> None:
+    """The samples are in the second axis."""
+    nodes = [
+        node("Transpose", "x", "t", perm=[1, 0, 2]),
+        node("MatMul", "t v", "h"),
+        node(op, "h a", "r", keepdims=1),
+        node("Transpose", "r", "b", perm=[1, 0, 2]),
+        node("Flatten", "b", "f"),
+        node("MatMul", "f w", "y"),
+    ]
+    values = {"a": np.array(axes), "v": random(6, 4), "w": random(1 if 2 in axes else 4, 3)}
+    path = save_network(tmp_path / "m.onnx", nodes, (declared, 5, 6), values, opset=18)
+    x, each = random(4, 5, 6), 4 if declared == "N" else int(declared)
+    expected = [onnxruntime_output(path, x[i : i + each]) for i in range(0, 4, each)]
+    np.testing.assert_allclose(logits(import_onnx(path, 4), x), np.concatenate(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("declared", "perm", "axes"), [("N", [1, 0, 2], [1]), (2, [1, 2, 0], [1, 2]), ("N", [0, 1, 2], [0])]
+)
+def test_a_mean_over_samples_is_refused(tmp_path: Path, declared: int | str, perm: list[int], axes: list[int]) -> None:
+    nodes = [
+        node("Transpose", "x", "t", perm=perm),
+        node("ReduceMean", "t a", "r", keepdims=1),
+        node("Flatten", "r", "f"),
+        node("MatMul", "f w", "y"),
+    ]
+    path = save_network(
+        tmp_path / "m.onnx", nodes, (declared, 5, 6), {"a": np.array(axes), "w": random(6, 3)}, opset=18
+    )
+    with pytest.raises(CompileError, match="it would mix the samples of a batch"):
+        import_onnx(path, 4)
 
 
 @pytest.mark.parametrize("count", [20, 7])

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from nitic.data import Augment, augment
 from nitic.driver.build import build_program
 from nitic.driver.check import Report, check_model
 from nitic.errors import CompileError, ExitCode
@@ -107,6 +108,19 @@ def test_channels_last_behind_a_preparation(tmp_path: Path, nodes: list[onnx.Nod
     report = check_model(CompileOptions(network(tmp_path, nodes, channels_last=True), batch_size=2))
     assert report.network
     assert report.network.input == [2, 8, 8, 3]
+
+
+def test_a_mirror_keeps_the_colours(tmp_path: Path) -> None:
+    """Of samples with their channels last, as the program of such a network takes them (`--augment flip`)."""
+    report = check_model(CompileOptions(network(tmp_path, [node("Cast", "x", "t", to=1)], channels_last=True)))
+    assert report.network
+    _, height, width, channels = report.network.input
+    image = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+    pad = np.zeros(channels, np.uint8)
+    seen = [
+        augment(image, (height, width), Augment(flip=True), pad, seed=1, epoch=0, index=i).tobytes() for i in range(32)
+    ]
+    assert {*seen} == {image.tobytes(), image[:, ::-1].tobytes()}
 
 
 KEPT: dict[str, list[onnx.NodeProto]] = {

@@ -22,6 +22,7 @@ LENGTHS = (1, 2, 3, 4, 5, 8)
 BATCHES = (1, 2, 3, 4, 5)
 MOST_ELEMENTS = 1024  # of a sample, anywhere
 MOST_LAYERS, MOST_TRIES = 6, 60
+MOST_STEPS, MOST_FEATURES = 3, 32  # of a recurrent layer
 T = TypeVar("T")
 Shape = tuple[int, ...]
 Numbers = Callable[[np.random.Generator, str, Shape, int], Array]
@@ -327,6 +328,65 @@ def activation(d: Draft) -> None:
             d.apply(op)
 
 
+def power(d: Draft) -> None:
+    """Of positive numbers mostly; others have powers and logarithms that are only defined here."""
+    if d.chance(0.7):
+        d.apply("Abs")
+        d.apply("Add", d.number(d.pick((0.5, 1.0))))
+    match d.pick(("Pow", "Pow", "Sqrt", "Reciprocal", "Log")):
+        case "Pow":
+            d.apply("Pow", d.number(d.pick((-1.0, -0.5, 0.5, 1.5, 0.3))))
+        case op:
+            d.apply(op)
+
+
+def quotient(d: Draft) -> None:
+    """By an earlier value, or by what an activation makes of the current one."""
+    before = d.pick(d.alike() or [d.value])
+    if before == d.value:
+        activation(d)
+    d.apply("Div", before)
+
+
+def function(d: Draft) -> None:
+    """What `activation` lacks."""
+    op = d.pick(("Abs", "Sign", "Softsign", "ThresholdedRelu"))
+    d.apply(op, **({"alpha": d.pick((0.1, -0.3, 1.0))} if op == "ThresholdedRelu" else {}))
+
+
+def choose(d: Draft) -> None:
+    """Of the current value and a number, or what an activation makes of it, by a comparison with a number."""
+    before, compared = d.value, d.number(d.pick((0.0, 0.2, -0.5)))
+    op, name = d.pick(("Greater", "GreaterOrEqual", "Less", "LessOrEqual")), f"choice{len(d.nodes)}"
+    if d.chance(0.5):
+        activation(d)
+        other = d.value
+    else:
+        other = d.number(d.pick((0.0, -0.5)))
+    d.nodes.append(helper.make_node(op, [before, compared], [f"{name}.is"], name=f"{name}.compare"))
+    d.nodes.append(helper.make_node("Where", [f"{name}.is", before, other], [f"{name}.out"], name=name))
+    d.value = d.nodes[-1].output[0]
+    d.shapes[d.value] = d.shapes[before]
+
+
+def recurrent(d: Draft) -> None:
+    """Few steps over few features: each step has operators of its own."""
+    total, hidden = prod(d.shape), d.pick((1, 3, 4))
+    steps = d.pick([k for k in range(1, MOST_STEPS + 1) if total % k == 0])
+    features = total // steps
+    if features > MOST_FEATURES:
+        raise UnfitError("too many features")
+    d.apply("Reshape", d.constant(np.array([d.batch, steps, features], np.int64)))
+    op, direction = d.pick(("GRU", "LSTM", "RNN")), d.pick(("forward", "reverse", "bidirectional"))
+    directions, rows = 1 + (direction == "bidirectional"), {"GRU": 3, "LSTM": 4, "RNN": 1}[op] * hidden
+    shapes = ((directions, rows, features), (directions, rows, hidden))
+    weights = [d.parameter("weight", shape, shape[-1]) for shape in shapes]
+    bias = [d.parameter("bias", (directions, 2 * rows))] if d.chance(0.7) else []
+    extra = {"linear_before_reset": int(d.chance(0.5))} if op == "GRU" else {}
+    d.apply(op, *weights, *bias, hidden_size=hidden, direction=direction, layout=1, **extra)
+    d.apply("Reshape", d.constant(np.array([d.batch, steps, directions * hidden], np.int64)))
+
+
 def pool(d: Draft) -> None:
     attributes, op = window(d, pool=True), d.pick(("MaxPool", "AveragePool"))
     if "pads" in attributes:
@@ -446,14 +506,23 @@ def blocks(d: Draft) -> None:
         d.apply("SpaceToDepth", blocksize=2)
 
 
-LAYERS: tuple[Callable[[Draft], None], ...] = (
+Layer = Callable[[Draft], None]
+EARLIER: tuple[Layer, ...] = (
     *(conv, conv, conv, conv, conv_transpose, shared_conv, linear, linear, batch_norm, batch_norm, squeeze_and_excite),
     *(scale_or_shift, prelu, activation, activation, activation, pool, pool, global_pool, reduce, lrn, dropout),
     *(number, limit, residual, residual, concat, slice_, split, pad, transpose, reshape, flatten, blocks),
 )
+"""What the networks that tests name by their numbers were drawn of: another layer here would draw other ones."""
+LAYERS = (*EARLIER, power, quotient, function, choose, recurrent, recurrent)
 
 
-def draw(seed: int, number: int, numbers: Numbers = usual, options: Sequence[dict[str, Any]] = ({},)) -> Case:
+def draw(
+    seed: int,
+    number: int,
+    numbers: Numbers = usual,
+    options: Sequence[dict[str, Any]] = ({},),
+    layers: Sequence[Layer] = LAYERS,
+) -> Case:
     """The network of this number in a run of this seed, with one of the options."""
     rng = np.random.default_rng([seed, number])
     d = Draft(rng, BATCHES[int(rng.integers(len(BATCHES)))], _input_shape(rng), numbers)
@@ -461,12 +530,12 @@ def draw(seed: int, number: int, numbers: Numbers = usual, options: Sequence[dic
     for _ in range(MOST_TRIES):
         if wanted == 0:
             break
-        wanted -= attempt(d, d.pick(LAYERS))
+        wanted -= attempt(d, d.pick(layers))
     _end(d)
     return Case(seed, number, d.model(), d.batch, d.pick(options))
 
 
-def attempt(d: Draft, layer: Callable[[Draft], None]) -> bool:
+def attempt(d: Draft, layer: Layer) -> bool:
     """Whether the layer fits; where it does not, the network stays as it was."""
     nodes, shapes, value = len(d.nodes), dict(d.shapes), d.value
     try:

@@ -36,9 +36,10 @@ from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.interpret import ExponentValues, run_function
 from nitic.ir.function import argument, argument_labels, arguments, functions
 from nitic.ir.op import NnOp
-from nitic.ir.types import element_of, f32, shape_of
+from nitic.ir.types import element_of, f32, i8, shape_of
 from nitic.ops.activation import ActivationDgradOp, ClipDgradOp
 from nitic.ops.norm import NormaliseOp
+from nitic.ops.power import LogOp, PowerOp
 from nitic.ops.statistics import BatchNormInverseOp, BatchNormRecallOp, BatchNormRunningOp, MeasureOp
 from nitic.ops.update import UpdateOp
 from nitic.passes.integers.insert_rounding import InsertRounding, Quantiser, takes_ranges
@@ -64,6 +65,7 @@ EXPLAINED = {
     "nn.concat in inference": "within one unit of the largest exponent, whose mantissas may have few bits",
     "nn.activation": "the constant that a function tends to, where it is below a unit of the argument",
     "nn.activation_dgrad": "a derivative below 2^-15 is zero",
+    "nn.log": "exponent -21, however small the logarithms are",
     "nn.add in inference": "static exponents do not know that an operand is zero in this batch",
     "nn.clip": "a bound is rounded to a unit of what it bounds",
     "the rounding of nn.normalise": "exponent -5, also where epsilon makes everything small",
@@ -102,6 +104,8 @@ class Checked:
         self.trace, self.values = trace, values
         self.exponents = ExponentValues(values)
         self.exact: dict[SSAValue, Array] = {}
+        functions = [op for op in trace.old.body.block.ops if isinstance(op, PowerOp)]
+        self.has_poles = any(op.numerator.value.data < 0 for op in functions)
 
     def differences(self) -> Iterator[str]:
         """A sentence for every operator and every rounding that is off by more than rounding explains."""
@@ -136,6 +140,11 @@ class Checked:
                 return operands[0] + change * norms.running_rate(op.momentum.value.data) / 2**15
             case ActivationDgradOp():  # 0 counts as positive
                 return op.reference(operands[0], np.where(operands[1] == 0, np.finfo(np.float64).tiny, operands[1]))
+            case PowerOp() | LogOp():  # what has no value counts as half a unit
+                half, x = (self.unit(new[0]) or 0) / 2, operands[0]
+                signed = isinstance(op, PowerOp) and bool(op.signed.value.data)
+                pole = isinstance(op, LogOp) or op.numerator.value.data < 0
+                return op.reference(np.where((x == 0) | ((x < 0) & (not signed)), half, x) if pole else x)
             case ClipDgradOp():  # bounds as mantissas of what they bound
                 unit = self.unit(new[1]) or 0
                 low, high = (None if bound is None else half_away(bound / unit) * unit for bound in op.bounds())
@@ -154,7 +163,10 @@ class Checked:
         for rounded in (self.trace.narrow, self.trace.narrow16):
             narrow: SSAValue = rounded.get(result, raw)
             if narrow is not raw and (own := self.unit(narrow)) is not None:
-                held = np.clip(found, -KEPT, KEPT) if isinstance(op, NormaliseOp) else found
+                kept = KEPT if isinstance(op, NormaliseOp) else np.inf
+                if self.trace.static and self.has_poles:  # near one, another exponent of x makes y another number
+                    kept = (integers.INT8_LIMIT if element_of(narrow) == i8 else integers.INT16_LIMIT) * own
+                held = np.clip(found, -kept, kept)
                 kind = f"the rounding of {op.name}"
                 yield from difference(f"{kind} ({op.source})", kind, self.values[narrow] * own, held, own, tolerance)
 

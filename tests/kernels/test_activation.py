@@ -15,6 +15,7 @@ from nitic.ops.activation import (
     ClipOp,
     LeakyReluDgradOp,
     LeakyReluOp,
+    StepOp,
 )
 from nitic.ops.bfp import ExpClampOp, RangeOp, RoundShiftOp
 from nitic.ops.gemm import GemmOp
@@ -105,6 +106,15 @@ def test_gradient_of_clip(
 
     operands = (of.i32(*shape), scalar(24), of.other(1).i8(*shape), scalar(e))
     check(build, operands, variant, threads, {1: "exponent", 3: "exponent"})
+
+
+@machines
+@EXAMPLES
+@given(shape=shapes, of=data, threshold=st.sampled_from((0.0, 0.3, -1.0, 1e30, -1e-30)), e=exponents, threads=threads)
+@pytest.mark.parametrize("wide", [False, True])
+def test_step(variant: str, wide: bool, shape: Shape, of: Data, threshold: float, e: int, threads: int) -> None:
+    x = of.integers(shape, 2**40, np.int64) if wide else of.i32(*shape)
+    check(one(StepOp, threshold=threshold), (x, scalar(e)), variant, threads, {1: "exponent"})
 
 
 @machines

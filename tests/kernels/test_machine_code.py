@@ -15,7 +15,7 @@ from nitic.errors import CompileError
 from nitic.ir.layout import GroupPanels, Padded, Panels, Quads
 from nitic.ir.op import NnOp
 from nitic.ir.types import exponent, i8, i16, i32, i64, range_, tensor, u8
-from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluOp
+from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluOp, StepOp
 from nitic.ops.bfp import AlignOp, DitherOp, RangeOp, RoundShiftOp, ShiftOp, StaticShiftOp, TopOp
 from nitic.ops.conv import ConvDgradOp, ConvOp, ConvWgradOp, Window
 from nitic.ops.elementwise import BiasGradOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
@@ -25,6 +25,7 @@ from nitic.ops.loss import CrossEntropyOp, MeanSquaredErrorOp
 from nitic.ops.norm import BatchNormDgradOp, NormaliseOp, ScaleGradOp
 from nitic.ops.pack import PackOp
 from nitic.ops.pool import AveragePoolDgradOp, AveragePoolOp, MaxPoolDgradOp, MaxPoolOp
+from nitic.ops.power import LogOp, PowerDgradOp, PowerOp
 from nitic.ops.product import AddConstOp, MulOp, MulSumOp, ScaleConstOp
 from nitic.ops.reshape import TransposeOp
 from nitic.ops.statistics import BatchNormStatisticsOp
@@ -114,6 +115,10 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     (one(LeakyReluOp, alpha=0.1), [IMAGE]),
     *((one(ActivationOp, function=name), [IMAGE, exponent]) for name in ("tanh", "gelu", "softplus", "sigmoid")),
     (one(ActivationDgradOp, function="mish"), [IMAGE, IMAGE, exponent]),
+    (one(StepOp, threshold=0.3), [tensor((9, 99), i32), exponent]),
+    (one(PowerOp, numerator=1, denominator=2, signed=0), [IMAGE, exponent]),
+    (one(PowerDgradOp, numerator=-2, denominator=1, signed=1, factor=-1.0), [IMAGE, IMAGE, exponent]),
+    (one(LogOp), [IMAGE, exponent]),
     (one(MulOp), [IMAGE, tensor((5, 1, 1, 6), i8)]),
     (one(MulSumOp, shape=(5, 1, 1, 6)), [IMAGE, IMAGE]),
     (one(ScaleConstOp, factor=0.3), [IMAGE]),

@@ -26,6 +26,10 @@ class BranchWriter(NetworkWriter):
         self.initializers.append(numpy_helper.from_array(np.array(values, np.int64), name))
         return name
 
+    def number(self, name: str, value: float) -> str:
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+        return name
+
     def layer(self, name: str, channels: int, kernel: int, *, norm: bool = True, relu: bool = True) -> str:
         """Convolution, normalisation, relu."""
         self.conv(name, channels, kernel, pad=kernel // 2, bias=not norm)
@@ -194,6 +198,32 @@ def recurrent() -> BranchWriter:
     return net
 
 
+def quotients() -> BranchWriter:
+    """Pixels divided by the root of their mean square, a choice by a comparison, a threshold, a logarithm, a power."""
+    net = BranchWriter("quotients", IMAGE)
+    one, part, most = (net.number(name, value) for name, value in (("one", 1.0), ("part", 0.1), ("power", 1.5)))
+    stem = net.layer("stem", 8, 3, relu=False)
+    net.node("Mul", "square", [stem, stem], ["square.out"])
+    net.node("ReduceMean", "mean", [net.value], ["mean.out"], axes=[1])
+    net.node("Add", "epsilon", [net.value, part], ["epsilon.out"])
+    net.node("Sqrt", "root", [net.value], ["root.out"])
+    net.node("Div", "divided", [stem, net.value], ["divided.out"])
+    net.layer("middle", 8, 3, relu=False)
+    middle = net.value
+    net.node("Greater", "compare", [middle, part], ["compare.out"])
+    net.node("Tanh", "tanh", [middle], ["tanh.out"])
+    net.node("Where", "choose", ["compare.out", middle, net.value], ["choose.out"])
+    net.layer("last", 8, 3, relu=False)
+    last = net.value
+    net.node("ThresholdedRelu", "threshold", [last], ["threshold.out"], alpha=-0.3)
+    net.node("Abs", "size", [last], ["size.out"])
+    net.node("Add", "above", [net.value, one], ["above.out"])
+    net.node("Log", "log", ["above.out"], ["log.out"])
+    net.node("Pow", "raised", ["above.out", most], ["raised.out"])
+    net.concat("join", ["threshold.out", "log.out", "raised.out"], 24)
+    return net.classify()
+
+
 BRANCHES = {
     "densenet": densenet,
     "inception": inception,
@@ -201,4 +231,5 @@ BRANCHES = {
     "resnext": resnext,
     "alexnet": alexnet,
     "recurrent": recurrent,
+    "quotients": quotients,
 }

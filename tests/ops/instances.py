@@ -20,6 +20,7 @@ from nitic.ops import (
     norm,
     pack,
     pool,
+    power,
     product,
     reshape,
     statistics,
@@ -100,10 +101,23 @@ def _activations(t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
         (activation.ClipOp, ((acc, (2, 3)), *e), {"low": 0.0, "high": 6.0}),
         (activation.ClipOp, ((acc, (2, 3)), *e), {"low": -1.5}),
         (activation.ClipDgradOp, (x, x, *e), {"low": -1.0, "high": 1.0}),
+        (activation.StepOp, ((acc, (2, 3)), *e), {"threshold": 0.25}),
         (activation.LeakyReluOp, (x,), {"alpha": 0.01}),
         (activation.LeakyReluDgradOp, (x, x), {"alpha": 0.01}),
         *((activation.ActivationOp, (x, *e), each) for each in named),
         *((activation.ActivationDgradOp, (x, x, *e), each) for each in named),
+    ]
+
+
+def _powers(t: type[np.generic]) -> list[Spec]:
+    x, e = (t, (3, 5)), ("exponent",) if t is I8 else ()
+    fractions = [(-1, 1), (3, 1), (16, 1), (1, 2), (5, 2), (-1, 3), (3, 10)]
+    named = [{"numerator": n, "denominator": d, "signed": int(d == 1)} for n, d in fractions]
+    return [
+        (power.LogOp, (x, *e), {}),
+        (power.PowerDgradOp, (x, x, *e), {"numerator": -1, "denominator": 1, "signed": 0, "factor": 1.0}),
+        *((power.PowerOp, (x, *e), {**each}) for each in named),
+        *((power.PowerDgradOp, (x, x, *e), {**each, "factor": -0.5}) for each in named),
     ]
 
 
@@ -150,6 +164,7 @@ FLOAT: list[Spec] = [
     *_others(F, F),
     *_products(F),
     *_activations(F, F),
+    *_powers(F),
     *_norms(F, F, F, F),
     (loss.CrossEntropyOp, ((F, (4, 3)), (I32, (4,))), {}),
     (loss.MeanSquaredErrorOp, ((F, (4, 3)), (I32, (4,))), {}),
@@ -160,6 +175,7 @@ INTEGER: list[Spec] = [
     *_others(I8, I32),
     *_products(I8),
     *_activations(I8, I32),
+    *_powers(I8),
     *_norms(I16, I8, I32, I64),
     (statistics.RecalledMeanExponentOp, ("exponent", "range"), {"epsilon": 1e-5}),
     (statistics.RecalledVarianceExponentOp, ("exponent", "range"), {}),
@@ -189,7 +205,7 @@ INTEGER: list[Spec] = [
     (bfp.ExpCommonOp, ("exponent", "exponent"), {}),
     (bfp.ExpParameterSumOp, ("exponent", "exponent", "range"), {}),
     (bfp.ExpSumOp, ("exponent", "exponent", "range", "range"), {}),
-    (bfp.ExpInverseRootOp, ("exponent",), {}),
+    (bfp.ExpMultipleOp, ("exponent",), {"numerator": -3, "denominator": 2}),
     (bfp.ExpLargestOp, ("exponent", "exponent", "exponent"), {}),
     (bfp.ExpLargestOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExpCommonOp, ("exponent", "exponent", "range", "range"), {}),

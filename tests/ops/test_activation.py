@@ -15,6 +15,7 @@ from nitic.ops.activation import (
     ClipOp,
     LeakyReluDgradOp,
     LeakyReluOp,
+    StepOp,
 )
 from tests.ops.gradients import check_gradient
 from tests.support.operators import make, reference
@@ -118,6 +119,15 @@ def test_the_gradient_of_a_clip_stops_at_stored_bounds() -> None:
     # 0.9999 is 127.99 at exponent -7: it is stored as 127.
     assert reference(ClipDgradOp, dy, y, np.asarray(-7), high=0.9999).tolist() == [1, 2, 3, 4, 0]
     assert reference(ClipDgradOp, dy, y, np.asarray(-8), high=0.9999).tolist() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("threshold", [0.5, -0.5, 0.0, 3.0, -2.75, 1e-20, -1e20])
+@pytest.mark.parametrize("e", [-40, -6, -1, 0, 1, 2, 3, 70])
+def test_a_step_is_exact_at_every_exponent(threshold: float, e: int) -> None:
+    """Also where the threshold lies between two mantissas, or beyond all of them."""
+    x = np.arange(-200, 200, dtype=np.int32)
+    found = reference(StepOp, x, np.asarray(e), threshold=threshold)
+    np.testing.assert_array_equal(found, x * 2.0**e > threshold)
 
 
 def test_leaky_relu_multiplies_by_the_sign_of_x() -> None:

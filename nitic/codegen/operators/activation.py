@@ -27,7 +27,15 @@ from nitic.codegen.core.group import Emission, Evaluate, Point, Prepare
 from nitic.codegen.core.tir import Buffer, Expr
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of
-from nitic.ops.activation import ActivationDgradOp, ActivationOp, ClipDgradOp, ClipOp, LeakyReluDgradOp, LeakyReluOp
+from nitic.ops.activation import (
+    ActivationDgradOp,
+    ActivationOp,
+    ClipDgradOp,
+    ClipOp,
+    LeakyReluDgradOp,
+    LeakyReluOp,
+    StepOp,
+)
 
 Evaluators = Mapping[SSAValue, Evaluate]
 MANTISSAS = 256
@@ -64,10 +72,20 @@ def _bound(emission: Emission, exponent: SSAValue, value: float | None, dtype: s
     """arithmetic.pointwise.mantissa_of, at the exponent of a tensor."""
     if value is None:
         return None
+    wide, right = _moved_left(emission, exponent, value)
+    moved = integer.nearest(right, "int64")(wide)
+    return _splat(emission, moved, dtype)
+
+
+def _moved_left(emission: Emission, exponent: SSAValue, value: float) -> tuple[Expr, Expr]:
+    """A constant as an int64, to the left as far as the exponent of a tensor asks for, and what asks for the right."""
     c, e_c = pointwise.as_integer(value, pointwise.BOUND_BITS)
     shift = tir.let(integer.clamp(emission.scalar(exponent), -(2**20), 2**20) - e_c)
     left = tir.cast(integer.clamp(-shift, 0, pointwise.BOUND_SHIFT), "int64")
-    moved = integer.nearest(integer.clamp(shift, 0, 62), "int64")(tir.let(tir.constant(c, "int64") << left))
+    return tir.let(tir.constant(c, "int64") << left), integer.clamp(shift, 0, 62)
+
+
+def _splat(emission: Emission, moved: Expr, dtype: str) -> Expr:
     if dtype == "int32":
         moved = tir.cast(integer.clamp(moved, tir.constant(-MOST, "int64"), tir.constant(MOST, "int64")), dtype)
     return tir.let(tir.splat(tir.let(moved), emission.lanes))
@@ -81,6 +99,19 @@ def _stored(bound: Expr | None) -> Expr | None:
     for edge, stored in ((128, 127), (-128, -127)):
         bound = tir.let(tir.select(bound == edge, tir.constant(stored, "int32", lanes), bound))
     return bound
+
+
+def step(emission: Emission, op: NnOp) -> Evaluators:
+    assert isinstance(op, StepOp)
+    dtype = "int64" if dtype_of(op.x) is np.int64 else "int32"
+    wide, right = _moved_left(emission, op.scale[0], op.threshold.value.data)
+    threshold = _splat(emission, tir.let(wide >> tir.cast(right, "int64")), dtype)
+    one, zero = (tir.constant(value, "int32", emission.lanes) for value in (1, 0))
+
+    def evaluate(point: Point) -> Expr:
+        return tir.select(tir.cast(emission.value(op.x, point), dtype) > threshold, one, zero)
+
+    return {op.y: evaluate}
 
 
 def leaky_relu(emission: Emission, op: NnOp) -> Evaluators:
@@ -166,10 +197,11 @@ def _result(f: Function, m: Expr, e: Expr, t: Expr, v: Expr) -> Expr:
 POINTWISE: dict[str, Prepare] = {
     "nn.clip": clip,
     "nn.clip_dgrad": clip_dgrad,
+    "nn.step": step,
     "nn.leaky_relu": leaky_relu,
     "nn.leaky_relu_dgrad": leaky_relu,
     "nn.activation": activation,
     "nn.activation_dgrad": activation_dgrad,
 }
-VECTORS = frozenset({"nn.clip", "nn.clip_dgrad", "nn.leaky_relu", "nn.leaky_relu_dgrad"})
+VECTORS = frozenset({"nn.clip", "nn.clip_dgrad", "nn.step", "nn.leaky_relu", "nn.leaky_relu_dgrad"})
 """What computes with vectors as with scalars."""

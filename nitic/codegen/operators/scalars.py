@@ -18,8 +18,8 @@ from nitic.ops.bfp import (
     ExpClampOp,
     ExpCommonOp,
     ExpConstOp,
-    ExpInverseRootOp,
     ExpLargestOp,
+    ExpMultipleOp,
     ExpParameterSumOp,
     ExpSumOp,
     GrowOp,
@@ -90,9 +90,9 @@ def exp_clamp(emission: Emission, op: NnOp) -> Expr:
     return integer.clamp(emission.scalar(op.x), op.low.value.data, op.high.value.data)
 
 
-def exp_inverse_root(emission: Emission, op: NnOp) -> Expr:
-    assert isinstance(op, ExpInverseRootOp)
-    return -(emission.scalar(op.x) >> 1)
+def exp_multiple(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpMultipleOp)
+    return emission.scalar(op.x) * op.numerator.value.data // op.denominator.value.data
 
 
 def shift(emission: Emission, op: NnOp) -> Expr:
@@ -141,7 +141,7 @@ SCALARS: dict[str, Scalar] = {
     "bfp.exp_parameter_sum": exp_parameter_sum,
     "bfp.exp_sum": exp_sum,
     "bfp.exp_clamp": exp_clamp,
-    "bfp.exp_inverse_root": exp_inverse_root,
+    "bfp.exp_multiple": exp_multiple,
     "bfp.shift": shift,
     "bfp.static_shift": static_shift,
     "bfp.dither": dither,

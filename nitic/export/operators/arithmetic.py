@@ -6,11 +6,15 @@ from typing import cast
 import numpy as np
 
 from nitic.arithmetic import sums
-from nitic.export.emission import Emission, Form, Tensor, pointwise
+from nitic.arithmetic.pointwise import threshold
+from nitic.export.emission import TYPES, ZERO, Emission, Form, Kind, Mapped, Tensor, pointwise
 from nitic.ir.op import NnOp
 from nitic.ir.types import shape_of
+from nitic.ops.activation import StepOp
 from nitic.ops.elementwise import AddOp
 from nitic.ops.product import SumOp, broadcast_axes
+
+INT32_MAX = 2**31 - 1
 
 
 def add(e: Emission, op: NnOp) -> Tensor:
@@ -49,6 +53,17 @@ def reduce_sum(e: Emission, op: NnOp) -> Tensor:
     return replace(flat, shape=shape, channels_first=False)
 
 
+def step(e: Emission, op: NnOp) -> Tensor | Mapped:
+    op = cast("StepOp", op)
+    x = e.value(op.x)
+    if isinstance(x, Mapped) or x.kind == Kind.CODE:
+        return pointwise(e, op)
+    limit = threshold(op.threshold.value.data, e.scalar(op.scale[0]))
+    above = e.node("Greater", x, x.kind.value(min(max(limit, -INT32_MAX), INT32_MAX)))
+    bits = e.node("Cast", above, kind=Kind.INTEGER, to=TYPES[Kind.INTEGER])
+    return e.cast(e.node("Add", bits, np.int32(ZERO)), Kind.CODE)
+
+
 FORMS: dict[str, Form] = {
     "nn.add": add,
     "nn.mul": multiply,
@@ -59,4 +74,7 @@ FORMS: dict[str, Form] = {
     "nn.scale_const": pointwise,
     "nn.add_const": pointwise,
     "nn.dropout": pointwise,
+    "nn.power": pointwise,
+    "nn.log": pointwise,
+    "nn.step": step,
 }

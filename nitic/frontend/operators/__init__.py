@@ -1,12 +1,26 @@
 """What each ONNX operator becomes in nitic's IR: one function per operator, in the file of its family."""
 
-from nitic.frontend.operators import activations, arithmetic, cuts, layers, pointwise, pools, recurrent, resizes, views
+from nitic.frontend.operators import (
+    activations,
+    arithmetic,
+    conditions,
+    cuts,
+    layers,
+    pointwise,
+    pools,
+    powers,
+    recurrent,
+    resizes,
+    views,
+)
 from nitic.frontend.operators.inputs import Handler
 
 HANDLERS: dict[str, Handler] = {
     **layers.HANDLERS,
     **arithmetic.HANDLERS,
     **activations.HANDLERS,
+    **powers.HANDLERS,
+    **conditions.HANDLERS,
     **pointwise.HANDLERS,
     **pools.HANDLERS,
     **recurrent.HANDLERS,

@@ -107,13 +107,19 @@ def between(builder: Builder, x: Activation, low: float, high: float) -> Activat
 
 def absolute(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
-    x = activation(inputs)
+    return magnitude(builder, activation(inputs))
+
+
+def magnitude(builder: Builder, x: Activation) -> Activation:
     return sum_of(builder, rectified(builder, x), rectified(builder, negated(builder, x)))
 
 
 def limit(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    """Max and Min: of two activations by the rectified difference."""
-    x, other = operands(inputs)
+    """Max and Min: of two activations by the rectified difference, of more from left to right."""
+    *before, last = (value for value in inputs if value is not None)
+    if not before:
+        return activation(inputs)
+    x, other = operands([limit(builder, node, before) if len(before) > 1 else before[0], last])
     if isinstance(other, Activation):
         above = rectified(builder, sum_of(builder, x, negated(builder, other)))
         return sum_of(builder, other, above) if node.op == "Max" else sum_of(builder, x, negated(builder, above))

@@ -7,20 +7,18 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from nitic.arithmetic.activations import SIXTH
-from nitic.frontend.attributes import as_written, check_values, shown
+from nitic.frontend.attributes import as_written, check_values
 from nitic.frontend.builder import Builder
-from nitic.frontend.folding import is_parameter
+from nitic.frontend.folding import integers, is_parameter
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, required
 from nitic.frontend.operators.pointwise import bias
-from nitic.frontend.values import NHWC, Activation, Constant, Inverted, NodeError, Scaled, Value, inverse
+from nitic.frontend.values import NHWC, Activation, Constant, NodeError, Scaled, Value, inverse
 from nitic.ir.op import Property, to_property
 from nitic.ir.types import Shape, shape_of
 from nitic.ops.activation import ActivationOp
 from nitic.ops.elementwise import AddOp
 from nitic.ops.product import AddConstOp, ExpandOp, MulOp, NegOp, ScaleConstOp
-
-MOST_FACTORS = 16  # of a power
 
 # Exporters write f(x) = x * g(x) as two operators: one table is faster and more exact.
 GATES: dict[tuple[Property, ...], str] = {
@@ -103,33 +101,16 @@ def mean_of_all(builder: Builder, node: Node, inputs: Inputs) -> Value:
     return multiply_constant(builder, total, 1 / len(inputs)) if isinstance(total, Activation) else total
 
 
+def expand(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    del node
+    x, wanted = activation(inputs), integers(required(inputs, 1).array)
+    return broadcast_to(builder, x, np.broadcast_shapes(x.shape, wanted))
+
+
 def multiply(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
     a, b = operands(inputs)
     return product_of(builder, a, b)
-
-
-def power(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    """Products of x with itself: as many squares as the exponent has bits."""
-    del node
-    x, exponent = activation(inputs), required(inputs, 1)
-    number = exponent.array.flat[0] if exponent.array.size == 1 else 0
-    if number not in range(1, MOST_FACTORS + 1):
-        given = shown(float(number)) if exponent.array.size == 1 else f"values of the shape {list(exponent.shape)}"
-        raise NodeError(f"the exponent of a power is a whole number from 1 to {MOST_FACTORS}, not {given}")
-    result = x
-    for bit in f"{int(number):b}"[1:]:
-        result = product_of(builder, result, result)
-        result = product_of(builder, result, x) if bit == "1" else result
-    return result
-
-
-def divide(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    del node
-    a, b = inputs
-    if not isinstance(a, Activation) or not isinstance(b, Constant):
-        raise NodeError("a division is of an activation by a constant or a parameter")
-    return product_of(builder, a, b.step(Inverted()))
 
 
 def product_of(builder: Builder, a: Activation, b: Value) -> Activation:
@@ -235,6 +216,12 @@ def broadcast(builder: Builder, value: SSAValue, shape: Shape) -> SSAValue:
     return value if shape_of(value) == shape else builder.insert(ExpandOp.of(value, shape=shape))
 
 
+def broadcast_to(builder: Builder, x: Activation, shape: Shape) -> Activation:
+    """x in a shape, as ONNX sees it, to which it broadcasts."""
+    x = with_rank(x, len(shape))
+    return x if x.shape == shape else Activation.of(broadcast(builder, builder.in_onnx_order(x), shape))
+
+
 def channel_axis(b: Shape, x: Shape) -> int | None:
     """The axis of x along which a bias varies, if it varies along one."""
     first = len(x) - len(b)
@@ -246,11 +233,10 @@ def channel_axis(b: Shape, x: Shape) -> int | None:
 
 HANDLERS: dict[str, Handler] = {
     "Add": add,
-    "Div": divide,
+    "Expand": expand,
     "Mean": mean_of_all,
     "Mul": multiply,
     "Neg": negate,
-    "Pow": power,
     "Sub": subtract,
     "Sum": sum_of_all,
 }

@@ -1,12 +1,15 @@
 """Pools, means, and the normalisation over a window of channels."""
 
+from collections.abc import Callable
 from math import prod
 
 from nitic.frontend.attributes import as_written
 from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node
-from nitic.frontend.operators.arithmetic import multiply_constant
+from nitic.frontend.operators.activations import magnitude
+from nitic.frontend.operators.arithmetic import multiply_constant, negated, product_of
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, axes_of
+from nitic.frontend.operators.powers import root_of
 from nitic.frontend.operators.sequences import sequences_too
 from nitic.frontend.values import Activation, NodeError, Value, inverse
 from nitic.frontend.windows import PoolWindow, pool_window
@@ -41,18 +44,20 @@ def global_pool(builder: Builder, node: Node, inputs: Inputs) -> Value:
 def reduce_(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x = activation(inputs)
     axes = axes_of(node, inputs, len(x.shape))
-    y = reduced(builder, node, x, axes)
-    if node.op == "ReduceSum":
+    before, after = AROUND.get(node.op, (None, None))
+    y = reduced(builder, node, before(builder, x) if before else x, axes)
+    if node.op in SUMS:
         y = multiply_constant(builder, y, float(prod(x.shape[axis] for axis in axes)))
+    y = after(builder, y) if after else y
     kept = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
     return y if node.integer("keepdims") else y.reshape(kept)
 
 
 def reduced(builder: Builder, node: Node, x: Activation, axes: tuple[int, ...]) -> Activation:
     """The mean or maximum over some axes is a pool of an image that has these as its rows."""
-    if not axes or axes[0] == 0:
+    if not axes or builder.batch_axis(node.proto.input[0], x) in axes:
         raise NodeError(f"over the axes {list(axes)} of {list(x.shape)} it would mix the samples of a batch")
-    pool = largest if node.op in {"GlobalMaxPool", "ReduceMax"} else average
+    pool = largest if node.op in {"GlobalMaxPool", "ReduceMax", "ReduceMin"} else average
     if len(x.shape) == 4 and axes == (2, 3):
         return pool(builder, x, PoolWindow(kernel=x.shape[2:]))
     x = builder.with_axes(x)
@@ -77,13 +82,24 @@ def lrn(builder: Builder, node: Node, inputs: Inputs) -> Value:
     return Activation(y, inverse(order), x.shape)
 
 
+def squared(builder: Builder, x: Activation) -> Activation:
+    return product_of(builder, x, x)
+
+
+Part = Callable[[Builder, Activation], Activation]
+AROUND: dict[str, tuple[Part | None, Part | None]] = {
+    "ReduceL1": (magnitude, None),
+    "ReduceL2": (squared, root_of),
+    "ReduceMin": (negated, negated),
+    "ReduceSumSquare": (squared, None),
+}
+"""What a reduction does before its sum or maximum, and after it."""
+SUMS = frozenset({"ReduceL1", "ReduceL2", "ReduceSum", "ReduceSumSquare"})
 HANDLERS: dict[str, Handler] = {
     "AveragePool": sequences_too(average_pool),
     "GlobalAveragePool": global_pool,
     "GlobalMaxPool": global_pool,
     "LRN": lrn,
     "MaxPool": sequences_too(max_pool),
-    "ReduceMax": reduce_,
-    "ReduceMean": reduce_,
-    "ReduceSum": reduce_,
+    **dict.fromkeys(("ReduceMax", "ReduceMean", *AROUND, "ReduceSum"), reduce_),
 }

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from math import prod
 
+import onnx
+
 from nitic.frontend.builder import Builder
 from nitic.frontend.folding import integers, is_float_type
 from nitic.frontend.nodes import Node
@@ -21,7 +23,10 @@ def identity(builder: Builder, node: Node, inputs: Inputs) -> Value:
 
 
 def cast(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    if node.op == "Cast" and not is_float_type(node.integer("to")):
+    x = inputs[0]
+    is_condition = isinstance(x, Activation) and x.value in builder.conditions
+    to_condition = node.op == "Cast" and node.integer("to") == onnx.TensorProto.BOOL
+    if node.op == "Cast" and not is_float_type(node.integer("to")) and not (is_condition and to_condition):
         raise NodeError("a cast to a type other than float is not supported")
     return identity(builder, node, inputs)
 
@@ -39,13 +44,12 @@ def flatten(builder: Builder, node: Node, inputs: Inputs) -> Value:
 
 def reshape(builder: Builder, node: Node, inputs: Inputs) -> Value:
     x = identity(builder, node, inputs)
-    target = integers(required(inputs, 1).array)
-    if not node.integer("allowzero"):
-        target = tuple(x.shape[i] if size == 0 and i < len(x.shape) else size for i, size in enumerate(target))
-    if isinstance(x, Activation):
-        target = for_batch(builder, target, x.shape)
+    given = required(inputs, 1)
+    target, copies = integers(given.array), not node.integer("allowzero")
     try:
-        return x.reshape(resolved(target, x.shape))
+        if isinstance(x, Activation) and builder.declared_batch not in {0, builder.batch} and not given.measured:
+            return x.reshape(for_batch(builder, declared_shape(builder, node, x), target, x.shape, copies))
+        return x.reshape(resolved(target, x.shape, copies))
     except NodeError as error:
         if not isinstance(x, Activation) or builder.declared_batch in {0, builder.batch}:
             raise
@@ -53,22 +57,47 @@ def reshape(builder: Builder, node: Node, inputs: Inputs) -> Value:
         raise NodeError(f"{error}: {fixed}; export it with a dynamic batch") from None
 
 
-def for_batch(builder: Builder, target: Shape, shape: Shape) -> Shape:
-    """A target that the exporter wrote for its batch, alone or times other axes, for the batch that is compiled."""
-    declared = builder.declared_batch
-    if not declared or not target or target[0] < 1 or target[0] % declared or shape[0] % builder.batch:
-        return target
-    scaled = (target[0] // declared * builder.batch, *target[1:])
-    fits = -1 in target or prod(scaled) == prod(shape)
-    return scaled if fits else target
+def declared_shape(builder: Builder, node: Node, x: Activation) -> Shape:
+    """The shape of the input in the file; where ONNX does not infer it, the first axis has the batch."""
+    shape = builder.shape_in_file(node.proto.input[0])
+    fits = len(shape) == len(x.shape) and prod(shape) * builder.batch == prod(x.shape) * builder.declared_batch
+    return shape if fits else (x.shape[0] // builder.batch * builder.declared_batch, *x.shape[1:])
 
 
-def resolved(target: Shape, shape: Shape) -> Shape:
-    """A target shape with its -1 replaced."""
-    known = prod(size for size in target if size != -1)
-    total = prod(shape)
-    result = tuple(total // known if size == -1 and known > 0 else size for size in target)
-    if prod(result) != total or min(result, default=1) <= 0:
+def for_batch(builder: Builder, declared: Shape, target: Shape, shape: Shape, copies: bool) -> Shape:
+    """A target that the file wrote for its batch, of an input `declared` with it, for an input of `shape`.
+
+    The samples stay where they are in the order of values: the axis of the target there grows with the batch.
+    """
+    written = resolved(target, declared, copies)
+    grown = [axis for axis, (size, now) in enumerate(zip(declared, shape, strict=True)) if size != now]
+    if not grown:
+        return written
+    inner = prod(declared[grown[0] + 1 :])
+    outer, batch = inner * declared[grown[0]], builder.declared_batch
+    below = [prod(written[axis + 1 :]) for axis in range(len(written))]
+    along = [
+        i for i, size in enumerate(written) if size % batch == 0 and below[i] <= outer and below[i] * size >= inner
+    ]
+    if not along:
+        raise NodeError(f"cannot reshape {list(shape)} to {list(target)}")
+    axis = min(along, key=lambda i: written[i] != batch)
+    scaled = (*written[:axis], written[axis] // batch * builder.batch, *written[axis + 1 :])
+    return resolved(scaled, shape)
+
+
+def resolved(target: Shape, shape: Shape, copies: bool = False) -> Shape:
+    """A target shape with its open sizes replaced: 0 where it `copies` that of the input, and -1 by what is left.
+
+    Of two that are -1, a first one is the batch, as in what some writers make of shapes that are open in several axes.
+    """
+    sizes = list(target)
+    if sizes.count(-1) == 2 and sizes[0] == -1:
+        sizes[0] = shape[0]
+    sizes = [shape[i] if copies and size == 0 and i < len(shape) else size for i, size in enumerate(sizes)]
+    known = prod(size for size in sizes if size != -1)
+    result = tuple(prod(shape) // known if size == -1 and known > 0 else size for size in sizes)
+    if prod(result) != prod(shape) or min(result, default=1) <= 0:
         raise NodeError(f"cannot reshape {list(shape)} to {list(target)}")
     return result
 

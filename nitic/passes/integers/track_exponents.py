@@ -13,7 +13,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from nitic.ir.function import arguments, functions
 from nitic.ir.op import NnOp, set_origin
-from nitic.ops.bfp import ExpAddOp, ExpClampOp, ExpConstOp, ExpInverseRootOp, ExponentOfOp
+from nitic.ops.bfp import ExpAddOp, ExpClampOp, ExpConstOp, ExpMultipleOp, ExponentOfOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked, no_float, no_range_of_samples
 
@@ -98,7 +98,7 @@ class ExponentsAsked:
 
     def add(self, a: None, b: None) -> None: ...
 
-    def inverse_root(self, a: None) -> None: ...
+    def multiple(self, a: None, numerator: int, denominator: int) -> None: ...
 
     def clamp(self, a: None, low: int, high: int) -> None: ...
 
@@ -123,8 +123,8 @@ class ExponentsBehind:
     def add(self, a: SSAValue, b: SSAValue) -> SSAValue:
         return self._insert(ExpAddOp.of(a, b))
 
-    def inverse_root(self, a: SSAValue) -> SSAValue:
-        return self._insert(ExpInverseRootOp.of(a))
+    def multiple(self, a: SSAValue, numerator: int, denominator: int) -> SSAValue:
+        return self._insert(ExpMultipleOp.of(a, numerator=numerator, denominator=denominator))
 
     def clamp(self, a: SSAValue, low: int, high: int) -> SSAValue:
         return self._insert(ExpClampOp.of(a, low=low, high=high))
