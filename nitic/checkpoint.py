@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from nitic.arithmetic.checksum import START, fnv1a
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
 
 DTYPES = {"U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8"}
-CHECKSUM_START, CHECKSUM_FACTOR, CHECKSUM_MASK = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
 CHECKSUM_DIGITS = 16
 MAX_HEADER = 2**26
 
@@ -84,16 +84,10 @@ def _tensor(data: bytes, entry: Mapping[str, Any]) -> Array:
 def _checksum(text: str, whole: str, state: Mapping[str, Array]) -> str:
     """FNV-1a of the description without its checksum, then of the names and tensors in the order of the file."""
     unsealed = text.replace(f'"checksum":"{whole}"', f'"checksum":"{"0" * CHECKSUM_DIGITS}"')
-    total = _hashed(CHECKSUM_START, unsealed.encode())
+    total = fnv1a(START, unsealed.encode())
     for name, value in _in_order(state):
-        total = _hashed(_hashed(total, name.encode()), value.tobytes())
+        total = fnv1a(fnv1a(total, name.encode()), value.tobytes())
     return f"{total:0{CHECKSUM_DIGITS}x}"
-
-
-def _hashed(total: int, data: bytes) -> int:
-    for byte in data:
-        total = (total ^ byte) * CHECKSUM_FACTOR & CHECKSUM_MASK
-    return total
 
 
 def digest(state: Mapping[str, Array]) -> str:
