@@ -265,11 +265,14 @@ def export_command(
     kind: Annotated[
         ExportFormat, typer.Option("--format", help="Integers of the same bits, or MODEL with trained weights.")
     ] = ExportFormat.INTEGER,
+    opset: Annotated[
+        int | None, typer.Option(min=13, help="Of qdq: 13, 21, ... Default: that of MODEL, at least 13.")
+    ] = None,
 ) -> None:
     """Write a trained network as ONNX. Of a MODEL, give the options that it was compiled with: docs/export.md."""
     from nitic.driver.export import export_checkpoint
 
-    typer.echo(export_checkpoint(ExportOptions(options, load, output, kind)))
+    typer.echo(export_checkpoint(ExportOptions(options, load, output, kind, opset)))
 
 
 @app.command("average")

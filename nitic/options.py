@@ -153,13 +153,14 @@ class ExportOptions:
     """Options of `nitic export`: a checkpoint of `compiled.model`, as an ONNX file.
 
     The model of `compiled` is an ONNX file, to which its options belong, or what `nitic compile` made of one. The batch
-    size and the recipe are those of the checkpoint.
+    size and the recipe are those of the checkpoint. `opset` is for QDQ: None is the model's own, or 13.
     """
 
     compiled: CompileOptions
     checkpoint: Path
     output: Path
     format: ExportFormat = ExportFormat.INTEGER
+    opset: int | None = None
 
 
 @dataclass(frozen=True)

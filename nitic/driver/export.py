@@ -47,22 +47,36 @@ class Trained:
         """What every exported file says of where it comes from."""
         return {"nitic.identity": self.identity, "nitic.recipe": self.recipe, "nitic.checkpoint": digest(self.state)}
 
-    def write(self, kind: ExportFormat, output: Path) -> Path:
+    def write(self, kind: ExportFormat, output: Path, opset: int | None = None) -> Path:
         """Writes a file; gives its path. Raises CompileError, before anything is written."""
-        forms = {ExportFormat.INTEGER: self._integer, ExportFormat.QDQ: self._qdq, ExportFormat.FLOAT: self._float}
-        return link.write(forms[kind](), output)
+        if opset is not None and kind != ExportFormat.QDQ:
+            message = f"only --format qdq has a choice of opsets, not --format {kind}"
+            raise CompileError("--opset", message, exit_code=ExitCode.USAGE)
+        match kind:
+            case ExportFormat.INTEGER:
+                content = self._integer()
+            case ExportFormat.QDQ:
+                content = self._qdq(opset)
+            case ExportFormat.FLOAT:
+                content = self._float()
+        return link.write(content, output)
 
     def _integer(self) -> bytes:
+        self._check_exponents()
+        return integer_model(self.name, self.predict, self.state, self.metadata())
+
+    def _qdq(self, opset: int | None) -> bytes:
+        options = self._file("--format qdq")
+        self._check_exponents()
+        return qdq_model(import_model(options), options.model, self.predict, self.state, self.metadata(), opset)
+
+    def _check_exponents(self) -> None:
+        """Raises CompileError where no step and no calibration has set those of inference."""
         tops = [int(value) for name, value in self.state.items() if name.endswith(".top")]
         if tops and all(top == NEVER for top in tops):
             message = "these weights were never trained, so that nothing has set the exponents of inference"
             note = "train, or calibrate: `TrainingSession.calibrate`, or `predict`, on some samples"
             raise CompileError(self.name, message, note, ExitCode.USAGE)
-        return integer_model(self.name, self.predict, self.state, self.metadata())
-
-    def _qdq(self) -> bytes:
-        options = self._file("--format qdq")
-        return qdq_model(import_model(options), options.model, self.predict, self.state, self.metadata())
 
     def _float(self) -> bytes:
         options = self._file("--format float")
@@ -99,7 +113,7 @@ def export_checkpoint(options: ExportOptions) -> Path:
         identities = f"identity {checkpoint.text('identity'):.12}, here {trained.identity:.12}"
         message = f"the checkpoint belongs to another program: {identities}"
         raise CompileError(str(options.checkpoint), message, OTHER_PROGRAM_NOTE, ExitCode.DATA_MISMATCH)
-    return trained.write(options.format, options.output)
+    return trained.write(options.format, options.output, options.opset)
 
 
 def _of_binary(path: Path, checkpoint: Checkpoint) -> Trained | None:
