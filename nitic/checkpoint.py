@@ -16,6 +16,7 @@ from nitic.errors import CompileError, ExitCode
 DTYPES = {"U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8"}
 CHECKSUM_DIGITS = 16
 MAX_HEADER = 2**26
+CHECKPOINT, DELTA = "nitic", "nitic.delta"  # the keys of their descriptions
 
 
 @dataclass(frozen=True)
@@ -30,33 +31,44 @@ class Checkpoint:
         """A word of the description. Raises CompileError where it is missing."""
         value = self.description.get(key)
         if not isinstance(value, str):
-            raise _damaged(self.path, f"its description lacks '{key}'")
+            raise damaged(self.path, f"its description lacks '{key}'")
         return value
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Raises CompileError for a file that is no checkpoint, or a damaged one, and OSError."""
+    kind, found = read_sealed(path)
+    if kind == DELTA:
+        message, note = "it is a delta, and no checkpoint", "`nitic average --base BASE DELTA -o CKPT` makes one of it"
+        raise CompileError(str(path), message, note, ExitCode.DATA_MISMATCH)
+    return found
+
+
+def read_sealed(path: Path) -> tuple[str, Checkpoint]:
+    """A checkpoint or a delta (nitic/delta.py), and which it is. Raises CompileError, and OSError."""
     raw = path.read_bytes()
     try:
         size = int.from_bytes(raw[:8], "little")
         header: dict[str, Any] = json.loads(raw[8 : 8 + min(size, MAX_HEADER)])
-        text: str = header.pop("__metadata__")["nitic"]
+        metadata: dict[str, str] = header.pop("__metadata__")
+        kind = DELTA if DELTA in metadata else CHECKPOINT
+        text = metadata[kind]
         description: dict[str, Any] = json.loads(text)
         state = {name: _tensor(raw[8 + size :], entry) for name, entry in header.items()}
         whole = description["checksum"]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         raise CompileError(str(path), "it is no whole checkpoint of nitic", exit_code=ExitCode.DATA_MISMATCH) from None
     if _checksum(text, whole, state) != whole:
-        raise _damaged(path, "its checksum is not that of its contents")
-    return Checkpoint(path, description, state)
+        raise damaged(path, "its checksum is not that of its contents")
+    return kind, Checkpoint(path, description, state)
 
 
-def checkpoint_bytes(description: Mapping[str, Any], state: Mapping[str, Array]) -> bytes:
+def checkpoint_bytes(description: Mapping[str, Any], state: Mapping[str, Array], kind: str = CHECKPOINT) -> bytes:
     """The contents of a file, as the runtime writes it; the description needs no checksum of its own."""
     zeros = "0" * CHECKSUM_DIGITS
     text = _json(dict(sorted({**description, "checksum": zeros}.items())))
     text = text.replace(f'"checksum":"{zeros}"', f'"checksum":"{_checksum(text, zeros, state)}"')
-    header: dict[str, Any] = {"__metadata__": {"nitic": text}}
+    header: dict[str, Any] = {"__metadata__": {kind: text}}
     begin, names = 0, {np.dtype(element): name for name, element in DTYPES.items()}
     for name, value in _in_order(state):
         places = [begin, begin + value.nbytes]
@@ -98,5 +110,5 @@ def digest(state: Mapping[str, Array]) -> str:
     return total.hexdigest()
 
 
-def _damaged(path: Path, what: str) -> CompileError:
+def damaged(path: Path, what: str) -> CompileError:
     return CompileError(str(path), f"damaged checkpoint: {what}", exit_code=ExitCode.DATA_MISMATCH)

@@ -11,6 +11,7 @@ from nitic.arithmetic.integers import Array
 from nitic.arithmetic.requantisation import NEVER
 from nitic.checkpoint import Checkpoint, digest, read_checkpoint
 from nitic.codegen.output import link
+from nitic.delta import delta_bytes
 from nitic.driver.build import import_model, program_of
 from nitic.driver.outputs import check_output
 from nitic.errors import CompileError, ExitCode
@@ -50,16 +51,9 @@ class Trained:
     def write(self, kind: ExportFormat, output: Path, opset: int | None = None) -> Path:
         """Writes a file; gives its path. Raises CompileError, before anything is written."""
         if opset is not None and kind != ExportFormat.QDQ:
-            message = f"only --format qdq has a choice of opsets, not --format {kind}"
-            raise CompileError("--opset", message, exit_code=ExitCode.USAGE)
-        match kind:
-            case ExportFormat.INTEGER:
-                content = self._integer()
-            case ExportFormat.QDQ:
-                content = self._qdq(opset)
-            case ExportFormat.FLOAT:
-                content = self._float()
-        return link.write(content, output)
+            raise _only_for("--opset", ExportFormat.QDQ, kind)
+        forms = {ExportFormat.INTEGER: self._integer, ExportFormat.FLOAT: self._float}
+        return link.write(self._qdq(opset) if kind == ExportFormat.QDQ else forms[kind](), output)
 
     def _integer(self) -> bytes:
         self._check_exponents()
@@ -96,24 +90,44 @@ class Trained:
 
 
 def output_format(text: str) -> ExportFormat:
-    """By its word on the command line. Raises CompileError."""
-    try:
-        return ExportFormat(text)
-    except ValueError:
-        message = f"unknown format {text!r}; the choices are {', '.join(ExportFormat)}"
-        raise CompileError("--format", message, exit_code=ExitCode.USAGE) from None
+    """One of ONNX, by its word on the command line. Raises CompileError."""
+    choices = [each for each in ExportFormat if each != ExportFormat.DELTA]
+    if text not in choices:
+        message = f"unknown format {text!r}; the choices are {', '.join(choices)}"
+        raise CompileError("--format", message, exit_code=ExitCode.USAGE)
+    return ExportFormat(text)
 
 
 def export_checkpoint(options: ExportOptions) -> Path:
     """Gives the path of what it writes. Raises CompileError."""
     check_output(options.output, options.compiled.model)
+    _check_base(options)
     checkpoint = read_checkpoint(options.checkpoint)
     trained = _of_binary(options.compiled.model, checkpoint) or _of_model(options.compiled, checkpoint)
     if checkpoint.text("identity") != trained.identity:
         identities = f"identity {checkpoint.text('identity'):.12}, here {trained.identity:.12}"
         message = f"the checkpoint belongs to another program: {identities}"
         raise CompileError(str(options.checkpoint), message, OTHER_PROGRAM_NOTE, ExitCode.DATA_MISMATCH)
+    if options.base:
+        return link.write(delta_bytes(read_checkpoint(options.base), checkpoint), options.output)
     return trained.write(options.format, options.output, options.opset)
+
+
+def _check_base(options: ExportOptions) -> None:
+    """A delta has a base, and nothing else has; none of the checkpoints is overwritten. Raises CompileError."""
+    if options.base is None:
+        if options.format == ExportFormat.DELTA:
+            message = "a delta is what differs from a checkpoint: give that by --base"
+            raise CompileError("--format delta", message, exit_code=ExitCode.USAGE)
+        return
+    if options.format != ExportFormat.DELTA:
+        raise _only_for("--base", ExportFormat.DELTA, options.format)
+    for path in (options.base, options.checkpoint):
+        check_output(options.output, path)
+
+
+def _only_for(option: str, kind: ExportFormat, given: ExportFormat) -> CompileError:
+    return CompileError(option, f"it is for --format {kind}, not {given}", exit_code=ExitCode.USAGE)
 
 
 def _of_binary(path: Path, checkpoint: Checkpoint) -> Trained | None:

@@ -316,7 +316,7 @@ def test_exports_that_are_refused(program: CompiledProgram, session: nitic.Train
     refused(lambda: exported(model, junk), f"{junk}: it is no whole checkpoint of nitic")
     junk.unlink()
     refused(lambda: session.export_model(tmp_path / "out.onnx", "tflite"), "unknown format 'tflite'", ExitCode.USAGE)
-    sentence = "--opset: only --format qdq has a choice of opsets, not --format integer"
+    sentence = "--opset: it is for --format qdq, not integer"
     refused(lambda: exported(model, checkpoint, opset=21), sentence, ExitCode.USAGE)
     sentence = "lenet: these weights were never trained, so that nothing has set the exponents"
     refused(lambda: exported(model, checkpoint, format=ExportFormat.QDQ), sentence, ExitCode.USAGE)
