@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from nitic.arithmetic.checksum import START, fnv1a
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
 
 DTYPES = {"U8": "u1", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8"}
-CHECKSUM_START, CHECKSUM_FACTOR, CHECKSUM_MASK = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
 CHECKSUM_DIGITS = 16
 MAX_HEADER = 2**26
+CHECKPOINT, DELTA = "nitic", "nitic.delta"  # the keys of their descriptions
 
 
 @dataclass(frozen=True)
@@ -30,33 +31,44 @@ class Checkpoint:
         """A word of the description. Raises CompileError where it is missing."""
         value = self.description.get(key)
         if not isinstance(value, str):
-            raise _damaged(self.path, f"its description lacks '{key}'")
+            raise damaged(self.path, f"its description lacks '{key}'")
         return value
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Raises CompileError for a file that is no checkpoint, or a damaged one, and OSError."""
+    kind, found = read_sealed(path)
+    if kind == DELTA:
+        message, note = "it is a delta, and no checkpoint", "`nitic average --base BASE DELTA -o CKPT` makes one of it"
+        raise CompileError(str(path), message, note, ExitCode.DATA_MISMATCH)
+    return found
+
+
+def read_sealed(path: Path) -> tuple[str, Checkpoint]:
+    """A checkpoint or a delta (nitic/delta.py), and which it is. Raises CompileError, and OSError."""
     raw = path.read_bytes()
     try:
         size = int.from_bytes(raw[:8], "little")
         header: dict[str, Any] = json.loads(raw[8 : 8 + min(size, MAX_HEADER)])
-        text: str = header.pop("__metadata__")["nitic"]
+        metadata: dict[str, str] = header.pop("__metadata__")
+        kind = DELTA if DELTA in metadata else CHECKPOINT
+        text = metadata[kind]
         description: dict[str, Any] = json.loads(text)
         state = {name: _tensor(raw[8 + size :], entry) for name, entry in header.items()}
         whole = description["checksum"]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         raise CompileError(str(path), "it is no whole checkpoint of nitic", exit_code=ExitCode.DATA_MISMATCH) from None
     if _checksum(text, whole, state) != whole:
-        raise _damaged(path, "its checksum is not that of its contents")
-    return Checkpoint(path, description, state)
+        raise damaged(path, "its checksum is not that of its contents")
+    return kind, Checkpoint(path, description, state)
 
 
-def checkpoint_bytes(description: Mapping[str, Any], state: Mapping[str, Array]) -> bytes:
+def checkpoint_bytes(description: Mapping[str, Any], state: Mapping[str, Array], kind: str = CHECKPOINT) -> bytes:
     """The contents of a file, as the runtime writes it; the description needs no checksum of its own."""
     zeros = "0" * CHECKSUM_DIGITS
     text = _json(dict(sorted({**description, "checksum": zeros}.items())))
     text = text.replace(f'"checksum":"{zeros}"', f'"checksum":"{_checksum(text, zeros, state)}"')
-    header: dict[str, Any] = {"__metadata__": {"nitic": text}}
+    header: dict[str, Any] = {"__metadata__": {kind: text}}
     begin, names = 0, {np.dtype(element): name for name, element in DTYPES.items()}
     for name, value in _in_order(state):
         places = [begin, begin + value.nbytes]
@@ -84,16 +96,10 @@ def _tensor(data: bytes, entry: Mapping[str, Any]) -> Array:
 def _checksum(text: str, whole: str, state: Mapping[str, Array]) -> str:
     """FNV-1a of the description without its checksum, then of the names and tensors in the order of the file."""
     unsealed = text.replace(f'"checksum":"{whole}"', f'"checksum":"{"0" * CHECKSUM_DIGITS}"')
-    total = _hashed(CHECKSUM_START, unsealed.encode())
+    total = fnv1a(START, unsealed.encode())
     for name, value in _in_order(state):
-        total = _hashed(_hashed(total, name.encode()), value.tobytes())
+        total = fnv1a(fnv1a(total, name.encode()), value.tobytes())
     return f"{total:0{CHECKSUM_DIGITS}x}"
-
-
-def _hashed(total: int, data: bytes) -> int:
-    for byte in data:
-        total = (total ^ byte) * CHECKSUM_FACTOR & CHECKSUM_MASK
-    return total
 
 
 def digest(state: Mapping[str, Array]) -> str:
@@ -104,5 +110,5 @@ def digest(state: Mapping[str, Array]) -> str:
     return total.hexdigest()
 
 
-def _damaged(path: Path, what: str) -> CompileError:
+def damaged(path: Path, what: str) -> CompileError:
     return CompileError(str(path), f"damaged checkpoint: {what}", exit_code=ExitCode.DATA_MISMATCH)

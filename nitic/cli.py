@@ -265,26 +265,34 @@ def train_command(options: CompileOptions, context: typer.Context) -> None:
 def export_command(
     options: CompileOptions,
     load: Annotated[Path, typer.Option("--load", metavar="CKPT", help="A checkpoint of the program.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     kind: Annotated[
-        ExportFormat, typer.Option("--format", help="Integers of the same bits, or MODEL with trained weights.")
+        ExportFormat,
+        typer.Option("--format", help="Integers of the same bits, MODEL with trained weights, or what has moved."),
     ] = ExportFormat.INTEGER,
+    opset: Annotated[
+        int | None, typer.Option(min=13, help="Of qdq: 13, 21, ... Default: that of MODEL, at least 13.")
+    ] = None,
+    base: Annotated[Path | None, typer.Option(metavar="CKPT", help="Of delta: the checkpoint to start from.")] = None,
 ) -> None:
     """Write a trained network as ONNX. Of a MODEL, give the options that it was compiled with: docs/export.md."""
     from nitic.driver.export import export_checkpoint
 
-    typer.echo(export_checkpoint(ExportOptions(options, load, output, kind)))
+    typer.echo(export_checkpoint(ExportOptions(options, load, output, kind, opset, base)))
 
 
 @app.command("average")
 def average_command(
-    checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints of one program.")],
+    checkpoints: Annotated[
+        list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints of one program, or deltas.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write.")],
+    base: Annotated[Path | None, typer.Option(metavar="CKPT", help="The checkpoint that the deltas are of.")] = None,
 ) -> None:
     """Average checkpoints of one program in integers: exactly, and the same in any order."""
     from nitic.driver.average import average_checkpoints
 
-    typer.echo(average_checkpoints(checkpoints, output))
+    typer.echo(average_checkpoints(checkpoints, output, base))
 
 
 data_app = typer.Typer(help="Prepare data sets.", no_args_is_help=True, rich_markup_mode=None)

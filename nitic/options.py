@@ -44,12 +44,14 @@ class BatchNorm(StrEnum):
 class ExportFormat(StrEnum):
     """What `nitic export` makes of a program: ONNX in integers with the same bits, or the model it came from.
 
-    QDQ is that model with int8 weights and the program's roundings, for tool chains that quantise.
+    QDQ is that model with int8 weights and the program's roundings, for tool chains that quantise. A delta is no ONNX:
+    it says what of the checkpoint differs from another one.
     """
 
     INTEGER = "integer"
     QDQ = "qdq"
     FLOAT = "float"
+    DELTA = "delta"
 
 
 class Loss(StrEnum):
@@ -153,13 +155,16 @@ class ExportOptions:
     """Options of `nitic export`: a checkpoint of `compiled.model`, as an ONNX file.
 
     The model of `compiled` is an ONNX file, to which its options belong, or what `nitic compile` made of one. The batch
-    size and the recipe are those of the checkpoint.
+    size and the recipe are those of the checkpoint. `opset` is for QDQ: None is the model's own, or 13.
+    `base` is the checkpoint that a delta is of.
     """
 
     compiled: CompileOptions
     checkpoint: Path
     output: Path
     format: ExportFormat = ExportFormat.INTEGER
+    opset: int | None = None
+    base: Path | None = None
 
 
 @dataclass(frozen=True)

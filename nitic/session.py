@@ -200,18 +200,18 @@ class TrainingSession:
         """Changes the session only when the whole file is good."""
         self._call("checkpoint_load", os.fsencode(path))
 
-    def export_model(self, path: str | Path, format: str = "integer") -> None:  # noqa: A002  the command line's word
+    def export_model(self, path: str | Path, format: str = "integer", opset: int | None = None) -> None:  # noqa: A002
         """Writes an ONNX file: docs/export.md.
 
         format: "integer" predicts what the session does, from uint8 samples, bit for bit; "float" is the file that was
-        compiled, with the trained weights.
+        compiled, with the trained weights; "qdq" that file with int8 weights and the program's roundings, of an opset.
         """
         from nitic.driver.export import Trained, output_format
 
         program, options = self.compiled.program, self.compiled.options
         names = program.model, program.recipe, program.identity
         trained = Trained(*names, function(program.module, "predict"), self.state_dict(), options)
-        trained.write(output_format(format), Path(path))
+        trained.write(output_format(format), Path(path), opset)
 
     @property
     def _progress(self) -> abi.Progress:

@@ -59,7 +59,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
 FILES: Mapping[str, Sequence[str]] = {
     "basics": ("errors.py", "paths.py", "progress.py", "signals.py", "version.py"),
     "interpret": ("interpret.py",),
-    "program": ("program.py", "state.py", "checkpoint.py"),
+    "program": ("program.py", "state.py", "checkpoint.py", "delta.py"),
     "options": ("options.py",),
     "passes": ("passes/__init__.py", "passes/base.py", "passes/invariants.py", "passes/dead_code.py"),
     "pipeline": ("pipeline.py", "recipe.py"),

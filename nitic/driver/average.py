@@ -9,21 +9,24 @@ from nitic.arithmetic.averages import average
 from nitic.arithmetic.integers import Array
 from nitic.checkpoint import Checkpoint, checkpoint_bytes, read_checkpoint
 from nitic.codegen.output import link
+from nitic.delta import read_with_base
 from nitic.driver.outputs import check_output
 from nitic.errors import CompileError, ExitCode
 
 UNLIKE = ("checksum", "compiler")  # words that may differ
 
 
-def average_checkpoints(paths: Sequence[Path], output: Path) -> Path:
+def average_checkpoints(paths: Sequence[Path], output: Path, base: Path | None = None) -> Path:
     """Writes the mean of some checkpoints as a checkpoint; gives its path. Raises CompileError.
 
+    Some of them, or all, may be deltas of a base; of a single one the mean is the checkpoint that it was made of.
     Parameters, velocities and running statistics are averaged, each rounded once (docs/numerics.md). Of statistics of
     activations, and of numbers in the description, the largest is taken; everything else must be the same in all.
     """
-    for path in paths:
+    for path in (*paths, *([base] if base else ())):
         check_output(output, path)
-    checkpoints = [read_checkpoint(path) for path in paths]
+    start = read_checkpoint(base) if base else None
+    checkpoints = [read_with_base(path, start) for path in paths]
     first = checkpoints[0]
     for other in checkpoints[1:]:
         check_alike(first, other)

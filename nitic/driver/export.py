@@ -11,6 +11,7 @@ from nitic.arithmetic.integers import Array
 from nitic.arithmetic.requantisation import NEVER
 from nitic.checkpoint import Checkpoint, digest, read_checkpoint
 from nitic.codegen.output import link
+from nitic.delta import delta_bytes
 from nitic.driver.build import import_model, program_of
 from nitic.driver.outputs import check_output
 from nitic.errors import CompileError, ExitCode
@@ -47,22 +48,29 @@ class Trained:
         """What every exported file says of where it comes from."""
         return {"nitic.identity": self.identity, "nitic.recipe": self.recipe, "nitic.checkpoint": digest(self.state)}
 
-    def write(self, kind: ExportFormat, output: Path) -> Path:
+    def write(self, kind: ExportFormat, output: Path, opset: int | None = None) -> Path:
         """Writes a file; gives its path. Raises CompileError, before anything is written."""
-        forms = {ExportFormat.INTEGER: self._integer, ExportFormat.QDQ: self._qdq, ExportFormat.FLOAT: self._float}
-        return link.write(forms[kind](), output)
+        if opset is not None and kind != ExportFormat.QDQ:
+            raise _only_for("--opset", ExportFormat.QDQ, kind)
+        forms = {ExportFormat.INTEGER: self._integer, ExportFormat.FLOAT: self._float}
+        return link.write(self._qdq(opset) if kind == ExportFormat.QDQ else forms[kind](), output)
 
     def _integer(self) -> bytes:
+        self._check_exponents()
+        return integer_model(self.name, self.predict, self.state, self.metadata())
+
+    def _qdq(self, opset: int | None) -> bytes:
+        options = self._file("--format qdq")
+        self._check_exponents()
+        return qdq_model(import_model(options), options.model, self.predict, self.state, self.metadata(), opset)
+
+    def _check_exponents(self) -> None:
+        """Raises CompileError where no step and no calibration has set those of inference."""
         tops = [int(value) for name, value in self.state.items() if name.endswith(".top")]
         if tops and all(top == NEVER for top in tops):
             message = "these weights were never trained, so that nothing has set the exponents of inference"
             note = "train, or calibrate: `TrainingSession.calibrate`, or `predict`, on some samples"
             raise CompileError(self.name, message, note, ExitCode.USAGE)
-        return integer_model(self.name, self.predict, self.state, self.metadata())
-
-    def _qdq(self) -> bytes:
-        options = self._file("--format qdq")
-        return qdq_model(import_model(options), options.model, self.predict, self.state, self.metadata())
 
     def _float(self) -> bytes:
         options = self._file("--format float")
@@ -82,24 +90,44 @@ class Trained:
 
 
 def output_format(text: str) -> ExportFormat:
-    """By its word on the command line. Raises CompileError."""
-    try:
-        return ExportFormat(text)
-    except ValueError:
-        message = f"unknown format {text!r}; the choices are {', '.join(ExportFormat)}"
-        raise CompileError("--format", message, exit_code=ExitCode.USAGE) from None
+    """One of ONNX, by its word on the command line. Raises CompileError."""
+    choices = [each for each in ExportFormat if each != ExportFormat.DELTA]
+    if text not in choices:
+        message = f"unknown format {text!r}; the choices are {', '.join(choices)}"
+        raise CompileError("--format", message, exit_code=ExitCode.USAGE)
+    return ExportFormat(text)
 
 
 def export_checkpoint(options: ExportOptions) -> Path:
     """Gives the path of what it writes. Raises CompileError."""
     check_output(options.output, options.compiled.model)
+    _check_base(options)
     checkpoint = read_checkpoint(options.checkpoint)
     trained = _of_binary(options.compiled.model, checkpoint) or _of_model(options.compiled, checkpoint)
     if checkpoint.text("identity") != trained.identity:
         identities = f"identity {checkpoint.text('identity'):.12}, here {trained.identity:.12}"
         message = f"the checkpoint belongs to another program: {identities}"
         raise CompileError(str(options.checkpoint), message, OTHER_PROGRAM_NOTE, ExitCode.DATA_MISMATCH)
-    return trained.write(options.format, options.output)
+    if options.base:
+        return link.write(delta_bytes(read_checkpoint(options.base), checkpoint), options.output)
+    return trained.write(options.format, options.output, options.opset)
+
+
+def _check_base(options: ExportOptions) -> None:
+    """A delta has a base, and nothing else has; none of the checkpoints is overwritten. Raises CompileError."""
+    if options.base is None:
+        if options.format == ExportFormat.DELTA:
+            message = "a delta is what differs from a checkpoint: give that by --base"
+            raise CompileError("--format delta", message, exit_code=ExitCode.USAGE)
+        return
+    if options.format != ExportFormat.DELTA:
+        raise _only_for("--base", ExportFormat.DELTA, options.format)
+    for path in (options.base, options.checkpoint):
+        check_output(options.output, path)
+
+
+def _only_for(option: str, kind: ExportFormat, given: ExportFormat) -> CompileError:
+    return CompileError(option, f"it is for --format {kind}, not {given}", exit_code=ExitCode.USAGE)
 
 
 def _of_binary(path: Path, checkpoint: Checkpoint) -> Trained | None:

@@ -19,6 +19,9 @@ from nitic.ir.function import argument_labels, arguments, function
 from nitic.ir.op import NnOp
 from nitic.version import VERSION
 
+TRAINED_OTHERWISE = {"BatchNormalization": 5, "Dropout": 2}
+"""Operators that have a form for training, and how many inputs that for inference takes."""
+
 
 def float_model(model: ImportedModel, path: Path, state: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
     """The file at `path`, from which `model` was imported, with the values of a state. What is frozen stays.
@@ -27,8 +30,37 @@ def float_model(model: ImportedModel, path: Path, state: Mapping[str, Array], me
     CompileError.
     """
     proto = read_network(path, model.restores_biases).model
+    for_inference(proto.graph)
     with_values(model, File(proto, path.name), trained_values(model, state))
     return finished(proto, {**metadata, **standardisation(model, state), "nitic.format": "float"})
+
+
+def for_inference(graph: onnx.GraphProto) -> None:
+    """Batch norms and dropouts in their form for inference: in the other, predictions go by their batch, or by chance.
+
+    nitic trains both forms.
+    """
+    read, left_out = _read(graph), set[str]()
+    for node in graph.node:
+        if node.domain or node.op_type not in TRAINED_OTHERWISE or read & {*node.output[1:]}:
+            continue
+        left_out |= {*node.input[TRAINED_OTHERWISE[node.op_type] :]}
+        del node.output[1:], node.input[TRAINED_OTHERWISE[node.op_type] :]
+        kept = [each for each in node.attribute if each.name != "training_mode"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    while unread := left_out - _read(graph):
+        makers = [node for node in graph.node if node.output[0] in unread]
+        left_out = {name for node in makers for name in node.input}
+        for node in makers:
+            graph.node.remove(node)
+        for tensor in [tensor for tensor in graph.initializer if tensor.name in unread]:
+            graph.initializer.remove(tensor)
+
+
+def _read(graph: onnx.GraphProto) -> set[str]:
+    """The values that nodes or the outputs of a graph take."""
+    return {name for node in graph.node for name in node.input if name} | {each.name for each in graph.output}
 
 
 def with_values(model: ImportedModel, file: "File", values: Mapping[str, Array]) -> dict[str, str]:

@@ -52,7 +52,7 @@ class Graph:
         """The name of an initializer that holds the array."""
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.constants:
-            self.constants[key] = numpy_helper.from_array(np.ascontiguousarray(array), self.fresh(hint))
+            self.constants[key] = numpy_helper.from_array(np.asarray(array, order="C"), self.fresh(hint))
         return self.constants[key].name
 
     def fresh(self, hint: str) -> str:

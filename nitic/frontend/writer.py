@@ -25,6 +25,7 @@ class NetworkWriter:
     shape: tuple[int, ...] = ()
     nodes: list[onnx.NodeProto] = field(default_factory=list[onnx.NodeProto])
     initializers: list[TensorProto] = field(default_factory=list[TensorProto])
+    opset: int = OPSET
 
     def __post_init__(self) -> None:
         self.shape = self.input_shape
@@ -102,7 +103,7 @@ class NetworkWriter:
         graph_input = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", *self.input_shape])
         graph_output = helper.make_tensor_value_info(self.value, TensorProto.FLOAT, ["N", *self.shape])
         graph = helper.make_graph(self.nodes, self.name, [graph_input], [graph_output], self.initializers)
-        opsets = [helper.make_opsetid("", OPSET)]
+        opsets = [helper.make_opsetid("", self.opset)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="nitic")
 
     def save(self, path: Path) -> None:

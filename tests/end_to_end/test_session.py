@@ -14,6 +14,7 @@ import pytest
 import nitic
 from models.lenet import lenet
 from nitic.arithmetic.integers import Array
+from nitic.checkpoint import digest
 from nitic.driver.export import export_checkpoint
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.writer import NetworkWriter
@@ -293,6 +294,11 @@ def test_a_checkpoint_is_exported_by_its_binary_its_model_and_its_session(
     assert exported(binary, checkpoint) == exported(model, checkpoint) == out.read_bytes()
     session.export_model(out, "float")
     assert exported(model, checkpoint, format=ExportFormat.FLOAT) == out.read_bytes()
+    session.export_model(out, "qdq", 21)
+    assert exported(model, checkpoint, format=ExportFormat.QDQ, opset=21) == out.read_bytes()
+    properties = {each.key: each.value for each in onnx.load(out).metadata_props}
+    told = [properties[f"nitic.{key}"] for key in ("format", "identity", "recipe", "checkpoint")]
+    assert told == ["qdq", program.program.identity, "niti16", digest(session.state_dict())]
 
 
 def test_exports_that_are_refused(program: CompiledProgram, session: nitic.TrainingSession, tmp_path: Path) -> None:
@@ -310,6 +316,10 @@ def test_exports_that_are_refused(program: CompiledProgram, session: nitic.Train
     refused(lambda: exported(model, junk), f"{junk}: it is no whole checkpoint of nitic")
     junk.unlink()
     refused(lambda: session.export_model(tmp_path / "out.onnx", "tflite"), "unknown format 'tflite'", ExitCode.USAGE)
+    sentence = "--opset: it is for --format qdq, not integer"
+    refused(lambda: exported(model, checkpoint, opset=21), sentence, ExitCode.USAGE)
+    sentence = "lenet: these weights were never trained, so that nothing has set the exponents"
+    refused(lambda: exported(model, checkpoint, format=ExportFormat.QDQ), sentence, ExitCode.USAGE)
     whole = checkpoint.read_bytes()
     for at in (len(whole) - 1, len(whole) // 2, whole.index(b"epoch_step")):
         checkpoint.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from nitic.arithmetic.integers import Array
 from nitic.driver.build import build_program, import_model
@@ -50,7 +51,7 @@ def test_what_is_exported_is_imported_again_with_the_same_values(name: str, tmp_
 
 
 def test_everything_but_the_values_stays(tmp_path: Path) -> None:
-    path, out = FIXTURES / "batchnorm-legacy-train.onnx", tmp_path / "out.onnx"
+    path, out = FIXTURES / "excite-legacy-eval.onnx", tmp_path / "out.onnx"
     before = onnx.load(path)
     helper.set_model_props(before, {"author": "somebody"})
     onnx.save(before, tmp_path / "in.onnx")
@@ -63,6 +64,26 @@ def test_everything_but_the_values_stays(tmp_path: Path) -> None:
     properties = {each.key: each.value for each in after.metadata_props}
     assert properties["author"] == "somebody"
     assert properties["nitic.format"] == "float"
+
+
+@pytest.mark.parametrize("name", ["batchnorm-legacy-train", "dropnet-legacy-train", "poolnet-dynamo-train"])
+def test_training_forms_become_those_of_inference(name: str, tmp_path: Path) -> None:
+    """By onnx.reference, which obeys them: no sample counts for another's prediction, and nothing is left to chance."""
+    path, out = FIXTURES / f"{name}.onnx", tmp_path / "out.onnx"
+    model = import_onnx(path, 2)
+    out.write_bytes(float_model(model, path, moved_state(path), METADATA))
+    onnx.checker.check_model(out, full_check=True)
+    after = onnx.load(out)
+    source = after.graph.input[0]
+    x = random(*(dim.dim_value for dim in source.type.tensor_type.shape.dim))
+    inputs = (x, x, np.broadcast_to(x[:1], x.shape))
+    found = [ReferenceEvaluator(after).run(None, {source.name: each}) for each in inputs]
+    first, again, alone = (np.asarray(next(iter(outputs))) for outputs in found)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_allclose(first[0], alone[0], rtol=1e-5, atol=1e-4)
+    read = {name for node in after.graph.node for name in node.input}
+    assert read >= {tensor.name for tensor in after.graph.initializer}, "a flag is left"
+    assert import_onnx(out, 2).parameters.keys() == model.parameters.keys()
 
 
 def test_frozen_parameters_keep_the_floats_of_the_file(tmp_path: Path) -> None:

@@ -3,9 +3,23 @@
 import numpy as np
 import pytest
 
+from nitic.arithmetic.activations import FUNCTIONS
+from nitic.ir.function import function
+from nitic.ops.activation import ActivationOp
 from tests.export.predictions import BATCH, check, trained
 
-NETWORKS = ("mlp", "lenet", "vgg_narrow", "resnet8", "mobile", "densenet", "inception", "shufflenet", "resnext")
+NETWORKS = (
+    "mlp",
+    "lenet",
+    "vgg_narrow",
+    "resnet8",
+    "mobile",
+    "densenet",
+    "inception",
+    "shufflenet",
+    "resnext",
+    "alexnet",
+)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -17,6 +31,13 @@ def test_whole_networks_predict_the_same_bits(name: str) -> None:
     properties = {each.key: each.value for each in model.metadata_props}
     assert properties["nitic.logits.exponent"] == str(prediction.exponent)
     assert properties["nitic.recipe"] == "niti16"
+
+
+def test_every_table_and_average_pools() -> None:
+    prediction = trained("tables", steps=2)
+    ops = function(prediction.net.module, "predict").body.block.ops
+    assert {op.function.data for op in ops if isinstance(op, ActivationOp)} == {*FUNCTIONS}
+    check(prediction)
 
 
 @pytest.mark.parametrize("name", ["recurrent", "quotients"])

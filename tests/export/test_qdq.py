@@ -4,24 +4,28 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto
 
 from nitic.arithmetic.integers import Array
+from nitic.errors import CompileError
 from nitic.export.qdq import OPSET, qdq_model
 from nitic.frontend.importer import import_onnx, opset
-from nitic.ir.function import function
-from tests.export.predictions import BATCH, Prediction, trained
+from nitic.ir.function import argument, function
+from nitic.ir.types import shape_of
+from tests.export.predictions import BATCH, LEVELS, Prediction, trained
 from tests.networks.stages import WRITERS, Interpreted
 from tests.support.bits import moves
-from tests.support.onnx_models import onnxruntime_output
+from tests.support.onnx_models import FIXTURES, onnxruntime_output, random
 
 
-def exported(name: str, prediction: Prediction, folder: Path) -> Path:
+def exported(name: str, prediction: Prediction, folder: Path, version: int | None = None) -> Path:
     path, out = folder / f"{name}.onnx", folder / "qdq.onnx"
     WRITERS[name]().save(path)
     net = prediction.net
-    out.write_bytes(qdq_model(import_onnx(path, BATCH), path, function(net.module, "predict"), net.state, {}))
+    model, predict = import_onnx(path, BATCH), function(net.module, "predict")
+    out.write_bytes(qdq_model(model, path, predict, net.state, {}, version))
     return out
 
 
@@ -62,6 +66,55 @@ def test_the_file_comes_back_in_with_the_weights_of_the_checkpoint(name: str, tm
     again = [type(op) for op in function(model.module, "predict").body.block.ops]
     before = import_onnx(tmp_path / f"{name}.onnx", BATCH)
     assert again == [type(op) for op in function(before.module, "predict").body.block.ops]
+
+
+@pytest.mark.parametrize(("name", "version"), [("lenet", 13), ("lenet", 21), ("resnet8", 13), ("resnet8", 21)])
+def test_opsets(name: str, version: int, tmp_path: Path) -> None:
+    """At every level, also where onnxruntime makes weights unsigned for exact sums, numbers that are near."""
+    prediction = trained(name, steps=1, batches=1)
+    x = standardised(prediction)
+    wanted = onnxruntime_output(exported(name, prediction, tmp_path), x, optimised=False)
+    out = exported(name, prediction, tmp_path, version)
+    model = onnx.load(out)
+    onnx.checker.check_model(model, full_check=True)
+    assert opset(model) == version
+    assert model.ir_version <= {13: 7, 21: 10}[version], "older tools read no later one"
+    for level in LEVELS:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = level
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        session = onnxruntime.InferenceSession(out, options, providers=["CPUExecutionProvider"])
+        found = np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
+        assert np.abs(found - wanted).max() <= 4 * 2.0**prediction.exponent
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet-dynamo-eval", "residual-dynamo-eval", "batchnorm-legacy-train", "lenet-legacy-eval"]
+)
+@pytest.mark.parametrize("version", [13, 21])
+def test_files_of_both_exporters_in_both_opsets(name: str, version: int, tmp_path: Path) -> None:
+    """Down to 13 with axes and flags that only later operators have, up from 13 by onnx's converter."""
+    path, out = FIXTURES / f"{name}.onnx", tmp_path / "out.onnx"
+    net = Interpreted(path, 2)
+    shape = shape_of(argument(function(net.module, "predict"), "input"))
+    x = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    net.normalise(x)
+    net.step(x, np.zeros(2, np.int32))
+    model, predict = import_onnx(path, 2), function(net.module, "predict")
+    found: list[Array] = []
+    for each in (version, None):
+        out.write_bytes(qdq_model(model, path, predict, net.state, {}, each))
+        onnx.checker.check_model(out, full_check=True)
+        source = onnx.load(out).graph.input[0].type.tensor_type.shape.dim
+        found.append(onnxruntime_output(out, random(*(dim.dim_value or 2 for dim in source)), optimised=False))
+    first, second = found
+    np.testing.assert_array_equal(first, second)
+    assert import_onnx(out, 2).parameters.keys() == model.parameters.keys()
+
+
+def test_what_an_opset_lacks_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(CompileError, match=r"--opset: the network, of opset 17, .* opset 13: .*'HardSwish'"):
+        exported("mobile", trained("mobile", steps=1), tmp_path, 13)
 
 
 def test_training_goes_on_from_the_file(tmp_path: Path) -> None:

@@ -9,6 +9,22 @@ from onnx import helper, numpy_helper
 from nitic.frontend.writer import NetworkWriter
 
 IMAGE = (1, 8, 8)
+TABLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "elu": ("Elu", {"alpha": 0.5}),
+    "erf": ("Erf", {}),
+    "exp": ("Exp", {}),
+    "gelu": ("Gelu", {}),
+    "gelu_tanh": ("Gelu", {"approximate": "tanh"}),
+    "hard_sigmoid": ("HardSigmoid", {}),
+    "hard_swish": ("HardSwish", {}),
+    "mish": ("Mish", {}),
+    "selu": ("Selu", {}),
+    "sigmoid": ("Sigmoid", {}),
+    "softplus": ("Softplus", {}),
+    "softsign": ("Softsign", {}),
+    "tanh": ("Tanh", {}),
+}
+"""The functions that are tables, and the operators that stand for them; swish is x times its sigmoid."""
 
 
 class BranchWriter(NetworkWriter):
@@ -221,6 +237,25 @@ def quotients() -> BranchWriter:
     net.node("Log", "log", ["above.out"], ["log.out"])
     net.node("Pow", "raised", ["above.out", most], ["raised.out"])
     net.concat("join", ["threshold.out", "log.out", "raised.out"], 24)
+    return net.classify()
+
+
+def tables(shape: tuple[int, int, int] = IMAGE) -> BranchWriter:
+    """A branch for every function that is a table, between convolutions, and two average pools."""
+    net = BranchWriter("tables", shape, opset=20)  # of Gelu
+    stem, parts = net.layer("stem", 8, 3), list[str]()
+    for name in [*TABLES, "swish"]:
+        net.at(stem, 8)
+        before = net.layer(f"{name}.before", 4, 1, relu=False)
+        op, attributes = TABLES.get(name, ("Sigmoid", {}))
+        net.node(op, name, [before], [f"{name}.out"], **attributes)
+        if name not in TABLES:
+            net.node("Mul", f"{name}.gate", [before, net.value], [f"{name}.gated"])
+        parts.append(net.layer(f"{name}.behind", 4, 1))
+    net.concat("join", parts, 4 * len(parts))
+    net.pool("blur", "AveragePool", stride=2, count_include_pad=0)
+    net.layer("mix", 16, 3)
+    net.pool("halve", "AveragePool", stride=2, count_include_pad=1)
     return net.classify()
 
 

@@ -41,8 +41,8 @@ class BlockWriter(NetworkWriter):
         return name
 
 
-def mobile(seed: int = 0) -> NetworkWriter:
-    net = BlockWriter("mobile", (1, 8, 8), seed)
+def mobile(seed: int = 0, shape: tuple[int, int, int] = (1, 8, 8)) -> NetworkWriter:
+    net = BlockWriter("mobile", shape, seed)
     net.conv("stem", 16, 3, pad=1)
     net.apply("HardSwish")
     trunk = net.value

@@ -33,7 +33,7 @@ from nitic.passes.training.insert_backward import InsertBackward
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.pipeline import run_passes, training_passes
 from nitic.recipe import RECIPES
-from tests.networks.branches import BRANCHES
+from tests.networks.branches import BRANCHES, tables
 from tests.networks.mobile import mobile
 
 
@@ -48,6 +48,7 @@ WRITERS = {
     "resnet8": resnet8,
     "vgg_narrow": vgg_narrow,
     "mobile": mobile,
+    "tables": tables,
     **BRANCHES,
 }
 DRAWN = {"seed": np.asarray(1), "step": np.asarray(0)}

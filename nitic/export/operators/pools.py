@@ -25,9 +25,14 @@ def geometry(op: PoolOp) -> dict[str, Any]:
 
 
 def max_pool(e: Emission, op: NnOp) -> Tensor:
+    """The least code pads, which never wins: in a node of its own, where onnx.reference pads the wrong ends
+    (findings/onnx-reference-pads.sh)."""
     op = cast("MaxPoolOp", op)
-    x = e.channels_first(e.code(op.x))
-    return replace(e.node("MaxPool", x, hint=op.source, **geometry(op)), shape=shape_of(op.y))
+    x, window = e.channels_first(e.code(op.x)), geometry(op)
+    if len({*window["pads"]}) > 1:
+        top, left, bottom, right = window.pop("pads")
+        x = e.node("Pad", x, np.array([0, 0, top, left, 0, 0, bottom, right], np.int64), np.uint8(0))
+    return replace(e.node("MaxPool", x, hint=op.source, **window), shape=shape_of(op.y))
 
 
 def average_pool(e: Emission, op: NnOp) -> Tensor:
