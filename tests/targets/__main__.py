@@ -22,7 +22,7 @@ from nitic.options import CompileOptions
 from tests.kernels.elsewhere import ELSEWHERE, Split
 from tests.networks.stages import WRITERS, imported, samples
 from tests.runtime.helpers import write_npy
-from tests.targets.bochs import Guest
+from tests.targets.bochs import Guest, Run
 
 VARIANT = "avx512vnni"
 MODEL = 'corei3_cnl, add_features="avx512vnni"'  # Linux does not start on the models that have it from the outset
@@ -35,7 +35,7 @@ CASES = (
 )
 EPOCH = 10
 MAIN = Path(__file__).parent / "kernel_main.c"
-# Those of real networks' sizes take hours in an emulator.
+# Those of real networks' sizes are too slow in an emulator.
 KERNEL_TESTS = ("-q", "-p", "no:cacheprovider", "tests/kernels", "-k", f"{VARIANT} and not largest")
 
 
@@ -61,8 +61,8 @@ def compare(guest: Guest, folder: Path, name: str, recipe: str, batch: int, epoc
     return equal
 
 
-def kernel_in(guest: Guest, kernel: Kernel, made: Path) -> Split:
-    """Runs a kernel in the guest, as a program of its own."""
+def kernel_by(run: Run, kernel: Kernel, made: Path) -> Split:
+    """Runs a kernel, of which this is the object file, as a program of its own."""
     count = len(kernel.parameters)
     arguments = ", ".join(f"at[{i}]" for i in range(count))
     values = {"KERNEL": kernel.name, "COUNT": count, "ARGUMENTS": arguments}
@@ -75,7 +75,7 @@ def kernel_in(guest: Guest, kernel: Kernel, made: Path) -> Split:
         sent = b"".join(each.tobytes() + bytes(-each.size % 64) for each in memory)
         numbers = " ".join(map(str, [*(each.size for each in memory), *edges]))
         command = f"./kernel {numbers} < memory > result"
-        result = guest.run(command, {"kernel": content, "memory": sent}, ["result"])["result"]
+        result = run(command, {"kernel": content, "memory": sent}, ["result"])["result"]
         begin = 0
         for each in memory:
             each[:] = memoryview(result)[begin : begin + each.size]
@@ -87,7 +87,7 @@ def kernel_in(guest: Guest, kernel: Kernel, made: Path) -> Split:
 def main(folder: Path) -> int:
     with Guest(folder / "bochs", MODEL) as guest:
         equal = [compare(guest, folder / f"{case[0]}-{case[1]}", *case) for case in CASES]
-        ELSEWHERE[VARIANT] = partial(kernel_in, guest)
+        ELSEWHERE[VARIANT] = partial(kernel_by, guest.run)
         return pytest.main(list(KERNEL_TESTS)) or not all(equal)
 
 

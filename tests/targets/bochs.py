@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
@@ -69,6 +69,9 @@ panic: action=fatal
 error: action=ignore
 info: action=ignore
 """
+
+Run = Callable[[str, Mapping[str, bytes], Sequence[str]], Mapping[str, bytes]]
+"""What `Guest.run` does: a command in a folder of these files, and the files that are wanted of it."""
 
 
 class Guest(AbstractContextManager["Guest"]):
