@@ -4,6 +4,7 @@
 # make test-targets  the variant avx512vnni on a processor that has it, emulated: docs/targets.md; an hour, Debian
 # make fuzz-programs  random networks, compiled: bit for bit the interpreter's   N=1000 SEED=0 JOBS=2
 # make fuzz-numbers   random networks of numbers of any size: the integers beside the float stage   N=2000 SEED=0 JOBS=2
+# make fuzz-exports   random networks, exported: onnxruntime beside the interpreter, bit for bit   N=500 SEED=0 JOBS=2
 # make accuracy  gradients against torch; accuracy, five seeds, each recipe and torch: docs/accuracy.md   DATA=MNIST CIFAR=CIFAR-10
 # make models    whole networks, exact against the interpreter, and what a step costs: docs/models.md; takes hours
 # make imagenet  pack ImageNet, train ResNet-18 and AlexNet on it: days   DATA=folder with train/ and val/
@@ -36,7 +37,8 @@ CROSS := $(if $(HAS_CC),,$(comma)cross)
 .DEFAULT_GOAL := help
 FUZZ = $(BIN)/python -m tests.fuzz.$(1) $(if $(N),--count $(N)) --seed $(SEED) --jobs $(JOBS)
 
-.PHONY: help demo test test-gpu test-targets fuzz-programs fuzz-numbers lint format accuracy models imagenet bench bench-gpu clean
+.PHONY: help demo test test-gpu test-targets fuzz-programs fuzz-numbers fuzz-exports lint format accuracy models imagenet \
+	bench bench-gpu clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -59,6 +61,9 @@ fuzz-programs: $(VENV)/.dev
 
 fuzz-numbers: $(VENV)/.dev
 	$(call FUZZ,numbers)
+
+fuzz-exports: $(VENV)/.dev
+	$(call FUZZ,exports)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from nitic.driver.build import build_program
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.writer import NetworkWriter
 from nitic.options import CompileOptions
-from tests.fuzz import numbers
+from tests.fuzz import exports, numbers
 from tests.fuzz.campaign import CLEAN, Campaign
 from tests.fuzz.networks import EARLIER, LAYERS, Case, Draft, attempt, draw, wild
 from tests.fuzz.processes import in_own_processes
@@ -128,6 +128,15 @@ def test_a_refusal_is_a_sentence_and_checks_too(tmp_path: Path) -> None:
     assert "not in one sentence" in refusal(CompileError("", "no", exit_code=ExitCode.BUG), options)
     case.model.graph.node[1].op_type = "Hardmax"
     assert examine(case).startswith("refused: ")
+
+
+# ---- exports
+
+
+@pytest.mark.parametrize("number", [1, 95])
+def test_exports_are_clean(number: int) -> None:
+    """95: a max pool whose pads differ."""
+    assert exports.examine(exports.case_of(0, number)) == CLEAN
 
 
 # ---- numbers
