@@ -208,19 +208,19 @@ def compiled(group: FusedOp, variant: str, change: Change = str) -> Callable[[Se
 
 def _by_cpu(group: FusedOp, variant: str) -> Launch:
     select([group], VARIANTS[variant])
-    split, units = _made(group.meaning, variant)
+    split, units = _made(group.meaning, variant, ELSEWHERE.get(variant, _here))
     units = (group.made_by == FLAT and group.size) or units
     return lambda memory, threads: split(memory, [units * t // threads for t in range(threads + 1)])
 
 
 @cache
-def _made(meaning: str, variant: str) -> tuple[Split, int]:
+def _made(meaning: str, variant: str, runner: Callable[[Kernel, Path], Split]) -> tuple[Split, int]:
     """The machine code of every group with this meaning, and the units of work that the text tells."""
     kernel = emit(parse_group(meaning), f"kernel_{next(_counter)}", variant)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "kernel.o"
         write_object([kernel], machine(variant), made)
-        return ELSEWHERE.get(variant, _here)(kernel, made), kernel.units
+        return runner(kernel, made), kernel.units
 
 
 def _here(kernel: Kernel, made: Path) -> Split:

@@ -1,6 +1,6 @@
 """The variant avx512vnni on a processor that has it, emulated by Bochs: python -m tests.targets [FOLDER]
 
-Training runs end in the checkpoints of the portable variant, byte for byte, and the variant's kernels compute what the
+Training runs end in the checkpoints of the variant for any x86-64, byte for byte, and the variant's kernels compute what the
 operators' references do. Each line is a network, or what pytest says; the exit code is 1 where something differed.
 """
 
@@ -40,7 +40,7 @@ KERNEL_TESTS = ("-q", "-p", "no:cacheprovider", "tests/kernels", "-k", f"{VARIAN
 
 
 def compare(guest: Guest, folder: Path, name: str, recipe: str, batch: int, epochs: int) -> bool:
-    """Whether the guest trains this network to the checkpoint that the portable variant gives here."""
+    """Whether the guest trains this network to the checkpoint that the variant for any x86-64 gives here."""
     folder.mkdir(parents=True, exist_ok=True)
     WRITERS[name]().save(folder / "model.onnx")
     compile_model(
@@ -50,7 +50,7 @@ def compare(guest: Guest, folder: Path, name: str, recipe: str, batch: int, epoc
     write_npy(folder, "train", *samples(shape, batch * EPOCH, 1))
     command = ["./net", "train", "--data", ".", "--seed", "3", "--epochs", str(epochs)]
     command += ["--save", "checkpoint"]
-    subprocess.run([*command, "--variant", "portable"], cwd=folder, capture_output=True, check=True)
+    subprocess.run([*command, "--variant", "sse2"], cwd=folder, capture_output=True, check=True)
     here = (folder / "checkpoint").read_bytes()
     files = {each: (folder / each).read_bytes() for each in ("net", "x_train.npy", "y_train.npy")}
     found = guest.run(" ".join(command), files, ["checkpoint"])
