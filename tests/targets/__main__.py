@@ -1,6 +1,6 @@
 """The variant avx512vnni on a processor that has it, emulated by Bochs: python -m tests.targets [FOLDER]
 
-Training runs end in the checkpoints of the variant for any x86-64, byte for byte, and the variant's kernels compute what the
+Training runs end in the checkpoints of the variant for any x86-64, byte for byte, and the kernels compute what the
 operators' references do. Each line is a network, or what pytest says; the exit code is 1 where something differed.
 """
 
