@@ -6,6 +6,7 @@ are unpacked and not installed. Everything lies in the folder that `Guest` is gi
 
 import io
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,7 +23,7 @@ SOURCES = (
 SWITCHES = ("--with-nogui", "--enable-x86-64", "--enable-avx", "--enable-evex", "--enable-all-optimizations")
 # Without it Bochs 3.0 refuses gathers by vector registers from 16 on: it takes a bit of their number for an operand.
 MENDED = "cpu/decoder/fetchdecode32.cc"
-MEND = ("i->setSibIndex(i->sibIndex() | (vvv & 0x10));", "i->setSibIndex(i->sibIndex() | (vvv & 0x10)); vvv &= 0xf;")
+MEND = re.compile(r"(setSibIndex\(.*\(vvv & 0x10\)\);)"), r"\1 vvv &= 0xf;"
 PACKAGES = ("linux-image-cloud-amd64", "busybox-static", "isolinux", "syslinux-common", "genisoimage")
 MODULES = ("scsi_common", "scsi_mod", "libata", "ata_piix", "sd_mod")  # each stands behind those that it needs
 LIBRARIES = (
@@ -182,9 +183,10 @@ def emulator(folder: Path) -> Path:
         done("apt-get", *options, "update", folder=folder)
         done("apt-get", *options, "source", "--download-only", "--tar-only", SOURCE, folder=folder)
         done("tar", "xf", next(folder.glob("bochs_*.orig.tar.*")), folder=folder)
-        text = (made / MENDED).read_text()
-        assert MEND[0] in text
-        (made / MENDED).write_text(text.replace(*MEND))
+        place, mended = MEND
+        text, places = place.subn(mended, (made / MENDED).read_text())
+        assert places == 1
+        (made / MENDED).write_text(text)
         done("./configure", *SWITCHES, folder=made)
         done("make", f"-j{os.cpu_count()}", folder=made)
     return made
