@@ -16,6 +16,8 @@ import typer
 
 from nitic.errors import CompileError, ExitCode, printable
 from nitic.options import (
+    IMPORTING,
+    PORTS,
     BatchNorm,
     CompileOptions,
     Emit,
@@ -149,9 +151,6 @@ READ: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("freeze", "print_before", "print_after"), lambda given: tuple(given or ())),
 }
 """What becomes of what the command line gives for a field."""
-PORTS = ("layout", "input_shape", "output_name", "restore")
-IMPORTING = ("batch_size", *PORTS)
-"""How an ONNX file is read."""
 NETWORK = ("recipe_options", "loss", "freeze", "batch_norm", *PORTS)
 """What decides about the program that a network becomes."""
 

@@ -74,6 +74,11 @@ class Restore(StrEnum):
     BIASES = "biases"
 
 
+PORTS = ("layout", "input_shape", "output_name", "restore")
+IMPORTING = ("batch_size", *PORTS)
+"""The fields of CompileOptions that say how an ONNX file is read."""
+
+
 @dataclass(frozen=True)
 class CompileOptions:
     """Options of `nitic compile`.

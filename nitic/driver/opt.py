@@ -9,10 +9,8 @@ from nitic.driver.watcher import Watcher
 from nitic.errors import CompileError, ExitCode
 from nitic.ir.text import damaged, print_module, read_module
 from nitic.ops import Bfp, Nn
-from nitic.options import CompileOptions, OptOptions
+from nitic.options import IMPORTING, CompileOptions, OptOptions
 from nitic.pipeline import parse_passes, run_passes
-
-IMPORTING = ("batch_size", "layout", "input_shape", "output_name", "restore")
 
 
 def transform_file(options: OptOptions) -> None:

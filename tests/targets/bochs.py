@@ -183,9 +183,9 @@ def emulator(folder: Path) -> Path:
         done("apt-get", *options, "update", folder=folder)
         done("apt-get", *options, "source", "--download-only", "--tar-only", SOURCE, folder=folder)
         done("tar", "xf", next(folder.glob("bochs_*.orig.tar.*")), folder=folder)
-        place, mended = MEND
-        text, places = place.subn(mended, (made / MENDED).read_text())
-        assert places == 1
+        wrong, mended = MEND
+        text, count = wrong.subn(mended, (made / MENDED).read_text())
+        assert count == 1
         (made / MENDED).write_text(text)
         done("./configure", *SWITCHES, folder=made)
         done("make", f"-j{os.cpu_count()}", folder=made)
