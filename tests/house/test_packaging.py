@@ -1,4 +1,4 @@
-"""The runtime's sources are found in a checkout and travel in the wheel and the sdist."""
+"""The runtime's sources are found in a checkout and travel in the wheel and the sdist; the tools work together."""
 
 import subprocess
 import sys
@@ -35,3 +35,9 @@ def test_wheel_and_sdist_hold_the_runtime(tmp_path: Path) -> None:
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as sdist:
         files = {name.partition("/")[2] for name in sdist.getnames()}
     assert {f"runtime/{name}" for name in sources} | {"LICENSE", "Makefile", "tests/house/test_packaging.py"} <= files
+
+
+@pytest.mark.xdist_group("together")
+def test_groups_reach_the_processes_of_the_tests(request: pytest.FixtureRequest) -> None:
+    """Else every process makes what the tests of a group share."""
+    assert request.node.nodeid.endswith("@together") == getattr(request.config.option, "loadgroup", False)
