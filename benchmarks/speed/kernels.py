@@ -1,6 +1,6 @@
 """Multiply-accumulates per second of every contraction of VGG-small-7's training step, on one thread.
 
-    python -m benchmarks.speed.kernels [--batch 32] [--variants avx2,portable]
+    python -m benchmarks.speed.kernels [--batch 32] [--variants avx2,sse2,portable]
 
 Each kernel runs alone, by ctypes, on memory of its own: int8 operands are random, all else is zero. That is as in a
 step, but for the caches: there, other kernels have used them in between. The best of the rounds counts.
@@ -102,8 +102,9 @@ def measure(program: Program, variant: str, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32)
-    here = [variant.name for variant in targets.native().variants]
-    parser.add_argument("--variants", default=",".join(here), help="of those of the native target: the default, all")
+    here = [name for name, variant in targets.VARIANTS.items() if targets.runs_here(variant)]
+    native = ",".join(variant.name for variant in targets.native().variants)
+    parser.add_argument("--variants", default=native, help="default: those of the native target")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -111,7 +112,7 @@ def main() -> None:
         program = build_program(CompileOptions(model=folder / "vgg_small.onnx", batch_size=options.batch))
         for variant in options.variants.split(","):
             if variant not in here:
-                parser.error(f"the native target has no variant {variant!r}: it has {', '.join(here)}")
+                parser.error(f"this machine runs no variant {variant!r}: it runs {', '.join(here)}")
             measure(program, variant, folder)
 
 

@@ -1,6 +1,6 @@
 """Finds the kernels that are to blame when a program and the interpreter end in other bits.
 
-    python -m tests.first_difference model.onnx [--batch 2] [--variant portable] [--recipe niti]
+    python -m tests.support.first_difference model.onnx [--batch 2] [--variant portable] [--recipe niti]
 
 Runs a training step of one variant group by group: each group's kernel and the references of its operators, on the
 same operands. Prints every group whose kernel gives something else, in the order of the step; all start from what the
