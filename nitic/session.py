@@ -43,10 +43,8 @@ class CompiledProgram:
 
 def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
     """Compiles an ONNX file for use in this process; options are those of CompileOptions. Raises CompileError."""
-    from nitic import targets
     from nitic.driver.build import build_program
-    from nitic.driver.outputs import write_for_cpu, write_for_gpu
-    from nitic.driver.plan import plan
+    from nitic.driver.outputs import write
     from nitic.driver.watcher import watcher
 
     folder = tempfile.TemporaryDirectory(prefix="nitic-")
@@ -54,10 +52,7 @@ def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
     asked = replace(CompileOptions(model=Path(model), emit=Emit.LIB), **options)
     watch = watcher(asked)
     program = build_program(asked, watch)
-    if targets.find(asked.target).device == "cuda":
-        write_for_gpu(program, Emit.LIB, library, asked.cache, watch)
-    else:
-        write_for_cpu(program, plan(program, watch, asked.cache), Emit.LIB, library, asked.cache)
+    write(program, asked, library, watch)
     return CompiledProgram(program, library, asked, folder)
 
 

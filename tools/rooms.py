@@ -51,7 +51,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         *("basics", "arithmetic", "ir", "ops", "interpret", "program", "frontend", "export", "targets", "options"),
         *("passes", "passes/frontend", "passes/kernels", "pipeline", "codegen/output"),
     ),
-    "session": ("basics", "arithmetic", "ir", "program", "frontend", "targets", "options", "driver"),
+    "session": ("basics", "arithmetic", "ir", "program", "frontend", "options", "driver"),
     "cli": ("basics", "data", "options", "driver"),
 }
 

@@ -3,10 +3,9 @@
 import sys
 from pathlib import Path
 
-from nitic import targets
 from nitic.codegen.output import link
 from nitic.driver.build import build_program
-from nitic.driver.outputs import SUFFIXES, check_outputs, write_for_cpu, write_for_gpu
+from nitic.driver.outputs import SUFFIXES, check_outputs, write
 from nitic.driver.plan import plan
 from nitic.driver.watcher import watcher
 from nitic.ir.text import print_module
@@ -19,12 +18,9 @@ def compile_model(options: CompileOptions) -> Path:
     check_outputs(output, options)
     watch = watcher(options)
     program = build_program(options, watch)
-    if targets.find(options.target).device == "cuda" and options.emit != Emit.IR:
-        print(f"nitic: {write_for_gpu(program, options.emit, output, options.cache, watch)}", file=sys.stderr)
-        return output
-    variants = plan(program, watch, options.cache)
     if options.emit == Emit.IR:
+        plan(program, watch, options.cache)
         link.write(print_module(program.module, locations=True).encode(), output)
     else:
-        print(f"nitic: {write_for_cpu(program, variants, options.emit, output, options.cache)}", file=sys.stderr)
+        print(f"nitic: {write(program, options, output, watch)}", file=sys.stderr)
     return output

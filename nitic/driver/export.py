@@ -20,7 +20,7 @@ from nitic.export.integer import integer_model
 from nitic.export.qdq import qdq_model
 from nitic.ir.function import function
 from nitic.ir.text import parse_module
-from nitic.ops import Bfp, Nn
+from nitic.ops import context
 from nitic.options import BatchNorm, CompileOptions, ExportFormat, ExportOptions
 from nitic.program import read_description
 
@@ -140,7 +140,7 @@ def _of_binary(path: Path, checkpoint: Checkpoint) -> Trained | None:
     if found is None:
         note = "compile it again, or give the ONNX file in its place"
         raise CompileError(str(path), "this binary is of a version that could not be exported", note, ExitCode.USAGE)
-    predict = function(parse_module(found[2], [Nn, Bfp], str(path)), "predict")
+    predict = function(parse_module(found[2], context(), str(path)), "predict")
     return Trained(checkpoint.text("model"), checkpoint.text("recipe"), found[1], predict, checkpoint.state)
 
 

@@ -15,7 +15,7 @@ from nitic.ir.buffers import tensor_bytes
 from nitic.ir.function import STATE_ROLES, arguments, function, functions
 from nitic.ir.text import parse_module
 from nitic.ir.types import element_of, is_tensor, shape_of
-from nitic.ops import Bfp, Nn
+from nitic.ops import context
 from nitic.ops.fused import FusedOp, phase_of
 from nitic.passes.kernels.call_graph import CallGraph, moved_bytes
 from nitic.program import arena_bytes, read_description, state_size
@@ -65,7 +65,7 @@ def variant_modules(description: str) -> dict[str, ModuleOp]:
     if not variants:
         raise ValueError("no variants")
     pairs = zip(variants[::2], variants[1::2], strict=True)
-    return {name: parse_module(text, [Nn, Bfp], name) for name, text in pairs}
+    return {name: parse_module(text, context(), name) for name, text in pairs}
 
 
 def _state(module: ModuleOp, exponents: Mapping[str, str]) -> Iterator[str]:

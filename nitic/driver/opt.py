@@ -8,7 +8,7 @@ from nitic.driver.outputs import check_output
 from nitic.driver.watcher import Watcher
 from nitic.errors import CompileError, ExitCode
 from nitic.ir.text import damaged, print_module, read_module
-from nitic.ops import Bfp, Nn
+from nitic.ops import context
 from nitic.options import IMPORTING, CompileOptions, OptOptions
 from nitic.pipeline import parse_passes, run_passes
 
@@ -42,4 +42,4 @@ def read_ir(source: CompileOptions) -> ModuleOp:
     if given:
         message = f"says how an ONNX file is imported, but {str(source.model)!r} is taken for IR in text form"
         raise CompileError(f"--{given[0].replace('_', '-')}", message, exit_code=ExitCode.USAGE)
-    return read_module(source.model, [Nn, Bfp])
+    return read_module(source.model, context())

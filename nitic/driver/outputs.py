@@ -1,7 +1,6 @@
 """The files that `nitic compile` writes, and the checks of their paths before minutes of work."""
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from nitic import pipeline, targets
@@ -9,7 +8,7 @@ from nitic.codegen.output import cache, generate, link, source
 from nitic.codegen.output.cuda import artifact, compiler
 from nitic.codegen.output.generate import Generated
 from nitic.codegen.output.processes import beside
-from nitic.codegen.output.source import Variant
+from nitic.driver.plan import plan
 from nitic.driver.watcher import Watcher
 from nitic.errors import CompileError, ExitCode
 from nitic.frontend.importer import external_files
@@ -71,32 +70,35 @@ def _check_for_gpus(output: Path, options: CompileOptions) -> None:
     check_output(output.with_suffix(TABLE_SUFFIX), options.model)
 
 
-def write_for_cpu(
-    program: Program, variants: Sequence[Variant], kind: Emit, output: Path, use_cache: bool = True
-) -> Generated:
-    """Machine code, linked with the runtime."""
-    kept = cache.KernelCache(cache.cache_folder() if use_cache else None)
-    with tempfile.TemporaryDirectory(prefix="nitic-") as name:
-        folder = Path(name)
-        meanings = {variant.name: variant.kernels for variant in variants}
-        with beside(lambda: link.runtime_objects(kind, folder, kept)) as runtime:
-            generated = generate.generate(meanings, folder, kept)
-            sources = source.write_program(program, variants, generated.kernels, folder)
-            link.link([*generated.objects, *runtime()], sources, kind, output)
-    _install_header(kind, output)
+def write(program: Program, options: CompileOptions, output: Path, watch: Watcher | None = None) -> Generated:
+    """What `options.emit` says, for `options.target`. Raises CompileError."""
+    writing = _write_for_gpu if targets.find(options.target).device == "cuda" else _write_for_cpu
+    generated = writing(program, options, output, watch)
+    _install_header(options.emit, output)
     return generated
 
 
-def write_for_gpu(
-    program: Program, kind: Emit, output: Path, use_cache: bool = True, watch: Watcher | None = None
-) -> Generated:
+def _write_for_cpu(program: Program, options: CompileOptions, output: Path, watch: Watcher | None) -> Generated:
+    """Machine code, linked with the runtime, which a process of its own compiles beside everything else."""
+    kind = options.emit
+    kept = cache.KernelCache(cache.cache_folder() if options.cache else None)
+    with tempfile.TemporaryDirectory(prefix="nitic-") as name:
+        folder = Path(name)
+        with beside(lambda: link.runtime_objects(kind, folder, kept)) as runtime:
+            variants = plan(program, watch, options.cache)
+            meanings = {variant.name: variant.kernels for variant in variants}
+            generated = generate.generate(meanings, folder, kept)
+            sources = source.write_program(program, variants, generated.kernels, folder)
+            link.link([*generated.objects, *runtime()], sources, kind, output)
+    return generated
+
+
+def _write_for_gpu(program: Program, options: CompileOptions, output: Path, watch: Watcher | None) -> Generated:
     """A program for GPUs; or its kernels alone, and beside them the launch table in JSON. Raises CompileError."""
     (name,) = program.variants
     module = program.module.clone()
     pipeline.run_passes(module, pipeline.target_passes(name), watch)
-    generated = artifact.write(program, module, kind, output, cache.cache_folder() if use_cache else None)
-    _install_header(kind, output)
-    return generated
+    return artifact.write(program, module, options.emit, output, cache.cache_folder() if options.cache else None)
 
 
 def _install_header(kind: Emit, output: Path) -> None:

@@ -5,9 +5,8 @@ from io import StringIO
 from pathlib import Path
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import Builtin, ModuleOp
-from xdsl.dialects.func import Func
-from xdsl.ir import Attribute, Block, Dialect, Region, SSAValue
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.parser import Parser
 from xdsl.parser.generic_parser import ParserState
 from xdsl.printer import Printer
@@ -20,7 +19,7 @@ from nitic.errors import CompileError, ExitCode, one_sentence
 MAX_BYTES = 2**26  # of text that is read: a hundred times what a large network has
 
 
-def read_module(path: Path, dialects: list[Dialect]) -> ModuleOp:
+def read_module(path: Path, context: Context) -> ModuleOp:
     """A module from a text file. Raises CompileError, and OSError."""
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -30,13 +29,13 @@ def read_module(path: Path, dialects: list[Dialect]) -> ModuleOp:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise damaged(str(path), f"is no IR: its byte {error.start} is not of a UTF-8 text") from error
-    return parse_module(text, dialects, str(path))
+    return parse_module(text, context, str(path))
 
 
-def parse_module(text: str, dialects: list[Dialect], name: str = "<text>") -> ModuleOp:
+def parse_module(text: str, context: Context, name: str = "<text>") -> ModuleOp:
     """A module from text. Raises CompileError, which says where in the text, whatever is wrong with it."""
     try:
-        return _Parser(dialects, text, name).parse_module()
+        return _Parser(context, text, name).parse_module()
     except ParseError as error:
         raise damaged(str(error.span.get_location()), error.msg) from error
     except CompileError:
@@ -58,16 +57,13 @@ def _last_line(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def parse_region(text: str, dialects: list[Dialect]) -> Region:
+def parse_region(text: str, context: Context) -> Region:
     """A region from the text that `meaning` gives."""
-    return _Parser(dialects, text, "<region>").parse_region()
+    return _Parser(context, text, "<region>").parse_region()
 
 
 class _Parser(Parser):
-    def __init__(self, dialects: list[Dialect], text: str, name: str) -> None:
-        context = Context()
-        for dialect in (Builtin, Func, *dialects):
-            context.load_dialect(dialect)
+    def __init__(self, context: Context, text: str, name: str) -> None:
         super().__init__(context, "", name)
         self._resume_from(ParserState(_Lexer(Input(text, name))))
 

@@ -1,5 +1,10 @@
 """Every operator, by dialect: `nn` is what networks compute, `bfp` what block floating point adds."""
 
+from functools import cache
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import Builtin
+from xdsl.dialects.func import Func
 from xdsl.ir import Dialect
 
 from nitic.ir.types import ExponentType, RangeType
@@ -109,5 +114,14 @@ BFP = [
     bfp.GrowOp,
     bfp.TopOp,
 ]
-Nn = Dialect("nn", [*NN, fused.FusedOp, fused.YieldOp])
-Bfp = Dialect("bfp", [*BFP], [ExponentType, RangeType])
+
+
+@cache
+def context() -> Context:
+    """What the parser of IR knows: these dialects, and those of xdsl that hold modules and functions."""
+    known = Context()
+    nn = Dialect("nn", [*NN, fused.FusedOp, fused.YieldOp])
+    bfp = Dialect("bfp", [*BFP], [ExponentType, RangeType])
+    for dialect in (Builtin, Func, nn, bfp):
+        known.load_dialect(dialect)
+    return known

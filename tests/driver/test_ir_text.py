@@ -23,7 +23,7 @@ from nitic.ir import text
 from nitic.ir.function import Label, argument_labels, function, new_function
 from nitic.ir.text import parse_module, print_module
 from nitic.ir.types import f32, tensor
-from nitic.ops import Bfp, Nn
+from nitic.ops import context
 from nitic.options import CompileOptions, OptOptions
 from nitic.program import DESCRIPTION_MAGIC, Program
 
@@ -63,7 +63,7 @@ def test_names_of_any_letters(name: str) -> None:
     func.location = NameLoc(StringAttr(name), NoneAttr())
     printed = print_module(ModuleOp([func]), locations=True)
     assert printed.isascii()
-    again = parse_module(printed, [Nn, Bfp])
+    again = parse_module(printed, context())
     assert print_module(again, locations=True) == printed
     assert argument_labels(function(again, "predict")) == [Label(name, "weight")]
     assert function(again, "predict").location == func.location

@@ -6,7 +6,7 @@ import pytest
 from nitic.interpret import run_function
 from nitic.ir.function import function
 from nitic.ir.text import parse_module
-from nitic.ops import Bfp, Nn
+from nitic.ops import context
 from nitic.passes.training.canonicalise import Canonicalise
 from tests.support.onnx_models import random
 
@@ -59,7 +59,7 @@ def test_canonicalise(case: str) -> None:
     body, result, expected = CASES[case]
     lines = "\n".join(body)
     text = f"{HEAD.replace('RESULT', result)}{lines}\nfunc.return %y : tensor<{result}xf32>\n}}"
-    module = parse_module(text, [Nn, Bfp])
+    module = parse_module(text, context())
     x = random(2, 3, 1, 4)
     before = run_function(function(module, "predict"), {"x": x})["y"]
     Canonicalise().run(module)

@@ -13,7 +13,7 @@ from nitic.ir.function import function
 from nitic.ir.op import NnOp
 from nitic.ir.text import parse_module
 from nitic.ir.types import exponent, i8, i16, i32, i64, tensor
-from nitic.ops import Bfp, Nn
+from nitic.ops import context
 from nitic.ops.norm import BatchNormDgradOp, ChannelProductOp, NormaliseOp, ScaleDgradOp
 from nitic.ops.product import broadcast_axes
 from nitic.ops.statistics import BatchNormInverseOp, BatchNormStatisticsOp, MeanSquareOp
@@ -77,7 +77,7 @@ def network(kind: str) -> ImportedModel:
     arguments += [f'%{name}: {type_} {{nn.name = "{name}", nn.role = "weight"}}' for name, type_ in types.items()]
     result = 'tensor<4x5xf32> {nn.name = "output", nn.role = "output"}'
     body = "\n".join((*lines, "func.return %z : tensor<4x5xf32>"))
-    module = parse_module(f"func.func @predict({', '.join(arguments)}) -> ({result}) {{\n{body}\n}}", [Nn, Bfp])
+    module = parse_module(f"func.func @predict({', '.join(arguments)}) -> ({result}) {{\n{body}\n}}", context())
     return ImportedModel(kind, module, parameters, {}, ROWS)
 
 

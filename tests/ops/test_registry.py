@@ -19,7 +19,7 @@ from nitic.ir.op import NnOp, NoGradient, like, location
 from nitic.ir.text import parse_module, print_module
 from nitic.ir.traits import Bias, Bounded, Clamp, Contraction, Gate, Loss, Moves, OnMantissas, Sum
 from nitic.ir.types import element_of, f32, i8, i16, is_tensor, shape_of, store, tensor
-from nitic.ops import BFP, NN, Bfp, Nn
+from nitic.ops import BFP, NN, context
 from nitic.ops.bfp import ExponentOfOp
 from nitic.passes.base import NiticPass
 from nitic.pipeline import run_passes, target_passes, training_passes
@@ -174,10 +174,10 @@ def test_the_sign_rule_holds(spec: Spec) -> None:
 def test_an_operator_survives_the_way_through_text(spec: Spec) -> None:
     module = module_of(instance(spec))
     text = print_module(module)
-    again = parse_module(text, [Nn, Bfp])
+    again = parse_module(text, context())
     again.verify()
     assert print_module(again) == text
-    located = parse_module(print_module(module, locations=True), [Nn, Bfp])
+    located = parse_module(print_module(module, locations=True), context())
     assert print_module(located, locations=True) == print_module(module, locations=True)
     assert [each.source for each in located.walk() if isinstance(each, NnOp)] == [SOURCE]
 
@@ -193,7 +193,7 @@ def module_of(op: NnOp) -> ModuleOp:
 
 def check_text(module: ModuleOp, *, locations: bool) -> None:
     text = print_module(module, locations)
-    again = parse_module(text, [Nn, Bfp])
+    again = parse_module(text, context())
     again.verify()
     assert print_module(again, locations) == text
 

@@ -15,7 +15,7 @@ from nitic.driver.graph_view import as_file, dot_text
 from nitic.errors import CompileError, ExitCode
 from nitic.ir.function import function, functions
 from nitic.ir.text import parse_module
-from nitic.ops import Bfp, Nn
+from nitic.ops import context
 from nitic.ops.fused import phase_of
 from nitic.passes.kernels.call_graph import CallGraph, moved_bytes
 from nitic.passes.kernels.plan_memory import PlanMemory
@@ -79,7 +79,7 @@ func.func @train_step(%w: tensor<4x3xi8> {nn.name = "w", nn.role = "weight"}, %x
 @pytest.fixture(scope="module")
 def calls() -> ModuleOp:
     """A product, something of a view of it, a range, and an update of what the product reads."""
-    module = parse_module(CALLS, [Nn, Bfp])
+    module = parse_module(CALLS, context())
     run_passes(module, parse_passes("fuse,select-kernels,name-kernels,schedule-calls,plan-memory"))
     return module
 

@@ -16,7 +16,7 @@ from nitic.frontend.writer import NetworkWriter
 from nitic.interpret import run_function
 from nitic.ir.function import function
 from nitic.ir.text import parse_module
-from nitic.ops import Bfp, Nn
+from nitic.ops import context
 from nitic.passes.base import NiticPass
 from nitic.passes.frontend.fold_batch_norm import FoldBatchNorm
 from nitic.passes.frontend.freeze import Freeze
@@ -191,7 +191,7 @@ func.func @predict(%x: tensor<1x4x4x64xf32>, %w: tensor<8x3x3x32xf32>) -> tensor
     ("place", "where"), [('loc("features.3")', "node 'features.3' (conv)"), ("", "conv")], ids=["node", "no node"]
 )
 def test_an_error_says_where_what_and_how_to_see_more(place: str, where: str) -> None:
-    module = parse_module(CONV.replace("PLACE", place), [Nn, Bfp])
+    module = parse_module(CONV.replace("PLACE", place), context())
     with pytest.raises(CompileError) as caught:
         run_passes(module, parse_passes("infer-shapes"))
     assert str(caught.value) == (
@@ -202,7 +202,7 @@ def test_an_error_says_where_what_and_how_to_see_more(place: str, where: str) ->
 
 
 def test_a_pass_refuses_a_module_that_is_not_valid() -> None:
-    module = parse_module(CONV.replace("PLACE", ""), [Nn, Bfp])
+    module = parse_module(CONV.replace("PLACE", ""), context())
     with pytest.raises(CompileError) as caught:
         run_passes(module, parse_passes("canonicalise"))
     assert str(caught.value) == ("input has 64 channels but the filter expects 32\n  note: raised around canonicalise")
@@ -235,7 +235,7 @@ NAMED = BARE.replace("32>,", '32> {"nn.name" = "x", "nn.role" = "input"},', 1)
 @pytest.mark.parametrize(("text", "argument"), [(BARE, 0), (NAMED, 1)], ids=["bare", "one label"])
 def test_a_pass_says_which_label_it_misses(passes: str, text: str, argument: int) -> None:
     with pytest.raises(CompileError) as caught:
-        run_passes(parse_module(text, [Nn, Bfp]), parse_passes(passes))
+        run_passes(parse_module(text, context()), parse_passes(passes))
     expected = f"argument {argument} of @predict has no nn.name and no nn.role, by which this pass knows it"
     assert str(caught.value) == f"{passes}: {expected}"
     assert caught.value.exit_code == ExitCode.USAGE

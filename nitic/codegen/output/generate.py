@@ -19,7 +19,7 @@ from nitic.codegen.output.cache import KernelCache, symbol
 from nitic.codegen.output.processes import in_processes
 from nitic.ir.text import parse_region
 from nitic.ir.traits import Contraction
-from nitic.ops import NN, Bfp, Nn
+from nitic.ops import NN, context
 from nitic.ops.fused import FusedOp
 from nitic.progress import Progress
 
@@ -79,9 +79,11 @@ def _compile(
     cache: KernelCache,
     jobs: int | None,
 ) -> dict[str, Kernel]:
-    # tvm: once, before there are several processes
+    # What every process needs is made once, before there are several.
     from nitic.codegen import emitters
     from nitic.codegen.output.objects import write_code
+
+    context()
 
     def work(i: int) -> Kernel:
         gc.enable()  # generating many kernels leaves much garbage
@@ -105,7 +107,7 @@ def _code(folder: Path, name: str) -> Path:
 def parse_group(meaning: str) -> FusedOp:
     """A group from its text; its operands are arguments of a block of its own."""
     template, _, text = meaning.partition("\n")
-    body = parse_region(text, [Nn, Bfp])
+    body = parse_region(text, context())
     last = body.block.last_op
     assert last is not None
     source = Block(arg_types=body.block.arg_types)

@@ -17,9 +17,11 @@ from nitic.options import Emit
 from nitic.paths import runtime_folder, runtime_sources
 
 FLAGS = [
-    *("-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"),
+    *("-std=c11", "-D_GNU_SOURCE", "-O1", "-fPIC", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"),
     "-fno-asynchronous-unwind-tables",  # nothing unwinds a stack of C
 ]
+# Level 2 takes half as long again as level 1, and gains something only where the pixels of every sample pass.
+PIXELS, PIXELS_FLAGS = "data", ["-O2"]
 # The step loop computes nothing in floating point: the compiler may not even use its registers.
 STEP_FLAGS = ["-mgeneral-regs-only"]
 STEP_SOURCES = ("core/step.c", "cpu/device.c", "cpu/pool.c", "cuda/device.c", "cuda/graph.c", "cuda/store.c")
@@ -59,8 +61,8 @@ def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, device
     The output appears only when it is complete. Raises CompileError.
     """
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
-        program = Path(folder) / "program.o"  # only tables and calls of kernels: level 2 gains nothing and takes longer
-        _run([*compiler(), *FLAGS, "-O1", "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
+        program = Path(folder) / "program.o"
+        _run([*compiler(), *FLAGS, "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
         libraries = LIBRARIES[device] if emit != Emit.OBJ else []
         made = Path(folder) / output.name
         inputs = Path(folder) / "inputs"  # there may be more than a command line holds
@@ -107,7 +109,8 @@ def _runtime_object(source: Path, folder: Path, cache: Cache, common: bytes) -> 
     common: the digest of what all these files have in common.
     """
     part = source.parent.name  # two devices have files of the same names
-    flags = [*FLAGS, *(STEP_FLAGS if f"{part}/{source.name}" in STEP_SOURCES else [])]
+    flags = [*FLAGS, *(PIXELS_FLAGS if part == PIXELS else [])]
+    flags += STEP_FLAGS if f"{part}/{source.name}" in STEP_SOURCES else []
     name = f"{part}-{source.stem}-{_digest(source, flags, common)}"
     made = folder / f"{name}.o"
     if content := cache.read("runtime", name):

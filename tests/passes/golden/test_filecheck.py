@@ -19,7 +19,7 @@ from filecheck.parser import Parser, pattern_for_opts
 
 from nitic.errors import CompileError
 from nitic.ir.text import parse_module, print_module
-from nitic.ops import Bfp, Nn
+from nitic.ops import context
 from nitic.passes.base import NiticPass
 from nitic.pipeline import PASSES, parse_passes, run_passes
 
@@ -46,10 +46,10 @@ def output_of(text: str) -> str:
     """What the passes of the RUN line make of a file; it must survive the way through text."""
     run = RUN.search(text)
     assert run, "the file has no RUN line"
-    module = parse_module(text, [Nn, Bfp])
+    module = parse_module(text, context())
     run_passes(module, parse_passes(run[1]))
     output = print_module(module)
-    assert print_module(parse_module(output, [Nn, Bfp])) == output
+    assert print_module(parse_module(output, context())) == output
     return output
 
 
