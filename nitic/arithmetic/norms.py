@@ -36,11 +36,11 @@ def fraction_of(d: Array, q: int) -> Array:
     return (d >> 15) * q + (((d & 0x7FFF) * q + (1 << 14) - (d < 0)) >> 15)
 
 
-def recalled_variance_exponent(e: int, r: int) -> int:
-    """That of running variances for an x at exponent e: 2e - 8, as of those of a batch, or the least even one at which
-    the largest of them, an r at RUNNING_EXPONENT, is at most VARIANCE_LIMIT."""
+def recalled_variance_exponent(r: int) -> int:
+    """That of running variances: the least even one at which the largest of them, an r at RUNNING_EXPONENT, is at most
+    VARIANCE_LIMIT, whatever the exponent of x: what is small beside a unit of x is known nevertheless."""
     own = bit_length(r) + RUNNING_EXPONENT - VARIANCE_BITS
-    return max(2 * e - 8, own + own % 2)
+    return own + own % 2
 
 
 def recalled_mean_exponent(e: int, r: int, epsilon: int) -> int:

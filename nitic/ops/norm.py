@@ -54,7 +54,10 @@ from nitic.ops.statistics import (
     samples,
 )
 
-SCALE_BITS = 15
+# Of factors per channel in the backward pass. One channel of no variance has by far the largest factor, often with no
+# error at all, and must not take the bits of the others.
+FACTOR_BITS = 30
+FROZEN_FACTOR_BITS = 23  # 127 * 2^23 is an int32 accumulator
 
 
 @irdl_op_definition
@@ -258,13 +261,13 @@ class ScaleDgradOp(ChannelOp):
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         dy, factor = operands
         assert isinstance(factor, OpResult)
-        return ScaleDgradOp.of(dy, insert(requantised(factor, SCALE_BITS, insert)))
+        return ScaleDgradOp.of(dy, insert(requantised(factor, FROZEN_FACTOR_BITS, insert)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.of(self.dy), e.of(self.factor))]
 
     def accumulator_bound(self) -> int:
-        return 127 << SCALE_BITS
+        return 127 << FROZEN_FACTOR_BITS
 
 
 @irdl_op_definition
@@ -359,7 +362,7 @@ class BatchNormDgradOp(ChannelOp):
     def to_integer(self, operands: Sequence[SSAValue], insert: Insert) -> NnOp:
         dy, xhat, factor, *means = operands
         assert isinstance(factor, OpResult)
-        return BatchNormDgradOp.of(dy, xhat, insert(requantised(factor, SCALE_BITS, insert)), *means)
+        return BatchNormDgradOp.of(dy, xhat, insert(requantised(factor, FACTOR_BITS, insert)), *means)
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
         return [e.add(e.add(e.of(self.dy), e.const(-8)), e.of(self.factor))]

@@ -215,7 +215,7 @@ class BatchNormRecallOp(StatisticsOp):
         largest, values = range_of(variance, insert), {"epsilon": self.epsilon.value.data}
         scales = (
             insert(RecalledMeanExponentOp.of(e, largest, **values)),
-            insert(RecalledVarianceExponentOp.of(e, largest)),
+            insert(RecalledVarianceExponentOp.of(largest)),
         )
         return BatchNormRecallOp.of(mean, variance, *scales, momentum=self.momentum.value.data, **values)
 
@@ -225,10 +225,9 @@ class BatchNormRecallOp(StatisticsOp):
 
 @irdl_op_definition
 class RecalledVarianceExponentOp(ScalarOp):
-    """The exponent of running variances by their range, for an x at an exponent."""
+    """The exponent of running variances by their range."""
 
     name = "nn.recalled_variance_exponent"
-    x = operand_def(exponent)
     r = operand_def(range_)
     e = result_def(exponent)
 

@@ -172,7 +172,9 @@ class Checked:
                     kept = (integers.INT8_LIMIT if element_of(narrow) == i8 else integers.INT16_LIMIT) * own
                 held = np.clip(found, -kept, kept)
                 kind = f"the rounding of {op.name}"
-                yield from difference(f"{kind} ({op.source})", kind, self.values[narrow] * own, held, own, tolerance)
+                slack = own / 2 if self.trace.static and self.has_poles else 0
+                at = f"{kind} ({op.source})"
+                yield from difference(at, kind, self.values[narrow] * own, held, own, tolerance, slack)
 
     def real(self, old: SSAValue, new: SSAValue) -> Array:
         """What an integer value stands for."""

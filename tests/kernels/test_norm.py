@@ -45,7 +45,7 @@ def test_sums_per_channel(variant: str, rows: int, channels: int, of: Data, thre
 
 
 def recall(mean: SSAValue, variance: SSAValue, e: SSAValue, r: SSAValue) -> list[NnOp]:
-    first, second = RecalledMeanExponentOp.of(e, r, epsilon=1e-5), RecalledVarianceExponentOp.of(e, r)
+    first, second = RecalledMeanExponentOp.of(e, r, epsilon=1e-5), RecalledVarianceExponentOp.of(r)
     return [first, second, BatchNormRecallOp.of(mean, variance, first.e, second.e, momentum=0.9, epsilon=1e-5)]
 
 

@@ -178,7 +178,7 @@ INTEGER: list[Spec] = [
     *_powers(I8),
     *_norms(I16, I8, I32, I64),
     (statistics.RecalledMeanExponentOp, ("exponent", "range"), {"epsilon": 1e-5}),
-    (statistics.RecalledVarianceExponentOp, ("exponent", "range"), {}),
+    (statistics.RecalledVarianceExponentOp, ("range",), {}),
     (lrn.LrnCommonOp, ("exponent",), LRN),
     (lrn.LrnRoomOp, ((I8, (2, 5)), (I8, (2, 5)), "exponent"), LRN),
     (lrn.LrnCommonOfRoomOp, ("range",), {}),

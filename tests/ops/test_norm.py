@@ -104,6 +104,18 @@ def test_integer_gradients_point_where_the_float_ones_do(kind: str) -> None:
         assert lengths[1] / lengths[0] == pytest.approx(1, abs=0.05), name
 
 
+def test_a_channel_without_a_variance_takes_no_bits_from_the_others() -> None:
+    """Its factor is 2^18 times as large as theirs here, and nothing is multiplied by it."""
+    model = network("batch")
+    dead = np.arange(WIDTH) % 4 == 0
+    model.parameters["w1"] *= np.where(dead, 0, 3000.0)[:, None]
+    model.parameters["w2"] *= np.where(dead, 0, 1.0)
+    exact, found = gradient_pairs(model, InsertLoss("mse"))["w1.gradient"]
+    lengths = np.linalg.norm(exact), np.linalg.norm(found)
+    assert (exact * found).sum() / (lengths[0] * lengths[1]) > 0.995
+    assert lengths[1] / lengths[0] == pytest.approx(1, abs=0.05)
+
+
 @pytest.mark.parametrize("shape", [(4,), (2, 3, 1), (2, 1, 4), (1, 3, 1), (2, 3, 4)])
 @pytest.mark.parametrize("dtype", [np.int16, np.float64])
 def test_other_axes_are_those_of_batch_norm_in_another_place(shape: tuple[int, ...], dtype: type[np.generic]) -> None:

@@ -181,7 +181,7 @@ def recall(emission: Emission, op: NnOp) -> Evaluators:
 def recalled_variance_exponent(emission: Emission, op: NnOp) -> Expr:
     assert isinstance(op, RecalledVarianceExponentOp)
     own = tir.let(integer.bit_length(emission.scalar(op.r)) + (norms.RUNNING_EXPONENT - norms.VARIANCE_BITS))
-    return tir.maximum(emission.scalar(op.x) * 2 - 8, own + (own & 1))
+    return own + (own & 1)
 
 
 def recalled_mean_exponent(emission: Emission, op: NnOp) -> Expr:
