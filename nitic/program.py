@@ -16,6 +16,7 @@ from nitic.arithmetic.integers import Array
 from nitic.arithmetic.losses import LARGEST_TARGET
 from nitic.ir.buffers import tensor_extents
 from nitic.ir.function import argument_labels, arguments, function, results
+from nitic.ir.sample import Part, parts_of, set_parts
 from nitic.ir.text import MAX_BYTES, print_module
 from nitic.ir.traits import SquaredError
 from nitic.ir.types import shape_of
@@ -66,6 +67,11 @@ class Program:
         return shape_of(self._of_role("input"))
 
     @property
+    def inputs(self) -> tuple[Part, ...]:
+        """What a sample consists of: the input, or several, one behind the other."""
+        return parts_of(self.module) or (Part("input", self.input_shape[1:]),)
+
+    @property
     def has_squared_error(self) -> bool:
         """Whether the loss is a sum of squares, and not cross-entropy."""
         return any(op.has_trait(SquaredError) for op in self.train_step.walk())
@@ -94,6 +100,8 @@ class Program:
         """
         parts = [f"// {name} = {value}\n" for name, value in self.state.items() if name.endswith(".exponent")]
         predict = ModuleOp([function(self.module, "predict").clone()])
+        if inputs := parts_of(self.module):
+            set_parts(predict, inputs)
         parts.append(f"// program {self.identity}\n{print_module(predict, locations=True)}")
         parts += [f"// variant {name}\n{text}" for name, text in variants.items()]
         packed = zlib.compress("".join(parts).encode())

@@ -25,9 +25,12 @@ from nitic.arithmetic.integers import INT8_LIMIT, INT16_LIMIT, Array
 from nitic.arithmetic.updates import VELOCITY_LIMIT
 from nitic.errors import CompileError, ExitCode
 from nitic.ir.function import function
+from nitic.ir.sample import Part
 from nitic.options import CompileOptions, Emit
 from nitic.program import Program
 
+Samples = Array | Mapping[str, Array]
+"""uint8, NHWC or as the file has them; of several inputs by name, as CompiledProgram.program.inputs calls them."""
 LIMITS = {np.int8: INT8_LIMIT, np.int16: INT16_LIMIT}  # of parameters: they do without the least value of their type
 
 
@@ -144,25 +147,25 @@ class TrainingSession:
         if epoch != progress.epoch:
             progress.epoch, progress.epoch_step, progress.running = epoch, 0, abi.Metrics()
 
-    def set_statistics(self, samples: Array) -> None:
+    def set_statistics(self, samples: Samples) -> None:
         """Takes the input's mean and standard deviation from training samples, unless the program has its own."""
         samples = self._samples(samples)
         self._call("set_statistics", _pointer(samples), ctypes.c_int64(len(samples)))
 
-    def train_step(self, samples: Array, labels: Array | Sequence[int]) -> Metrics:
+    def train_step(self, samples: Samples, labels: Array | Sequence[int]) -> Metrics:
         """One step on exactly a batch."""
         return self._with_metrics("step", self._samples(samples, exact=True), labels)
 
-    def eval_step(self, samples: Array, labels: Array | Sequence[int]) -> Metrics:
+    def eval_step(self, samples: Samples, labels: Array | Sequence[int]) -> Metrics:
         """Loss and right answers of up to a batch, by the static exponents of inference."""
         return self._with_metrics("eval", self._samples(samples), labels)
 
-    def calibrate(self, samples: Array) -> None:
+    def calibrate(self, samples: Samples) -> None:
         """Gives a program that no step has trained the statistics that inference needs."""
         samples = self._samples(samples)
         self._call("calibrate", _pointer(samples), len(samples))
 
-    def predict(self, samples: Array) -> tuple[Array, int]:
+    def predict(self, samples: Samples) -> tuple[Array, int]:
         """(mantissas (n, classes) int8, exponent) of the logits of up to a batch."""
         samples = self._samples(samples)
         self._calibrate_untrained(samples, stacklevel=3)
@@ -244,15 +247,35 @@ class TrainingSession:
             raise _mismatch(f"label {y[row]} in row {row}: the program has classes 0 to {classes - 1}")
         return np.ascontiguousarray(y, np.int32)
 
-    def _samples(self, samples: Array, exact: bool = False) -> Array:
-        shape, samples = self.compiled.program.input_shape, np.asarray(samples)
+    def _samples(self, samples: Samples, exact: bool = False) -> Array:
+        """As the program takes them: of several inputs the parts one behind the other."""
+        parts = self.compiled.program.inputs
+        if isinstance(samples, Mapping) != (len(parts) > 1) or (
+            isinstance(samples, Mapping) and len(samples) != len(parts)
+        ):
+            names = ", ".join(part.name for part in parts)
+            raise _mismatch(
+                f"the program has the inputs {names}: samples are one array, or of several inputs a dict of them"
+            )
+        if not isinstance(samples, Mapping):
+            return self._part(samples, parts[0], exact)
+        if missing := [part.name for part in parts if part.name not in samples]:
+            raise _mismatch(f"there are no samples of the inputs {', '.join(missing)}")
+        arrays = [self._part(samples[part.name], part, exact) for part in parts]
+        if len({len(array) for array in arrays}) > 1:
+            raise _mismatch(f"inputs have different numbers of samples: {[len(array) for array in arrays]}")
+        return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
+
+    def _part(self, samples: Array, part: Part, exact: bool) -> Array:
+        batch, samples = self.compiled.program.batch, np.asarray(samples)
         if samples.dtype != np.uint8:
             raise _mismatch(f"samples are uint8, not {samples.dtype}")
-        if exact and samples.shape[:1] != shape[:1]:
-            raise _mismatch(f"a training step takes exactly {shape[0]} samples, not an array of shape {samples.shape}")
-        fitting = _in_input_order(samples, shape[1:])
+        if exact and samples.shape[:1] != (batch,):
+            raise _mismatch(f"a training step takes exactly {batch} samples, not an array of shape {samples.shape}")
+        fitting = _in_input_order(samples, part.shape)
         if fitting is None:
-            raise _mismatch(f"samples of shape {samples.shape} do not fit the program's input of {shape}")
+            message = f"samples of shape {samples.shape} do not fit the program's {part.name} of {(batch, *part.shape)}"
+            raise _mismatch(message)
         return np.ascontiguousarray(fitting)
 
     def _view(self, name: str) -> Array:

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NITIC_ABI_VERSION 4
+#define NITIC_ABI_VERSION 5
 #define NITIC_MAX_RANK 6
 #define NITIC_MAX_THREADS 64  /* also the number of per-thread slots (int64) of a range */
 #define NITIC_NEVER INT32_MIN /* value of a `top` statistic that no training step has set */
@@ -40,6 +40,14 @@ typedef struct {
   uint64_t offset; /* bytes from the start of the arena */
   uint64_t bytes;
 } nitic_tensor;
+
+/* One of the inputs, and where its part of a sample lies; parts lie one behind the other. */
+typedef struct {
+  const char *name;
+  uint32_t rank; /* 3: height, width, channels; 1: features */
+  int64_t shape[NITIC_MAX_RANK];
+  uint64_t offset, bytes; /* in a sample */
+} nitic_input;
 
 /* The share of one thread in one kernel call: units [begin, end). Every thread makes every call, also where its share
  * is empty. */
@@ -114,7 +122,9 @@ typedef struct {
   const char *compiler; /* "nitic 0.1.0" */
   int32_t momentum;     /* 1 when the update has a velocity */
   int32_t batch, classes;
-  int32_t normalised; /* 1 when input.multiplier and input.offset were fixed at compile time */
+  int32_t normalised;        /* 1 when input.multiplier and input.offset were fixed at compile time */
+  const nitic_input *inputs; /* what a sample consists of */
+  uint32_t input_count;
   const nitic_tensor *tensors;
   uint32_t tensor_count;
   const nitic_variant *variants; /* best first */
@@ -198,8 +208,8 @@ int nitic_set_hyper(nitic_session *session, const char *name, int64_t value);
 
 /* 1 when the program needs no input statistics or has them already. */
 int nitic_session_normalised(const nitic_session *session);
-/* Sets input.multiplier and input.offset from `count` training samples (uint8, NHWC, contiguous), unless they were
- * fixed at compile time. */
+/* Sets input.multiplier and input.offset from `count` training samples (uint8, NHWC, contiguous; of several inputs the
+ * parts one behind the other), unless they were fixed at compile time. */
 int nitic_set_statistics(nitic_session *session, const uint8_t *samples, int64_t count);
 /* 1 when no step has set any `top`: then nitic_calibrate has to come before evaluation. */
 int nitic_session_untrained(nitic_session *session);

@@ -1,5 +1,8 @@
 """Samples of uint8 as mantissas: their statistics and the map by them."""
 
+from collections.abc import Sequence
+from math import prod
+
 import numpy as np
 
 from nitic.arithmetic.integers import INT8_LIMIT, Array, div, isqrt, max_abs, saturate, wide
@@ -21,6 +24,20 @@ def input_statistics(x: Array) -> tuple[Array, Array]:
     least = np.maximum(mean, (255 << 16) - mean) // FARTHEST
     multiplier = div(2**37, np.maximum(deviation, least))
     return multiplier, -round_nearest(multiplier * mean, 16)
+
+
+def statistics_of_parts(x: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, Array]:
+    """(multiplier, offset) per byte of samples (N, bytes) that consist of several inputs, one behind the other: the
+    statistics of each channel of an image (H, W, C), and of a vector as a whole."""
+    maps, begin = list[tuple[Array, Array]](), 0
+    for shape in shapes:
+        size = prod(shape)
+        channels = shape[-1] if len(shape) == 3 else 1
+        own = input_statistics(x[:, begin : begin + size].reshape(-1, channels))
+        maps.append((np.tile(own[0], size // channels), np.tile(own[1], size // channels)))
+        begin += size
+    multipliers, offsets = zip(*maps, strict=True)
+    return np.concatenate(multipliers), np.concatenate(offsets)
 
 
 def fitted(multiplier: Array, offset: Array) -> tuple[Array, Array, int]:

@@ -10,6 +10,7 @@ from nitic.errors import CompileError, ExitCode
 from nitic.frontend.importer import ImportedModel, Survey, survey
 from nitic.frontend.problems import UnsupportedNodes
 from nitic.ir.function import argument, argument_labels, arguments, function, results
+from nitic.ir.sample import parts_of
 from nitic.ir.traits import RunningStatistics
 from nitic.ir.types import shape_of
 from nitic.options import CompileOptions
@@ -46,6 +47,7 @@ class Network:
 
     batch: int
     input: list[int]
+    inputs: dict[str, list[int]]  # of several
     output: list[int]
     parameters: list[Parameter]
     batch_norms: int
@@ -104,7 +106,8 @@ class Report:
 
 
 def _network_lines(network: Network) -> Iterator[str]:
-    yield f"input      {network.input}, output {network.output}"
+    inputs = ", ".join(f"{name} {shape}" for name, shape in network.inputs.items()) or network.input
+    yield f"input      {inputs}, output {network.output}"
     sizes = {frozen: [prod(p.shape) for p in network.parameters if p.frozen == frozen] for frozen in (False, True)}
     frozen = f", frozen {sum(sizes[True]):,} in {len(sizes[True])}" if sizes[True] else ""
     yield f"parameters {sum(sizes[False]):,} in {len(sizes[False])} tensors{frozen}"
@@ -142,6 +145,7 @@ def _describe(model: ImportedModel) -> Network:
     return Network(
         batch=model.batch_size,
         input=list(shape_of(argument(predict, "input"))),
+        inputs={part.name: [model.batch_size, *part.shape] for part in parts_of(model.module)},
         output=list(shape_of(results(predict)[0][1])),
         parameters=[
             Parameter(label.name, model.conversions[label.name].source, list(shape_of(arg)), label.role == "frozen")

@@ -17,6 +17,7 @@ from nitic.frontend.network import read_network
 from nitic.frontend.nodes import unique_names
 from nitic.ir.function import argument_labels, arguments, function
 from nitic.ir.op import NnOp
+from nitic.ir.sample import parts_of
 from nitic.version import VERSION
 
 TRAINED_OTHERWISE = {"BatchNormalization": 5, "Dropout": 2}
@@ -96,13 +97,23 @@ def trained_values(model: ImportedModel, state: Mapping[str, Array]) -> dict[str
 
 
 def standardisation(model: ImportedModel, state: Mapping[str, Array]) -> dict[str, str]:
-    """Mean and deviation of samples scaled to 0..1, where the program took them from its training set."""
+    """Mean and deviation of samples scaled to 0..1, where the program took them from its training set.
+
+    Of several inputs by their names.
+    """
     multiplier, offset = (state[f"input.{name}"].astype(np.float64) for name in ("multiplier", "offset"))
     if model.standardisation or not multiplier.all():
         return {}
-    step = 2.0 ** (int(state["input.exponent"]) - 16)
-    found = {"mean": -offset / (255 * multiplier), "std": 1 / (255 * multiplier * step)}
-    return {f"nitic.input.{key}": ",".join(f"{value:.6g}" for value in values) for key, values in found.items()}
+    step, found = 2.0 ** (int(state["input.exponent"]) - 16), dict[str, Array]()
+    means, deviations = -offset / (255 * multiplier), 1 / (255 * multiplier * step)
+    parts, begin = parts_of(model.module), 0
+    for key, size, channels in [(f".{p.name}", p.size, p.channels) for p in parts] or [("", 0, len(means))]:
+        found |= {
+            f"nitic.input{key}.mean": means[begin:][:channels],
+            f"nitic.input{key}.std": deviations[begin:][:channels],
+        }
+        begin += size
+    return {key: ",".join(f"{value:.6g}" for value in values) for key, values in found.items()}
 
 
 def _readers(model: ImportedModel, name: str) -> set[str]:

@@ -64,9 +64,10 @@ class Graph:
         self.names.add(name)
         return name
 
-    def model(self, name: str, source: End, sink: End, metadata: Mapping[str, str]) -> bytes:
+    def model(self, name: str, sources: Sequence[End], sink: End, metadata: Mapping[str, str]) -> bytes:
         """The file with all nodes so far."""
-        graph = helper.make_graph(self.nodes, name, [source.proto()], [sink.proto()], list(self.constants.values()))
+        inputs, initializers = [source.proto() for source in sources], list(self.constants.values())
+        graph = helper.make_graph(self.nodes, name, inputs, [sink.proto()], initializers)
         opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER, producer_version=VERSION

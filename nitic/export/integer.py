@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 
 from nitic.arithmetic.integers import Array
@@ -18,6 +19,7 @@ from nitic.export.graph import End, Graph
 from nitic.interpret import Environment, known_values
 from nitic.ir.function import argument, results
 from nitic.ir.op import NnOp
+from nitic.ir.sample import Part, parts_of
 from nitic.ir.types import shape_of
 
 OPSET = 12  # of onnxruntime 1.5: nothing here needs a later one
@@ -49,25 +51,42 @@ def integer_model(name: str, predict: FuncOp, state: Mapping[str, Array], metada
     (_, logits), (_, exponent) = results(predict)
     mantissas, e = emission.channels_last(emission.integer(logits)), emission.scalar(exponent)
     emission.graph.node("Cast", mantissas.name, result=LOGITS, to=INT8)
-    shape, batch = shape_of(argument(predict, SAMPLES)), BATCH if emission.is_open else emission.batch
-    source = End(SAMPLES, "uint8", (batch, *shape[1:]), "samples as they are; the graph standardises them")
+    batch = BATCH if emission.is_open else emission.batch
+    sources = [
+        End(part.name, "uint8", (batch, *part.shape), "samples as they are; the graph standardises them")
+        for part in _parts(predict)
+    ]
     sink = End(LOGITS, "int8", (batch, *mantissas.shape[1:]), f"a logit is 2^{e} times this")
     described = {**metadata, "nitic.format": "integer", "nitic.logits.exponent": str(e)}
-    return emission.graph.model(name, source, sink, described)
+    return emission.graph.model(name, sources, sink, described)
 
 
 def _emitted(name: str, predict: FuncOp, ops: Sequence[NnOp], constants: Environment, is_open: bool) -> Emission:
     """All operators as nodes. Raises MixedSamples where the batch cannot be open."""
     samples = argument(predict, SAMPLES)
-    shape = shape_of(samples)
-    emission = Emission(Graph(OPSET, names={SAMPLES, LOGITS}), FORMS, shape[0], is_open, constants)
-    emission.tensors[samples] = Tensor(SAMPLES, shape, Kind.CODE)
+    shape, names = shape_of(samples), [part.name for part in _parts(predict)]
+    emission = Emission(Graph(OPSET, names={*names, LOGITS}), FORMS, shape[0], is_open, constants)
+    whole = names[0] if len(names) == 1 else _joined(emission.graph, names)
+    emission.tensors[samples] = Tensor(whole, shape, Kind.CODE)
     for op in ops:
         try:
             emission.run(op)
         except Inexact as error:
             raise _refusal(name, f"{_place(op)} has no exact form in ONNX: {error}") from error
     return emission
+
+
+def _parts(predict: FuncOp) -> Sequence[Part]:
+    """What the file takes: the samples, or several inputs by name."""
+    module = predict.parent_op()
+    assert isinstance(module, ModuleOp)
+    return parts_of(module) or [Part(SAMPLES, shape_of(argument(predict, SAMPLES))[1:])]
+
+
+def _joined(graph: Graph, names: Sequence[str]) -> str:
+    """Several inputs one behind the other, as the program takes them."""
+    vectors = [graph.node("Flatten", name, hint=f"{name}.vector", axis=1) for name in names]
+    return graph.node("Concat", *vectors, hint="samples", axis=1)
 
 
 def _check_forms(name: str, ops: Sequence[NnOp]) -> None:

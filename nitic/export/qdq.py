@@ -121,14 +121,15 @@ class _Quantised(File):
         self._insert_rounding(at + 1, node.output[0], value, e)
 
     def round_input(self, e: int) -> None:
-        """Readers of the input get it rounded."""
-        value = self.graph.input[0].name
-        rounded = self._fresh(f"{value}.rounded")
-        for node in self.graph.node:
-            for i, each in enumerate(node.input):
-                if each == value:
-                    node.input[i] = rounded
-        self._insert_rounding(0, value, rounded, e)
+        """Readers of the inputs get them rounded."""
+        stored = {tensor.name for tensor in self.graph.initializer}
+        for value in [each.name for each in self.graph.input if each.name not in stored]:
+            rounded = self._fresh(f"{value}.rounded")
+            for node in self.graph.node:
+                for i, each in enumerate(node.input):
+                    if each == value:
+                        node.input[i] = rounded
+            self._insert_rounding(0, value, rounded, e)
 
     def _insert_rounding(self, at: int, value: str, result: str, e: int) -> None:
         codes, self.rounded[result] = self._fresh(f"{result}.int8"), e

@@ -1,7 +1,7 @@
 """Builds @predict while the importer walks the ONNX graph: operators, views and parameters."""
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from math import inf, prod
 
 import numpy as np
@@ -26,8 +26,10 @@ from nitic.frontend.values import (
 )
 from nitic.ir.function import Label, Signature, new_function, set_results
 from nitic.ir.op import NnOp, location, set_origin
+from nitic.ir.sample import Part, set_parts
 from nitic.ir.traits import Moves
 from nitic.ir.types import Shape, f32, shape_of, tensor
+from nitic.ops.concat import SliceOp
 from nitic.ops.reshape import ReshapeOp, TransposeOp
 
 # Names that exporters make up: onnx::Conv_193, val_7, 42, /fc/Transpose_output_0.
@@ -68,9 +70,19 @@ class Builder:
         self._views: dict[tuple[Hashable, Conversion], SSAValue] = {}
         self._sources: set[str] = set()
         self.has_weights = False
+        self._parts: Sequence[Part] = ()
         self._return = ReturnOp()
         self.func.body.block.add_op(self._return)
         self.signature = Signature(self.func)
+
+    def parts(self, parts: Sequence[Part]) -> list[SSAValue]:
+        """The inputs that lie one behind the other in the samples of the one that the function has."""
+        self._parts, begin, values = parts, 0, list[SSAValue]()
+        for part in parts:
+            taken = SliceOp.along(self.input, 1, range(begin, begin + part.size))
+            values.append(self.reshape(self.insert(taken), (self.batch, *part.shape)))
+            begin += part.size
+        return values
 
     def insert(self, op: NnOp) -> SSAValue:
         """Appends an operator; gives its first result."""
@@ -83,6 +95,8 @@ class Builder:
         self.signature.write()
         set_results(self.func, [(Label("logits", "output"), logits)])
         module = ModuleOp([self.func])
+        if self._parts:
+            set_parts(module, self._parts)
         module.verify()
         return module
 

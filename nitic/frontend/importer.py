@@ -1,5 +1,6 @@
 """Imports an ONNX model: @predict in nitic's IR, over float32, and the parameters in nitic's layout."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from nitic.frontend.problems import MALFORMED, Problem, UnsupportedNodes
 from nitic.frontend.shapes import inferred_shapes
 from nitic.frontend.softplus import without_thresholds
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
+from nitic.ir.sample import Part
 from nitic.ir.types import Shape, shape_of
 
 DEFAULT_BATCH = 64
@@ -140,7 +142,8 @@ class _Importer:
     finals: dict[str, Node] = field(default_factory=dict[str, Node])
     """The results of nodes that nothing may follow."""
     model: onnx.ModelProto = field(init=False)
-    preparation: Preparation = field(init=False)
+    preparations: list[Preparation] = field(init=False)
+    """Of each input."""
     notes: list[str] = field(default_factory=list[str])
     """What there is to say before nodes are imported."""
     computed: folding.Budget = field(default_factory=lambda: folding.Budget(folding.FREE))
@@ -157,7 +160,7 @@ class _Importer:
         self.notes += with_batch_norms(self.model, opset(self.model))
         drop_unneeded(graph)
         self._read_initializers()
-        builder = self._emitter(self._declared_input())
+        builder = self._emitter(self._declared_inputs())
         builder.notes += self.notes
         if opset(self.model) > _OPSETS[-1]:
             builder.note(f"opset {opset(self.model)} is newer than {_OPSETS[-1]}, by whose rules it is read")
@@ -176,7 +179,7 @@ class _Importer:
             builder.batch,
             tuple(builder.notes),
             len(builder.folded),
-            self.preparation.standardisation(),
+            self._standardisation(),
         )
 
     # Inputs and outputs
@@ -207,17 +210,29 @@ class _Importer:
             except MALFORMED as error:
                 raise CompileError(self.file, f"initializer {tensor.name!r} is broken: {first_line(error)}") from error
 
-    def _declared_input(self) -> _Input:
+    def _declared_inputs(self) -> list[_Input]:
         inputs = [value for value in self.model.graph.input if value.name not in self.values]
         read = {name for node in self.model.graph.node for name in node.input}
         inputs = [value for value in inputs if value.name in read] or inputs
-        if len(inputs) != 1:
+        if not inputs:
+            raise CompileError(self.file, "a network needs an input, but this has none")
+        if self.ports.input_shape is not None and len(inputs) > 1:
             names = ", ".join(repr(value.name) for value in inputs)
-            raise CompileError(self.file, f"a network needs one input, but this has {len(inputs)}: {names}")
-        name = inputs[0].name
+            raise CompileError("--input-shape", f"{self.file}: a shape for one input, but there are several: {names}")
+        folds = self.standardises and len(inputs) == 1
+        self.preparations = [Preparation(self.model.graph, value, folds) for value in inputs]
+        declared = [self._declared(*each) for each in zip(inputs, self.preparations, strict=True)]
+        if len({each.shape[0] for each in declared}) > 1:
+            batches = ", ".join(f"{each.name!r} {each.shape[0]}" for each in declared)
+            raise CompileError(self.file, f"inputs have batches of different sizes: {batches}")
+        return declared
+
+    def _declared(self, source: onnx.ValueInfoProto, preparation: Preparation) -> _Input:
+        """An input, after checks. Raises CompileError."""
+        name = source.name
         if self.ports.input_shape is not None:
-            set_sample_shape(inputs[0], self.ports.input_shape, self.file)
-        dims = inputs[0].type.tensor_type.shape.dim
+            set_sample_shape(source, self.ports.input_shape, self.file)
+        dims = source.type.tensor_type.shape.dim
         shape = tuple(max(0, dim.dim_value) for dim in dims)
         for axis, dim in enumerate(dims):
             if axis and not shape[axis]:
@@ -230,16 +245,14 @@ class _Importer:
             note = "--input-shape gives the shape of a sample where the file does not tell it"
             message = f"input {name!r} has the shape {list(shape)}: expected a batch of samples"
             raise CompileError(self.file, message, note)
-        self.preparation = Preparation(self.model.graph, inputs[0], self.standardises)
-        is_nhwc = self._is_nhwc(name, shape)
-        element_type = onnx.TensorProto.DataType.Name(inputs[0].type.tensor_type.elem_type)
-        return _Input(name, shape, is_nhwc, element_type)
+        is_nhwc = self._is_nhwc(name, shape, preparation)
+        return _Input(name, shape, is_nhwc, onnx.TensorProto.DataType.Name(source.type.tensor_type.elem_type))
 
-    def _is_nhwc(self, name: str, shape: Shape) -> bool:
+    def _is_nhwc(self, name: str, shape: Shape, preparation: Preparation) -> bool:
         """Whether the samples have their channels last in the file, as converters from TensorFlow write them."""
         if self.ports.layout:
             return self.ports.layout == NHWC_LAYOUT
-        readers = [Node(node, 0) for node in self.preparation.readers(name)]
+        readers = [Node(node, 0) for node in preparation.readers(name)]
         if readers and all(self._moves_channels(node, shape) for node in readers):
             return True
         if len(shape) != 4 or not all(node.op in _FLATTENING for node in readers):
@@ -264,15 +277,20 @@ class _Importer:
         convolutions = [node for node in self.model.graph.node if node.op_type in {"Conv", "ConvTranspose"}]
         return any(len(self.shapes.get(name, ())) == 3 for node in convolutions for name in node.input[1:2])
 
-    def _emitter(self, declared: _Input) -> Builder:
-        batch = self.batch_size or declared.shape[0] or DEFAULT_BATCH
-        shape = (batch, *declared.shape[1:])
-        builder = Builder(self._samples(shape, declared.is_nhwc), declared.shape[0], declared.element_type)
-        channels_first = len(shape_of(builder.input)) == 4 and not declared.is_nhwc
+    def _emitter(self, declared: Sequence[_Input]) -> Builder:
+        first = declared[0]
+        batch = self.batch_size or first.shape[0] or DEFAULT_BATCH
+        samples = [self._samples((batch, *each.shape[1:]), each.is_nhwc) for each in declared]
+        parts = [Part(name, shape[1:]) for name, shape in zip(_file_names(declared), samples, strict=True)]
+        whole = samples[0] if len(parts) == 1 else (batch, sum(part.size for part in parts))
+        builder = Builder(whole, first.shape[0], first.element_type)
         builder.shape_in_file = lambda name: self.shapes.get(name, ())
-        view = Activation.nhwc if channels_first else Activation.of
-        self.values[declared.name] = view(builder.input).reshape(shape)
-        self._note_batch(builder, declared.shape[0])
+        inputs = builder.parts(parts) if len(parts) > 1 else [builder.input]
+        for each, value in zip(declared, inputs, strict=True):
+            channels_first = len(shape_of(value)) == 4 and not each.is_nhwc
+            view = Activation.nhwc if channels_first else Activation.of
+            self.values[each.name] = view(value).reshape((batch, *each.shape[1:]))
+        self._note_batch(builder, first.shape[0])
         return builder
 
     def _samples(self, shape: Shape, is_nhwc: bool) -> Shape:
@@ -283,6 +301,10 @@ class _Importer:
         if len(sample) != 3:
             return n, prod(sample)
         return (n, *sample) if is_nhwc else (n, *sample[1:], sample[0])
+
+    def _standardisation(self) -> Standardisation | None:
+        """What the network does to its samples itself; of several inputs each does so in the network."""
+        return self.preparations[0].standardisation()
 
     def _note_batch(self, builder: Builder, declared: int) -> None:
         if declared and builder.batch != declared:
@@ -299,12 +321,12 @@ class _Importer:
                 f"{_and_more(builder.folded)}: the exporter folded a batch normalisation into this layer, so it "
                 f"is not trained as one; to keep it, {UNCHANGED}"
             )
-        if standardisation := self.preparation.standardisation():
+        if standardisation := self._standardisation():
             builder.note(
                 f"the network standardises its samples itself, by {standardisation}: the program does that in place of "
                 "the statistics of the training set, and does not train it"
             )
-        if node := self.preparation.kept:
+        for node in (each.kept for each in self.preparations if each.kept):
             builder.note(
                 f"{node}: the network prepares its samples itself, by constants that are not trained, behind --mean "
                 "and --std or else the statistics of the training set; --mean 0 --std 1 gives it samples from 0 to 1, "
@@ -392,13 +414,20 @@ class _Importer:
             return [folding.generated(node, constants, self.generated)]
         if len(constants) == len(inputs) and folding.is_foldable(node, constants):
             return list(folding.fold(node, constants, self.computed))
-        builder.trains = not self.preparation.has(node)
-        if not builder.trains and (samples := self.preparation.takes(node, inputs)):
+        preparation = next((each for each in self.preparations if each.has(node)), None)
+        builder.trains = preparation is None
+        if preparation and (samples := preparation.takes(node, inputs)):
             return [samples]
         if node.op in HANDLERS:
             made = HANDLERS[node.op](builder, node, inputs)
             return [made] if isinstance(made, Constant | Activation) else list(made)
         raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
+
+
+def _file_names(inputs: Sequence[_Input]) -> list[str]:
+    """The names of inputs with the letters that every file system takes."""
+    names = [re.sub(r"[^A-Za-z0-9_-]", "_", each.name) or "_" for each in inputs]
+    return [name if names.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(names)]
 
 
 def _and_more(nodes: Sequence[Node]) -> str:

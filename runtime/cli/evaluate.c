@@ -20,12 +20,12 @@ int nitic_prepare_input(nitic_session *s, const nitic_dataset *data) {
   fprintf(stderr, "normalising the input by the statistics of %lld samples\n",
           (long long)((data->count + every - 1) / every));
   nitic_statistics statistics;
-  int status = nitic_statistics_init(&statistics, s->channels);
+  int status = nitic_statistics_init(&statistics, s->program);
   if (status != NITIC_OK)
     return status;
   for (int64_t i = 0; i < data->count && !nitic_interrupted(); i += every) {
     nitic_data_get(data, i, s->input, NULL);
-    nitic_statistics_add(&statistics, s->input, (int64_t)s->sample_bytes / s->channels);
+    nitic_statistics_add(&statistics, s->input, 1);
   }
   status = nitic_statistics_set(s, &statistics);
   if (nitic_interrupted())

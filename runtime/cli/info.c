@@ -25,6 +25,18 @@ static void print_parameters(const nitic_program *program) {
   printf("\n");
 }
 
+/* What a sample consists of, where that is more than one input. */
+static void print_inputs(const nitic_program *program) {
+  for (uint32_t i = 0; program->input_count > 1 && i < program->input_count; i++) {
+    const nitic_input *input = &program->inputs[i];
+    printf("%s%s ", i ? ", " : "inputs     ", input->name);
+    for (uint32_t k = 0; k < input->rank; k++)
+      printf("%s%lld", k ? "x" : "", (long long)input->shape[k]);
+    if (i + 1 == program->input_count)
+      printf("\n");
+  }
+}
+
 static void print_variants(const nitic_session *s) {
   const nitic_program *program = s->program;
   for (uint32_t i = 0; i < program->variant_count; i++) {
@@ -80,6 +92,7 @@ int nitic_info(nitic_session *s, const nitic_options *o) {
          program->momentum ? " with momentum" : "", program->compiler, program->identity);
   printf("batch      %d (part of the program's meaning)\nclasses    %d\nloss       %s\n", program->batch,
          program->classes, program->squared_error ? "sum of squares" : "cross-entropy in nats");
+  print_inputs(program);
   print_parameters(program);
   printf("state      %llu bytes\n", (unsigned long long)program->state_bytes);
   print_variants(s);

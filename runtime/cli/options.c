@@ -68,13 +68,16 @@ void nitic_options_help(FILE *to, const char *program, const char *model) {
     snprintf(left, sizeof left, "--%s %s", OPTIONS[i].name, OPTIONS[i].value);
     fprintf(to, "  %-20s %s\n", left, OPTIONS[i].help);
   }
-  fprintf(to, "\nDIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-...; or data_batch_1.bin, ..., "
-              "test_batch.bin;\n"
-              "x_train.npy, y_train.npy, x_test.npy, y_test.npy (uint8 or int8 samples, integer labels);\n"
-              "or what `nitic data pack` makes of a folder of images.\n"
-              "Results go to standard output, progress to standard error.\n"
-              "Exit code: 0 done, 1 run-time error, 2 usage, 3 unsupported, 4 data or checkpoint does not match, 130 "
-              "interrupted.\n");
+  fprintf(
+      to,
+      "\nDIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-...; or data_batch_1.bin, ..., "
+      "test_batch.bin;\n"
+      "x_train.npy, y_train.npy, x_test.npy, y_test.npy (uint8 or int8 samples, integer labels), of several inputs\n"
+      "x_train.NAME.npy, x_test.NAME.npy each;\n"
+      "or what `nitic data pack` makes of a folder of images.\n"
+      "Results go to standard output, progress to standard error.\n"
+      "Exit code: 0 done, 1 run-time error, 2 usage, 3 unsupported, 4 data or checkpoint does not match, 130 "
+      "interrupted.\n");
 }
 
 /* A whole number without sign, in full. */

@@ -62,15 +62,16 @@ int64_t nitic_clipped(const nitic_session *session, const nitic_tensor *tensor);
 /* Four words of Philox4x32-10 for a counter and a key (numerics.md). */
 void nitic_philox(const uint32_t counter[4], uint64_t key, uint32_t words[4]);
 
-/* Integer statistics of the input, channel by channel. */
+/* Integer statistics of the samples, channel by channel of each input. */
 typedef struct {
-  int32_t channels;
-  int64_t pixels; /* per channel */
+  const nitic_program *program;
+  int32_t channels; /* of all inputs */
+  int64_t samples;
   int64_t *sum, *square_sum;
 } nitic_statistics;
 
-int nitic_statistics_init(nitic_statistics *statistics, int32_t channels);
-void nitic_statistics_add(nitic_statistics *statistics, const uint8_t *samples, int64_t pixels);
+int nitic_statistics_init(nitic_statistics *statistics, const nitic_program *program);
+void nitic_statistics_add(nitic_statistics *statistics, const uint8_t *samples, int64_t count);
 int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent);
 /* nitic_statistics_finish for the session's input. */
 int nitic_statistics_set(nitic_session *session, nitic_statistics *statistics);

@@ -161,10 +161,10 @@ int nitic_set_statistics(nitic_session *s, const uint8_t *samples, int64_t count
   if (s->program->normalised)
     return NITIC_OK;
   nitic_statistics statistics;
-  int status = nitic_statistics_init(&statistics, s->channels);
+  int status = nitic_statistics_init(&statistics, s->program);
   if (status != NITIC_OK)
     return status;
-  nitic_statistics_add(&statistics, samples, count * (int64_t)s->sample_bytes / s->channels);
+  nitic_statistics_add(&statistics, samples, count);
   return nitic_statistics_set(s, &statistics);
 }
 

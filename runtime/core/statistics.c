@@ -4,22 +4,42 @@
 
 #include "core/internal.h"
 
-int nitic_statistics_init(nitic_statistics *statistics, int32_t channels) {
+/* What has statistics of its own: the channels of an image, and a vector as a whole. */
+static int32_t channels_of(const nitic_input *input) { return input->rank == 3 ? (int32_t)input->shape[2] : 1; }
+
+int nitic_statistics_init(nitic_statistics *statistics, const nitic_program *program) {
+  int32_t channels = 0;
+  for (uint32_t i = 0; i < program->input_count; i++)
+    channels += channels_of(&program->inputs[i]);
   int64_t *sums = calloc((size_t)channels * 2, sizeof *sums);
   if (!sums)
     return nitic_fail(NITIC_RUNTIME, "no memory for the statistics of %d channels", channels);
-  *statistics = (nitic_statistics){.channels = channels, .sum = sums, .square_sum = sums + channels};
+  *statistics =
+      (nitic_statistics){.program = program, .channels = channels, .sum = sums, .square_sum = sums + channels};
   return NITIC_OK;
 }
 
-void nitic_statistics_add(nitic_statistics *statistics, const uint8_t *samples, int64_t pixels) {
+static void add(const uint8_t *sample, int64_t pixels, int32_t channels, int64_t *sum, int64_t *square_sum) {
   for (int64_t i = 0; i < pixels; i++)
-    for (int32_t c = 0; c < statistics->channels; c++) {
-      int64_t x = *samples++;
-      statistics->sum[c] += x;
-      statistics->square_sum[c] += x * x;
+    for (int32_t c = 0; c < channels; c++) {
+      int64_t x = *sample++;
+      sum[c] += x;
+      square_sum[c] += x * x;
     }
-  statistics->pixels += pixels;
+}
+
+void nitic_statistics_add(nitic_statistics *statistics, const uint8_t *samples, int64_t count) {
+  const nitic_program *program = statistics->program;
+  for (int64_t i = 0; i < count; i++) {
+    int32_t first = 0;
+    for (const nitic_input *input = program->inputs; input < program->inputs + program->input_count; input++) {
+      int32_t channels = channels_of(input);
+      add(samples, (int64_t)input->bytes / channels, channels, statistics->sum + first, statistics->square_sum + first);
+      samples += input->bytes;
+      first += channels;
+    }
+  }
+  statistics->samples += count;
 }
 
 /* div(a << 16, n) of numerics.md without the overflow of a << 16: whole part and remainder apart. */
@@ -51,36 +71,60 @@ static int32_t nearest(int64_t x, int shift) {
   return (int32_t)(shift ? (x + ((int64_t)1 << (shift - 1)) - (x < 0)) >> shift : x);
 }
 
-/* Moves the map up from exponent -5 until the values of 0 and 255 are mantissas of int8. */
-static void fit(int32_t channels, int32_t *multiplier, int32_t *offset, int32_t *exponent) {
+/* How far the maps are moved up from exponent -5, so that the values of 0 and 255 are mantissas of int8. */
+static int shift_to_fit(int32_t channels, const int64_t *multiplier, const int64_t *offset) {
   int64_t most = 0;
   for (int32_t c = 0; c < channels; c++) {
-    int64_t low = llabs((int64_t)offset[c]), high = llabs(255 * (int64_t)multiplier[c] + offset[c]);
+    int64_t low = llabs(offset[c]), high = llabs(255 * multiplier[c] + offset[c]);
     most = low > most ? low : most;
     most = high > most ? high : most;
   }
   int shift = 0;
   while (nearest(most, 16 + shift) > 127)
     shift++;
-  for (int32_t c = 0; c < channels; c++) {
-    multiplier[c] = nearest(multiplier[c], shift);
-    offset[c] = nearest(offset[c], shift);
-  }
-  *exponent = shift - 5;
+  return shift;
 }
 
-/* Writes one multiplier and offset per channel, and their exponent; writes nothing on failure. Releases the statistics
- * in any case. */
-int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent) {
-  int status = statistics->pixels ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "there are no samples to take statistics of");
-  for (int32_t c = 0; c < statistics->channels && status == NITIC_OK; c++) {
-    int64_t mean = mean_q16(statistics->sum[c], statistics->pixels), m, o;
-    channel_map(mean, mean_q16(statistics->square_sum[c], statistics->pixels), &m, &o);
-    multiplier[c] = (int32_t)m;
-    offset[c] = (int32_t)o;
+/* The maps of all channels in the place of their sums. */
+static void make_maps(const nitic_statistics *statistics) {
+  const nitic_program *program = statistics->program;
+  int64_t *sum = statistics->sum, *square_sum = statistics->square_sum;
+  for (const nitic_input *input = program->inputs; input < program->inputs + program->input_count; input++) {
+    int32_t channels = channels_of(input);
+    int64_t n = statistics->samples * ((int64_t)input->bytes / channels);
+    for (int32_t c = 0; c < channels; c++, sum++, square_sum++) {
+      int64_t mean = mean_q16(*sum, n), mean_square = mean_q16(*square_sum, n);
+      channel_map(mean, mean_square, sum, square_sum);
+    }
   }
-  if (status == NITIC_OK)
-    fit(statistics->channels, multiplier, offset, exponent);
+}
+
+/* One multiplier and offset per channel; of several inputs one per byte of a sample, which is of some channel. */
+static void write_maps(const nitic_statistics *statistics, int shift, int32_t *multiplier, int32_t *offset) {
+  const nitic_program *program = statistics->program;
+  const int64_t *m = statistics->sum, *o = statistics->square_sum;
+  for (const nitic_input *input = program->inputs; input < program->inputs + program->input_count; input++) {
+    int32_t channels = channels_of(input);
+    int64_t count = program->input_count > 1 ? (int64_t)input->bytes : channels;
+    for (int64_t i = 0; i < count; i++) {
+      *multiplier++ = nearest(m[i % channels], shift);
+      *offset++ = nearest(o[i % channels], shift);
+    }
+    m += channels;
+    o += channels;
+  }
+}
+
+/* Writes the map of the samples, and its exponent; writes nothing on failure. Releases the statistics in any case. */
+int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent) {
+  int status =
+      statistics->samples ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "there are no samples to take statistics of");
+  if (status == NITIC_OK) {
+    make_maps(statistics);
+    int shift = shift_to_fit(statistics->channels, statistics->sum, statistics->square_sum);
+    write_maps(statistics, shift, multiplier, offset);
+    *exponent = shift - 5;
+  }
   free(statistics->sum);
   *statistics = (nitic_statistics){0};
   return status;

@@ -24,7 +24,13 @@ typedef struct {
   int64_t count;
 } nitic_part;
 
-typedef struct {
+typedef struct nitic_dataset nitic_dataset;
+
+/* One input's samples; or of several inputs a data set each, and no parts of its own. The first has the labels. */
+struct nitic_dataset {
+  nitic_dataset *inputs;
+  int32_t input_count;
+  int32_t number; /* of the input, where there are several */
   nitic_part *parts;
   int32_t part_count;
   int64_t count;
@@ -37,7 +43,7 @@ typedef struct {
   uint8_t sign_bit; /* 0x80 for int8 samples: x ^ 0x80 is x + 128 */
   int32_t classes;  /* of the program: labels go from 0 to one less */
   int32_t kept;     /* the number of the device's copy, 0: it has none */
-} nitic_dataset;
+};
 
 typedef enum { NITIC_TRAIN_SPLIT, NITIC_TEST_SPLIT } nitic_split;
 

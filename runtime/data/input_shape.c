@@ -48,29 +48,21 @@ static bool fit_shape(nitic_dataset *data, const int64_t *want, int32_t want_ran
   return rank == 3 && memcmp(shape, want, 3 * sizeof *want) == 0;
 }
 
-static const nitic_tensor *input_of(const nitic_program *program) {
-  const nitic_tensor *tensor = program->tensors;
-  while (tensor->role != NITIC_INPUT)
-    tensor++;
-  return tensor;
-}
-
 static void describe_input(nitic_dataset *data, const nitic_program *program) {
-  const nitic_tensor *input = input_of(program);
-  data->sample_bytes = (size_t)(nitic_elements(input) / program->batch);
+  const nitic_input *input = &program->inputs[data->number];
+  data->sample_bytes = input->bytes;
   data->classes = nitic_label_count(program);
-  data->is_image = input->rank == 4;
+  data->is_image = input->rank == 3;
   if (!data->is_image)
     return;
-  data->stored = data->input = (nitic_size){(int32_t)input->shape[1], (int32_t)input->shape[2]};
-  data->channels = (int32_t)input->shape[3];
+  data->stored = data->input = (nitic_size){(int32_t)input->shape[0], (int32_t)input->shape[1]};
+  data->channels = (int32_t)input->shape[2];
 }
 
 int nitic_data_fit(nitic_dataset *data, const nitic_program *program, const char *path, const int64_t *shape,
                    int32_t rank) {
-  const nitic_tensor *input = input_of(program);
-  const int64_t *want = input->shape + 1;
-  int32_t want_rank = (int32_t)input->rank - 1;
+  const int64_t *want = program->inputs[data->number].shape;
+  int32_t want_rank = (int32_t)program->inputs[data->number].rank;
   describe_input(data, program);
   if (fit_shape(data, want, want_rank, shape, rank))
     return NITIC_OK;

@@ -1,5 +1,7 @@
 /* data/open.c: finds out which format a folder or a file has, and opens it. */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -46,7 +48,65 @@ static format find_format(const char *folder, nitic_split split) {
   return nitic_file_largest(folder, train ? "train-" : "test-", 5, ".images") >= 0 ? PACKED : NONE;
 }
 
+/* x_train.NAME.npy, cut off where it does not fit, so that there is no such file. */
+static const char *name_of(const nitic_input *input, nitic_split split, char *name, size_t size) {
+  snprintf(name, size, "x_%s.%s.npy", split == NITIC_TRAIN_SPLIT ? "train" : "test", input->name);
+  return name;
+}
+
+static bool has_any_input(const nitic_program *program, const char *folder, nitic_split split) {
+  char name[NAME_MAX + 1];
+  bool found = nitic_file_exists(folder, npy[split][1]);
+  for (uint32_t i = 0; i < program->input_count; i++)
+    found = found || nitic_file_exists(folder, name_of(&program->inputs[i], split, name, sizeof name));
+  return found;
+}
+
+static int check_counts(nitic_dataset *data, const nitic_program *program, const char *folder) {
+  data->count = data->inputs->count;
+  data->classes = data->inputs->classes;
+  for (int32_t i = 0; i < data->input_count; i++) {
+    data->sample_bytes += data->inputs[i].sample_bytes;
+    if (data->inputs[i].count != data->count)
+      return nitic_fail(NITIC_MISMATCH, "%s: %lld samples of input %s, but %lld of %s", folder,
+                        (long long)data->inputs[i].count, program->inputs[i].name, (long long)data->count,
+                        program->inputs->name);
+  }
+  return NITIC_OK;
+}
+
+/* A file for each input, and one with the labels. */
+static int open_inputs(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {
+  if (!has_any_input(program, folder, split)) {
+    nitic_split other = split == NITIC_TRAIN_SPLIT ? NITIC_TEST_SPLIT : NITIC_TRAIN_SPLIT;
+    if (has_any_input(program, folder, other))
+      return NITIC_OK;
+    return nitic_fail(NITIC_MISMATCH,
+                      "%s: no data set here: expected y_train.npy and a file for each of the program's %u inputs, the "
+                      "first of them x_train.%s.npy",
+                      folder, program->input_count, program->inputs->name);
+  }
+  data->inputs = calloc(program->input_count, sizeof *data->inputs);
+  if (!data->inputs)
+    return nitic_fail(NITIC_RUNTIME, "no memory for a data set of %u inputs", program->input_count);
+  data->input_count = (int32_t)program->input_count;
+  for (int32_t i = 0; i < data->input_count; i++) {
+    nitic_dataset *input = &data->inputs[i];
+    char name[NAME_MAX + 1];
+    input->number = i;
+    name_of(&program->inputs[i], split, name, sizeof name);
+    int status = nitic_npy_open(input, program, folder, name, i ? NULL : npy[split][1]);
+    if (status == NITIC_OK)
+      status = nitic_parts_check(input);
+    if (status != NITIC_OK)
+      return status;
+  }
+  return check_counts(data, program, folder);
+}
+
 static int open_folder(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {
+  if (program->input_count > 1)
+    return open_inputs(data, program, folder, split);
   switch (find_format(folder, split)) {
   case IDX:
     return nitic_idx_open(data, program, folder, idx[split][0], idx[split][1]);
@@ -86,11 +146,17 @@ static int open_file(nitic_dataset *data, const nitic_program *program, const ch
 
 int nitic_data_open_samples(nitic_dataset *data, const nitic_program *program, const char *path) {
   *data = (nitic_dataset){0};
+  if (program->input_count > 1)
+    return nitic_fail(NITIC_USAGE, "%s: the program has %u inputs: give a folder with a file for each", path,
+                      program->input_count);
   int status = open_file(data, program, path);
   return status == NITIC_OK ? nitic_parts_check(data) : status;
 }
 
 void nitic_data_close(nitic_dataset *data) {
+  for (int32_t i = 0; i < data->input_count; i++)
+    nitic_data_close(&data->inputs[i]);
+  free(data->inputs);
   for (int32_t i = 0; i < data->part_count; i++) {
     nitic_file_close(&data->parts[i].samples_file);
     nitic_file_close(&data->parts[i].labels_file);

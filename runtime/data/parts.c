@@ -68,6 +68,7 @@ int nitic_parts_check(nitic_dataset *data) {
 }
 
 int32_t nitic_data_label(const nitic_dataset *data, int64_t index) {
+  data = data->inputs ? data->inputs : data;
   const nitic_part *part = nitic_parts_find(data, &index);
   return nitic_part_label(part, index);
 }

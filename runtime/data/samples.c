@@ -33,8 +33,20 @@ static bool is_whole(const nitic_dataset *data, const nitic_box *box) {
                              nitic_same_size(box->size, data->input));
 }
 
+/* Of several inputs, the parts of a sample one behind the other. */
+static void get_parts(const nitic_dataset *data, int64_t index, uint8_t *sample, int32_t *label) {
+  for (const nitic_dataset *input = data->inputs; input < data->inputs + data->input_count; input++) {
+    nitic_data_get(input, index, sample, input == data->inputs ? label : NULL);
+    sample += input->sample_bytes;
+  }
+}
+
 static void get_box(const nitic_dataset *data, nitic_box box, const uint8_t *pad, int64_t index, uint8_t *sample,
                     int32_t *label) {
+  if (data->inputs) {
+    get_parts(data, index, sample, label);
+    return;
+  }
   const nitic_part *part = nitic_parts_find(data, &index);
   const uint8_t *from = part->samples + (size_t)index * part->stride;
   nitic_image image = image_at(data, from);

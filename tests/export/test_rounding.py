@@ -36,7 +36,7 @@ def run(e: Emission, y: Tensor, x: Array, dtypes: Sequence[str]) -> list[Array]:
     """What a graph from `input` to y gives: by onnxruntime at each level, and by the reference."""
     e.graph.node("Identity", y.name, result="y")
     source, sink = (End(name, dtype, [*x.shape]) for name, dtype in zip(("input", "y"), dtypes, strict=True))
-    model = e.graph.model("rounding", source, sink, {})
+    model = e.graph.model("rounding", [source], sink, {})
     return [*by_onnxruntime(model, x), by_reference(model, x)]
 
 

@@ -219,6 +219,8 @@ static union {
   uint8_t bytes[STATE];
 } const initial = {.values = {.w = {5, -3}, .exponent = {-12}, .top = {NITIC_NEVER}}};
 
+static const nitic_input input = {"x", TOY_RANK - 1, {TOY_SHAPE}, 0, TOY_F};
+
 const nitic_program nitic_program_instance = {
     .abi_version = NITIC_ABI_VERSION,
     .model = "toy.onnx",
@@ -230,6 +232,8 @@ const nitic_program nitic_program_instance = {
 #endif
     .batch = TOY_N,
     .classes = CLASSES,
+    .inputs = &input,
+    .input_count = 1,
     .tensors = tensors,
     .tensor_count = sizeof tensors / sizeof *tensors,
     .variants = variants,

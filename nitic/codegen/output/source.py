@@ -92,7 +92,7 @@ def program_source(
     ]
     for variant in variants:
         parts += [*_kernels(variant.name, kernels.get(variant.name, {})), variant.tables]
-    parts += [_tensors(program), _variants(variants), _program(program, state.stat().st_size)]
+    parts += [_inputs(program), _tensors(program), _variants(variants), _program(program, state.stat().st_size)]
     return "\n".join(parts)
 
 
@@ -150,6 +150,15 @@ def _function(variant: str, func: FuncOp) -> str:
     return "\n".join([*lines, f"static const nitic_call {name}[] = {{", *entries, "};"])
 
 
+def _inputs(program: Program) -> str:
+    lines, offset = list[str](), 0
+    for part in program.inputs:
+        dims = ", ".join(map(str, part.shape))
+        lines.append(f"  {{{c_string(part.name)}, {len(part.shape)}, {{{dims}}}, {offset}, {part.size}}},")
+        offset += part.size
+    return "\n".join(["static const nitic_input inputs[] = {", *lines, "};"])
+
+
 def _tensors(program: Program) -> str:
     extents, _ = tensor_extents(program.module)
     tensors = sorted(named_tensors(program.module).items(), key=lambda item: extents[item[0].name])
@@ -193,6 +202,8 @@ def _program(program: Program, initial_bytes: int) -> str:
         "batch": program.batch,
         "classes": program.classes,
         "normalised": int(program.normalised),
+        "inputs": "inputs",
+        "input_count": "sizeof inputs / sizeof *inputs",
         "tensors": "tensors",
         "tensor_count": "sizeof tensors / sizeof *tensors",
         "variants": "variants",

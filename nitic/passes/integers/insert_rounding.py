@@ -36,6 +36,7 @@ from nitic.ir.function import (
     set_results,
 )
 from nitic.ir.op import NnOp, location, set_origin
+from nitic.ir.sample import parts_of
 from nitic.ir.traits import BatchStatistics, CoarseError, Loss, Moves, Scales
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
 from nitic.ops.bfp import (
@@ -121,6 +122,8 @@ class Quantiser:
     def __init__(self, options: InsertRounding, old: FuncOp, stored: set[str]) -> None:
         self.options, self.old, self.stored = options, old, stored
         self.static = not takes_ranges(old)
+        module = old.parent_op()
+        self.has_parts = isinstance(module, ModuleOp) and bool(parts_of(module))
         self.func = new_function(old.sym_name.data, [(label, _stored_type(label, a)) for label, a in arguments(old)])
         self.func.body.block.add_op(ReturnOp())
         self.signature = Signature(self.func)
@@ -149,7 +152,8 @@ class Quantiser:
         self.origin = location(label.name)
         match label.role:
             case "input":
-                channels = shape_of(new)[-1:] if len(shape_of(new)) == 4 else (1,)
+                has_channels = len(shape_of(new)) == 4 or self.has_parts  # which have maps of their own
+                channels = shape_of(new)[-1:] if has_channels else (1,)
                 maps = [self._statistic(f"{label.name}.{each}", channels) for each in ("multiplier", "offset")]
                 self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
                 self.raw[old] = self.insert(InputMapOp.of(new, *maps))
