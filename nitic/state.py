@@ -17,7 +17,6 @@ from nitic.ir.traits import Bias, Moves
 from nitic.ir.types import dtype_of, is_tensor, shape_of
 
 MASTER_BITS, HEAD_ROOM, WEIGHT_BITS = 15, 2, 7
-INT32_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,16 @@ class Normalisation:
                 raise CompileError(option, message, exit_code=ExitCode.USAGE)
             if not np.isfinite(values).all():
                 raise CompileError(option, f"{_listed(values)} is not finite", exit_code=ExitCode.USAGE)
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            multiplier = np.broadcast_to(np.rint(2.0**21 / (std * 255)), channels)
-            offset = np.rint(-multiplier * mean * 255)
+        multiplier, offset = inputs.normalising(mean, np.broadcast_to(std, channels))
         self._check_range(multiplier, offset)
         return inputs.fitted(multiplier.astype(np.int64), offset.astype(np.int64))
 
     def _check_range(self, multiplier: Array, offset: Array) -> None:
-        """The map's numbers are int32, and the runtime takes a multiplier of 0 for one that nobody has set."""
-        if not ((multiplier >= 1) & (multiplier <= INT32_LIMIT)).all():
+        multipliers, offsets = inputs.are_int32(multiplier, offset)
+        if not multipliers:
             message = f"{_listed(self.std)} gives a multiplier of 2^21 / (255 std) that is not in 1..2^31 - 1"
             raise CompileError("--std", message, exit_code=ExitCode.USAGE)
-        if not (np.abs(offset) <= INT32_LIMIT).all():
+        if not offsets:
             values = f"{_listed(self.mean)} with --std {_listed(self.std)}"
             message = f"{values} gives an offset, 2^21 mean / std, that is not below 2^31"
             raise CompileError("--mean", message, exit_code=ExitCode.USAGE)

@@ -40,6 +40,22 @@ def statistics_of_parts(x: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Ar
     return np.concatenate(multipliers), np.concatenate(offsets)
 
 
+def normalising(mean: Array, std: Array) -> tuple[Array, Array]:
+    """(multiplier, offset) at INPUT_EXPONENT, as whole floats, by a mean and deviation of samples scaled to 0..1.
+
+    Those that are_int32 are the map; the others no program holds.
+    """
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        multiplier = np.rint(2.0**21 / (std * 255))
+        return multiplier, np.rint(-multiplier * mean * 255)
+
+
+def are_int32(multiplier: Array, offset: Array) -> tuple[bool, bool]:
+    """Whether a map holds such multipliers, which are at least 1 (0 is one that nobody has set), and such offsets."""
+    most = 2**31 - 1
+    return bool(((multiplier >= 1) & (multiplier <= most)).all()), bool((np.abs(offset) <= most).all())
+
+
 def fitted(multiplier: Array, offset: Array) -> tuple[Array, Array, int]:
     """(multiplier, offset, exponent) of a map at INPUT_EXPONENT, moved up until it cuts off no sample of 0 to 255."""
     multiplier, offset = wide(multiplier), wide(offset)

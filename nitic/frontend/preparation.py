@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from nitic.arithmetic.inputs import are_int32, normalising
 from nitic.arithmetic.integers import Array
 from nitic.frontend.nodes import Node
 from nitic.frontend.values import Activation, Constant, Value, inverse
@@ -91,7 +92,7 @@ class Preparation:
         x, constant = inputs if isinstance(inputs[0], Activation) else reversed(inputs)
         if self._folds and not self.kept and isinstance(x, Activation) and isinstance(constant, Constant):
             made = self._after(node.op, inputs[0] is x, _by_channel(x, constant.array.astype(np.float64)))
-            if made:
+            if made and _is_held(*made, self._has_integers):
                 self._scale, self._offset = made
                 self._folded = True
                 return x
@@ -121,11 +122,19 @@ class Preparation:
         A file does not say whether its samples go from 0 to 1 or to 255: integers go to 255, and so do numbers whose
         mean or deviation is above 2.
         """
-        if not self._folded:
-            return None
-        mean, std = np.broadcast_arrays(-self._offset / self._scale, 1 / self._scale)
-        are_pixels = self._has_integers or max(np.abs(mean).max(), std.max()) > 2
-        return Standardisation(tuple((mean + 0.0).tolist()), tuple(std.tolist()), PIXELS if are_pixels else UNIT)
+        return _standardisation(self._scale, self._offset, self._has_integers) if self._folded else None
+
+
+def _standardisation(scale: Array, offset: Array, has_integers: bool) -> Standardisation:
+    mean, std = np.broadcast_arrays(-offset / scale, 1 / scale)
+    are_pixels = has_integers or max(np.abs(mean).max(), std.max()) > 2
+    return Standardisation(tuple((mean + 0.0).tolist()), tuple(std.tolist()), PIXELS if are_pixels else UNIT)
+
+
+def _is_held(scale: Array, offset: Array, has_integers: bool) -> bool:
+    """Whether the program's map of its samples holds such a standardisation; none of pictures is beyond it."""
+    mean, std = (np.array(values) for values in _standardisation(scale, offset, has_integers).of_unit())
+    return all(are_int32(*normalising(mean, std)))
 
 
 def _by_channel(x: Activation, constant: Array) -> Array | None:

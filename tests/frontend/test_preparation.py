@@ -34,6 +34,8 @@ VALUES: dict[str, Array] = {
     "half": np.asarray(0.5, np.float32),
     "minus": np.asarray(-2, np.float32),
     "zero": np.asarray(0, np.float32),
+    "far": np.asarray(8371, np.float32),
+    "tiny": np.asarray(1e-6, np.float32),
 }
 
 
@@ -138,6 +140,15 @@ def test_what_is_no_standardisation_stays_and_is_not_trained(tmp_path: Path, cas
     assert any("by constants that are not trained" in note for note in model.notes)
     assert {name for name, role in roles(model).items() if role == "weight"} == {"w"}
     assert len(roles(model)) == (3 if case == "mean_image" else 1)
+
+
+@pytest.mark.parametrize(
+    "nodes", [[node("Sub", "x far", "t")], [node("Div", "x tiny", "u"), node("Div", "u tiny", "t")]]
+)
+def test_what_the_input_map_does_not_hold_stays(tmp_path: Path, nodes: list[onnx.NodeProto]) -> None:
+    """It was refused as a --mean that nobody had given."""
+    program = build_program(CompileOptions(network(tmp_path, nodes)))
+    assert any(op.name in ("nn.add_const", "nn.scale_const") for op in program.train_step.walk())
 
 
 def test_samples_that_several_nodes_read_are_not_prepared(tmp_path: Path) -> None:
