@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import frexp, prod
+from types import MappingProxyType
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
@@ -117,8 +118,13 @@ def initial_state(
     parameters: Mapping[str, Array],
     leading: Mapping[str, int],
     normalisation: Normalisation | None = None,
+    ranges: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Array]:
-    """The state of an integer program by name: what @train_step takes besides samples, labels and hypers."""
+    """The state of an integer program by name: what @train_step takes besides samples, labels and hypers.
+
+    ranges: the largest magnitudes of activations, by the nodes that give them. Where they are all known, a quantised
+    network predicts by them before its first step, and nothing is calibrated.
+    """
     func = function(module, "train_step")
     roles = {label.name: label.role for label in argument_labels(func)}
     state: dict[str, Array] = {}
@@ -126,6 +132,11 @@ def initial_state(
         if label.role in STATE_ROLES:
             value = _initial_value(label.name, roles, arg, parameters, leading)
             state[label.name] = value.astype(dtype_of(arg))
+    tops = [name for name in state if name.endswith(".top") and name not in parameters]
+    if all(name.removesuffix(".top") in ranges for name in tops):
+        for name in tops:
+            largest = ranges[name.removesuffix(".top")]
+            state[name] = np.asarray(requantisation.top_of(largest), state[name].dtype)
     if normalisation:
         channels = len(state["input.multiplier"])
         for each, value in zip(("multiplier", "offset", "exponent"), normalisation.maps(channels), strict=True):

@@ -1,5 +1,7 @@
 """From accumulators to mantissas: range, shift, rounding shift, and the statistic `top` that makes inference static."""
 
+from math import ceil, log2
+
 from nitic.arithmetic.integers import INT8_LIMIT, Array, bit_length, max_abs, saturate
 from nitic.arithmetic.rounding import ROUNDINGS
 
@@ -27,6 +29,11 @@ def update_top(top: int, r: int, e: int) -> int:
         return top if top == NEVER else top - 1
     new = (bit_length(r) + e) << 8
     return new if top == NEVER else max(new, top - 1)
+
+
+def top_of(largest: float) -> int:
+    """The statistic of mantissas that just hold a magnitude."""
+    return ceil(log2(largest)) << 8
 
 
 def static_shift(top: int, e: int, bits: int = 7) -> int:

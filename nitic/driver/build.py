@@ -122,7 +122,8 @@ def lower(
         parameters = state.xavier(model.module, parameters, options.seed)
     leading = state.leading_exponents(model.module, parameters)
     run_passes(model.module, passes_of(options, chosen), watch, "end")
-    return model.module, state.initial_state(model.module, parameters, leading, _normalisation(model, options))
+    ranges = model.ranges if options.init == Init.KEEP else {}
+    return model.module, state.initial_state(model.module, parameters, leading, _normalisation(model, options), ranges)
 
 
 def _normalisation(model: ImportedModel, options: CompileOptions) -> state.Normalisation | None:

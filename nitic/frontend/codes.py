@@ -67,6 +67,10 @@ class Held:
             raise NodeError(f"the scale or zero point {name!r} is not constant")
         return numpy_helper.to_array(self.tensors[self.origin(name)])
 
+    def is_constant(self, name: str) -> bool:
+        """Whether a scale or a zero point is known."""
+        return not name or self.origin(name) in self.tensors
+
     def origin(self, name: str) -> str:
         while name not in self.tensors and name in self.makers and self.makers[name].op_type == "Identity":
             name = self.makers[name].input[0]

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -31,7 +31,9 @@ from nitic.frontend.problems import MALFORMED, Problem, UnsupportedNodes
 from nitic.frontend.shapes import inferred_shapes
 from nitic.frontend.softplus import without_thresholds
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
+from nitic.ir.op import NnOp
 from nitic.ir.sample import Part
+from nitic.ir.traits import Moves
 from nitic.ir.types import Shape, shape_of
 
 DEFAULT_BATCH = 64
@@ -54,7 +56,8 @@ class ImportedModel:
     how each comes from its ONNX initializer and goes back. `notes` are sentences that the user should read, and
     `folded_batch_norms` counts the layers into which the exporter folded one. `standardisation` is what the network
     does to its samples itself, if the program is to do it in its place. `restores_biases` says whether layers without a
-    bias have got one.
+    bias have got one. `ranges` are the largest magnitudes that a quantised file has codes for, by the nodes that give
+    them.
     """
 
     name: str
@@ -66,6 +69,7 @@ class ImportedModel:
     folded_batch_norms: int = 0
     standardisation: Standardisation | None = None
     restores_biases: bool = False
+    ranges: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 def import_onnx(
@@ -180,7 +184,18 @@ class _Importer:
             tuple(builder.notes),
             len(builder.folded),
             self._standardisation(),
+            ranges=dict(self._ranges()),
         )
+
+    def _ranges(self) -> Iterator[tuple[str, float]]:
+        """Those of the file, by the nodes that compute what it rounds; what moves that is no node of its own here."""
+        for name, largest in self.network.ranges.items():
+            value = self.values.get(name)
+            op = value.value.owner if isinstance(value, Activation) else None
+            while isinstance(op, NnOp) and op.has_trait(Moves):
+                op = op.operands[0].owner
+            if isinstance(op, NnOp) and op.source:
+                yield op.source, largest
 
     # Inputs and outputs
 

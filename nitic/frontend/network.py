@@ -13,11 +13,13 @@ from nitic.frontend.quantised import read_as_floats
 
 @dataclass(frozen=True)
 class Network:
-    """A file's model, the user's notes, and by their first results why nodes are left that stand for quantised ones."""
+    """A file's model, the user's notes, by their first results why nodes are left that stand for quantised ones, and by
+    activations the largest magnitude that a quantised file has codes for."""
 
     model: onnx.ModelProto
     notes: tuple[str, ...]
     unread: Mapping[str, str]
+    ranges: Mapping[str, float]
 
 
 def read_network(path: Path, restores_biases: bool = False) -> Network:
@@ -26,6 +28,6 @@ def read_network(path: Path, restores_biases: bool = False) -> Network:
     restores_biases: layers without a bias get one of zeros.
     """
     model = read_model(path)
-    notes, unread = read_as_floats(model.graph)
-    notes += restore(model) if restores_biases else note_missing(model)
-    return Network(model, tuple(notes), unread)
+    found = read_as_floats(model.graph)
+    notes = [*found.notes, *(restore(model) if restores_biases else note_missing(model))]
+    return Network(model, tuple(notes), found.unread, found.ranges)

@@ -5,7 +5,8 @@ floats that it stands for, under its own name. So an operator on codes becomes t
 of floats, or floats of codes, has nothing left to do.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ from nitic.frontend.values import NodeError
 T = onnx.TensorProto
 _LEAST: dict[int, int] = {T.UINT4: 0, T.INT4: -8, T.UINT8: 0, T.INT8: -128, T.UINT16: 0, T.INT16: -(2**15)}
 """The least code of each type."""
+_CODES: dict[int, tuple[int, int]] = {
+    T.UINT4: (0, 15),
+    T.INT4: (-7, 7),
+    T.UINT8: (0, 255),
+    T.INT8: (-127, 127),
+    T.UINT16: (0, 2**16 - 1),
+    T.INT16: (1 - 2**15, 2**15 - 1),
+}
+"""Those that mantissas have, too: none below the negative of the largest."""
 _MOVES = VIEWS | {"DepthToSpace", "Expand", "Gather", "Identity", "Pad", "Resize", "Slice", "SpaceToDepth", "Split"}
 _PASSES = _MOVES | {"Concat", "MaxPool"}
 """Operators that move or choose values, and so move or choose of codes as of what these stand for."""
@@ -35,16 +45,23 @@ _OWN_ATTRIBUTES = frozenset({"channels_last", "opset"})
 """What onnxruntime's quantised operators have, and ONNX's do not."""
 
 
-def read_as_floats(graph: onnx.GraphProto) -> tuple[list[str], dict[str, str]]:
-    """Makes floats of a quantised network.
+@dataclass(frozen=True)
+class Reading:
+    """What becomes of a quantised network: the user's notes, by their first results what is wrong with nodes that are
+    left as they are, and the largest magnitude that activations have codes for, by their names."""
 
-    Gives the user's notes and, by their first results, what is wrong with nodes that are left as they are.
-    """
+    notes: list[str] = field(default_factory=list[str])
+    unread: Mapping[str, str] = field(default_factory=dict[str, str])
+    ranges: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+def read_as_floats(graph: onnx.GraphProto) -> Reading:
+    """Makes floats of a quantised network."""
     if not any(_op(node) in _FORMS for node in graph.node):
-        return [], {}
+        return Reading()
     reader = _Reader(graph)
     reader.run()
-    return list(reader.notes()), reader.unread
+    return Reading(list(reader.notes()), reader.unread, reader.ranges)
 
 
 class _Reader:
@@ -68,6 +85,7 @@ class _Reader:
         self.done: set[str] = set()
         """The results of nodes that have become part of another."""
         self.centred: dict[tuple[str, str, str], str] = {}
+        self.ranges: dict[str, float] = {}
         self.activations = self.parameters = self.relus = 0
 
     def run(self) -> None:
@@ -125,10 +143,12 @@ class _Reader:
 
     def quantise_floats(self, node: onnx.NodeProto) -> None:
         """qonnx's Quant, from floats to floats. A weight stays as it is."""
-        x, _, zero, _ = _inputs(node, 4)
+        x, scale, zero, bits = _inputs(node, 4)
         is_unsigned = not _integer(node, "signed", 1) and not self.held.array(zero, 0).any()
         self.become(node, "Identity", [x])
         self.leave_rounding_out(node.output[0], is_unsigned)
+        most = 2.0 ** self.held.array(bits, 8) if is_unsigned else 2.0 ** (self.held.array(bits, 8) - 1)
+        self.note_range(node.output[0], (most - 1) * self.held.array(scale, 1))
 
     def conv(self, node: onnx.NodeProto) -> None:
         x, xs, xz, w, ws, wz, ys, yz, b = _inputs(node, 9)
@@ -269,6 +289,16 @@ class _Reader:
         """The result of the last node stands for codes."""
         self.codes[y] = codes
         self.leave_rounding_out(y, cuts)
+        if not all(map(self.held.is_constant, (codes.scale, codes.zero))):
+            return
+        least, most = _CODES.get(self.held.type_of(codes.zero) if codes.zero else T.UINT8, (0, 0))
+        zero = self.held.array(codes.zero, 0).astype(np.float64)
+        self.note_range(y, np.maximum(np.abs(least - zero), np.abs(most - zero)) * self.held.array(codes.scale, 1))
+
+    def note_range(self, y: str, largest: Array) -> None:
+        """Of an activation with one scale."""
+        if y in self.varying and largest.size == 1 and 0 < largest.item() < np.inf:
+            self.ranges[y] = float(largest.item())
 
     def leave_rounding_out(self, y: str, cuts: bool) -> None:
         """Rounds not, but makes 0 of what is below 0, where that has no codes."""

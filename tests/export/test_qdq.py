@@ -9,11 +9,14 @@ import pytest
 from onnx import TensorProto
 
 from nitic.arithmetic.integers import Array
+from nitic.arithmetic.requantisation import NEVER
+from nitic.driver.build import build_program
 from nitic.errors import CompileError
 from nitic.export.qdq import OPSET, qdq_model
 from nitic.frontend.importer import import_onnx, opset
 from nitic.ir.function import argument, function
 from nitic.ir.types import shape_of
+from nitic.options import CompileOptions
 from tests.export.predictions import BATCH, LEVELS, Prediction, trained
 from tests.networks.stages import WRITERS, Interpreted
 from tests.support.bits import moves
@@ -110,6 +113,30 @@ def test_files_of_both_exporters_in_both_opsets(name: str, version: int, tmp_pat
     first, second = found
     np.testing.assert_array_equal(first, second)
     assert import_onnx(out, 2).parameters.keys() == model.parameters.keys()
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet"])
+def test_prediction_begins_at_the_exponents_that_the_file_has(name: str, tmp_path: Path) -> None:
+    """Those of the program that wrote it: nothing has to be calibrated."""
+    prediction = trained(name)
+    again = build_program(CompileOptions(exported(name, prediction, tmp_path), batch_size=BATCH)).state
+    tops = {key: value for key, value in prediction.net.state.items() if key.endswith(".top")}
+    assert len(tops) > 2
+    assert {key: -(-int(again[key]) // 256) for key in tops} == {key: -(-int(tops[key]) // 256) for key in tops}
+
+
+def test_where_the_file_does_not_say_all_of_them_everything_is_calibrated(tmp_path: Path) -> None:
+    prediction = trained("lenet")
+    out = exported("lenet", prediction, tmp_path)
+    model = onnx.load(out)
+    first = next(node for node in model.graph.node if node.op_type == "Relu").output[0]
+    readers = {node.op_type: node for node in model.graph.node if node.input[0] == first}
+    (dequantise,) = (node for node in model.graph.node if node.input[0] == readers["QuantizeLinear"].output[0])
+    for node in model.graph.node:
+        node.input[:] = [first if each == dequantise.output[0] else each for each in node.input]
+    onnx.save(model, out)
+    state = build_program(CompileOptions(out, batch_size=BATCH)).state
+    assert {int(value) for key, value in state.items() if key.endswith(".top")} == {NEVER}
 
 
 def test_what_an_opset_lacks_is_refused_by_its_name(tmp_path: Path) -> None:

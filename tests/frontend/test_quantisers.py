@@ -10,12 +10,14 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
+from nitic.arithmetic.requantisation import NEVER
+from nitic.driver.build import build_program
 from nitic.driver.check import check_model
 from nitic.export.float import float_model, trained_values
 from nitic.frontend.importer import import_onnx
 from nitic.frontend.writer import NetworkWriter
 from nitic.ops.elementwise import ReluOp
-from nitic.options import CompileOptions
+from nitic.options import CompileOptions, Init
 from tests.export.test_float import METADATA, moved_state
 from tests.support.onnx_models import Array, count_of, logits, onnxruntime_output, random
 
@@ -108,6 +110,23 @@ def test_the_report_says_what_was_read(tmp_path: Path) -> None:
     assert "15 quantised tensors are read as the floats that they stand for: 8 parameters, and 7 activations" in notes
     assert "3 quantised activations have no codes below 0" in notes
     assert not any(name.endswith("quantized") for name in (p.onnx for p in report.network.parameters))
+
+
+@pytest.mark.parametrize("form", [QDQ, INTEGERS])
+@pytest.mark.parametrize("activations", [I8, U8])
+def test_ranges_of_a_file_are_those_that_prediction_begins_with(
+    tmp_path: Path, form: QuantFormat, activations: QuantType
+) -> None:
+    """Every activation that the program rounds has a scale in the file."""
+    original(tmp_path / "net.onnx")
+    path = tmp_path / "quantised.onnx"
+    quantize_static(tmp_path / "net.onnx", path, Samples(), form, activation_type=activations, weight_type=I8)
+    program = build_program(CompileOptions(path, batch_size=SHAPE[0]))
+    tops = {name.removesuffix(".top"): int(top) for name, top in program.state.items() if name.endswith(".top")}
+    ranges = import_onnx(path, SHAPE[0]).ranges
+    assert tops == {name: int(np.ceil(np.log2(ranges[name]))) * 256 for name in tops}
+    drawn = build_program(CompileOptions(path, batch_size=SHAPE[0], init=Init.XAVIER))
+    assert {int(top) for name, top in drawn.state.items() if name.endswith(".top")} == {NEVER}
 
 
 @pytest.mark.parametrize("form", [QDQ, INTEGERS])
