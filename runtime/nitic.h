@@ -119,7 +119,9 @@ typedef struct {
   uint32_t tensor_count;
   const nitic_variant *variants; /* best first */
   uint32_t variant_count;
-  const uint8_t *initial_state; /* the first initial_bytes bytes of the arena; the rest of the state starts as zeros */
+  /* The first initial_bytes bytes of the arena, numbers with their lowest byte first; the rest of the state starts as
+   * zeros. */
+  const uint8_t *initial_state;
   uint64_t initial_bytes;
   uint64_t state_bytes;  /* all state tensors lie in the first state_bytes bytes of the arena */
   int32_t squared_error; /* 1 where the loss is a sum of squares in Q16, not of bits in Q8 */

@@ -86,6 +86,8 @@ INCLUDES: Mapping[str, Sequence[str]] = {
     "cli": ("core", "data"),
     "cpu": ("core",),
     "cuda": ("core",),
+    "posix": ("core",),
+    "standard": ("core",),
 }
 
 

@@ -75,7 +75,8 @@ static void bind_tensors(nitic_session *s) {
 
 /* Writes the initial state to memory that is all zero. */
 static void start(nitic_session *s) {
-  memcpy(s->memory, s->program->initial_state, s->program->initial_bytes);
+  memcpy(s->memory, s->program->initial_state, (size_t)s->program->initial_bytes);
+  nitic_turn_state(s);
   nitic_state_written(s);
   s->progress = (nitic_progress){.epochs = 1};
   nitic_begin_epoch(s, 0);

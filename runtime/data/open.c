@@ -1,19 +1,8 @@
 /* data/open.c: finds out which format a folder or a file has, and opens it. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "data/formats.h"
-
-static int check_folder(const char *folder) {
-  struct stat info;
-  if (stat(folder, &info) != 0)
-    return nitic_fail(NITIC_RUNTIME, "%s: cannot open: %s", folder, strerror(errno));
-  if (!S_ISDIR(info.st_mode))
-    return nitic_fail(NITIC_RUNTIME, "%s: not a folder", folder);
-  return NITIC_OK;
-}
 
 static int nothing_found(const char *folder) {
   bool packed = nitic_file_exists(folder, "train-images-idx3-ubyte.gz");
@@ -65,7 +54,7 @@ static int open_folder(nitic_dataset *data, const nitic_program *program, const 
 
 int nitic_data_open(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {
   *data = (nitic_dataset){0};
-  int status = check_folder(folder);
+  int status = nitic_check_folder(folder);
   if (status == NITIC_OK)
     status = open_folder(data, program, folder, split);
   return status == NITIC_OK ? nitic_parts_check(data) : status;

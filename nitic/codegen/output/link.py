@@ -24,7 +24,7 @@ FLAGS = [
 PIXELS, PIXELS_FLAGS = "data", ["-O2"]
 # The step loop computes nothing in floating point: the compiler may not even use its registers.
 STEP_FLAGS = ["-mgeneral-regs-only"]
-STEP_SOURCES = ("core/step.c", "cpu/device.c", "cpu/pool.c", "cuda/device.c", "cuda/graph.c", "cuda/store.c")
+STEP_SOURCES = ("core/step.c", "cpu/device.c", "posix/pool.c", "cuda/device.c", "cuda/graph.c", "cuda/store.c")
 COMMAND_LINE = "cli"  # the folder that only an executable needs
 LINK_FLAGS = {
     Emit.EXE: ["-pthread", "-Wl,--gc-sections", "-s"],
