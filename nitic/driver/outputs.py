@@ -28,6 +28,11 @@ SUFFIXES = {
 TABLE_SUFFIX = ".json"
 
 
+def suffix(options: CompileOptions) -> str:
+    """What the name of the output ends in where the user gives none."""
+    return SUFFIXES.get(options.emit) or targets.find(options.target).platform.suffix
+
+
 def check_outputs(output: Path, options: CompileOptions) -> None:
     """Every file that the options ask for can be written, and replaces none that stays. Raises CompileError."""
     check_output(output, options.model)
@@ -80,16 +85,16 @@ def write(program: Program, options: CompileOptions, output: Path, watch: Watche
 
 def _write_for_cpu(program: Program, options: CompileOptions, output: Path, watch: Watcher | None) -> Generated:
     """Machine code, linked with the runtime, which a process of its own compiles beside everything else."""
-    kind = options.emit
+    kind, target = options.emit, targets.find(options.target)
     kept = cache.KernelCache(cache.cache_folder() if options.cache else None)
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
-        with beside(lambda: link.runtime_objects(kind, folder, kept)) as runtime:
+        with beside(lambda: link.runtime_objects(kind, folder, kept, target)) as runtime:
             variants = plan(program, watch, options.cache)
             meanings = {variant.name: variant.kernels for variant in variants}
             generated = generate.generate(meanings, folder, kept)
-            sources = source.write_program(program, variants, generated.kernels, folder)
-            link.link([*generated.objects, *runtime()], sources, kind, output)
+            sources = source.write_program(program, variants, generated.kernels, folder, target.platform)
+            link.link([*generated.objects, *runtime()], sources, kind, output, target)
     return generated
 
 

@@ -3,7 +3,7 @@
 The templates themselves are in nitic/codegen; here they have names.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nitic.ir.layout import Layout
@@ -41,11 +41,21 @@ class Rule:
 
 @dataclass(frozen=True)
 class Machine:
-    """What LLVM is told of a processor: a triple, a CPU, and features as llc's -mattr spells them."""
+    """What LLVM is told of a processor: a triple, a CPU, and features as llc's -mattr spells them.
+
+    abi: how functions are called, where the triple leaves it open. vector_bits: where TVM does not know them.
+    """
 
     triple: str
-    cpu: str
+    cpu: str = ""
     features: tuple[str, ...] = ()
+    abi: str = ""
+    vector_bits: int = 0
+
+    @property
+    def architecture(self) -> str:
+        """As `uname -m` says it."""
+        return self.triple.partition("-")[0]
 
 
 @dataclass(frozen=True)
@@ -101,13 +111,33 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """What programs of a target run on, beside the processor, and how the runtime is compiled for it.
+
+    zig: what `zig cc -target` takes; None: this machine's own compiler makes programs for it. system: the folder of the
+    runtime that stands for the operating system. flags: for every C file; step_flags: for those of a step; link: for
+    the linker. suffix: of an executable. incbin: whether its assembler includes files.
+    """
+
+    zig: str | None = None
+    system: str = "posix"
+    flags: tuple[str, ...] = ()
+    step_flags: tuple[str, ...] = ()
+    link: tuple[str, ...] = ("-pthread",)
+    suffix: str = ""
+    incbin: bool = True
+
+
+# A step computes nothing in floating point: the compiler may not even use its registers.
+HERE = Platform(step_flags=("-mgeneral-regs-only",))
+
+
+@dataclass(frozen=True)
 class Target:
-    """What `--target` names: the variants of a program, best first, and the folder of the runtime for its device."""
+    """What `--target` names: the variants of a program, best first, the folder of the runtime for its device, and what
+    the programs run on."""
 
     name: str
     variants: tuple[Variant, ...]
     device: str = "cpu"
-
-    def runs_on(self, flags: Iterable[str]) -> bool:
-        """Whether a processor with these flags runs the best variant."""
-        return self.variants[0].flags <= set(flags)
+    platform: Platform = HERE

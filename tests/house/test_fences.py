@@ -101,7 +101,22 @@ def operators_named(path: Path) -> list[str]:
 
 
 SYSTEM_HEADERS = ("posix", "cuda")
-ISO_C = {f"{name}.h" for name in "errno limits signal stdarg stdbool stddef stdint stdio stdlib string time".split()}
+ISO_C = {
+    f"{name}.h"
+    for name in [
+        "errno",
+        "limits",
+        "signal",
+        "stdarg",
+        "stdbool",
+        "stddef",
+        "stdint",
+        "stdio",
+        "stdlib",
+        "string",
+        "time",
+    ]
+}
 
 
 def test_only_one_folder_knows_the_operating_system() -> None:

@@ -21,8 +21,15 @@ OPTIMISATION = 2
 
 def compile_module(kernels: Sequence[Kernel], machine: Machine) -> Any:
     """The LLVM module of some kernels, as TVM holds it. TVM simplifies nothing: LLVM does it better and faster."""
-    described = {"mtriple": machine.triple, "mcpu": machine.cpu, "mattr": list(machine.features)}
-    target = tvm.target.Target({"kind": "llvm", "opt-level": OPTIMISATION, **described})
+    described = {
+        "mtriple": machine.triple,
+        "mcpu": machine.cpu,
+        "mattr": list(machine.features),
+        "mabi": machine.abi,
+        "vector-width": machine.vector_bits,
+    }
+    known = {name: value for name, value in described.items() if value}
+    target = tvm.target.Target({"kind": "llvm", "opt-level": OPTIMISATION, **known})
     target = target.with_host(target)
     module = tirx.transform.BindTarget(target)(tvm.IRModule({kernel.name: kernel.function for kernel in kernels}))
     return tvm.get_global_func("target.build.llvm")(tirx.transform.LowerIntrin()(module), target)

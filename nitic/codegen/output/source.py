@@ -19,8 +19,10 @@ from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.ops.fused import FLAT, FusedOp, phase_of
 from nitic.program import Program, arena_bytes
 from nitic.targets import VARIANTS
+from nitic.targets.base import HERE, Platform
 from nitic.version import VERSION
 
+BYTES_OF_LINE = 32
 FUNCTIONS = ("train_step", "eval_step", "predict", "calibrate")
 DTYPES = {"uint8": "NITIC_U8", "int8": "NITIC_I8", "int16": "NITIC_I16", "int32": "NITIC_I32", "int64": "NITIC_I64"}
 
@@ -71,28 +73,49 @@ def label_of(group: FusedOp) -> str:
     return group.kernel.data
 
 
-def write_program(program: Program, variants: Sequence[Variant], kernels: Kernels, folder: Path) -> Path:
+def write_program(
+    program: Program, variants: Sequence[Variant], kernels: Kernels, folder: Path, platform: Platform = HERE
+) -> Path:
     """program.c, and beside it what the assembler reads for it: the state and the description."""
-    state, description, source = folder / "state.bin", folder / "description.bin", folder / "program.c"
-    state.write_bytes(program.state_bytes())
-    description.write_bytes(program.description({variant.name: variant.description for variant in variants}))
-    source.write_text(program_source(program, variants, kernels, state, description))
+    source, described = folder / "program.c", description(program, variants)
+    if platform.incbin:
+        files = {name: folder / f"{name}.bin" for name in ("state", "description")}
+        files["state"].write_bytes(program.state_bytes())
+        files["description"].write_bytes(described)
+        # The description is not loaded into memory: only `nitic inspect` reads it, from the file.
+        embedded = [
+            embed("nitic_initial_state", files["state"]),
+            _incbin("nitic_description", files["description"], '.nitic,"",%progbits'),
+        ]
+    else:
+        kept = "extern const uint8_t nitic_description[];\n__attribute__((used)) const uint8_t nitic_description[]"
+        embedded = [state_array(program), byte_array(kept, described)]
+    source.write_text("\n".join(['#include "nitic.h"', *embedded, program_source(program, variants, kernels)]))
     return source
 
 
-def program_source(
-    program: Program, variants: Sequence[Variant], kernels: Kernels, state: Path, description: Path
-) -> str:
-    """The text of program.c. Kernels for a GPU are in no object that is linked with it."""
-    parts = [
-        '#include "nitic.h"',
-        embed("nitic_initial_state", state),
-        # Not loaded into memory: only `nitic inspect` reads it, from the file.
-        _incbin("nitic_description", description, '.nitic,"",@progbits'),
-    ]
+def description(program: Program, variants: Sequence[Variant]) -> bytes:
+    """What a program holds for `nitic inspect`, which finds it wherever it lies in a file."""
+    return program.description({variant.name: variant.description for variant in variants})
+
+
+def state_array(program: Program) -> str:
+    """The initial state in C."""
+    return byte_array("static const uint8_t nitic_initial_state[]", program.state_bytes())
+
+
+def byte_array(declared: str, content: bytes) -> str:
+    """Bytes as an array in C, for compilers that include no files."""
+    lines = (content[i : i + BYTES_OF_LINE] for i in range(0, len(content), BYTES_OF_LINE))
+    return "\n".join([f"{declared} = {{", *(",".join(map(str, line)) + "," for line in lines), "};"])
+
+
+def program_source(program: Program, variants: Sequence[Variant], kernels: Kernels) -> str:
+    """The tables of program.c, behind the initial state. Kernels for a GPU are in no object that is linked with it."""
+    parts: list[str] = []
     for variant in variants:
         parts += [*_kernels(variant.name, kernels.get(variant.name, {})), variant.tables]
-    parts += [_tensors(program), _variants(variants), _program(program, state.stat().st_size)]
+    parts += [_tensors(program), _variants(variants), _program(program)]
     return "\n".join(parts)
 
 
@@ -181,7 +204,7 @@ def requirements(variant: targets.Variant) -> list[str]:
     return [f"{{{r.source}, {r.bits:#x}, {r.leaf}, {r.subleaf}, {r.register}}}" for r in variant.needs]
 
 
-def _program(program: Program, initial_bytes: int) -> str:
+def _program(program: Program) -> str:
     _, state_bytes = tensor_extents(program.module)
     fields = {
         "abi_version": "NITIC_ABI_VERSION",
@@ -198,7 +221,7 @@ def _program(program: Program, initial_bytes: int) -> str:
         "variants": "variants",
         "variant_count": "sizeof variants / sizeof *variants",
         "initial_state": "nitic_initial_state",
-        "initial_bytes": initial_bytes,
+        "initial_bytes": len(program.state_bytes()),
         "state_bytes": state_bytes,
         "squared_error": int(program.has_squared_error),
     }
