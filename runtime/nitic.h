@@ -231,6 +231,16 @@ int nitic_shuffle(int64_t count, int64_t seed, int64_t epoch, int64_t *order);
  * odd and below 256. */
 int nitic_scaled_rate(const char *text, int32_t batch, int32_t *m, int32_t *k);
 
+/* ---- without a session, an operating system or libc, on one thread: the caller has `arena_bytes` bytes of zeros, from
+ * a multiple of 64 bytes on, and 64 more behind them. It writes samples, labels and hyper tensors to the offsets of
+ * nitic_tensor_find, and reads metrics and outputs there. */
+
+enum { NITIC_MAX_BUFFERS = 256 };
+/* Writes the initial state. */
+void nitic_bare_start(const nitic_program *program, void *arena);
+/* NITIC_OK, or NITIC_RUNTIME where a kernel failed, or NITIC_UNSUPPORTED where it has more than NITIC_MAX_BUFFERS. */
+int nitic_bare_run(const nitic_variant *variant, nitic_kind kind, void *arena);
+
 #pragma GCC visibility pop
 
 #endif

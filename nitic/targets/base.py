@@ -5,6 +5,7 @@ The templates themselves are in nitic/codegen; here they have names.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from nitic.ir.layout import Layout
 from nitic.ir.op import NnOp
@@ -72,11 +73,19 @@ class Requirement:
     register: int = 0
 
 
+class Code(Enum):
+    """What a kernel becomes: an object by LLVM, or text."""
+
+    OBJECT = "object"
+    CUDA = "CUDA C++"
+    C99 = "C99"
+
+
 @dataclass(frozen=True)
 class Variant:
     """One set of kernels. The first rule that fits a group's anchor decides; a group of scalars alone needs none.
 
-    name: unique among all targets' variants. rules: the table. machine: None where the kernels are no LLVM's.
+    name: unique among all targets' variants. rules: the table. machine: for objects. code: what its kernels become.
     lanes: int32 elements of the explicit vectors that kernels are written with; LLVM cuts them to the machine's.
     flags: what /proc/cpuinfo must list. needs: the same as the runtime asks the processor for it.
     speculates: whether roundings may guess their shifts (nitic/passes/kernels/fuse.py).
@@ -85,6 +94,7 @@ class Variant:
     name: str
     rules: Sequence[Rule]
     machine: Machine | None = None
+    code: Code = Code.OBJECT
     lanes: int = 16
     flags: frozenset[str] = frozenset()
     needs: tuple[Requirement, ...] = ()
@@ -102,7 +112,7 @@ class Variant:
         if group.anchor is None:
             return SCALARS
         template = self.rule(group.anchor).template
-        return FLAT if template == POINTWISE and self.machine and group.size else template
+        return FLAT if template == POINTWISE and self.code != Code.CUDA and group.size else template
 
     def layouts(self, op: NnOp, nonnegative: bool) -> Layouts:
         """How the template of an operator wants its operands to lie."""
@@ -116,7 +126,7 @@ class Platform:
 
     zig: what `zig cc -target` takes; None: this machine's own compiler makes programs for it. system: the folder of the
     runtime that stands for the operating system. flags: for every C file; step_flags: for those of a step; link: for
-    the linker. suffix: of an executable. incbin: whether its assembler includes files.
+    the linker. suffix: of an executable, or of a folder of sources. incbin: whether the assembler includes files.
     """
 
     zig: str | None = None
@@ -141,3 +151,8 @@ class Target:
     variants: tuple[Variant, ...]
     device: str = "cpu"
     platform: Platform = HERE
+
+    @property
+    def code(self) -> Code:
+        """What all its kernels become."""
+        return self.variants[0].code

@@ -294,7 +294,7 @@ static void apply(nitic_session *s, const nitic_reader *r) {
   for (uint32_t i = 0; i < r->program->tensor_count; i++)
     if (r->entries[i].seen)
       memcpy(s->memory + r->program->tensors[i].offset, data + r->entries[i].begin, r->program->tensors[i].bytes);
-  nitic_turn_state(s);
+  nitic_turn_state(s->program, s->memory);
   nitic_state_written(s);
   s->progress = r->progress;
   s->hyper = r->hyper;

@@ -178,12 +178,12 @@ int nitic_checkpoint_save(nitic_session *s, const char *path) {
   uint32_t count;
   const nitic_tensor **tensors = nitic_sorted_state(s->program, &count);
   nitic_text header = {0};
-  nitic_turn_state(s);
+  nitic_turn_state(s->program, s->memory);
   if (tensors)
     write_header(s, tensors, count, &header);
   status = !tensors || header.failed ? nitic_fail(NITIC_RUNTIME, "%s: no memory for the header", path)
                                      : replace(s, path, &header, tensors, count);
-  nitic_turn_state(s);
+  nitic_turn_state(s->program, s->memory);
   free(header.data);
   free(tensors);
   return status;

@@ -59,7 +59,7 @@ void nitic_state_written(nitic_session *session);
 
 /* Numbers of so many bytes each, from the machine's order to that of files or back; and all of the state. */
 void nitic_turn(void *numbers, int64_t count, size_t bytes);
-void nitic_turn_state(nitic_session *session);
+void nitic_turn_state(const nitic_program *program, uint8_t *memory);
 
 /* How many numbers of a tensor of the state stand at the limit of its type. The state must have been read. */
 int64_t nitic_clipped(const nitic_session *session, const nitic_tensor *tensor);

@@ -19,10 +19,11 @@ from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.ops.fused import FLAT, FusedOp, phase_of
 from nitic.program import Program, arena_bytes
 from nitic.targets import VARIANTS
-from nitic.targets.base import HERE, Platform
+from nitic.targets.base import HERE, Code, Platform
 from nitic.version import VERSION
 
 BYTES_OF_LINE = 32
+COMPILER = f"nitic {VERSION}"
 FUNCTIONS = ("train_step", "eval_step", "predict", "calibrate")
 DTYPES = {"uint8": "NITIC_U8", "int8": "NITIC_I8", "int16": "NITIC_I16", "int32": "NITIC_I32", "int64": "NITIC_I64"}
 
@@ -65,6 +66,11 @@ def unpack(packed: bytes) -> list[Variant]:
 
 def calls(func: FuncOp) -> Iterator[FusedOp]:
     return (op for op in func.body.block.ops if isinstance(op, FusedOp))
+
+
+def call_name(variant: str, label: str) -> str:
+    """The function behind a call of a kernel, a nitic_kernel."""
+    return f"nitic_{variant}_{label}"
 
 
 def label_of(group: FusedOp) -> str:
@@ -146,13 +152,17 @@ def _incbin(label: str, path: Path, section: str) -> str:
 
 def _kernels(variant: str, kernels: Mapping[str, Kernel]) -> Iterator[str]:
     """Each function, and under the name of its group a call through an array of buffers and its units of work."""
+    if VARIANTS[variant].code == Code.C99:  # they have these names, and take buffers in this way
+        yield from (f"nitic_kernel {call_name(variant, name)};" for name in kernels)
+        yield from (f"enum {{ units_{variant}_{name} = {kernel.units} }};" for name, kernel in kernels.items())
+        return
     for name, kernel in kernels.items():
         count = len(kernel.parameters)
         types = ", ".join([*["void *"] * count, "int32_t", "int32_t", "int32_t"])
         values = ", ".join([*(f"b[{i}]" for i in range(count)), "c->thread", "c->begin", "c->end"])
         yield f"int32_t {kernel.name}({types});"
         body = f"{{ return {kernel.name}({values}); }}"
-        yield f"static int32_t call_{variant}_{name}(void *const b[], const nitic_ctx *c) {body}"
+        yield f"static int32_t {call_name(variant, name)}(void *const b[], const nitic_ctx *c) {body}"
         yield f"enum {{ units_{variant}_{name} = {kernel.units} }};"
 
 
@@ -169,7 +179,9 @@ def _function(variant: str, func: FuncOp) -> str:
         starts = int(phase_of(group) > phase)
         phase = phase_of(group)
         units = f"{group.size}, {BLOCK}" if group.made_by == FLAT else f"units_{kernel}, 1"
-        entries.append(f"  {{call_{kernel}, {c_string(label)}, {name}_{i}, {len(offsets)}, {units}, {starts}}},")
+        entries.append(
+            f"  {{{call_name(variant, label)}, {c_string(label)}, {name}_{i}, {len(offsets)}, {units}, {starts}}},"
+        )
     return "\n".join([*lines, f"static const nitic_call {name}[] = {{", *entries, "};"])
 
 
@@ -211,7 +223,7 @@ def _program(program: Program) -> str:
         "model": c_string(program.model),
         "recipe": c_string(program.recipe),
         "identity": c_string(program.identity),
-        "compiler": c_string(f"nitic {VERSION}"),
+        "compiler": c_string(COMPILER),
         "momentum": int(program.has_momentum),
         "batch": program.batch,
         "classes": program.classes,
@@ -226,6 +238,4 @@ def _program(program: Program) -> str:
         "squared_error": int(program.has_squared_error),
     }
     lines = [f"  .{key} = {value}," for key, value in fields.items()]
-    return "\n".join(
-        ['__attribute__((visibility("default"))) const nitic_program nitic_program_instance = {', *lines, "};", ""]
-    )
+    return "\n".join(["const nitic_program nitic_program_instance = {", *lines, "};", ""])
