@@ -3,6 +3,7 @@
 from pathlib import Path
 
 DEVICES = ("cpu", "cuda")
+SYSTEMS = ("posix", "standard")
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -15,10 +16,10 @@ def runtime_folder() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "runtime"
 
 
-def runtime_sources(device: str = "cpu") -> list[Path]:
-    """The C files of a binary for this device, in a fixed order.
+def runtime_sources(device: str = "cpu", system: str = "posix") -> list[Path]:
+    """The C files of a binary for this device and this system, in a fixed order.
 
-    What is for one device alone lies in the folder of its name.
+    What is for one of them alone lies in the folder of its name.
     """
-    others = {each for each in DEVICES if each != device}
+    others = {*DEVICES, *SYSTEMS} - {device, system}
     return sorted(path for path in runtime_folder().glob("*/*.c") if path.parent.name not in others)

@@ -84,13 +84,13 @@ class Program:
         return next(arg for label, arg in arguments(self.train_step) if label.role == role)
 
     def state_bytes(self) -> bytes:
-        """The state as it lies at the start of the arena, without the zeros at its end."""
+        """The state as it lies at the start of the arena, lowest bytes first, without the zeros at its end."""
         extents, _ = tensor_extents(self.module)
         set_ = {name: value for name, value in self.state.items() if value.any()}
         blob = bytearray(max((extents[name][1] for name in set_), default=0))
         for name, value in set_.items():
             begin = extents[name][0]
-            blob[begin : begin + value.nbytes] = value.tobytes()
+            blob[begin : begin + value.nbytes] = value.astype(value.dtype.newbyteorder("<")).tobytes()
         return bytes(blob.rstrip(b"\0")) or b"\0"
 
     def description(self, variants: Mapping[str, str]) -> bytes:

@@ -129,7 +129,9 @@ typedef struct {
   uint32_t tensor_count;
   const nitic_variant *variants; /* best first */
   uint32_t variant_count;
-  const uint8_t *initial_state; /* the first initial_bytes bytes of the arena; the rest of the state starts as zeros */
+  /* The first initial_bytes bytes of the arena, numbers with their lowest byte first; the rest of the state starts as
+   * zeros. */
+  const uint8_t *initial_state;
   uint64_t initial_bytes;
   uint64_t state_bytes;  /* all state tensors lie in the first state_bytes bytes of the arena */
   int32_t squared_error; /* 1 where the loss is a sum of squares in Q16, not of bits in Q8 */
@@ -238,6 +240,16 @@ int nitic_shuffle(int64_t count, int64_t seed, int64_t epoch, int64_t *order);
 /* A learning rate with the scale of the loss folded in: rate * 2^floor(log2 N) / N = m * 2^-k for a batch of N, with m
  * odd and below 256. */
 int nitic_scaled_rate(const char *text, int32_t batch, int32_t *m, int32_t *k);
+
+/* ---- without a session, an operating system or libc, on one thread: the caller has `arena_bytes` bytes of zeros, from
+ * a multiple of 64 bytes on, and 64 more behind them. It writes samples, labels and hyper tensors to the offsets of
+ * nitic_tensor_find, and reads metrics and outputs there. */
+
+enum { NITIC_MAX_BUFFERS = 256 };
+/* Writes the initial state. */
+void nitic_bare_start(const nitic_program *program, void *arena);
+/* NITIC_OK, or NITIC_RUNTIME where a kernel failed, or NITIC_UNSUPPORTED where it has more than NITIC_MAX_BUFFERS. */
+int nitic_bare_run(const nitic_variant *variant, nitic_kind kind, void *arena);
 
 #pragma GCC visibility pop
 

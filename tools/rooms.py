@@ -37,6 +37,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     "codegen/core": ("basics", "arithmetic", "ir", "ops"),
     "codegen/loops": ("ir", "ops", "codegen/core"),
     "codegen/cuda": ("basics", "ir", "ops", "codegen/core"),
+    "codegen/c99": ("codegen/core",),
     "codegen/operators": ("basics", "arithmetic", "ir", "ops", "codegen/core", "codegen/loops", "codegen/cuda"),
     "codegen/contractions": ("ir", "ops", "targets", "codegen/core", "codegen/loops", "codegen/cuda"),
     "codegen/emitters": (
@@ -45,7 +46,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     ),
     "codegen/output": (
         *("basics", "ir", "ops", "program", "targets", "options"),
-        *("codegen/core", "codegen/cuda", "codegen/emitters"),
+        *("codegen/core", "codegen/c99", "codegen/cuda", "codegen/emitters"),
     ),
     "driver": (
         *("basics", "arithmetic", "ir", "ops", "interpret", "program", "frontend", "export", "targets", "options"),
@@ -86,6 +87,8 @@ INCLUDES: Mapping[str, Sequence[str]] = {
     "cli": ("core", "data"),
     "cpu": ("core",),
     "cuda": ("core",),
+    "posix": ("core",),
+    "standard": ("core",),
 }
 
 

@@ -15,7 +15,7 @@ from nitic.codegen.cuda import stages
 from nitic.errors import CompileError
 from nitic.ops.fused import FusedOp
 from nitic.targets import VARIANTS
-from nitic.targets.base import Variant
+from nitic.targets.base import Code, Variant
 
 T = TypeVar("T")
 NO_EMITTER_NOTE = "emitters are registered by family: CONTRIBUTING.md, 'Checklist: add an operator'"
@@ -62,7 +62,7 @@ def emit(group: FusedOp, name: str, variant: str = "portable", label: str = "") 
 
 
 def _emit(group: Group, name: str, variant: Variant) -> Kernel:
-    if variant.machine is None:
+    if variant.code == Code.CUDA:
         return stages.emit(group, name, REGISTRY)
     with Function(name, group.parameters(), lanes=variant.lanes) as function:
         units = Emission(group, function, REGISTRY).emit()

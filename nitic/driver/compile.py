@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nitic.codegen.output import link
 from nitic.driver.build import build_program
-from nitic.driver.outputs import SUFFIXES, check_outputs, write
+from nitic.driver.outputs import check_outputs, suffix, write
 from nitic.driver.plan import plan
 from nitic.driver.watcher import watcher
 from nitic.ir.text import print_module
@@ -14,7 +14,7 @@ from nitic.options import CompileOptions, Emit
 
 def compile_model(options: CompileOptions) -> Path:
     """Writes what `options.emit` says; gives its path. Raises CompileError."""
-    output = options.output or Path(options.model.stem + SUFFIXES.get(options.emit, ""))
+    output = options.output or Path(options.model.stem + suffix(options))
     check_outputs(output, options)
     watch = watcher(options)
     program = build_program(options, watch)

@@ -12,13 +12,19 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from nitic import targets
 from nitic.driver.compile import compile_model
+from nitic.errors import CompileError, ExitCode
 from nitic.options import CompileOptions
 from nitic.signals import ENDING
+from nitic.targets.base import HERE
 
 
 def compile_and_train(options: CompileOptions, arguments: Sequence[str]) -> NoReturn:
-    """Compile, then become `train` with the arguments. Without an output the binary is not kept."""
+    """Compile, then become `train` with the arguments. Without an output no binary is kept. Raises CompileError."""
+    if targets.find(options.target).platform != HERE:
+        message = f"{options.target} is for other machines, and 'nitic train' runs the program here"
+        raise CompileError("--target", message, "use 'nitic compile'", ExitCode.USAGE)
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         output = options.output or Path(folder) / options.model.stem
         binary = compile_model(replace(options, output=output))

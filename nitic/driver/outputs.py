@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from nitic import pipeline, targets
-from nitic.codegen.output import cache, generate, link, source
+from nitic.codegen.output import c99, cache, generate, link, source
 from nitic.codegen.output.cuda import artifact, compiler
 from nitic.codegen.output.generate import Generated
 from nitic.codegen.output.processes import beside
@@ -15,6 +15,7 @@ from nitic.frontend.importer import external_files
 from nitic.options import FOR_GPUS, CompileOptions, Emit
 from nitic.paths import runtime_folder
 from nitic.program import Program
+from nitic.targets.base import Code
 
 HEADER = "nitic.h"
 SUFFIXES = {
@@ -28,13 +29,26 @@ SUFFIXES = {
 TABLE_SUFFIX = ".json"
 
 
+def suffix(options: CompileOptions) -> str:
+    """What the name of the output ends in where the user gives none."""
+    return SUFFIXES.get(options.emit) or targets.find(options.target).platform.suffix
+
+
 def check_outputs(output: Path, options: CompileOptions) -> None:
     """Every file that the options ask for can be written, and replaces none that stays. Raises CompileError."""
-    check_output(output, options.model)
+    if writes_folder(options):
+        c99.check(output)
+    else:
+        check_output(output, options.model)
     if options.emit == Emit.LIB:
         _check_header(output.parent / HEADER)
     if targets.find(options.target).device == "cuda":
         _check_for_gpus(output, options)
+
+
+def writes_folder(options: CompileOptions) -> bool:
+    """Whether the output is a folder of sources."""
+    return targets.find(options.target).code == Code.C99 and options.emit == Emit.EXE
 
 
 def check_output(output: Path, model: Path) -> None:
@@ -72,7 +86,9 @@ def _check_for_gpus(output: Path, options: CompileOptions) -> None:
 
 def write(program: Program, options: CompileOptions, output: Path, watch: Watcher | None = None) -> Generated:
     """What `options.emit` says, for `options.target`. Raises CompileError."""
-    writing = _write_for_gpu if targets.find(options.target).device == "cuda" else _write_for_cpu
+    writing = {Code.CUDA: _write_for_gpu, Code.C99: _write_sources}.get(
+        targets.find(options.target).code, _write_for_cpu
+    )
     generated = writing(program, options, output, watch)
     _install_header(options.emit, output)
     return generated
@@ -80,16 +96,26 @@ def write(program: Program, options: CompileOptions, output: Path, watch: Watche
 
 def _write_for_cpu(program: Program, options: CompileOptions, output: Path, watch: Watcher | None) -> Generated:
     """Machine code, linked with the runtime, which a process of its own compiles beside everything else."""
-    kind = options.emit
+    kind, target = options.emit, targets.find(options.target)
     kept = cache.KernelCache(cache.cache_folder() if options.cache else None)
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
-        with beside(lambda: link.runtime_objects(kind, folder, kept)) as runtime:
+        with beside(lambda: link.runtime_objects(kind, folder, kept, target)) as runtime:
             variants = plan(program, watch, options.cache)
             meanings = {variant.name: variant.kernels for variant in variants}
             generated = generate.generate(meanings, folder, kept)
-            sources = source.write_program(program, variants, generated.kernels, folder)
-            link.link([*generated.objects, *runtime()], sources, kind, output)
+            sources = source.write_program(program, variants, generated.kernels, folder, target.platform)
+            link.link([*generated.objects, *runtime()], sources, kind, output, target)
+    return generated
+
+
+def _write_sources(program: Program, options: CompileOptions, output: Path, watch: Watcher | None) -> Generated:
+    """A folder of C."""
+    kept = cache.KernelCache(cache.cache_folder() if options.cache else None)
+    with tempfile.TemporaryDirectory(prefix="nitic-") as name:
+        variants = plan(program, watch, options.cache)
+        generated = generate.generate({variant.name: variant.kernels for variant in variants}, Path(name), kept)
+        c99.write(program, variants, generated, targets.find(options.target), output)
     return generated
 
 

@@ -3,14 +3,15 @@
 A new target is a file of this folder with `TARGETS`, and its place in the list below.
 """
 
+import platform
 from pathlib import Path
 
-from nitic.targets import cuda, x86
+from nitic.targets import arm, c99, cuda, riscv, wasm, x86
 from nitic.targets.base import Target, Variant
 
 NATIVE = "native"
 """Stands for the best target that this machine runs."""
-TARGETS = {target.name: target for file in (x86, cuda) for target in file.TARGETS}
+TARGETS = {target.name: target for file in (x86, arm, riscv, wasm, c99, cuda) for target in file.TARGETS}
 VARIANTS = {variant.name: variant for target in TARGETS.values() for variant in target.variants}
 
 
@@ -25,9 +26,8 @@ def find(name: str) -> Target:
 
 
 def native() -> Target:
-    """The last of the CPU targets that this machine runs: they stand in the order of their speed."""
-    flags = cpu_flags()
-    return [target for target in TARGETS.values() if target.device == "cpu" and target.runs_on(flags)][-1]
+    """The last of the targets whose best variant this machine runs: they stand in the order of their speed."""
+    return [target for target in TARGETS.values() if runs_here(target.variants[0])][-1]
 
 
 def cpu_flags() -> frozenset[str]:
@@ -38,4 +38,5 @@ def cpu_flags() -> frozenset[str]:
 
 def runs_here(variant: Variant) -> bool:
     """Whether this machine's processor has what a variant for CPUs needs."""
-    return variant.machine is not None and variant.flags <= cpu_flags()
+    machine = variant.machine
+    return machine is not None and machine.architecture == platform.machine() and variant.flags <= cpu_flags()

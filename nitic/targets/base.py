@@ -3,8 +3,9 @@
 The templates themselves are in nitic/codegen; here they have names.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from nitic.ir.layout import Layout
 from nitic.ir.op import NnOp
@@ -41,11 +42,21 @@ class Rule:
 
 @dataclass(frozen=True)
 class Machine:
-    """What LLVM is told of a processor: a triple, a CPU, and features as llc's -mattr spells them."""
+    """What LLVM is told of a processor: a triple, a CPU, and features as llc's -mattr spells them.
+
+    abi: how functions are called, where the triple leaves it open. vector_bits: where TVM does not know them.
+    """
 
     triple: str
-    cpu: str
+    cpu: str = ""
     features: tuple[str, ...] = ()
+    abi: str = ""
+    vector_bits: int = 0
+
+    @property
+    def architecture(self) -> str:
+        """As `uname -m` says it."""
+        return self.triple.partition("-")[0]
 
 
 @dataclass(frozen=True)
@@ -62,11 +73,19 @@ class Requirement:
     register: int = 0
 
 
+class Code(Enum):
+    """What a kernel becomes: an object by LLVM, or text."""
+
+    OBJECT = "object"
+    CUDA = "CUDA C++"
+    C99 = "C99"
+
+
 @dataclass(frozen=True)
 class Variant:
     """One set of kernels. The first rule that fits a group's anchor decides; a group of scalars alone needs none.
 
-    name: unique among all targets' variants. rules: the table. machine: None where the kernels are no LLVM's.
+    name: unique among all targets' variants. rules: the table. machine: for objects. code: what its kernels become.
     lanes: int32 elements of the explicit vectors that kernels are written with; LLVM cuts them to the machine's.
     flags: what /proc/cpuinfo must list. needs: the same as the runtime asks the processor for it.
     speculates: whether roundings may guess their shifts (nitic/passes/kernels/fuse.py).
@@ -75,6 +94,7 @@ class Variant:
     name: str
     rules: Sequence[Rule]
     machine: Machine | None = None
+    code: Code = Code.OBJECT
     lanes: int = 16
     flags: frozenset[str] = frozenset()
     needs: tuple[Requirement, ...] = ()
@@ -92,7 +112,7 @@ class Variant:
         if group.anchor is None:
             return SCALARS
         template = self.rule(group.anchor).template
-        return FLAT if template == POINTWISE and self.machine and group.size else template
+        return FLAT if template == POINTWISE and self.code != Code.CUDA and group.size else template
 
     def layouts(self, op: NnOp, nonnegative: bool) -> Layouts:
         """How the template of an operator wants its operands to lie."""
@@ -101,13 +121,38 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """What programs of a target run on, beside the processor, and how the runtime is compiled for it.
+
+    zig: what `zig cc -target` takes; None: this machine's own compiler makes programs for it. system: the folder of the
+    runtime that stands for the operating system. flags: for every C file; step_flags: for those of a step; link: for
+    the linker. suffix: of an executable, or of a folder of sources. incbin: whether the assembler includes files.
+    """
+
+    zig: str | None = None
+    system: str = "posix"
+    flags: tuple[str, ...] = ()
+    step_flags: tuple[str, ...] = ()
+    link: tuple[str, ...] = ("-pthread",)
+    suffix: str = ""
+    incbin: bool = True
+
+
+# A step computes nothing in floating point: the compiler may not even use its registers.
+HERE = Platform(step_flags=("-mgeneral-regs-only",))
+
+
+@dataclass(frozen=True)
 class Target:
-    """What `--target` names: the variants of a program, best first, and the folder of the runtime for its device."""
+    """What `--target` names: the variants of a program, best first, the folder of the runtime for its device, and what
+    the programs run on."""
 
     name: str
     variants: tuple[Variant, ...]
     device: str = "cpu"
+    platform: Platform = HERE
 
-    def runs_on(self, flags: Iterable[str]) -> bool:
-        """Whether a processor with these flags runs the best variant."""
-        return self.variants[0].flags <= set(flags)
+    @property
+    def code(self) -> Code:
+        """What all its kernels become."""
+        return self.variants[0].code

@@ -1,11 +1,12 @@
 """GPUs of NVIDIA, from sm_80 on: contractions on tensor cores, sums in parts, roundings by guessed shifts."""
 
 from nitic.targets import tensor_cores
-from nitic.targets.base import Rule, Target, Variant
+from nitic.targets.base import Code, Rule, Target, Variant
 from nitic.targets.common import COMMON, DGRAD, FORWARD, WGRAD, is_depthwise, sums_in_int64
 
 CUDA = Variant(
     name="cuda",
+    code=Code.CUDA,
     lanes=1,
     speculates=True,
     rules=(

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nitic.targets import panels
+from nitic.targets import loops, panels
 from nitic.targets.base import Machine, Requirement, Rule, Target, Variant
-from nitic.targets.common import BY_ELEMENT, COMMON, DGRAD, FORWARD, WGRAD, is_depthwise, sums_in_int64
+from nitic.targets.common import BY_ELEMENT, COMMON, DGRAD, FORWARD, WGRAD, sums_in_int64
 
 TRIPLE = "x86_64-unknown-linux-gnu"
 EAX, EBX, ECX, EDX = range(4)
@@ -52,20 +52,14 @@ def on(name: str, machine: Machine, features: Sequence[Feature], saved: int, rul
     return Variant(name, rules, machine, flags=frozenset(each.flag for each in features), needs=needs)
 
 
-DEPTHWISE = (
-    Rule((*FORWARD, *DGRAD), "depthwise", when=is_depthwise, layouts=panels.depthwise),
-    Rule(WGRAD, "depthwise_wgrad", when=is_depthwise, layouts=panels.depthwise),
-)
-
 ANY = Machine(TRIPLE, "x86-64")
-# The rules of a machine without a dot product of its own: loops that LLVM makes vectors of, which are easiest to read.
-PORTABLE = Variant("portable", (*DEPTHWISE, *COMMON), ANY)
+PORTABLE = Variant("portable", loops.RULES, ANY)
 
 
 def by_dots(name: str) -> tuple[Rule, ...]:
     """The table of a variant whose contractions are the templates `name`_conv, `name`_dgrad and `name`_wgrad."""
     return (
-        *DEPTHWISE,
+        *loops.DEPTHWISE,
         Rule(BY_ELEMENT.operators, BY_ELEMENT.template, when=sums_in_int64),  # rare: not worth a template of their own
         Rule(FORWARD, f"{name}_conv", layouts=panels.forward),
         Rule(DGRAD, f"{name}_dgrad", layouts=panels.dgrad),

@@ -1,47 +1,9 @@
 /* checkpoint/load.c: loading a checkpoint. The file may be anything: every length, offset and count is checked before
  * it is used, and the session changes only after the whole file has been found good. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "checkpoint/checkpoint.h"
-
-/* ---- the file */
-
-static int read_bytes(nitic_reader *r, int file) {
-  r->data = malloc(r->bytes + 1);
-  if (!r->data)
-    return nitic_fail(NITIC_RUNTIME, "%s: no memory to read %llu bytes", r->path, (unsigned long long)r->bytes);
-  for (uint64_t done = 0; done < r->bytes;) {
-    ssize_t got = read(file, r->data + done, r->bytes - done);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got <= 0)
-      return nitic_fail(NITIC_RUNTIME, "%s: cannot read: %s", r->path, got < 0 ? strerror(errno) : "the file shrank");
-    done += (uint64_t)got;
-  }
-  return NITIC_OK;
-}
-
-static int read_open_file(nitic_reader *r, int file, uint64_t most) {
-  struct stat info;
-  if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode))
-    return nitic_fail(NITIC_RUNTIME, "%s: not a regular file", r->path);
-  r->bytes = (uint64_t)info.st_size < most ? (uint64_t)info.st_size : most;
-  return read_bytes(r, file);
-}
-
-static int read_file(nitic_reader *r, uint64_t most) {
-  int file = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0)
-    return nitic_fail(NITIC_RUNTIME, "%s: cannot open: %s", r->path, strerror(errno));
-  int status = read_open_file(r, file, most);
-  close(file);
-  return status;
-}
 
 static bool has_shape(const nitic_entry *e, const nitic_tensor *tensor) {
   return e->rank == tensor->rank && memcmp(e->shape, tensor->shape, tensor->rank * sizeof *e->shape) == 0;
@@ -294,7 +256,7 @@ static int read_checkpoint(nitic_reader *r) {
   r->entries = calloc(r->program->tensor_count + 1, sizeof *r->entries);
   if (!r->entries)
     return nitic_fail(NITIC_RUNTIME, "%s: no memory to read the checkpoint", r->path);
-  int status = read_file(r, UINT64_MAX);
+  int status = nitic_read(r->path, UINT64_MAX, &r->data, &r->bytes);
   if (status == NITIC_OK)
     status = nitic_header_parse(r);
   if (status == NITIC_OK)
@@ -308,7 +270,7 @@ static int read_checkpoint(nitic_reader *r) {
 static uint64_t promised_header(const char *path) {
   nitic_reader r = {.path = path};
   uint64_t length = 0;
-  if (read_file(&r, 8) == NITIC_OK && r.bytes == 8)
+  if (nitic_read(path, 8, &r.data, &r.bytes) == NITIC_OK && r.bytes == 8)
     for (int i = 0; i < 8; i++)
       length |= (uint64_t)(unsigned char)r.data[i] << 8 * i;
   free(r.data);
@@ -321,7 +283,7 @@ bool nitic_checkpoint_recognise(const char *path) {
   static const nitic_program none;
   nitic_reader r = {.path = path, .program = &none};
   uint64_t length = promised_header(path);
-  bool good = length > 0 && length <= NITIC_MAX_HEADER && read_file(&r, 8 + length) == NITIC_OK &&
+  bool good = length > 0 && length <= NITIC_MAX_HEADER && nitic_read(path, 8 + length, &r.data, &r.bytes) == NITIC_OK &&
               nitic_header_parse(&r) == NITIC_OK && r.description;
   free(r.data);
   return good;
@@ -332,6 +294,7 @@ static void apply(nitic_session *s, const nitic_reader *r) {
   for (uint32_t i = 0; i < r->program->tensor_count; i++)
     if (r->entries[i].seen)
       memcpy(s->memory + r->program->tensors[i].offset, data + r->entries[i].begin, r->program->tensors[i].bytes);
+  nitic_turn_state(s->program, s->memory);
   nitic_state_written(s);
   s->progress = r->progress;
   s->hyper = r->hyper;

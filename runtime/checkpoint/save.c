@@ -2,12 +2,9 @@
  * the data. Tensors come by falling element size and then by name, which keeps each aligned; the one metadata key
  * "nitic" holds one sorted JSON object with everything else, so equal sessions give equal files. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "checkpoint/checkpoint.h"
 #include "core/replace.h"
@@ -114,7 +111,7 @@ static void write_header(const nitic_session *s, const nitic_tensor **tensors, u
   while (!header.failed && header.length % 8)
     nitic_text_add(&header, " ");
   for (int i = 0; i < 8; i++)
-    nitic_text_add(out, "%c", (int)(header.length >> 8 * i & 255));
+    nitic_text_add(out, "%c", (int)((uint64_t)header.length >> 8 * i & 255));
   if (!header.failed)
     nitic_text_add(out, "%s", header.data);
   out->failed |= header.failed || description.failed;
@@ -122,79 +119,55 @@ static void write_header(const nitic_session *s, const nitic_tensor **tensors, u
   free(description.data);
 }
 
-static bool write_all(int file, const void *data, size_t bytes) {
-  const char *at = data;
-  while (bytes > 0) {
-    ssize_t written = write(file, at, bytes);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written == 0)
-      errno = EIO;
-    if (written <= 0)
-      return false;
-    at += written;
-    bytes -= (size_t)written;
-  }
-  return true;
-}
-
 /* Only an empty file or a checkpoint is replaced. */
 static int check_target(const char *path) {
-  struct stat info;
-  bool exists = *path && stat(path, &info) == 0;
-  if (*path == 0 || (exists && !S_ISREG(info.st_mode)))
+  uint64_t bytes = 0;
+  nitic_found found = *path ? nitic_look(path, &bytes) : NITIC_SPECIAL;
+  if (found == NITIC_FOLDER || found == NITIC_SPECIAL)
     return nitic_fail(NITIC_RUNTIME, "%s: cannot save here: not a regular file", *path ? path : "''");
-  if (exists && info.st_size > 0 && !nitic_checkpoint_recognise(path))
+  if (found == NITIC_FILE && bytes > 0 && !nitic_checkpoint_recognise(path))
     return nitic_fail(NITIC_RUNTIME, "%s: cannot save here: the file is no checkpoint of nitic, so it is not replaced",
                       path);
   return NITIC_OK;
 }
 
-static int begin(nitic_replacement *replacement, const char *path) {
+static int begin(const char *path, nitic_replacement **replacement, FILE **file) {
   int status = check_target(path);
-  int reason = status == NITIC_OK ? nitic_replace_begin(replacement, path) : 0;
+  int reason = status == NITIC_OK ? nitic_replace_begin(path, replacement, file) : 0;
   return reason ? nitic_fail(NITIC_RUNTIME, "%.1000s: cannot save here: %s", path, strerror(reason)) : status;
 }
 
 int nitic_checkpoint_probe(const char *path) {
-  nitic_replacement replacement;
-  int status = begin(&replacement, path);
+  nitic_replacement *replacement;
+  FILE *file;
+  int status = begin(path, &replacement, &file);
   if (status == NITIC_OK)
-    nitic_replace_end(&replacement, ECANCELED);
+    nitic_replace_end(replacement, -1);
   return status;
 }
 
-/* After this the rename survives a power cut. That a file system cannot sync directories is no error. */
-static void sync_directory(const char *path) {
-  char directory[4096];
-  const char *slash = strrchr(path, '/');
-  snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-  int file = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (file < 0)
-    return;
-  fsync(file);
-  close(file);
-}
+static bool write_all(FILE *file, const void *data, size_t bytes) { return fwrite(data, 1, bytes, file) == bytes; }
 
-/* Returns 0 or an errno. */
-static int write_state(int file, const nitic_session *s, const nitic_text *header, const nitic_tensor **tensors,
+/* Returns 0 or an errno, -1 where nobody said more. */
+static int write_state(FILE *file, const nitic_session *s, const nitic_text *header, const nitic_tensor **tensors,
                        uint32_t count) {
+  errno = 0;
   bool good = write_all(file, header->data, header->length);
   for (uint32_t i = 0; i < count && good; i++)
-    good = write_all(file, s->memory + tensors[i]->offset, tensors[i]->bytes);
-  return good && (fsync(file) == 0 || errno == EINVAL || errno == ENOTSUP) ? 0 : errno;
+    good = write_all(file, s->memory + tensors[i]->offset, (size_t)tensors[i]->bytes);
+  return good && fflush(file) == 0 ? 0 : errno ? errno : -1;
 }
 
 static int replace(const nitic_session *s, const char *path, const nitic_text *header, const nitic_tensor **tensors,
                    uint32_t count) {
-  nitic_replacement replacement;
-  int status = begin(&replacement, path);
+  nitic_replacement *replacement;
+  FILE *file;
+  int status = begin(path, &replacement, &file);
   if (status != NITIC_OK)
     return status;
-  int reason = nitic_replace_end(&replacement, write_state(replacement.file, s, header, tensors, count));
+  int reason = nitic_replace_end(replacement, write_state(file, s, header, tensors, count));
   if (reason != 0)
     return nitic_fail(NITIC_RUNTIME, "%s: cannot save: %s; what was there before is untouched", path, strerror(reason));
-  sync_directory(replacement.path);
   return NITIC_OK;
 }
 
@@ -205,10 +178,12 @@ int nitic_checkpoint_save(nitic_session *s, const char *path) {
   uint32_t count;
   const nitic_tensor **tensors = nitic_sorted_state(s->program, &count);
   nitic_text header = {0};
+  nitic_turn_state(s->program, s->memory);
   if (tensors)
     write_header(s, tensors, count, &header);
   status = !tensors || header.failed ? nitic_fail(NITIC_RUNTIME, "%s: no memory for the header", path)
                                      : replace(s, path, &header, tensors, count);
+  nitic_turn_state(s->program, s->memory);
   free(header.data);
   free(tensors);
   return status;

@@ -2,12 +2,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/numbers.h"
-#include "cli/signals.h"
 #include "core/replace.h"
 #include "data/batch.h"
 
@@ -140,44 +137,49 @@ static bool write_array(FILE *file, const npy_array *a) {
 
 /* Pipes and devices are written to, so that they stay what they are. */
 static bool is_special(const char *path) {
-  struct stat info;
-  return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+  nitic_found found = nitic_look(path, NULL);
+  return found == NITIC_FOLDER || found == NITIC_SPECIAL;
 }
 
-/* Writes an array to an open file and closes it. Returns 0 or an errno. */
+/* Writes an array to an open file. Returns 0 or an errno, -1 where nobody said more. */
 static int write_to(FILE *file, const npy_array *array) {
+  errno = 0;
+  return write_array(file, array) && fflush(file) == 0 ? 0 : errno ? errno : -1;
+}
+
+static int write_special(const char *path, const npy_array *array) {
+  FILE *file = fopen(path, "wb");
   if (!file)
     return errno;
-  errno = EIO; /* unless a call says more */
-  int reason = write_array(file, array) ? 0 : errno;
+  int reason = write_to(file, array);
   return fclose(file) != 0 && reason == 0 ? errno : reason;
 }
 
 /* A file is replaced in one go. */
 static int replace(const char *path, const npy_array *array) {
-  nitic_replacement replacement;
-  int reason = nitic_replace_begin(&replacement, path);
-  if (reason != 0)
-    return reason;
-  int file = dup(replacement.file); /* for the stream to close */
-  return nitic_replace_end(&replacement, file < 0 ? errno : write_to(fdopen(file, "wb"), array));
+  nitic_replacement *replacement;
+  FILE *file;
+  int reason = nitic_replace_begin(path, &replacement, &file);
+  return reason ? reason : nitic_replace_end(replacement, write_to(file, array));
 }
 
 static int write_npy(const char *path, const npy_array *array) {
-  int reason = is_special(path) ? write_to(fopen(path, "wbe"), array) : replace(path, array);
+  int reason = is_special(path) ? write_special(path, array) : replace(path, array);
   return reason ? nitic_fail(NITIC_RUNTIME, "%s: cannot write: %s", path, strerror(reason)) : NITIC_OK;
 }
 
-static int write_predictions(const nitic_session *s, const nitic_options *o, const int8_t *logits,
-                             const int32_t *classes, int64_t count) {
+static int write_predictions(const nitic_session *s, const nitic_options *o, const int8_t *logits, int32_t *classes,
+                             int64_t count) {
   int64_t columns = s->program->classes;
   const npy_array logit_array = {logits, "|i1", count, columns, (size_t)(count * columns)};
   const npy_array class_array = {classes, "<i4", count, 0, (size_t)count * sizeof *classes};
   int status = NITIC_OK;
   if (o->logits)
     status = write_npy(o->logits, &logit_array);
-  if (o->output && status == NITIC_OK)
+  if (o->output && status == NITIC_OK) {
+    nitic_turn(classes, count, sizeof *classes);
     status = write_npy(o->output, &class_array);
+  }
   for (int64_t i = 0; !o->output && !o->logits && i < count; i++)
     printf("%d\n", classes[i]);
   return status;
@@ -202,7 +204,7 @@ static int predict_all(nitic_session *s, const nitic_options *o, const nitic_dat
 }
 
 static bool is_file(const char *path) {
-  FILE *file = fopen(path, "rbe");
+  FILE *file = fopen(path, "rb");
   bool readable = file && fgetc(file) != EOF; /* a folder opens but does not read */
   if (file)
     fclose(file);

@@ -10,7 +10,7 @@ int nitic_log_open(nitic_log *log, const char *path, int append) {
   *log = (nitic_log){.path = path};
   if (!path)
     return NITIC_OK;
-  log->file = fopen(path, append ? "ae" : "we");
+  log->file = fopen(path, append ? "a" : "w");
   return log->file ? NITIC_OK : nitic_fail(NITIC_RUNTIME, "%s: cannot write the log: %s", path, strerror(errno));
 }
 

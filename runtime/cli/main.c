@@ -1,14 +1,10 @@
 /* cli/main.c: the executable of a compiled program. It is linked with the generated program.c, which defines
  * nitic_program_instance. */
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/commands.h"
-#include "cli/signals.h"
 
 static int run(nitic_session *session, const nitic_options *options) {
   switch (options->command) {
@@ -43,18 +39,8 @@ static int start(int count, char **arguments) {
   return status;
 }
 
-/* A standard stream that is closed would become the next file that is opened, and the log would hold what is said to
- * people. Writing to standard output stays an error then: it holds results. */
-static void open_standard_streams(void) {
-  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
-    if (fcntl(stream, F_GETFD) < 0)
-      open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY); /* it becomes the lowest that is free */
-}
-
 int main(int count, char **arguments) {
-  open_standard_streams();
-  signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write, not the end of the process */
-  nitic_catch_signals();
+  nitic_process_begin();
   if (count < 2) {
     nitic_options_help(stderr, count > 0 ? arguments[0] : "nitic", nitic_program_instance.model);
     return NITIC_USAGE;

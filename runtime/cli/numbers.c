@@ -2,13 +2,10 @@
 #include "cli/numbers.h"
 
 #include <stdio.h>
-#include <time.h>
 
-int64_t nitic_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+#include "core/system.h"
+
+int64_t nitic_now(void) { return nitic_nanoseconds() / 1000000; }
 
 static int64_t divide(int64_t a, int64_t b) { return (a + (a < 0 ? -b : b) / 2) / b; }
 

@@ -3,21 +3,14 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "cli/numbers.h"
+#include "core/system.h"
 
 enum { BAR_WIDTH = 24, LEAST_WIDTH = 4, REDRAW_MS = 100 };
 
 nitic_bar nitic_bar_open(const nitic_program *program) {
-  return (nitic_bar){.program = program, .terminal = isatty(STDERR_FILENO)};
-}
-
-/* Of the terminal, which may be resized at any time; 80 where it does not know. */
-static int columns(void) {
-  struct winsize size;
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+  return (nitic_bar){.program = program, .terminal = nitic_terminal_columns() > 0};
 }
 
 /* "[###...] ", or nothing where there is no room for a few blocks. */
@@ -42,7 +35,7 @@ void nitic_bar_draw(nitic_bar *bar, const nitic_progress *p, int64_t steps, int6
                (long long)steps, nitic_fixed(loss, nitic_loss_e4(bar->program, &p->running), 4),
                nitic_fixed(accuracy, nitic_accuracy_e4(&p->running), 2), (long long)left / 60, (long long)left % 60);
   char blocks[BAR_WIDTH + 4];
-  int most = columns() - 1; /* some terminals wrap when the last column is full */
+  int most = nitic_terminal_columns() - 1; /* some terminals wrap when the last column is full */
   draw_blocks(blocks, most - used - 3, p->epoch_step, steps);
   snprintf(line, sizeof line, "%s%s%s", head, blocks, tail);
   fprintf(stderr, "\r\033[K%.*s", most, line);

@@ -1,11 +1,9 @@
 /* cli/train.c: the command train. Every step is counted in nitic_progress, so a run that goes on from a checkpoint
  * makes the same steps on the same batches as one that was never interrupted. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/signals.h"
 #include "cli/training_report.h"
 #include "data/batch.h"
 #include "data/loader.h"

@@ -3,10 +3,9 @@
 #include <stdio.h>
 
 #include "core/internal.h"
+#include "core/system.h"
 
-static _Thread_local char sentence[1024];
-
-const char *nitic_last_error(void) { return sentence; }
+const char *nitic_last_error(void) { return nitic_sentence(); }
 
 /* Bytes of the printable UTF-8 character at `c`, 0 where there is none. One that is cut off meets the final NUL, which
  * cannot be a part of it. */
@@ -35,9 +34,10 @@ static void make_printable(char *text) {
 }
 
 int nitic_fail(int code, const char *format, ...) {
+  char *sentence = nitic_sentence();
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(sentence, sizeof sentence, format, arguments);
+  vsnprintf(sentence, NITIC_SENTENCE, format, arguments);
   va_end(arguments);
   make_printable(sentence);
   return code;

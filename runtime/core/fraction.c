@@ -72,7 +72,7 @@ bool nitic_fraction_parse(const char *text, nitic_fraction *value) {
 static nitic_rate strip(uint64_t mantissa, int32_t k) {
   if (mantissa == 0)
     return (nitic_rate){0, 0};
-  int zeros = __builtin_ctzll(mantissa);
+  int zeros = nitic_bit_length(mantissa & (~mantissa + 1)) - 1;
   return (nitic_rate){(int32_t)(mantissa >> zeros), k - zeros};
 }
 

@@ -6,10 +6,11 @@
 
 #include "core/device.h"
 #include "core/hyper.h"
+#include "core/system.h"
 #include "nitic.h"
 
 /* Keeps the sentence for nitic_last_error and returns `code`. */
-int nitic_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int nitic_fail(int code, const char *format, ...) NITIC_PRINTS(2, 3);
 
 /* A run in flight: it was started, and nobody has waited for it yet. `count` rows of its batch have labels. */
 typedef struct {
@@ -56,6 +57,10 @@ int nitic_state_read(nitic_session *session);
 /* To call after the state was changed in the host's memory. */
 void nitic_state_written(nitic_session *session);
 
+/* Numbers of so many bytes each, from the machine's order to that of files or back; and all of the state. */
+void nitic_turn(void *numbers, int64_t count, size_t bytes);
+void nitic_turn_state(const nitic_program *program, uint8_t *memory);
+
 /* How many numbers of a tensor of the state stand at the limit of its type. The state must have been read. */
 int64_t nitic_clipped(const nitic_session *session, const nitic_tensor *tensor);
 
@@ -95,6 +100,11 @@ static inline bool nitic_is_state(const nitic_tensor *tensor) {
   return tensor->role >= NITIC_WEIGHT && tensor->role <= NITIC_FROZEN;
 }
 
-static inline int nitic_bit_length(uint64_t x) { return x ? 64 - __builtin_clzll(x) : 0; }
+static inline int nitic_bit_length(uint64_t x) {
+  int length = 0;
+  for (; x; x >>= 1)
+    length++;
+  return length;
+}
 
 #endif

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/system.h"
+
 /* Text that grows. After a failed allocation `failed` is set and the text stays as it was. */
 typedef struct {
   char *data;
@@ -13,7 +15,7 @@ typedef struct {
   bool failed;
 } nitic_text;
 
-void nitic_text_add(nitic_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void nitic_text_add(nitic_text *text, const char *format, ...) NITIC_PRINTS(2, 3);
 /* The string with quotes and escapes; bytes from 0x80 on pass as they are. */
 void nitic_text_add_quoted(nitic_text *text, const char *string);
 

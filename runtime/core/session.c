@@ -4,13 +4,6 @@
 
 #include "core/internal.h"
 
-const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *name) {
-  for (uint32_t i = 0; i < program->tensor_count; i++)
-    if (strcmp(program->tensors[i].name, name) == 0)
-      return &program->tensors[i];
-  return NULL;
-}
-
 int32_t nitic_label_count(const nitic_program *program) {
   return program->classes == 1 && program->squared_error ? NITIC_NUMBERS : program->classes;
 }
@@ -75,7 +68,8 @@ static void bind_tensors(nitic_session *s) {
 
 /* Writes the initial state to memory that is all zero. */
 static void start(nitic_session *s) {
-  memcpy(s->memory, s->program->initial_state, s->program->initial_bytes);
+  memcpy(s->memory, s->program->initial_state, (size_t)s->program->initial_bytes);
+  nitic_turn_state(s->program, s->memory);
   nitic_state_written(s);
   s->progress = (nitic_progress){.epochs = 1};
   nitic_begin_epoch(s, 0);

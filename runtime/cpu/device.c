@@ -1,17 +1,13 @@
 /* cpu/device.c: the device that is threads of this machine. A training step runs here and in the kernels, without any
  * floating point: this file compiles with -mgeneral-regs-only. */
-#include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <time.h>
 
 #include "core/internal.h"
-#include "cpu/pool.h"
+#include "core/pool.h"
 #include "cpu/variant.h"
 
-enum { ALIGNMENT = 64, SLACK = 64 }; /* kernels may read up to 64 bytes past their last buffer */
+enum { SLACK = 64 }; /* kernels may read up to 64 bytes past their last buffer */
 
 /* A function of the chosen variant, and the addresses of the buffers of its calls, one call after another. */
 typedef struct {
@@ -45,17 +41,12 @@ struct nitic_device {
 
 /* ---- preparation */
 
-/* The arena is zero, as memory from the operating system is: clearing it would only cost time. */
 static int map_arena(nitic_device *d) {
-  size_t bytes = d->variant->arena_bytes < d->program->state_bytes ? d->program->state_bytes : d->variant->arena_bytes;
-  d->bytes = (bytes + SLACK + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-  void *memory = mmap(NULL, d->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED)
-    return nitic_fail(NITIC_RUNTIME, "no memory for the arena of %zu bytes: %s", d->bytes, strerror(errno));
-#ifdef MADV_HUGEPAGE
-  madvise(memory, d->bytes, MADV_HUGEPAGE);
-#endif
-  d->arena = memory;
+  uint64_t state = d->program->state_bytes, bytes = d->variant->arena_bytes < state ? state : d->variant->arena_bytes;
+  d->bytes = bytes <= SIZE_MAX - SLACK ? (size_t)bytes + SLACK : 0;
+  d->arena = d->bytes ? nitic_memory(d->bytes) : NULL;
+  if (!d->arena)
+    return nitic_fail(NITIC_RUNTIME, "no memory for the arena of %llu bytes", (unsigned long long)bytes + SLACK);
   d->input = d->arena + nitic_tensor_of(d->program, NITIC_INPUT, NULL)->offset;
   d->label = (void *)(d->arena + nitic_tensor_of(d->program, NITIC_LABEL, NULL)->offset);
   return NITIC_OK;
@@ -114,7 +105,7 @@ void nitic_device_destroy(nitic_device *d) {
     return;
   nitic_pool_destroy(d->pool);
   if (d->arena)
-    munmap(d->arena, d->bytes);
+    nitic_memory_free(d->arena, d->bytes);
   free(d->addresses);
   free(d);
 }
@@ -125,7 +116,7 @@ typedef struct {
   nitic_pool *pool;
   const bound *function;
   int threads;
-  _Atomic int32_t failed_call; /* index + 1 of a call that failed, 0 = none */
+  int32_t failed_calls[NITIC_MAX_THREADS]; /* by thread: index + 1 of a call that failed, 0 = none */
 } run_state;
 
 /* Where the share of a thread begins, and that of the one before it ends. */
@@ -139,7 +130,7 @@ static void run_share(run_state *run, uint32_t i, void **buffers, int thread) {
   const nitic_call *call = &run->function->calls[i];
   nitic_ctx ctx = {thread, edge(call, thread, run->threads), edge(call, thread + 1, run->threads)};
   if (call->kernel(buffers, &ctx) != 0)
-    atomic_store(&run->failed_call, (int32_t)i + 1);
+    run->failed_calls[thread] = (int32_t)i + 1;
 }
 
 /* Every thread makes every call, with its share of the units; a barrier stands between two phases. After a failure the
@@ -166,12 +157,6 @@ static void run_alone(run_state *run) {
   }
 }
 
-static int64_t nanoseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static int run_as(nitic_device *d, run_state *run, bool alone) {
   if (!alone)
     return nitic_pool_run(d->pool, run_calls, run);
@@ -185,9 +170,9 @@ static int run_measured(nitic_device *d, run_state *run, trial *t) {
   if (n >= TRIALS)
     return run_as(d, run, t->alone);
   bool alone = n % 2 && t->least[0] < LONG_RUN;
-  int64_t start = nanoseconds();
+  int64_t start = nitic_nanoseconds();
   int status = run_as(d, run, alone);
-  int64_t taken = nanoseconds() - start;
+  int64_t taken = nitic_nanoseconds() - start;
   if (n < 2 || taken < t->least[alone])
     t->least[alone] = taken;
   t->alone = t->least[1] < t->least[0] && t->least[0] < LONG_RUN;
@@ -200,10 +185,12 @@ int nitic_device_run(nitic_device *d, nitic_kind kind) {
   int status = d->measures ? run_measured(d, &run, &d->trials[kind]) : run_as(d, &run, false);
   if (status != NITIC_OK)
     return status;
-  int32_t failed = atomic_load(&run.failed_call);
-  if (failed == 0)
-    return NITIC_OK;
-  return nitic_fail(NITIC_RUNTIME, "kernel %s (call %d) failed", function->calls[failed - 1].name, failed - 1);
+  for (int thread = 0; thread < run.threads; thread++) {
+    int32_t failed = run.failed_calls[thread];
+    if (failed != 0)
+      return nitic_fail(NITIC_RUNTIME, "kernel %s (call %d) failed", function->calls[failed - 1].name, failed - 1);
+  }
+  return NITIC_OK;
 }
 
 /* ---- the host's memory is the device's, and a run is finished when it returns */

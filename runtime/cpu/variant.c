@@ -6,36 +6,9 @@
 #include "core/internal.h"
 #include "cpu/variant.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-
-/* Which registers the operating system saves; 0 where it says nothing of them. */
-static uint32_t saved_registers(void) {
-  uint32_t a, b, c, d, low, high;
-  bool osxsave = __get_cpuid(1, &a, &b, &c, &d) && (c & (1u << 27));
-  if (!osxsave)
-    return 0;
-  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return low;
-}
-
-static bool is_met(const nitic_requirement *need) {
-  uint32_t found[4] = {0};
-  if (need->source == NITIC_XCR0)
-    return (saved_registers() & need->bits) == need->bits;
-  return __get_cpuid_count(need->leaf, need->subleaf, &found[0], &found[1], &found[2], &found[3]) &&
-         (found[need->reg] & need->bits) == need->bits;
-}
-#else
-static bool is_met(const nitic_requirement *need) {
-  (void)need;
-  return false;
-}
-#endif
-
 bool nitic_variant_supported(const nitic_variant *variant) {
   for (uint32_t i = 0; i < variant->need_count; i++)
-    if (!is_met(&variant->needs[i]))
+    if (!nitic_is_met(&variant->needs[i]))
       return false;
   return true;
 }

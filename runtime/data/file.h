@@ -19,12 +19,8 @@ bool nitic_file_exists(const char *folder, const char *name);
 int nitic_file_largest(const char *folder, const char *prefix, int digits, const char *suffix);
 int nitic_file_open(nitic_file *file, const char *folder, const char *name);
 void nitic_file_close(nitic_file *file);
-/* The path of a file that became shorter while it was open, or NULL. What is read of it since then are zeros. */
-const char *nitic_file_lost(void);
-/* NITIC_RUNTIME and a sentence where there is one. To ask after data was read and before it is used. */
+/* NITIC_RUNTIME and a sentence where nitic_file_lost names a file. To ask after data was read and before it is used. */
 int nitic_file_check_lost(void);
-/* The path of a file that was written to since it was opened, or NULL. */
-const char *nitic_file_changed(void);
 /* Whether the file from offset `data` on is exactly an array of this shape. */
 int nitic_file_check_size(const nitic_file *file, size_t data, int32_t element_bytes, const int64_t *shape,
                           int32_t rank);

@@ -1,27 +1,18 @@
 /* data/loader.c: see loader.h. */
 #include "data/loader.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "data/batch.h"
-
-/* Whose the batch is: the worker may touch it while it is WANTED, the caller otherwise. */
-typedef enum { IDLE, WANTED, READY, STOP } loader_state;
 
 struct nitic_loader {
   const nitic_session *session;
   const nitic_dataset *data;
   nitic_draw draw;
   const int64_t *order;
-  int64_t next, end; /* the batch to make next, and where the epoch ends */
-  bool threaded;
-  pthread_t worker;
-  pthread_mutex_t mutex;
-  pthread_cond_t changed;
-  loader_state state;
+  int64_t next, end;    /* the batch to make next, and where the epoch ends */
+  nitic_helper *helper; /* makes the next batch, while the caller goes on; NULL: the caller makes it */
   uint8_t *pad, *samples;
   int32_t *labels;
 };
@@ -35,52 +26,10 @@ static void make_batch(const nitic_loader *l, uint8_t *samples, int32_t *labels)
     nitic_data_draw(l->data, &l->draw, order[row], samples + (size_t)row * l->session->sample_bytes, &labels[row]);
 }
 
-/* ---- the worker */
-
-static void *work(void *argument) {
+static void make_next(void *argument) {
   nitic_loader *l = argument;
-  pthread_mutex_lock(&l->mutex);
-  while (l->state != STOP) {
-    if (l->state != WANTED) {
-      pthread_cond_wait(&l->changed, &l->mutex);
-      continue;
-    }
-    pthread_mutex_unlock(&l->mutex);
-    make_batch(l, l->samples, l->labels);
-    pthread_mutex_lock(&l->mutex);
-    l->state = READY;
-    pthread_cond_broadcast(&l->changed);
-  }
-  pthread_mutex_unlock(&l->mutex);
-  return NULL;
+  make_batch(l, l->samples, l->labels);
 }
-
-/* Locks the loader once the worker is not making a batch; put unlocks it. */
-static void take(nitic_loader *l) {
-  pthread_mutex_lock(&l->mutex);
-  while (l->state == WANTED)
-    pthread_cond_wait(&l->changed, &l->mutex);
-}
-
-static void put(nitic_loader *l, loader_state state) {
-  l->state = state;
-  pthread_cond_broadcast(&l->changed);
-  pthread_mutex_unlock(&l->mutex);
-}
-
-/* The worker gets no signals, like those of the thread pool, but for the one that says that a file became shorter. */
-static int start_worker(nitic_loader *l) {
-  sigset_t all, old;
-  sigfillset(&all);
-  sigdelset(&all, SIGBUS);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  int status = pthread_create(&l->worker, NULL, work, l);
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  l->threaded = status == 0;
-  return status ? nitic_fail(NITIC_RUNTIME, "cannot start the thread that reads data: %s", strerror(status)) : NITIC_OK;
-}
-
-/* ---- the caller */
 
 /* The pixel value that the input map takes nearest to zero, channel by channel. */
 static void find_pad(const nitic_session *s, uint8_t *pad) {
@@ -94,8 +43,6 @@ static void find_pad(const nitic_session *s, uint8_t *pad) {
 static int set_up(nitic_loader *l) {
   const nitic_session *s = l->session;
   size_t batch = (size_t)s->program->batch;
-  pthread_mutex_init(&l->mutex, NULL);
-  pthread_cond_init(&l->changed, NULL);
   l->pad = calloc((size_t)s->channels, 1);
   l->samples = malloc(batch * s->sample_bytes);
   l->labels = calloc(batch, sizeof *l->labels);
@@ -111,7 +58,7 @@ static int choose(nitic_loader *l, nitic_dataset *data) {
   const nitic_augment *a = &l->draw.augment;
   int status = a->resized_crop ? NITIC_OK : nitic_batch_keep(l->session, data, l->pad);
   bool threaded = !data->kept && (data->packed || nitic_augments(a));
-  return status == NITIC_OK && threaded ? start_worker(l) : status;
+  return status == NITIC_OK && threaded ? nitic_helper_create(make_next, l, &l->helper) : status;
 }
 
 int nitic_loader_create(const nitic_session *session, nitic_dataset *data, nitic_loader **loader) {
@@ -133,34 +80,33 @@ int nitic_loader_create(const nitic_session *session, nitic_dataset *data, nitic
 void nitic_loader_destroy(nitic_loader *l) {
   if (!l)
     return;
-  if (l->threaded) {
-    take(l);
-    put(l, STOP);
-    pthread_join(l->worker, NULL);
-  }
-  pthread_cond_destroy(&l->changed);
-  pthread_mutex_destroy(&l->mutex);
+  if (l->helper)
+    nitic_helper_destroy(l->helper);
   free(l->pad);
   free(l->samples);
   free(l->labels);
   free(l);
 }
 
-static loader_state wanted(const nitic_loader *l) { return l->threaded && l->next < l->end ? WANTED : IDLE; }
+static void start_next(const nitic_loader *l) {
+  if (l->helper && l->next < l->end)
+    nitic_helper_start(l->helper);
+}
 
 void nitic_loader_begin(nitic_loader *l, const int64_t *order, int64_t first, int64_t end) {
-  take(l);
+  if (l->helper)
+    nitic_helper_wait(l->helper);
   l->order = order;
   l->next = first;
   l->end = end;
   l->draw.epoch = l->session->progress.epoch;
-  put(l, wanted(l));
+  start_next(l);
 }
 
 int nitic_loader_next(nitic_loader *l) {
   const nitic_session *s = l->session;
   size_t batch = (size_t)s->program->batch;
-  if (!l->threaded) {
+  if (!l->helper) {
     if (l->data->kept)
       nitic_batch_draw(s, l->data, &l->draw, l->order + l->next * s->program->batch);
     else
@@ -168,10 +114,10 @@ int nitic_loader_next(nitic_loader *l) {
     l->next++;
     return nitic_file_check_lost();
   }
-  take(l);
+  nitic_helper_wait(l->helper);
   memcpy(s->input, l->samples, batch * s->sample_bytes);
   memcpy(s->label, l->labels, batch * sizeof *l->labels);
   l->next++;
-  put(l, wanted(l));
+  start_next(l);
   return nitic_file_check_lost();
 }

@@ -1,21 +1,9 @@
 /* data/open.c: finds out which format a folder or a file has, and opens it. */
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "data/formats.h"
-
-static int check_folder(const char *folder) {
-  struct stat info;
-  if (stat(folder, &info) != 0)
-    return nitic_fail(NITIC_RUNTIME, "%s: cannot open: %s", folder, strerror(errno));
-  if (!S_ISDIR(info.st_mode))
-    return nitic_fail(NITIC_RUNTIME, "%s: not a folder", folder);
-  return NITIC_OK;
-}
 
 static int nothing_found(const char *folder) {
   bool packed = nitic_file_exists(folder, "train-images-idx3-ubyte.gz");
@@ -48,6 +36,8 @@ static format find_format(const char *folder, nitic_split split) {
   return nitic_file_largest(folder, train ? "train-" : "test-", 5, ".images") >= 0 ? PACKED : NONE;
 }
 
+enum { NAME_SIZE = 256 }; /* of the longest name of a file, with its end */
+
 /* x_train.NAME.npy, cut off where it does not fit, so that there is no such file. */
 static const char *name_of(const nitic_input *input, nitic_split split, char *name, size_t size) {
   snprintf(name, size, "x_%s.%s.npy", split == NITIC_TRAIN_SPLIT ? "train" : "test", input->name);
@@ -55,7 +45,7 @@ static const char *name_of(const nitic_input *input, nitic_split split, char *na
 }
 
 static bool has_any_input(const nitic_program *program, const char *folder, nitic_split split) {
-  char name[NAME_MAX + 1];
+  char name[NAME_SIZE];
   bool found = nitic_file_exists(folder, npy[split][1]);
   for (uint32_t i = 0; i < program->input_count; i++)
     found = found || nitic_file_exists(folder, name_of(&program->inputs[i], split, name, sizeof name));
@@ -92,7 +82,7 @@ static int open_inputs(nitic_dataset *data, const nitic_program *program, const 
   data->input_count = (int32_t)program->input_count;
   for (int32_t i = 0; i < data->input_count; i++) {
     nitic_dataset *input = &data->inputs[i];
-    char name[NAME_MAX + 1];
+    char name[NAME_SIZE];
     input->number = i;
     name_of(&program->inputs[i], split, name, sizeof name);
     int status = nitic_npy_open(input, program, folder, name, i ? NULL : npy[split][1]);
@@ -125,7 +115,7 @@ static int open_folder(nitic_dataset *data, const nitic_program *program, const 
 
 int nitic_data_open(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {
   *data = (nitic_dataset){0};
-  int status = check_folder(folder);
+  int status = nitic_check_folder(folder);
   if (status == NITIC_OK)
     status = open_folder(data, program, folder, split);
   return status == NITIC_OK ? nitic_parts_check(data) : status;

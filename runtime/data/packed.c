@@ -6,7 +6,7 @@
 #include "data/formats.h"
 
 enum { HEADER = 64, VERSION = 1, MAX_CHANNELS = 4 };
-static const char MAGIC[8] = "NITICIMG";
+static const char MAGIC[] = {'N', 'I', 'T', 'I', 'C', 'I', 'M', 'G'};
 
 typedef struct {
   uint32_t version, shard, shards, height, width, channels;

@@ -1,7 +1,5 @@
 /* data/samples.c: hands out samples: copied as they are stored, or a part of them at another size. */
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "data/parts.h"
 #include "data/resample.h"
@@ -71,8 +69,5 @@ void nitic_data_will_need(const nitic_dataset *data, int64_t index) {
   if (!data->packed)
     return;
   const nitic_part *part = nitic_parts_find(data, &index);
-  const uint8_t *file = part->samples_file.bytes;
-  size_t begin = (size_t)(part->samples - file) + (size_t)index * part->stride;
-  size_t before = begin % (size_t)sysconf(_SC_PAGESIZE);
-  madvise((void *)(uintptr_t)(file + begin - before), before + part->stride, MADV_WILLNEED);
+  nitic_will_need(part->samples + (size_t)index * part->stride, part->stride);
 }

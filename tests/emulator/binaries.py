@@ -155,7 +155,7 @@ def compile_mutant(pair: Pair, file: str, old: str, new: str, folder: Path) -> P
     assert old in changed.read_text()
     changed.write_text(changed.read_text().replace(old, new))
     sources = [runtime / path.relative_to(runtime_folder()) for path in runtime_sources("cuda")]
-    with patch.object(link, "runtime_sources", lambda _device: sources):
+    with patch.object(link, "runtime_sources", lambda *_: sources):
         return compile_emulated(replace(pair.options, output=folder / "gpu"))
 
 

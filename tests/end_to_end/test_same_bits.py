@@ -6,6 +6,7 @@ and a run that was killed and resumed.
 
 import hashlib
 import itertools
+import platform
 import signal
 import subprocess
 import time
@@ -30,7 +31,11 @@ BATCH, EPOCHS, STEPS_PER_EPOCH, SEED = 64, 4, 50, 3
 COUNT = BATCH * STEPS_PER_EPOCH
 RECIPES = ("niti16", "niti")
 HYPERS = {"niti16": {"lr": "2^-6", "momentum": "0.9"}, "niti": {"gb": "4"}}
-VARIANTS = [name for name, variant in targets.VARIANTS.items() if variant.machine and name != "portable"]
+VARIANTS = [
+    name
+    for name, variant in targets.VARIANTS.items()
+    if variant.machine and variant.machine.architecture == platform.machine() and name != "portable"
+]
 OPTIONS = {
     "niti16": ["--lr", "2^-6", "--momentum", "0.9", "--schedule", "constant"],
     "niti": ["--gb", "4", "--schedule", "constant"],

@@ -1,6 +1,7 @@
 """Dependencies point one way, and heavy packages are imported only where they are needed."""
 
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -97,6 +98,31 @@ def operators_named(path: Path) -> list[str]:
             if isinstance(kind, type) and issubclass(kind, NnOp) and not issubclass(kind, BfpOp):
                 found.append(member)
     return found
+
+
+SYSTEM_HEADERS = ("posix", "cuda")
+ISO_C = {
+    f"{name}.h"
+    for name in [
+        "errno",
+        "limits",
+        "signal",
+        "stdarg",
+        "stdbool",
+        "stddef",
+        "stdint",
+        "stdio",
+        "stdlib",
+        "string",
+        "time",
+    ]
+}
+
+
+def test_only_one_folder_knows_the_operating_system() -> None:
+    for path in RUNTIME.rglob("*.[ch]"):
+        if path.relative_to(RUNTIME).parts[0] not in SYSTEM_HEADERS:
+            assert set(re.findall(r"^#include <(.*)>", path.read_text(), re.MULTILINE)) <= ISO_C, path
 
 
 def test_generic_machinery_names_no_operator_of_a_network() -> None:

@@ -18,6 +18,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from nitic import targets
 from nitic.arithmetic.integers import Array
+from nitic.codegen.c99.text import c99_text
 from nitic.codegen.core.function import MAX_THREADS
 from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.cuda.text import cuda_text, prologue
@@ -30,6 +31,7 @@ from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type
 from nitic.ops.fused import FLAT, FusedOp, YieldOp
 from nitic.passes.kernels.select_kernels import select
+from nitic.paths import runtime_folder
 from nitic.targets import VARIANTS
 from nitic.targets.base import Machine
 from tests.emulator.emulator import COMPILER, ORDERS, Emulated
@@ -37,8 +39,9 @@ from tests.kernels.elsewhere import ELSEWHERE, Split
 from tests.support.operators import type_of
 
 GARBAGE = 0x55
-CUDA = "cuda"
-FOR_CPUS = [name for name, variant in VARIANTS.items() if variant.machine]
+C99_FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+CUDA, C99 = "cuda", "c"
+FOR_CPUS = [name for name, variant in VARIANTS.items() if variant.machine and variant.machine.architecture == "x86_64"]
 _counter = itertools.count()
 
 Build = Callable[..., Sequence[NnOp]]
@@ -47,7 +50,7 @@ Types = Sequence[Attribute]
 
 def runs_here(variant: str) -> bool:
     """On this processor, in the emulator, or on a machine that does it for this one."""
-    if variant == CUDA:
+    if variant in (CUDA, C99):
         return COMPILER is not None
     return variant in ELSEWHERE or targets.runs_here(VARIANTS[variant])
 
@@ -58,9 +61,9 @@ def each(names: Iterable[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("variant", [pytest.param(name, marks=mark) for name, mark in absent.items()])
 
 
-variants = each(VARIANTS)
+variants = each([*FOR_CPUS, C99, CUDA])
 # For templates that all targets share: what sse2 and portable make of them, for the same machine, is the same code.
-machines = each(name for name in VARIANTS if name != "sse2")
+machines = each(name for name in [*FOR_CPUS, CUDA] if name != "sse2")
 by_dots = each(name for name in FOR_CPUS if name != "portable")
 
 
@@ -219,6 +222,8 @@ def _made(meaning: str, variant: str, runner: Callable[[Kernel, Path], Split]) -
     kernel = emit(parse_group(meaning), f"kernel_{next(_counter)}", variant)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "kernel.o"
+        if variant == C99:
+            return _by_c(kernel, Path(folder)), kernel.units
         write_object([kernel], machine(variant), made)
         return runner(kernel, made), kernel.units
 
@@ -232,6 +237,27 @@ def _here(kernel: Kernel, made: Path) -> Split:
         pointers = [m.ctypes.data_as(ctypes.c_void_p) for m in memory]
         for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
             assert function(*pointers, thread, begin, end) == 0
+
+    return split
+
+
+class Context(ctypes.Structure):
+    """nitic_ctx."""
+
+    _fields_ = (("thread", ctypes.c_int32), ("begin", ctypes.c_int32), ("end", ctypes.c_int32))
+
+
+def _by_c(kernel: Kernel, folder: Path) -> Split:
+    source, library = folder / "kernel.c", folder / "kernel.so"
+    source.write_text('#include "core/kernel.h"\n' + c99_text(kernel))
+    command = ["cc", *C99_FLAGS, "-O1", "-shared", "-fPIC", "-I", runtime_folder(), source, "-o", library]
+    subprocess.run(command, check=True)
+    function = getattr(ctypes.CDLL(str(library)), kernel.name)
+
+    def split(memory: Sequence[Array], edges: Sequence[int]) -> None:
+        pointers = (ctypes.c_void_p * len(memory))(*(m.ctypes.data for m in memory))
+        for thread, (begin, end) in enumerate(itertools.pairwise(edges)):
+            assert function(pointers, ctypes.byref(Context(thread, begin, end))) == 0
 
     return split
 

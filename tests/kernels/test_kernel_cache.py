@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from xdsl.ir import Attribute
 
+from nitic import targets
 from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.output import cache, link, processes
 from nitic.codegen.output.cache import Cache, KernelCache
@@ -148,7 +149,7 @@ def test_a_full_disk_under_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def runtime(folder: Path, kept: Cache) -> list[bytes]:
     folder.mkdir()
-    return [path.read_bytes() for path in link.runtime_objects(Emit.OBJ, folder, kept)]
+    return [path.read_bytes() for path in link.runtime_objects(Emit.OBJ, folder, kept, targets.native())]
 
 
 def test_objects_of_the_runtime_are_checked_like_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

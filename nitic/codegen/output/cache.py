@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from nitic.codegen.core.kernel import Kernel, Launch, Scratch
+from nitic.targets import VARIANTS
 from nitic.version import VERSION
 
 OTHERS_WRITE = 0o022  # permissions of a group and of everyone
@@ -44,7 +45,8 @@ def cache_folder() -> Path | None:
 
 def symbol(variant: str, meaning: str) -> str:
     """The name of the function for a group: equal ones are the same code."""
-    return "nitic_" + sha256(f"{code_digest(_KERNELS)}\n{variant}\n{meaning}".encode()).hexdigest()[:32]
+    key = f"{code_digest(_KERNELS)}\n{variant} {VARIANTS[variant].machine}\n{meaning}"
+    return "nitic_" + sha256(key.encode()).hexdigest()[:32]
 
 
 def plan_name(identity: str, variants: Sequence[str]) -> str:

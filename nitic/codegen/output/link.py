@@ -15,6 +15,7 @@ from nitic.codegen.output.cache import Cache
 from nitic.errors import CompileError, ExitCode
 from nitic.options import Emit
 from nitic.paths import runtime_folder, runtime_sources
+from nitic.targets.base import HERE, Platform, Target
 
 FLAGS = [
     *("-std=c11", "-D_GNU_SOURCE", "-O1", "-fPIC", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"),
@@ -22,52 +23,60 @@ FLAGS = [
 ]
 # Level 2 takes half as long again as level 1, and gains something only where the pixels of every sample pass.
 PIXELS, PIXELS_FLAGS = "data", ["-O2"]
-# The step loop computes nothing in floating point: the compiler may not even use its registers.
-STEP_FLAGS = ["-mgeneral-regs-only"]
-STEP_SOURCES = ("core/step.c", "cpu/device.c", "cpu/pool.c", "cuda/device.c", "cuda/graph.c", "cuda/store.c")
+STEP_SOURCES = ("core/step.c", "cpu/device.c", "posix/pool.c", "cuda/device.c", "cuda/graph.c", "cuda/store.c")
 COMMAND_LINE = "cli"  # the folder that only an executable needs
 LINK_FLAGS = {
-    Emit.EXE: ["-pthread", "-Wl,--gc-sections", "-s"],
-    Emit.LIB: ["-shared", "-pthread", "-Wl,--gc-sections", "-s"],
+    Emit.EXE: ["-Wl,--gc-sections", "-s"],
+    Emit.LIB: ["-shared", "-Wl,--gc-sections", "-s"],
     Emit.OBJ: ["-r", "-nostdlib"],
 }
 LIBRARIES = {"cpu": [], "cuda": ["-ldl"]}
 
 
-def compiler() -> list[str]:
-    """The command of a C compiler that works: $CC, cc, or zig from the `cross` extra. Raises CompileError."""
+def compiler(platform: Platform = HERE) -> list[str]:
+    """The command of a C compiler for a platform: of this machine, $CC, cc, or zig from the `cross` extra; of others,
+    zig. Raises CompileError."""
+    if platform.zig:
+        return [*_zig(f"no C compiler for {platform.zig}"), "-target", platform.zig]
     if command := os.environ.get("CC", "").split():
         return command
     for name in ("cc", "gcc", "clang"):
         if found := shutil.which(name):
             return [found]
+    return _zig("no C compiler to link the program with")
+
+
+def _zig(otherwise: str) -> list[str]:
+    """The C compiler of zig. Raises CompileError where it is not installed."""
     if find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc"]
-    note = "install one, or: pip install 'nitic[cross]'"
-    raise CompileError("", "no C compiler to link the program with", note, ExitCode.RUN_TIME)
+    raise CompileError("", otherwise, "install one, or: pip install 'nitic[cross]'", ExitCode.RUN_TIME)
 
 
-def runtime_objects(emit: Emit, folder: Path, cache: Cache, device: str = "cpu") -> list[Path]:
-    """The runtime compiled for this device, or taken out of the cache: objects in `folder`. Raises CompileError."""
-    sources = [path for path in runtime_sources(device) if emit == Emit.EXE or path.parent.name != COMMAND_LINE]
-    common = _common_digest()
+def runtime_objects(emit: Emit, folder: Path, cache: Cache, target: Target) -> list[Path]:
+    """The runtime compiled for a target, or taken out of the cache: objects in `folder`. Raises CompileError."""
+    found = runtime_sources(target.device, target.platform.system)
+    sources = [path for path in found if emit == Emit.EXE or path.parent.name != COMMAND_LINE]
+    common = _common_digest(target.platform)
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda each: _runtime_object(each, folder, cache, common), sources))
+        return list(pool.map(lambda each: _runtime_object(each, folder, cache, target.platform, common), sources))
 
 
-def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, device: str = "cpu") -> None:
+def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, target: Target) -> None:
     """Writes the program: these objects, and the tables in `source`.
 
     The output appears only when it is complete. Raises CompileError.
     """
+    platform = target.platform
+    command = compiler(platform)
     with tempfile.TemporaryDirectory(prefix="nitic-") as folder:
         program = Path(folder) / "program.o"
-        _run([*compiler(), *FLAGS, "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
-        libraries = LIBRARIES[device] if emit != Emit.OBJ else []
+        _run([*command, *FLAGS, *platform.flags, "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
+        libraries = [*platform.link, *LIBRARIES[target.device]] if emit != Emit.OBJ else []
         made = Path(folder) / output.name
         inputs = Path(folder) / "inputs"  # there may be more than a command line holds
         inputs.write_bytes(os.fsencode("\n".join(map(_quoted, (*objects, program)))))
-        _run([*compiler(), f"@{inputs}", *LINK_FLAGS[emit], *libraries, "-o", str(made)])
+        _run([*command, f"@{inputs}", *LINK_FLAGS[emit], *libraries, "-o", str(made)])
         install(made, output)
 
 
@@ -103,20 +112,20 @@ def write(content: bytes, output: Path) -> Path:
     return output
 
 
-def _runtime_object(source: Path, folder: Path, cache: Cache, common: bytes) -> Path:
+def _runtime_object(source: Path, folder: Path, cache: Cache, platform: Platform, common: bytes) -> Path:
     """A C file of the runtime as an object in the folder, made once per compiler and version of the sources.
 
     common: the digest of what all these files have in common.
     """
     part = source.parent.name  # two devices have files of the same names
-    flags = [*FLAGS, *(PIXELS_FLAGS if part == PIXELS else [])]
-    flags += STEP_FLAGS if f"{part}/{source.name}" in STEP_SOURCES else []
+    flags = [*FLAGS, *platform.flags, *(PIXELS_FLAGS if part == PIXELS else [])]
+    flags += platform.step_flags if f"{part}/{source.name}" in STEP_SOURCES else []
     name = f"{part}-{source.stem}-{_digest(source, flags, common)}"
     made = folder / f"{name}.o"
     if content := cache.read("runtime", name):
         made.write_bytes(content)
     else:
-        _run([*compiler(), *flags, "-I", str(runtime_folder()), "-c", str(source), "-o", str(made)])
+        _run([*compiler(platform), *flags, "-I", str(runtime_folder()), "-c", str(source), "-o", str(made)])
         cache.write("runtime", name, made.read_bytes())
     return made
 
@@ -126,10 +135,11 @@ def _digest(source: Path, flags: list[str], common: bytes) -> str:
     return hashlib.sha256(f"{flags}".encode() + common + source.read_bytes()).hexdigest()[:16]
 
 
-def _common_digest() -> bytes:
+def _common_digest(platform: Platform) -> bytes:
     """The digest of the C compiler and of every header."""
-    command = compiler()
-    executable = Path(command[0])
+    command = compiler(platform)
+    spec = find_spec("ziglang") if "ziglang" in command else None
+    executable = Path(spec.origin or "") if spec else Path(command[0])
     stamp = f"{command} {executable.stat().st_mtime_ns if executable.exists() else 0}"
     headers = [path.read_bytes() for path in sorted(runtime_folder().rglob("*.h"))]
     return hashlib.sha256(os.fsencode(stamp) + b"".join(headers)).digest()

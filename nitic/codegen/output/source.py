@@ -19,8 +19,11 @@ from nitic.ir.types import dtype_of, is_tensor, shape_of
 from nitic.ops.fused import FLAT, FusedOp, phase_of
 from nitic.program import Program, arena_bytes
 from nitic.targets import VARIANTS
+from nitic.targets.base import HERE, Code, Platform
 from nitic.version import VERSION
 
+BYTES_OF_LINE = 32
+COMPILER = f"nitic {VERSION}"
 FUNCTIONS = ("train_step", "eval_step", "predict", "calibrate")
 DTYPES = {"uint8": "NITIC_U8", "int8": "NITIC_I8", "int16": "NITIC_I16", "int32": "NITIC_I32", "int64": "NITIC_I64"}
 
@@ -65,34 +68,60 @@ def calls(func: FuncOp) -> Iterator[FusedOp]:
     return (op for op in func.body.block.ops if isinstance(op, FusedOp))
 
 
+def call_name(variant: str, label: str) -> str:
+    """The function behind a call of a kernel, a nitic_kernel."""
+    return f"nitic_{variant}_{label}"
+
+
 def label_of(group: FusedOp) -> str:
     """The name of a group's kernel in its program."""
     assert group.kernel is not None
     return group.kernel.data
 
 
-def write_program(program: Program, variants: Sequence[Variant], kernels: Kernels, folder: Path) -> Path:
+def write_program(
+    program: Program, variants: Sequence[Variant], kernels: Kernels, folder: Path, platform: Platform = HERE
+) -> Path:
     """program.c, and beside it what the assembler reads for it: the state and the description."""
-    state, description, source = folder / "state.bin", folder / "description.bin", folder / "program.c"
-    state.write_bytes(program.state_bytes())
-    description.write_bytes(program.description({variant.name: variant.description for variant in variants}))
-    source.write_text(program_source(program, variants, kernels, state, description))
+    source, described = folder / "program.c", description(program, variants)
+    if platform.incbin:
+        files = {name: folder / f"{name}.bin" for name in ("state", "description")}
+        files["state"].write_bytes(program.state_bytes())
+        files["description"].write_bytes(described)
+        # The description is not loaded into memory: only `nitic inspect` reads it, from the file.
+        embedded = [
+            embed("nitic_initial_state", files["state"]),
+            _incbin("nitic_description", files["description"], '.nitic,"",%progbits'),
+        ]
+    else:
+        kept = "extern const uint8_t nitic_description[];\n__attribute__((used)) const uint8_t nitic_description[]"
+        embedded = [state_array(program), byte_array(kept, described)]
+    source.write_text("\n".join(['#include "nitic.h"', *embedded, program_source(program, variants, kernels)]))
     return source
 
 
-def program_source(
-    program: Program, variants: Sequence[Variant], kernels: Kernels, state: Path, description: Path
-) -> str:
-    """The text of program.c. Kernels for a GPU are in no object that is linked with it."""
-    parts = [
-        '#include "nitic.h"',
-        embed("nitic_initial_state", state),
-        # Not loaded into memory: only `nitic inspect` reads it, from the file.
-        _incbin("nitic_description", description, '.nitic,"",@progbits'),
-    ]
+def description(program: Program, variants: Sequence[Variant]) -> bytes:
+    """What a program holds for `nitic inspect`, which finds it wherever it lies in a file."""
+    return program.description({variant.name: variant.description for variant in variants})
+
+
+def state_array(program: Program) -> str:
+    """The initial state in C."""
+    return byte_array("static const uint8_t nitic_initial_state[]", program.state_bytes())
+
+
+def byte_array(declared: str, content: bytes) -> str:
+    """Bytes as an array in C, for compilers that include no files."""
+    lines = (content[i : i + BYTES_OF_LINE] for i in range(0, len(content), BYTES_OF_LINE))
+    return "\n".join([f"{declared} = {{", *(",".join(map(str, line)) + "," for line in lines), "};"])
+
+
+def program_source(program: Program, variants: Sequence[Variant], kernels: Kernels) -> str:
+    """The tables of program.c, behind the initial state. Kernels for a GPU are in no object that is linked with it."""
+    parts: list[str] = []
     for variant in variants:
         parts += [*_kernels(variant.name, kernels.get(variant.name, {})), variant.tables]
-    parts += [_inputs(program), _tensors(program), _variants(variants), _program(program, state.stat().st_size)]
+    parts += [_inputs(program), _tensors(program), _variants(variants), _program(program)]
     return "\n".join(parts)
 
 
@@ -123,13 +152,17 @@ def _incbin(label: str, path: Path, section: str) -> str:
 
 def _kernels(variant: str, kernels: Mapping[str, Kernel]) -> Iterator[str]:
     """Each function, and under the name of its group a call through an array of buffers and its units of work."""
+    if VARIANTS[variant].code == Code.C99:  # they have these names, and take buffers in this way
+        yield from (f"nitic_kernel {call_name(variant, name)};" for name in kernels)
+        yield from (f"enum {{ units_{variant}_{name} = {kernel.units} }};" for name, kernel in kernels.items())
+        return
     for name, kernel in kernels.items():
         count = len(kernel.parameters)
         types = ", ".join([*["void *"] * count, "int32_t", "int32_t", "int32_t"])
         values = ", ".join([*(f"b[{i}]" for i in range(count)), "c->thread", "c->begin", "c->end"])
         yield f"int32_t {kernel.name}({types});"
         body = f"{{ return {kernel.name}({values}); }}"
-        yield f"static int32_t call_{variant}_{name}(void *const b[], const nitic_ctx *c) {body}"
+        yield f"static int32_t {call_name(variant, name)}(void *const b[], const nitic_ctx *c) {body}"
         yield f"enum {{ units_{variant}_{name} = {kernel.units} }};"
 
 
@@ -146,7 +179,9 @@ def _function(variant: str, func: FuncOp) -> str:
         starts = int(phase_of(group) > phase)
         phase = phase_of(group)
         units = f"{group.size}, {BLOCK}" if group.made_by == FLAT else f"units_{kernel}, 1"
-        entries.append(f"  {{call_{kernel}, {c_string(label)}, {name}_{i}, {len(offsets)}, {units}, {starts}}},")
+        entries.append(
+            f"  {{{call_name(variant, label)}, {c_string(label)}, {name}_{i}, {len(offsets)}, {units}, {starts}}},"
+        )
     return "\n".join([*lines, f"static const nitic_call {name}[] = {{", *entries, "};"])
 
 
@@ -190,14 +225,14 @@ def requirements(variant: targets.Variant) -> list[str]:
     return [f"{{{r.source}, {r.bits:#x}, {r.leaf}, {r.subleaf}, {r.register}}}" for r in variant.needs]
 
 
-def _program(program: Program, initial_bytes: int) -> str:
+def _program(program: Program) -> str:
     _, state_bytes = tensor_extents(program.module)
     fields = {
         "abi_version": "NITIC_ABI_VERSION",
         "model": c_string(program.model),
         "recipe": c_string(program.recipe),
         "identity": c_string(program.identity),
-        "compiler": c_string(f"nitic {VERSION}"),
+        "compiler": c_string(COMPILER),
         "momentum": int(program.has_momentum),
         "batch": program.batch,
         "classes": program.classes,
@@ -209,11 +244,9 @@ def _program(program: Program, initial_bytes: int) -> str:
         "variants": "variants",
         "variant_count": "sizeof variants / sizeof *variants",
         "initial_state": "nitic_initial_state",
-        "initial_bytes": initial_bytes,
+        "initial_bytes": len(program.state_bytes()),
         "state_bytes": state_bytes,
         "squared_error": int(program.has_squared_error),
     }
     lines = [f"  .{key} = {value}," for key, value in fields.items()]
-    return "\n".join(
-        ['__attribute__((visibility("default"))) const nitic_program nitic_program_instance = {', *lines, "};", ""]
-    )
+    return "\n".join(["const nitic_program nitic_program_instance = {", *lines, "};", ""])

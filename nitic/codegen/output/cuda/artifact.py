@@ -16,8 +16,10 @@ from nitic.codegen.output.cuda.program import complete
 from nitic.codegen.output.generate import Generated
 from nitic.options import FOR_GPUS, Emit
 from nitic.program import Program
+from nitic.targets import TARGETS
 
-VARIANT = DEVICE = "cuda"
+VARIANT = "cuda"
+TARGET = TARGETS["cuda"]
 
 
 def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: Path | None) -> Generated:
@@ -35,7 +37,7 @@ def write(program: Program, module: ModuleOp, kind: Emit, output: Path, cache: P
             return generated
         image = compiler.compile_image(text, KernelCache(cache))
         written = source.write_program(program, [complete(variant, table, image, folder)], {}, folder)
-        link.link(link.runtime_objects(kind, folder, KernelCache(cache), DEVICE), written, kind, output, DEVICE)
+        link.link(link.runtime_objects(kind, folder, KernelCache(cache), TARGET), written, kind, output, TARGET)
     return generated
 
 

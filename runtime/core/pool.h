@@ -1,6 +1,6 @@
-/* cpu/pool.h: persistent threads that run one job together. */
-#ifndef NITIC_CPU_POOL_H
-#define NITIC_CPU_POOL_H
+/* core/pool.h: persistent threads that run one job together. */
+#ifndef NITIC_CORE_POOL_H
+#define NITIC_CORE_POOL_H
 
 typedef struct nitic_pool nitic_pool;
 typedef void nitic_job(void *argument, int thread);

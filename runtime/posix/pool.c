@@ -1,7 +1,7 @@
-/* cpu/pool.c: the thread pool. Waiting is a short spin (a kernel call lasts microseconds), then a while in which the
+/* posix/pool.c: the thread pool. Waiting is a short spin (a kernel call lasts microseconds), then a while in which the
  * processor is offered to others (on a machine with other work, the thread that is waited for may have none), and then
  * a sleep on a condition variable. Compiles with -mgeneral-regs-only. */
-#include "cpu/pool.h"
+#include "core/pool.h"
 
 #include <pthread.h>
 #include <sched.h>
