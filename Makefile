@@ -38,7 +38,7 @@ CROSS := $(if $(HAS_CC),,$(comma)cross)
 .DEFAULT_GOAL := help
 FUZZ = $(BIN)/python -m tests.fuzz.$(1) $(if $(N),--count $(N)) --seed $(SEED) --jobs $(JOBS)
 
-.PHONY: help demo test test-gpu test-targets fuzz-programs fuzz-numbers fuzz-exports lint format accuracy models imagenet \
+.PHONY: help demo test test-gpu test-targets fuzz-programs fuzz-numbers fuzz-exports lint format accuracy models writers imagenet \
 	bench bench-gpu clean
 
 help:

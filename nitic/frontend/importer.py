@@ -19,7 +19,15 @@ from nitic.frontend import folding
 from nitic.frontend.adaptive_pools import with_adaptive_pools
 from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
-from nitic.frontend.graph import AS_DECLARED, NHWC_LAYOUT, Ports, drop_unneeded, set_sample_shape, take_output
+from nitic.frontend.graph import (
+    AS_DECLARED,
+    NHWC_LAYOUT,
+    Ports,
+    drop_unneeded,
+    set_sample_shape,
+    take_output,
+    take_positive_class,
+)
 from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored_tensors
 from nitic.frontend.network import Network, read_network
 from nitic.frontend.nodes import Node, unique_names
@@ -152,6 +160,7 @@ class _Importer:
         self._convert_opset()
         graph = self.model.graph
         self.notes += take_output(self.model, self.file, self.ports.output)
+        self.notes += take_positive_class(self.model.graph)
         without_thresholds(self.model.graph)
         with_adaptive_pools(self.model, opset(self.model))
         self.notes += with_batch_norms(self.model, opset(self.model))

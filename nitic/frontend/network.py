@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from nitic.frontend.biases import note_missing, restore
+from nitic.frontend.classical import read_as_layers
 from nitic.frontend.model_file import read_model
 from nitic.frontend.quantised import read_as_floats
 
@@ -26,6 +27,7 @@ def read_network(path: Path, restores_biases: bool = False) -> Network:
     restores_biases: layers without a bias get one of zeros.
     """
     model = read_model(path)
+    read_as_layers(model, path.name)
     notes, unread = read_as_floats(model.graph)
     notes += restore(model) if restores_biases else note_missing(model)
     return Network(model, tuple(notes), unread)

@@ -48,7 +48,7 @@ class File:
     form: str
     samples: Samples
     head: str
-    options: dict[str, str] = field(default_factory=dict[str, str])
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
     output: str | None = None
     quantised: bool = False
     failure: str | None = None

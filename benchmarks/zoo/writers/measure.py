@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from scipy.special import softmax
 
 import nitic
 from benchmarks.zoo.writers.files import File, Samples
@@ -97,7 +98,7 @@ class Measured:
         names, source = [name] if name else None, session.get_inputs()[0].name
         size = self.declared or len(x)
         parts = [session.run(names, {source: x[i : i + size]})[0] for i in range(0, len(x) // size * size, size)]
-        found = np.concatenate([np.asarray(part) for part in parts])
+        found = np.concatenate([_array(part) for part in parts])
         return found.reshape(len(found), -1)
 
     # Stages
@@ -105,7 +106,8 @@ class Measured:
     def floats(self) -> Record:
         """The largest difference of the classes' values, by the largest of them."""
         listed = set(re.findall(r"\w+", OPERATORS.read_text()))
-        record: Record = {"listed": survey(self.path).operators.keys() <= listed}
+        operators = {name.rpartition("::")[2] for name in survey(self.path).operators}
+        record: Record = {"listed": operators <= listed}
         try:
             model = import_model(CompileOptions(self.path, batch_size=self.declared or COUNT, **self.options))
         except CompileError as error:
@@ -113,7 +115,8 @@ class Measured:
         record["notes"] = list(model.notes)
         predict = function(model.module, "predict")
         task = Task(self.file.samples, CLASSES)
-        expected = _by_class(self.reference(self.path, task.as_in_file(), self.file.output), self.file.head)
+        reference = self.reference(self.path, task.as_in_file(), self.file.output)
+        expected = _by_class(reference, self.file.head, self.file.head)
         own = model.standardisation
         x = task.as_in_program(shape_of(argument(predict, "input")), task.bytes.astype(np.float64))
         if own:
@@ -124,7 +127,11 @@ class Measured:
         rows = range(0, COUNT // size * size, size)
         parts = [run_function(predict, {"input": x[i : i + size].astype(np.float32), **model.parameters}) for i in rows]
         found = np.concatenate([part["logits"] for part in parts])
-        found = _by_class(found.reshape(len(found), -1), "logits")
+        found = found.reshape(len(found), -1)
+        if found.shape[1] == 1 < expected.shape[1]:  # the probability of the second class
+            found = _logarithms(np.concatenate([1 - found, found], 1))
+        else:
+            found = _by_class(found, "logits", self.file.head)
         assert found.shape == expected.shape, f"{found.shape[1]} classes, not {expected.shape[1]}"
         error = np.abs(found - expected).max() / np.abs(expected).max()
         agreement = np.mean(found.argmax(1) == expected.argmax(1)) if found.shape[1] > 1 else 1.0
@@ -192,12 +199,24 @@ def run(path: Path, x: Array, batch: int) -> Array:
     return np.concatenate([np.asarray(part[0]) for part in parts])
 
 
-def _by_class(values: Array, head: str) -> Array:
-    """What softmax takes, less its mean; of one number itself, behind the sigmoid of the file."""
+def _by_class(values: Array, head: str, wanted: str) -> Array:
+    """Logits less their mean; the logarithms of probabilities where the file gives these; one number as it is."""
     values = values.astype(np.float64)
-    if head == "softmax":
-        values = np.log(np.maximum(values, 1e-30))
-    return values if values.shape[1] == 1 else values - values.mean(1, keepdims=True)
+    if values.shape[1] == 1:
+        return values
+    if wanted == "softmax":
+        return _logarithms(values if head == "softmax" else softmax(values, 1))
+    return values - values.mean(1, keepdims=True)
+
+
+def _logarithms(probabilities: Array) -> Array:
+    """Of small ones no more than float32 tells from 0 beside 1."""
+    return np.log(np.maximum(probabilities, 1e-4))
+
+
+def _array(output: Any) -> Array:
+    """An output, which for scikit-learn's models may be a dictionary by class for each sample."""
+    return np.asarray([[*each.values()] for each in output] if isinstance(output, list) else output)
 
 
 def _agreement(values: Array, predicted: Array) -> float:

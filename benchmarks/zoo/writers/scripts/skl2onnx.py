@@ -12,7 +12,9 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, Normalizer,
 
 from benchmarks.zoo.writers.files import Folder, Samples
 
-FEATURES = Samples((64,), 16 / 255)  # digits: from 0 to 16
+FEATURES = Samples((64,), 16 / 255)
+PIXELS = {"mean": (0.0,), "std": (1 / 16,)}
+"""The pixels of scikit-learn's digits go from 0 to 16, which is what its networks take."""
 
 
 def mlp(activation: str = "relu", hidden: tuple[int, ...] = (32,)) -> Any:
@@ -42,21 +44,29 @@ def main() -> None:
     x, y = load_digits(return_X_y=True)
     x = x.astype(np.float32)
 
-    def write(models: dict[str, Any], labels: Any, head: str, **details: Any) -> None:
+    def write(models: dict[str, Any], labels: Any, head: str, keeps_map: bool = False, **details: Any) -> None:
         for name, model in models.items():
 
             def export(path: str, model: Any = model) -> None:
                 model.fit(x, labels)
-                options = {"zipmap": False} if hasattr(model, "predict_proba") else None
-                written = to_onnx(model, x[:1], options=options)
+                has_map = hasattr(model, "predict_proba") and not keeps_map
+                written = to_onnx(model, x[:1], options={"zipmap": False} if has_map else None)
                 with open(path, "wb") as file:  # noqa: PTH123 - as skl2onnx's users do
                     file.write(written.SerializeToString())
 
-            folder.write(export, name, "", FEATURES, head, **details)
+            form = "default" if keeps_map else ""
+            folder.write(export, name, form, FEATURES, head, **{"options": PIXELS, **details})
 
     write(MODELS, y, "softmax", output="probabilities")
     write(BINARY, y % 2, "softmax", output="probabilities")
-    write(NUMBERS, y, "number", options={"loss": "mse"})
+    write(
+        {"logistic_regression": MODELS["logistic_regression"]},
+        y,
+        "softmax",
+        keeps_map=True,
+        output="output_probability",
+    )
+    write(NUMBERS, y, "number", options={**PIXELS, "loss": "mse"})
 
 
 if __name__ == "__main__":
