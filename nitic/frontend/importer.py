@@ -60,7 +60,7 @@ class ImportedModel:
     how each comes from its ONNX initializer and goes back. `notes` are sentences that the user should read, and
     `folded_batch_norms` counts the layers into which the exporter folded one. `standardisation` is what the network
     does to its samples itself, if the program is to do it in its place. `restores_biases` says whether layers without a
-    bias have got one.
+    bias have got one. `prepared` is the value of the file that the program's input is, once it is standardised.
     """
 
     name: str
@@ -71,6 +71,7 @@ class ImportedModel:
     notes: tuple[str, ...] = ()
     folded_batch_norms: int = 0
     standardisation: Standardisation | None = None
+    prepared: str = ""
     restores_biases: bool = False
 
 
@@ -186,6 +187,7 @@ class _Importer:
             tuple(builder.notes),
             len(builder.folded),
             self.preparation.standardisation(),
+            self.preparation.prepared,
         )
 
     # Inputs and outputs
@@ -399,7 +401,8 @@ class _Importer:
         constants = [value for value in inputs if value is None or isinstance(value, Constant)]
         if node.op in folding.GENERATORS and len(constants) == len(inputs):
             return [folding.generated(node, constants, self.generated)]
-        if len(constants) == len(inputs) and folding.is_foldable(node, constants):
+        trains = not self.preparation.computes(node)
+        if len(constants) == len(inputs) and folding.is_foldable(node, constants, trains):
             return list(folding.fold(node, constants, self.computed))
         builder.trains = not self.preparation.has(node)
         if not builder.trains and (samples := self.preparation.takes(node, inputs)):

@@ -60,7 +60,7 @@ def classifier(transform: str = "SOFTMAX", output: str = "y", weight: Array = WE
     )
 
 
-def outputs_of(path: Path) -> list[Any]:
+def outputs_of(path: Path) -> Any:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return session.run(None, {"x": X})
 
@@ -141,7 +141,7 @@ def test_a_probability_beside_its_complement_is_one_logit(tmp_path: Path, axis: 
         helper.make_node("Identity", ["both"], ["y"]),
     ]
     tensors = {"w": WEIGHT[:1], "b": BIAS[:1], "one": np.asarray(1, np.float32)}
-    path = save(tmp_path / "m.onnx", nodes, "y", **tensors)
+    path = save(tmp_path / "m.onnx", nodes, "y", 22, **tensors)
     model = import_onnx(path)
     found = logits(model, X)
     assert found.shape == (BATCH, 1)

@@ -52,7 +52,7 @@ def _summary(files: Sequence[File], latest: Mapping[tuple[Any, Any, str], Record
         found, trained = (latest.get((file.writer, file.name, stage), {}) for stage in ("float", "train"))
         count["written"] += not file.failure
         count["listed"] += bool(found.get("listed"))
-        count["read"] += "error" in found
+        count["read"] += "error" in found or "unrun" in found
         count["right"] += bool(found.get("right"))
         count["trained"] += learns(trained)
         count["listed and trained"] += bool(found.get("listed")) and learns(trained)
@@ -74,7 +74,8 @@ def _cells(file: File, latest: Mapping[tuple[Any, Any, str], Record]) -> list[st
     said = found.get("problem") or trained.get("problem")
     if file.failure or said:
         return [*name, f"not written: {file.failure}" if file.failure else f"refused: {said}", *[""] * 4]
-    error = found.get("fault") or f"{found['error']:.0e}{'' if found['right'] else ' **wrong**'}"
+    unrun = f"onnxruntime does not run it: {found['unrun']}" if "unrun" in found else None
+    error = found.get("fault") or unrun or f"{found['error']:.0e}{'' if found['right'] else ' **wrong**'}"
     if "last_loss" not in trained:
         return [*name, error, trained.get("fault", ""), *[""] * 3]
     loss = f"{trained['first_loss']:.2f} to {trained['last_loss']:.2f}{'' if learns(trained) else ' **no**'}"
@@ -83,7 +84,7 @@ def _cells(file: File, latest: Mapping[tuple[Any, Any, str], Record]) -> list[st
 
 def _agreement(trained: Record, form: str) -> str:
     if form not in trained:
-        return f"refused: {trained.get(f'{form}_problem', '')}"
+        return trained.get(f"{form}_problem", "")
     return f"{trained[form]}" if form == "integer" else f"{100 * trained[form]:.1f} %"
 
 

@@ -128,17 +128,22 @@ NETWORKS: dict[str, tuple[Callable[[], Any], Samples, str]] = {
 
 
 def trained(make: Callable[[], Any], samples: Samples, classes: int) -> Any:
-    """A network after a few steps, so that no bias is zero and statistics have moved."""
+    """A network after a few steps, with statistics, factors and offsets of batch norms that are none of a new one."""
     keras.utils.set_random_seed(0)
-    model = make()
-    rng = np.random.default_rng(0)
+    model, rng = make(), np.random.default_rng(0)
     x = rng.integers(0, 256, (64, *samples.shape)) * samples.scale + samples.offset
     y = rng.integers(0, classes, 64)
     loss: Any = "binary_crossentropy"
     if classes > 2:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=keras.optimizers.Adam(0.01), loss=loss)
-    model.fit(x.astype("float32"), y, batch_size=16, epochs=2, verbose=0)
+        has_softmax = "softmax" in str(model.layers[-1].get_config()).lower()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not has_softmax)
+    model.compile(optimizer=keras.optimizers.Adam(0.001), loss=loss)
+    model.fit(x.astype("float32"), y, batch_size=16, epochs=1, verbose=0)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            change = [rng.uniform(0.5, 1.5, gamma.shape) for _ in range(4)]
+            layer.set_weights([gamma * change[0], beta + change[1] - 1, mean + change[2] - 1, variance * change[3]])
     return model
 
 

@@ -4,7 +4,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -14,7 +13,7 @@ from benchmarks.zoo.writers.files import Folder, Samples
 
 FEATURES = Samples((64,), 16 / 255)
 PIXELS = {"mean": (0.0,), "std": (1 / 16,)}
-"""The pixels of scikit-learn's digits go from 0 to 16, which is what its networks take."""
+"""Features go from 0 to 16, as the pixels of scikit-learn's digits do."""
 
 
 def mlp(activation: str = "relu", hidden: tuple[int, ...] = (32,)) -> Any:
@@ -41,8 +40,9 @@ def main() -> None:
     from skl2onnx import to_onnx
 
     folder = Folder("skl2onnx")
-    x, y = load_digits(return_X_y=True)
-    x = x.astype(np.float32)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 16, (400, 64)).astype(np.float32)
+    y = ((x - 8) @ rng.normal(size=(64, 10))).argmax(1)
 
     def write(models: dict[str, Any], labels: Any, head: str, keeps_map: bool = False, **details: Any) -> None:
         for name, model in models.items():
