@@ -7,6 +7,7 @@
 # make fuzz-exports   random networks, exported: onnxruntime beside the interpreter, bit for bit   N=500 SEED=0 JOBS=2
 # make accuracy  gradients against torch; accuracy, five seeds, each recipe and torch: docs/accuracy.md   DATA=MNIST CIFAR=CIFAR-10
 # make models    whole networks, exact against the interpreter, and what a step costs: docs/models.md; takes hours
+# make writers   files of many ONNX writers, read beside onnxruntime, trained, exported: docs/writers.md; hours, and 10 GB of their packages
 # make imagenet  pack ImageNet, train ResNet-18 and AlexNet on it: days   DATA=folder with train/ and val/
 # make bench     seconds per training step beside torch; compile times and sizes; kernels
 # make bench-gpu all that is to be measured on a GPU, this machine's: docs/performance.md; needs nvcc   DATA=MNIST CIFAR=CIFAR-10
@@ -37,7 +38,7 @@ CROSS := $(if $(HAS_CC),,$(comma)cross)
 .DEFAULT_GOAL := help
 FUZZ = $(BIN)/python -m tests.fuzz.$(1) $(if $(N),--count $(N)) --seed $(SEED) --jobs $(JOBS)
 
-.PHONY: help demo test test-gpu test-targets fuzz-programs fuzz-numbers fuzz-exports lint format accuracy models imagenet \
+.PHONY: help demo test test-gpu test-targets fuzz-programs fuzz-numbers fuzz-exports lint format accuracy models writers imagenet \
 	bench bench-gpu clean
 
 help:
@@ -84,6 +85,9 @@ models: $(VENV)/.bench
 	$(PIP) onnxscript huggingface_hub safetensors pyyaml
 	$(PIP) --no-deps torchvision timm
 	$(BIN)/python -m benchmarks.zoo.measure
+
+writers: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.zoo.writers
 
 imagenet: $(VENV)/.imagenet
 	@test -d '$(DATA)/train' || { echo "give the folder that holds ImageNet's train/ and val/: make imagenet DATA=..." >&2; exit 1; }

@@ -50,7 +50,8 @@ def qdq_model(
             file.store_as_int8(tensors[name], e)
     for node, e in _roundings(predict, known).items():
         file.round_result(node, e)
-    file.round_input(int(state["input.exponent"]))
+    for value in model.prepared:
+        file.round_readers_of(value, int(state["input.exponent"]))
     file.round_moved()
     return finished(proto, {**metadata, **standardisation(model, state), "nitic.format": "qdq"})
 
@@ -120,16 +121,15 @@ class _Quantised(File):
         at = next(i for i, each in enumerate(self.graph.node) if each.output[0] == node.output[0])
         self._insert_rounding(at + 1, node.output[0], value, e)
 
-    def round_input(self, e: int) -> None:
-        """Readers of the inputs get them rounded."""
-        stored = {tensor.name for tensor in self.graph.initializer}
-        for value in [each.name for each in self.graph.input if each.name not in stored]:
-            rounded = self._fresh(f"{value}.rounded")
-            for node in self.graph.node:
-                for i, each in enumerate(node.input):
-                    if each == value:
-                        node.input[i] = rounded
-            self._insert_rounding(0, value, rounded, e)
+    def round_readers_of(self, value: str, e: int) -> None:
+        """The readers of the standardised input get it rounded."""
+        rounded = self._fresh(f"{value}.rounded")
+        for node in self.graph.node:
+            for i, each in enumerate(node.input):
+                if each == value:
+                    node.input[i] = rounded
+        makers = (i for i, node in enumerate(self.graph.node) if value in node.output)
+        self._insert_rounding(next(makers, -1) + 1, value, rounded, e)
 
     def _insert_rounding(self, at: int, value: str, result: str, e: int) -> None:
         codes, self.rounded[result] = self._fresh(f"{result}.int8"), e

@@ -255,6 +255,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
         "mode": word("nearest", "linear", "cubic"),
         "nearest_mode": word("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
     },
+    "ReverseSequence": {"batch_axis": flag(1), "time_axis": flag(0)},
     "Selu": {"alpha": number(1.6732631921768188, **CONSTANT), "gamma": number(1.0507010221481323, **CONSTANT)},
     "Shape": {"end": integer(), "start": integer(0)},
     "Slice": {"axes": AXES, "ends": integers(), "starts": integers()},

@@ -1,7 +1,7 @@
 """Evaluates what depends on no activation and no parameter: mostly shape arithmetic before a Reshape."""
 
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
+from math import ceil, prod
 from zlib import crc32
 
 import numpy as np
@@ -16,15 +16,16 @@ from nitic.frontend.values import Constant, Conversion, NodeError, Value
 # None of these is random, reads a file or has a subgraph.
 FOLDABLE = frozenset(
     {"Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten", "Floor"}
-    | {"Gather", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "Max", "Min", "Mod", "Mul"}
-    | {"Neg", "Not", "Or", "Pow", "Reciprocal", "ReduceProd", "Reshape", "Sign", "Slice", "Split", "Sqrt", "Squeeze"}
-    | {"Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
+    | {"Gather", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "MatMul", "Max", "Min", "Mod"}
+    | {"Mul", "Neg", "Not", "Or", "Pow", "Range", "Reciprocal", "ReduceProd", "Reshape", "Sign", "Slice", "Split"}
+    | {"Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
 )
 # The results of these have no more elements than their inputs together; those of most others broadcast.
 _NO_LARGER = frozenset(
     {"Concat", "Flatten", "ReduceProd", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 )
 _COPYING = frozenset({"Expand", "Slice"})
+_PRODUCTS = frozenset({"MatMul", "Mul"})
 RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
 GENERATORS = RANDOM | {"ConstantOfShape"}
 MAX_GENERATED = 2**28
@@ -52,14 +53,16 @@ class Budget:
         self.left -= elements
 
 
-def is_foldable(node: Node, inputs: list[Constant | None]) -> bool:
-    """Whether a node of constants has constant results: it computes with no parameter.
+def is_foldable(node: Node, inputs: list[Constant | None], trains: bool = True) -> bool:
+    """Whether a node of constants has constant results: it computes with no parameter, or with none that is trained.
 
-    Parts or copies of zeros count for zeros: so exporters write the state that an LSTM begins with.
+    Parts, copies and products of zeros count for zeros: so exporters write what an LSTM begins with.
     """
     parameters = [value for value in inputs if value and is_parameter(value)]
+    others = [value for value in inputs if value and not is_parameter(value)]
     zeros = node.op in _COPYING and not any(value.array.any() for value in parameters)
-    return node.op in FOLDABLE and (zeros or not parameters)
+    zeros |= node.op in _PRODUCTS and not all(value.array.any() for value in others)
+    return node.op in FOLDABLE and (zeros or not parameters or not trains)
 
 
 def fold(node: Node, inputs: list[Constant | None], budget: Budget) -> list[Constant]:
@@ -98,6 +101,11 @@ def _elements(node: Node, inputs: list[Constant | None]) -> int:
         return _product(given[-1]) * (given[0].size if node.op == "Tile" else 1)
     if node.op == "Gather":
         return given[0].size // given[0].shape[node.attributes.get("axis", 0)] * given[1].size
+    if node.op == "Range":
+        start, limit, delta = (array.item() for array in given)
+        return max(0, ceil((limit - start) / delta))
+    if node.op == "MatMul":
+        return given[0].size * given[1].shape[-1]
     shapes = [array.shape for array in given]
     if node.op == "Expand":
         shapes[1] = tuple(int(size) for size in given[1].flat)
@@ -109,9 +117,18 @@ def _product(sizes: Array) -> int:
 
 
 def generated(node: Node, inputs: list[Constant | None], budget: Budget) -> Constant:
-    """What a node makes of nothing but a shape. Floats are weights, as trainable as an initializer."""
-    array = random(node, inputs, budget) if node.op in RANDOM else fold(node, inputs, budget)[0].array
+    """What a node makes of nothing but a shape. Floats are weights, as trainable as an initializer.
+
+    One number in the shape of an activation is none: so the state begins that a recurrent network has for each sample.
+    """
     name = node.proto.output[0]
+    if node.op in RANDOM:
+        array = random(node, inputs, budget)
+    else:
+        (made,) = fold(node, inputs, budget)
+        if made.measured:
+            return replace(made, repeated=True)
+        array = made.array
     if array.dtype.kind != "f" or array.ndim < 1:
         return Constant(array, name)
     return Constant(array.astype(np.float32), name, Conversion(name))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from nitic.errors import CompileError
 from nitic.frontend.nodes import Node
@@ -56,6 +56,36 @@ def take_output(model: onnx.ModelProto, file: str, wanted: str | None) -> list[s
     graph.output.append(helper.make_tensor_value_info(found[0], onnx.TensorProto.FLOAT, None))
     drop_unneeded(graph)
     return notes
+
+
+def take_positive_class(graph: onnx.GraphProto) -> list[str]:
+    """Takes the probability s of class 1 as output where that is (1 - s, s). Gives the user's note.
+
+    So scikit-learn's networks of two classes end: nitic trains the logit of s, and predicts both classes.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    (output,) = graph.output
+    last = makers.get(output.name)
+    while last is not None and last.op_type == "Identity":
+        last = makers.get(last.input[0])
+    if (
+        last is None
+        or last.op_type != "Concat"
+        or len(last.input) != 2
+        or Node(last, 0).attributes["axis"] not in {1, -1}
+    ):
+        return []
+    other, positive = makers.get(last.input[0]), makers.get(last.input[1])
+    if other is None or positive is None or (other.op_type, positive.op_type) != ("Sub", "Sigmoid"):
+        return []
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    one = tensors.get(other.input[0])
+    is_complement = one is not None and other.input[1] == last.input[1] and (numpy_helper.to_array(one) == 1).all()
+    if not is_complement:
+        return []
+    output.name = last.input[1]
+    drop_unneeded(graph)
+    return [f"{Node(last, 0)}: the probabilities of two classes, of which the second one's logit is trained"]
 
 
 def _listed(graph: onnx.GraphProto) -> str:

@@ -20,7 +20,15 @@ from nitic.frontend import folding
 from nitic.frontend.adaptive_pools import with_adaptive_pools
 from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.builder import MAX_ELEMENTS, UNCHANGED, Builder
-from nitic.frontend.graph import AS_DECLARED, NHWC_LAYOUT, Ports, drop_unneeded, set_sample_shape, take_output
+from nitic.frontend.graph import (
+    AS_DECLARED,
+    NHWC_LAYOUT,
+    Ports,
+    drop_unneeded,
+    set_sample_shape,
+    take_output,
+    take_positive_class,
+)
 from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored_tensors
 from nitic.frontend.network import Network, read_network
 from nitic.frontend.nodes import Node, unique_names
@@ -57,7 +65,7 @@ class ImportedModel:
     `folded_batch_norms` counts the layers into which the exporter folded one. `standardisation` is what the network
     does to its samples itself, if the program is to do it in its place. `restores_biases` says whether layers without a
     bias have got one. `ranges` are the largest magnitudes that a quantised file has codes for, by the nodes that give
-    them.
+    them. `prepared` are the values of the file that the program's inputs are, once they are standardised.
     """
 
     name: str
@@ -68,6 +76,7 @@ class ImportedModel:
     notes: tuple[str, ...] = ()
     folded_batch_norms: int = 0
     standardisation: Standardisation | None = None
+    prepared: tuple[str, ...] = ()
     restores_biases: bool = False
     ranges: Mapping[str, float] = field(default_factory=dict[str, float])
 
@@ -159,6 +168,7 @@ class _Importer:
         self._convert_opset()
         graph = self.model.graph
         self.notes += take_output(self.model, self.file, self.ports.output)
+        self.notes += take_positive_class(self.model.graph)
         without_thresholds(self.model.graph)
         with_adaptive_pools(self.model, opset(self.model))
         self.notes += with_batch_norms(self.model, opset(self.model))
@@ -184,6 +194,7 @@ class _Importer:
             tuple(builder.notes),
             len(builder.folded),
             self._standardisation(),
+            tuple(each.prepared for each in self.preparations),
             ranges=dict(self._ranges()),
         )
 
@@ -427,7 +438,8 @@ class _Importer:
         constants = [value for value in inputs if value is None or isinstance(value, Constant)]
         if node.op in folding.GENERATORS and len(constants) == len(inputs):
             return [folding.generated(node, constants, self.generated)]
-        if len(constants) == len(inputs) and folding.is_foldable(node, constants):
+        trains = not any(each.computes(node) for each in self.preparations)
+        if len(constants) == len(inputs) and folding.is_foldable(node, constants, trains):
             return list(folding.fold(node, constants, self.computed))
         preparation = next((each for each in self.preparations if each.has(node)), None)
         builder.trains = preparation is None

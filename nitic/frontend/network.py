@@ -7,8 +7,11 @@ from pathlib import Path
 import onnx
 
 from nitic.frontend.biases import note_missing, restore
+from nitic.frontend.classical import read_as_layers
+from nitic.frontend.loops import unroll
 from nitic.frontend.model_file import read_model
 from nitic.frontend.quantised import read_as_floats
+from nitic.frontend.recurrent_weights import put_together
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ def read_network(path: Path, restores_biases: bool = False) -> Network:
     restores_biases: layers without a bias get one of zeros.
     """
     model = read_model(path)
+    read_as_layers(model, path.name)
+    unroll(model)
     found = read_as_floats(model.graph)
-    notes = [*found.notes, *(restore(model) if restores_biases else note_missing(model))]
+    notes = [*found.notes, *put_together(model)]
+    notes += restore(model) if restores_biases else note_missing(model)
     return Network(model, tuple(notes), found.unread, found.ranges)

@@ -59,10 +59,14 @@ class Preparation:
         self._has_integers = source.type.tensor_type.elem_type in _INTEGERS
         self._scale, self._offset = np.ones(1), np.zeros(1)
         self._folds, self._folded = folds, False
+        casts = self._chain(source.name, _CASTS)
+        self.prepared = casts[-1].output[0] if casts else source.name
+        """The value of the file that the program's standardised input is."""
         self.kept: Node | None = None
         """The first node of the preparation that stays a part of the network."""
         chain = self._chain(source.name, PREPARING)
         self._names = {node.output[0] for node in chain if node.op_type in _ARITHMETIC}
+        self._constants = self._behind(graph, {name for node in chain for name in node.input})
 
     def _chain(self, name: str, kinds: frozenset[str]) -> list[onnx.NodeProto]:
         """The nodes of these kinds behind a value, as long as each is the only reader of the one before it."""
@@ -74,6 +78,21 @@ class Preparation:
             found.append(node)
             name = node.output[0]
         return found
+
+    def _behind(self, graph: onnx.GraphProto, read: set[str]) -> set[str]:
+        """The results of nodes that compute what these nodes read, and nothing else."""
+        found: set[str] = set()
+        for node in reversed(graph.node):
+            readers = [reader for name in node.output for reader in self._readers.get(name, [])]
+            is_own = all(name in found for reader in readers for name in reader.output if name not in self._names)
+            if read.intersection(node.output) and node.output[0] not in self._names and is_own:
+                found.update(node.output)
+                read.update(node.input)
+        return found
+
+    def computes(self, node: Node) -> bool:
+        """Whether a node computes a constant of the preparation, which is not trained."""
+        return node.proto.output[0] in self._constants
 
     def readers(self, name: str) -> list[onnx.NodeProto]:
         """The first nodes that read the samples otherwise than by arithmetic with constants."""
@@ -95,6 +114,7 @@ class Preparation:
             if made and _is_held(*made, self._has_integers):
                 self._scale, self._offset = made
                 self._folded = True
+                self.prepared = node.proto.output[0]
                 return x
         self.kept = self.kept or node
         return None

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from nitic.arithmetic.integers import Array
 from nitic.arithmetic.requantisation import NEVER
@@ -137,6 +137,29 @@ def test_where_the_file_does_not_say_all_of_them_everything_is_calibrated(tmp_pa
     onnx.save(model, out)
     state = build_program(CompileOptions(out, batch_size=BATCH)).state
     assert {int(value) for key, value in state.items() if key.endswith(".top")} == {NEVER}
+
+
+@pytest.mark.parametrize("casts", [False, True])
+def test_a_network_that_prepares_its_samples_rounds_what_it_makes_of_them(casts: bool, tmp_path: Path) -> None:
+    """Not its samples, which are pixels, and may be integers."""
+    prediction = trained("lenet", steps=1)
+    out, prepared = exported("lenet", prediction, tmp_path), tmp_path / "prepared.onnx"
+    model = onnx.load(tmp_path / "lenet.onnx")
+    model.graph.node[0].input[0] = "unit"
+    model.graph.node.insert(0, helper.make_node("Div", ["floats", "scale"], ["unit"], name="div"))
+    cast = helper.make_node("Cast", ["input"], ["floats"], to=TensorProto.FLOAT)
+    model.graph.node.insert(0, cast if casts else helper.make_node("Identity", ["input"], ["floats"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.asarray(256, np.float32), "scale"))
+    if casts:
+        model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT32
+    onnx.save(model, tmp_path / "pixels.onnx")
+    read, predict = import_onnx(tmp_path / "pixels.onnx", BATCH), function(prediction.net.module, "predict")
+    prepared.write_bytes(qdq_model(read, tmp_path / "pixels.onnx", predict, prediction.net.state, {}))
+    onnx.checker.check_model(prepared, full_check=True)
+    pixels = np.arange(BATCH * 784).reshape(BATCH, 1, 28, 28) * 7 % 256
+    expected = onnxruntime_output(out, (pixels / 256).astype(np.float32), optimised=False)
+    found = onnxruntime_output(prepared, pixels.astype(np.int32 if casts else np.float32), optimised=False)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_what_an_opset_lacks_is_refused_by_its_name(tmp_path: Path) -> None:

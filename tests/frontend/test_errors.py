@@ -91,7 +91,7 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
         [node("MaxPool", "x", "y", kernel_shape=[2, 2, 2])],
         (2, 3, 4, 4, 4),
         {},
-        "only 1-D and 2-D pooling is supported, not of an input of [2, 3, 4, 4, 4]",
+        "windows that slide along 3 axes are not supported, only along 1 or 2",
     ),
     "trans_a": ([node("Gemm", "x w", "y", transA=1)], (6, 6), {"w": random(6, 6)}, "transA=1"),
     "two_shapes": (
@@ -107,7 +107,7 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
         "only the Max of an activation and a number",
     ),
     "quotient": (
-        [node("Div", "w v", "a"), node("Mul", "x a", "y")],
+        [node("Relu", "x", "r"), node("Div", "w v", "a"), node("Mul", "r a", "y")],
         (2, 6),
         {"w": random(6), "v": random(6)},
         "the quotient of two constants, of which one is a parameter, is not supported",
@@ -125,7 +125,7 @@ CASES: dict[str, tuple[list[onnx.NodeProto], tuple[int | str, ...], dict[str, Ar
         "a condition of the shape [2, 1] differs from sample to sample of the batch",
     ),
     "choice_of_constants": (
-        [node("Where", "c w h", "a"), node("Mul", "x a", "y")],
+        [node("Relu", "x", "r"), node("Where", "c w h", "a"), node("Mul", "r a", "y")],
         (2, 6),
         {"c": np.array([True, False, True, True, False, False]), "w": random(6), "h": number(0.5)},
         "a choice between two constants, of which one is a parameter, is not supported",

@@ -151,6 +151,21 @@ def test_what_the_input_map_does_not_hold_stays(tmp_path: Path, nodes: list[onnx
     assert any(op.name in ("nn.add_const", "nn.scale_const") for op in program.train_step.walk())
 
 
+def test_constants_that_the_network_computes(tmp_path: Path) -> None:
+    """As jax2onnx writes Keras's Normalization: the root of the variance is at least epsilon."""
+    nodes = [
+        node("Sub", "x mean311", "u"),
+        node("Sqrt", "std1311", "root"),
+        node("Max", "root half", "deviation"),
+        node("Div", "u deviation", "t"),
+    ]
+    model = check_against_onnxruntime(network(tmp_path, nodes), random(2, 3, 8, 8))
+    assert model.standardisation
+    np.testing.assert_allclose(model.standardisation.std, np.maximum(np.sqrt(STD), 0.5), rtol=1e-6)
+    assert roles(model) == {"w": "weight"}
+    assert model.prepared == ("t",)
+
+
 def test_samples_that_several_nodes_read_are_not_prepared(tmp_path: Path) -> None:
     """The sum is a residual connection, whose other part would be scaled, too."""
     nodes = [node("Mul", "x half", "u"), node("Add", "u x", "t")]

@@ -44,6 +44,12 @@ def operands(inputs: Inputs) -> tuple[Activation, Value]:
 
 def add(builder: Builder, node: Node, inputs: Inputs) -> Value:
     del node
+    zeros = [x for x in inputs if isinstance(x, Constant) and is_state(x)]
+    shared = [x for x in inputs if isinstance(x, Constant) and is_parameter(x)]
+    if zeros and shared:  # a bias that is added before there is a state
+        parameter = builder.parameter(shared[0], "bias")
+        shape = np.broadcast_shapes(zeros[0].shape, shared[0].shape)
+        return Activation.of(broadcast(builder, parameter, shape))
     a, b = operands(inputs)
     return sum_of(builder, a, b)
 
@@ -51,6 +57,8 @@ def add(builder: Builder, node: Node, inputs: Inputs) -> Value:
 def sum_of(builder: Builder, a: Activation, b: Value) -> Activation:
     if isinstance(b, Activation):
         return added(builder, *together(builder, a, b))
+    if is_state(b):
+        return broadcast_to(builder, a, np.broadcast_shapes(a.shape, b.shape))
     if (value := plain(b)) is not None:
         return add_constant(builder, a, value)
     if (spans := spans_batch(builder, a, b)) and not b.array.any():  # the state that an unrolled RNN begins with
@@ -108,8 +116,9 @@ def expand(builder: Builder, node: Node, inputs: Inputs) -> Value:
 
 
 def multiply(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    del node
     a, b = operands(inputs)
+    if isinstance(b, Constant) and is_state(b):
+        return replace(b, array=np.zeros(np.broadcast_shapes(a.shape, b.shape), np.float32), name=node.proto.output[0])
     return product_of(builder, a, b)
 
 
@@ -138,6 +147,11 @@ def gated(builder: Builder, a: Activation, b: Activation) -> Activation | None:
 
 
 # Constants of the program
+
+
+def is_state(constant: Constant) -> bool:
+    """Whether it is the state that an unrolled recurrent layer begins with: zeros that the graph makes."""
+    return constant.repeated and not is_parameter(constant) and not constant.array.any()
 
 
 def plain(constant: Constant) -> float | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from nitic.frontend.attributes import shown
 from nitic.frontend.builder import Builder
+from nitic.frontend.folding import is_parameter
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import (
     Handler,
@@ -55,8 +56,16 @@ def cut(builder: Builder, x: Activation, ranges: Mapping[int, range]) -> Activat
     return Activation(value, x.perm, shape)
 
 
+def whole(builder: Builder, inputs: Inputs) -> Activation:
+    """What parts are taken of: a parameter is one, however many parts it has."""
+    x = inputs[0]
+    if isinstance(x, Constant) and is_parameter(x):
+        return Activation.of(builder.parameter(x, "weight"))
+    return activation(inputs)
+
+
 def slice_(builder: Builder, node: Node, inputs: Inputs) -> Value:
-    x = activation(inputs)
+    x = whole(builder, inputs)
     starts, ends = (integers_of(inputs, i, node.integers(key, ())) for i, key in ((1, "starts"), (2, "ends")))
     axes = integers_of(inputs, 3, node.integers("axes", ())) or tuple(range(len(starts)))
     steps = integers_of(inputs, 4) or (1,) * len(starts)
@@ -75,7 +84,7 @@ def slice_(builder: Builder, node: Node, inputs: Inputs) -> Value:
 
 
 def split(builder: Builder, node: Node, inputs: Inputs) -> Sequence[Value]:
-    x, count = activation(inputs), len(node.proto.output)
+    x, count = whole(builder, inputs), len(node.proto.output)
     axis = axis_of(node, x)
     size = x.shape[axis]
     each = -(-size // node.integer("num_outputs", count))
@@ -93,10 +102,18 @@ def gather(builder: Builder, node: Node, inputs: Inputs) -> Value:
         is_input = inputs[1].value is builder.input
         index = f"the network's input of the type {builder.input_type}" if is_input else "what the network computes"
         raise NodeError(f"an embedding, a table indexed by {index}, is not supported")
-    x, indices = activation(inputs), required(inputs, 1).array
+    x, indices = whole(builder, inputs), required(inputs, 1).array
     axis = axis_of(node, x)
     found = taken(builder, x, axis, [int(i) % x.shape[axis] for i in indices.flat])
     return found.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+
+def reverse_sequence(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    """The steps of time from the last one on."""
+    x, lengths, time = activation(inputs), required(inputs, 1).array, node.integer("time_axis")
+    if not 0 <= time < len(x.shape) or (lengths != x.shape[time]).any():
+        raise NodeError(f"sequence_lens {shown(lengths.tolist())} are not supported: each must be all of the steps")
+    return taken(builder, x, time, [*range(x.shape[time])][::-1])
 
 
 def taken(builder: Builder, x: Activation, axis: int, indices: list[int]) -> Activation:
@@ -205,6 +222,7 @@ HANDLERS: dict[str, Handler] = {
     "DepthToSpace": depth_to_space,
     "Gather": gather,
     "Pad": pad,
+    "ReverseSequence": reverse_sequence,
     "Slice": slice_,
     "SpaceToDepth": space_to_depth,
     "Split": split,

@@ -5,8 +5,10 @@ from math import prod
 from nitic.frontend.attributes import as_written
 from nitic.frontend.builder import Builder, batch_flattened
 from nitic.frontend.nodes import Node
+from nitic.frontend.operators.all_axes import sums_too
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, constant, required
 from nitic.frontend.operators.pointwise import bias
+from nitic.frontend.operators.pools import average_pool
 from nitic.frontend.operators.sequences import sequences_too
 from nitic.frontend.values import NHWC, Activation, Constant, NodeError, Scaled, Value
 from nitic.frontend.windows import conv_window, transposed_window
@@ -135,7 +137,7 @@ def batch_norm(builder: Builder, node: Node, inputs: Inputs) -> Value:
 
 HANDLERS: dict[str, Handler] = {
     "BatchNormalization": sequences_too(batch_norm),
-    "Conv": sequences_too(conv),
+    "Conv": sums_too(sequences_too(conv), average_pool),
     "ConvTranspose": sequences_too(conv_transpose),
     "Gemm": gemm,
     "MatMul": matmul,

@@ -7,6 +7,7 @@ from nitic.frontend.attributes import as_written
 from nitic.frontend.builder import Builder
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.activations import magnitude
+from nitic.frontend.operators.all_axes import over_all_axes_too
 from nitic.frontend.operators.arithmetic import multiply_constant, negated, product_of
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, axes_of
 from nitic.frontend.operators.powers import root_of
@@ -96,10 +97,10 @@ AROUND: dict[str, tuple[Part | None, Part | None]] = {
 """What a reduction does before its sum or maximum, and after it."""
 SUMS = frozenset({"ReduceL1", "ReduceL2", "ReduceSum", "ReduceSumSquare"})
 HANDLERS: dict[str, Handler] = {
-    "AveragePool": sequences_too(average_pool),
+    "AveragePool": over_all_axes_too(sequences_too(average_pool)),
     "GlobalAveragePool": global_pool,
     "GlobalMaxPool": global_pool,
     "LRN": lrn,
-    "MaxPool": sequences_too(max_pool),
+    "MaxPool": over_all_axes_too(sequences_too(max_pool)),
     **dict.fromkeys(("ReduceMax", "ReduceMean", *AROUND, "ReduceSum"), reduce_),
 }
