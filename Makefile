@@ -1,7 +1,7 @@
 # make demo      install nitic in .venv, compile a small CNN and train it on handwritten digits
 # make test      everything continuous integration checks
 # make test-gpu  binaries for GPUs against those for CPUs, on this machine's GPU: docs/cuda.md
-# make test-targets  the variant avx512vnni on a processor that has it, emulated, with Debian's packages: docs/targets.md
+# make test-targets  programs for other machines and the variant avx512vnni, in emulators, with Debian's packages: docs/targets.md
 # make fuzz-programs  random networks, compiled: bit for bit the interpreter's   N=1000 SEED=0 JOBS=2
 # make fuzz-numbers   random networks of numbers of any size: the integers beside the float stage   N=2000 SEED=0 JOBS=2
 # make fuzz-exports   random networks, exported: onnxruntime beside the interpreter, bit for bit   N=500 SEED=0 JOBS=2

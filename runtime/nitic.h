@@ -94,8 +94,9 @@ typedef struct {
 
 typedef enum { NITIC_TRAIN_STEP, NITIC_EVAL_STEP, NITIC_LOGITS, NITIC_CALIBRATION, NITIC_KINDS } nitic_kind;
 
-/* Where a processor says what it has: CPUID, or the registers that the operating system saves (XCR0). */
-typedef enum { NITIC_CPUID, NITIC_XCR0 } nitic_feature_source;
+/* Where a processor says what it has: CPUID, or the registers that the operating system saves (XCR0); on others, what
+ * Linux says of it (AT_HWCAP). */
+typedef enum { NITIC_CPUID, NITIC_XCR0, NITIC_HWCAP } nitic_feature_source;
 
 /* All of `bits` must be set there. Of CPUID that is a leaf, a subleaf, and a register: EAX 0, EBX 1, ECX 2, EDX 3. */
 typedef struct {

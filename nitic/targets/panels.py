@@ -28,11 +28,12 @@ def forward(op: NnOp, nonnegative: bool) -> Layouts:
     return Padded(op.window.pads, biased=biased), filter_panels(op, False, biased, op.window.strides[1])
 
 
-def dgrad(op: NnOp, _: bool) -> Layouts:
-    """nn.conv_dgrad, nn.gemm_dgrad: errors have both signs."""
+def dgrad(op: NnOp, nonnegative: bool) -> Layouts:
+    """nn.conv_dgrad, nn.gemm_dgrad."""
+    biased = not nonnegative
     if not isinstance(op, ConvDgradOp):
-        return Padded(), Panels(flipped=True)
-    return dgrad_padding(op), filter_panels(op, True, True, 1)
+        return Padded(biased=biased), Panels(flipped=True, biased=biased)
+    return dgrad_padding(op, biased), filter_panels(op, True, biased, 1)
 
 
 def wgrad(op: NnOp, nonnegative: bool) -> Layouts:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nitic.targets import loops, panels
+from nitic.targets import loops
 from nitic.targets.base import Machine, Requirement, Rule, Target, Variant
-from nitic.targets.common import BY_ELEMENT, COMMON, DGRAD, FORWARD, WGRAD, sums_in_int64
+from nitic.targets.dots import by_dots
 
 TRIPLE = "x86_64-unknown-linux-gnu"
 EAX, EBX, ECX, EDX = range(4)
@@ -54,18 +54,6 @@ def on(name: str, machine: Machine, features: Sequence[Feature], saved: int, rul
 
 ANY = Machine(TRIPLE, "x86-64")
 PORTABLE = Variant("portable", loops.RULES, ANY)
-
-
-def by_dots(name: str) -> tuple[Rule, ...]:
-    """The table of a variant whose contractions are the templates `name`_conv, `name`_dgrad and `name`_wgrad."""
-    return (
-        *loops.DEPTHWISE,
-        Rule(BY_ELEMENT.operators, BY_ELEMENT.template, when=sums_in_int64),  # rare: not worth a template of their own
-        Rule(FORWARD, f"{name}_conv", layouts=panels.forward),
-        Rule(DGRAD, f"{name}_dgrad", layouts=panels.dgrad),
-        Rule(WGRAD, f"{name}_wgrad", layouts=panels.wgrad),
-        *COMMON,
-    )
 
 
 SSE2_PAIRS = Variant("sse2", by_dots("sse2"), ANY)

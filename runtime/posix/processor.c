@@ -18,8 +18,15 @@ bool nitic_is_met(const nitic_requirement *need) {
   uint32_t found[4] = {0};
   if (need->source == NITIC_XCR0)
     return (saved_registers() & need->bits) == need->bits;
-  return __get_cpuid_count(need->leaf, need->subleaf, &found[0], &found[1], &found[2], &found[3]) &&
+  return need->source == NITIC_CPUID &&
+         __get_cpuid_count(need->leaf, need->subleaf, &found[0], &found[1], &found[2], &found[3]) &&
          (found[need->reg] & need->bits) == need->bits;
+}
+#elif defined(__linux__)
+#include <sys/auxv.h>
+
+bool nitic_is_met(const nitic_requirement *need) {
+  return need->source == NITIC_HWCAP && (getauxval(AT_HWCAP) & need->bits) == need->bits;
 }
 #else
 bool nitic_is_met(const nitic_requirement *need) {

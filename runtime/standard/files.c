@@ -100,21 +100,25 @@ const char *nitic_file_changed(void) { return NULL; }
 
 /* ---- replacing: no links are followed, and nothing says when the bytes are on the disk */
 
-enum { PATH_LENGTH = 4096 };
+enum { PATH_LENGTH = 4096, NAMES = 1000 };
 
 struct nitic_replacement {
   char path[PATH_LENGTH], temporary[PATH_LENGTH];
   FILE *file;
 };
 
+/* Under a name that no file has. */
 static int open_temporary(nitic_replacement *r, const char *path) {
-  size_t length = strlen(path);
-  if (length + sizeof ".tmp" > PATH_LENGTH)
+  if (strlen(path) + sizeof ".999.tmp" > PATH_LENGTH)
     return UNKNOWN;
   strcpy(r->path, path);
-  sprintf(r->temporary, "%s.tmp", path);
+  nitic_found found = NITIC_FILE;
+  for (int i = 0; i < NAMES && found != NITIC_NOTHING; i++) {
+    sprintf(r->temporary, "%s.%d.tmp", path, i);
+    found = nitic_look(r->temporary, NULL);
+  }
   errno = 0;
-  r->file = fopen(r->temporary, "wb");
+  r->file = found == NITIC_NOTHING ? fopen(r->temporary, "wb") : NULL;
   return r->file ? 0 : reason();
 }
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,13 @@ def test_another_version_has_kernels_of_its_own(monkeypatch: pytest.MonkeyPatch)
     assert cache.symbol("portable", "{}") == ours
     monkeypatch.setattr(cache, "VERSION", "another")
     assert cache.symbol("portable", "{}") != ours
+
+
+def test_another_machine_has_kernels_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the variant keeps its name."""
+    before, other = cache.symbol("portable", "{}"), replace(VARIANTS["portable"], machine=VARIANTS["avx2"].machine)
+    monkeypatch.setitem(VARIANTS, "portable", other)
+    assert cache.symbol("portable", "{}") != before
 
 
 def test_each_source_that_decides_the_code_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

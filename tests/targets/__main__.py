@@ -1,7 +1,9 @@
-"""The variant avx512vnni on a processor that has it, emulated by Bochs: python -m tests.targets [FOLDER]
+"""Targets that this machine is not, emulated: python -m tests.targets [FOLDER] [machines|avx512vnni]
 
-Training runs end in the checkpoints of the variant for any x86-64, byte for byte, and the kernels compute what the
-operators' references do. Each line is a network, or what pytest says; the exit code is 1 where something differed.
+machines: programs for other processors, by qemu and Node (same_bits.py). avx512vnni: that variant on a processor that
+has it, by Bochs: training runs end in the checkpoints of the variant for any x86-64, byte for byte, and the kernels
+compute what the operators' references do. Without a word it is both. Each line is a run, or what pytest says; the exit
+code is 1 where something differed.
 """
 
 import hashlib
@@ -22,6 +24,7 @@ from nitic.options import CompileOptions
 from tests.kernels.elsewhere import ELSEWHERE, Split
 from tests.networks.stages import WRITERS, imported, samples
 from tests.runtime.helpers import write_npy
+from tests.targets import same_bits
 from tests.targets.bochs import Guest, Run
 
 VARIANT = "avx512vnni"
@@ -84,12 +87,24 @@ def kernel_by(run: Run, kernel: Kernel, made: Path) -> Split:
     return split
 
 
-def main(folder: Path) -> int:
+def bochs(folder: Path) -> int:
     with Guest(folder / "bochs", MODEL) as guest:
         equal = [compare(guest, folder / f"{case[0]}-{case[1]}", *case) for case in CASES]
         ELSEWHERE[VARIANT] = partial(kernel_by, guest.run)
         return pytest.main(list(KERNEL_TESTS)) or not all(equal)
 
 
+def machines(folder: Path) -> int:
+    equal = [same_bits.compare(case, folder) for case in same_bits.CASES]
+    return not all(equal)
+
+
+PARTS = {"machines": machines, "avx512vnni": bochs}
+
+
+def main(folder: str = "build/targets", *parts: str) -> int:
+    return max(int(PARTS[part](Path(folder))) for part in parts or PARTS)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "build/targets")))
+    sys.exit(main(*sys.argv[1:]))

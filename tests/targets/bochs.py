@@ -195,7 +195,7 @@ def emulator(folder: Path) -> Path:
 def boot_image(folder: Path) -> Path:
     """A CD that starts the guest, made of Debian's packages and this machine's C library."""
     image = folder / "boot.iso"
-    root = unpacked(folder)
+    root = unpacked(folder, PACKAGES)
     guest, disc = folder / "guest", folder / "disc"
     for made in (guest, disc):
         shutil.rmtree(made, ignore_errors=True)
@@ -222,13 +222,13 @@ def boot_image(folder: Path) -> Path:
     return image
 
 
-def unpacked(folder: Path) -> Path:
+def unpacked(folder: Path, names: Sequence[str]) -> Path:
     """The packages of Debian and those that they need and this machine lacks, in one folder."""
     root, packages = folder / "root", folder / "packages"
     if not root.exists():
         (packages / "partial").mkdir(parents=True, exist_ok=True)
         options = ("--yes", "--download-only", "--reinstall", "--no-install-recommends", "-o", "Debug::NoLocking=1")
-        done("apt-get", "install", *options, "-o", f"Dir::Cache::archives={packages}", *PACKAGES, folder=folder)
+        done("apt-get", "install", *options, "-o", f"Dir::Cache::archives={packages}", *names, folder=folder)
         for package in packages.glob("*.deb"):
             done("dpkg-deb", "-x", package, root, folder=folder)
     return root

@@ -1,7 +1,8 @@
 """A kernel as C99: its statements, read from TVM's function.
 
 TVM has a generator of C, too. It shifts negative numbers to the left, which C leaves undefined, and takes neither
-memory on the stack of a thread nor leading zeros. A kernel has scalars only here, so that few kinds of nodes are left.
+memory on the stack of a thread nor leading zeros (findings/tvm-c-left-shifts.sh). A kernel has scalars only here, so
+that few kinds of nodes are left.
 """
 
 from __future__ import annotations

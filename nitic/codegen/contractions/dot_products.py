@@ -9,7 +9,7 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from nitic.codegen.contractions import dot_conv, dot_wgrad
-from nitic.codegen.contractions.dots import AVX2, SSE2, VNNI, Dot
+from nitic.codegen.contractions.dots import AVX2, NEON, SSE2, VNNI, Dot
 from nitic.codegen.core import tir
 from nitic.codegen.core.group import Emission, Point, Template, layout_of
 from nitic.codegen.core.tir import Expr
@@ -125,6 +125,6 @@ def wgrad(dots: Dot, emission: Emission, op: NnOp) -> int:
 
 TEMPLATES = {
     f"{name}_{kind}": Template(partial(emit, dots))
-    for name, dots in (("vnni", VNNI), ("avx2", AVX2), ("sse2", SSE2))
+    for name, dots in (("vnni", VNNI), ("avx2", AVX2), ("sse2", SSE2), ("neon", NEON))
     for kind, emit in (("conv", forward), ("dgrad", dgrad), ("wgrad", wgrad))
 }

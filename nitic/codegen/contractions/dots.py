@@ -17,6 +17,8 @@ VECTOR_BYTES = VECTOR * PACK
 class Dot:
     """`add` gives acc (int32) + the dot products of 4 unsigned with 4 signed bytes in each of 16 lanes, exactly.
 
+    It may take both operands as signed where the rules of its variant keep both as they are, never "biased".
+
     A register tile is some rows (pixels, or output channels of a weight gradient) by some vectors of 16 sums; `rows`
     has the most rows for each number of vectors.
     """
@@ -45,5 +47,7 @@ VNNI = Dot(tir.dot_u8s8, {1: 20, 2: 13, 3: 8, 4: 6})
 """vpdpbusd of AVX512-VNNI. The tile, the vectors and a broadcast fill the 32 registers at most."""
 AVX2 = Dot(pmaddwd("llvm.x86.avx2.pmadd.wd", lanes=8), {1: 4})
 """16 registers of half a vector: 8 of sums, 4 of a vector's even and odd bytes, 2 of a broadcast."""
+NEON = Dot(partial(tir.dot_quads, "llvm.aarch64.neon.sdot", 4), {1: 6})
+"""sdot: 32 registers of a quarter of a vector: 24 of sums, 4 of a vector, 1 of a broadcast."""
 SSE2 = Dot(pmaddwd("llvm.x86.sse2.pmadd.wd", lanes=4), {1: 2})
 """16 registers of a quarter of a vector: 8 of sums, 4 of its bytes. Tiles of 1 to 4 rows are alike."""

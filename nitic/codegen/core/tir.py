@@ -109,6 +109,18 @@ def dot_pairs(intrinsic: str, lanes: int, a: Expr, b: Expr) -> Expr:
     return shuffle(sums, range(16))
 
 
+def dot_quads(intrinsic: str, lanes: int, acc: Expr, a: Expr, b: Expr) -> Expr:
+    """acc (int32x16) + the dot products of 4 with 4 bytes in each lane, by LLVM's intrinsic for some lanes. Wraps."""
+    number = T.llvm_lookup_intrinsic_id(intrinsic)
+    a, b = (T.reinterpret(value, dtype="int8x64") for value in (a, b))
+    sums: list[Expr] = []
+    for first in range(0, 16, lanes):
+        part = range(4 * first, 4 * (first + lanes))
+        operands = (shuffle([acc], range(first, first + lanes)), shuffle([a], part), shuffle([b], part))
+        sums.append(T.call_llvm_pure_intrin(number, *operands, dtype=f"int32x{lanes}"))
+    return shuffle(sums, range(16))
+
+
 def lane_mask(valid: Expr, lanes: int) -> Expr:
     """True in the first `valid` lanes."""
     return T.ramp(T.IntImm("int32", 0), 1, lanes) < T.broadcast(valid, lanes)
