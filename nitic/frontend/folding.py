@@ -16,8 +16,22 @@ from nitic.frontend.values import Constant, Conversion, NodeError, Value
 # None of these is random, reads a file or has a subgraph.
 FOLDABLE = frozenset(
     {"Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten", "Floor"}
-    | {"Gather", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "MatMul", "Max", "Min", "Mod"}
-    | {"Mul", "Neg", "Not", "Or", "Pow", "Range", "Reciprocal", "ReduceProd", "Reshape", "Sign", "Slice", "Split"}
+    | {"Gather", "Gemm", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "MatMul", "Max", "Min"}
+    | {
+        "Mod",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "Pow",
+        "Range",
+        "Reciprocal",
+        "ReduceProd",
+        "Reshape",
+        "Sign",
+        "Slice",
+        "Split",
+    }
     | {"Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"}
 )
 # The results of these have no more elements than their inputs together; those of most others broadcast.
@@ -25,7 +39,7 @@ _NO_LARGER = frozenset(
     {"Concat", "Flatten", "ReduceProd", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 )
 _COPYING = frozenset({"Expand", "Slice"})
-_PRODUCTS = frozenset({"MatMul", "Mul"})
+_PRODUCTS = frozenset({"Gemm", "MatMul", "Mul"})
 RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
 GENERATORS = RANDOM | {"ConstantOfShape"}
 MAX_GENERATED = 2**28
@@ -59,9 +73,9 @@ def is_foldable(node: Node, inputs: list[Constant | None], trains: bool = True) 
     Parts, copies and products of zeros count for zeros: so exporters write what an LSTM begins with.
     """
     parameters = [value for value in inputs if value and is_parameter(value)]
-    others = [value for value in inputs if value and not is_parameter(value)]
     zeros = node.op in _COPYING and not any(value.array.any() for value in parameters)
-    zeros |= node.op in _PRODUCTS and not all(value.array.any() for value in others)
+    if node.op in _PRODUCTS and not any(value.array.any() for value in inputs[2:] if value):
+        zeros |= any(value and not is_parameter(value) and not value.array.any() for value in inputs[:2])
     return node.op in FOLDABLE and (zeros or not parameters or not trains)
 
 
@@ -104,8 +118,8 @@ def _elements(node: Node, inputs: list[Constant | None]) -> int:
     if node.op == "Range":
         start, limit, delta = (array.item() for array in given)
         return max(0, ceil((limit - start) / delta))
-    if node.op == "MatMul":
-        return given[0].size * given[1].shape[-1]
+    if node.op in {"Gemm", "MatMul"}:
+        return given[0].size * max(given[1].shape)
     shapes = [array.shape for array in given]
     if node.op == "Expand":
         shapes[1] = tuple(int(size) for size in given[1].flat)

@@ -22,6 +22,7 @@ TENSORS: dict[str, Array] = {
     "b": random(2, HIDDEN, seed=3),
     "out": random(HIDDEN, 3, seed=4),
     "trips": np.asarray(TIME, np.int64),
+    "zero": np.asarray(0, np.float32),
     "true": np.asarray(True),
     "0": np.asarray([0], np.int64),
     "1": np.asarray([1], np.int64),
@@ -114,9 +115,15 @@ def test_a_loop_leaves_as_its_steps(tmp_path: Path) -> None:
     np.testing.assert_allclose(logits(import_onnx(out, BATCH), X), onnxruntime_output(out, X), atol=1e-3)
 
 
-def test_steps_that_begin_with_zeros(tmp_path: Path) -> None:
+@pytest.mark.parametrize("product", ["Gemm", "MatMul"])
+def test_steps_that_begin_with_zeros(tmp_path: Path, product: str) -> None:
     """As torch writes Keras's layers: a state in the shape of the samples, of which products and sums are taken."""
-    steps = [N("Mul", ["xh", "h0"], ["none"]), N("Add", ["none", "h0"], ["h1"])]
+    steps = [
+        N("Mul", ["xh", "h0"], ["none"]),
+        N(product, ["h0", "r", *(["zero"] if product == "Gemm" else [])], ["nothing"]),
+        N("Add", ["nothing", "none"], ["nothings"]),
+        N("Add", ["nothings", "h0"], ["h1"]),
+    ]
     first = [N("Gather", ["xt", "first"], ["x0"], axis=0), N("MatMul", ["x0", "w"], ["xh"])]
     second = [N("Gather", ["xt", "second"], ["x1"], axis=0), *step("x1", "h1", "h2"), N("Identity", ["h2"], ["y.out"])]
     path = save(tmp_path / "m.onnx", [*STATE, *first, *steps, *second])

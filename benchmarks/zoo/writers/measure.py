@@ -4,7 +4,6 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -100,15 +99,19 @@ class Measured:
         options.log_severity_level = 4
         if self.file.quantised:  # sums of two products saturate on some processors where it optimises
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         names, source, size = [name] if name else None, _input(model).name, self.declared or len(x)
-        rows = range(0, len(x) // size * size, size)
+        rows, data, providers = (
+            range(0, len(x) // size * size, size),
+            model.SerializeToString(),
+            ["CPUExecutionProvider"],
+        )
         try:
+            session = onnxruntime.InferenceSession(data, options, providers=providers)
             parts = [session.run(names, {source: x[i : i + size]})[0] for i in rows]
         except Exception as error:
             if not str(error).startswith(REFUSED):
                 raise
-            raise Unrun(str(error).rpartition("Status Message: ")[2]) from error
+            raise Unrun(str(error).rpartition(": ")[2]) from error
         found = np.concatenate([_array(part) for part in parts])
         return found.reshape(len(found), -1)
 
@@ -180,8 +183,8 @@ class Measured:
         predicted = np.concatenate([session.predict(codes[i : i + BATCH])[0] for i in range(0, COUNT, BATCH)])
         forms: dict[str, Callable[[Path], float]] = {
             "integer": lambda path: int(np.count_nonzero(run(path, codes, BATCH) != predicted)),
-            "qdq": lambda path: _agreement(self.reference(path, self.standardised(path, task)), predicted),
-            "float": lambda path: _agreement(self.reference(path, self.standardised(path, task)), predicted),
+            "qdq": lambda path: self.agreement(path, task, predicted),
+            "float": lambda path: self.agreement(path, task, predicted),
         }
         record: Record = {}
         with tempfile.TemporaryDirectory() as folder:
@@ -193,6 +196,15 @@ class Measured:
                 except (CompileError, Unrun) as error:
                     record[f"{form}_problem"] = _sentence(error)
         return record
+
+    def agreement(self, path: Path, task: Task, predicted: Array) -> float:
+        """How often the class of an exported file is that of the program; of one number, its side."""
+        values = self.reference(path, self.standardised(path, task), self.file.output)
+        rows = len(values)
+        if values.shape[1] > 1:
+            return float(np.mean(values.argmax(1) == predicted[:rows].argmax(1)))
+        middle = 0.5 if self.file.head == "sigmoid" else 0
+        return float(np.mean((values[:, 0] > middle) == (predicted[:rows, -1] > 0)))
 
     def standardised(self, path: Path, task: Task) -> Array:
         """The samples as an exported file of floats takes them, whose metadata say how."""
@@ -238,14 +250,6 @@ def _input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     """The first input that is no initializer."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return next(each for each in model.graph.input if each.name not in constants)
-
-
-def _agreement(values: Array, predicted: Array) -> float:
-    """How often a file's class is that of the program; of one number, the sign of the logit."""
-    rows = len(values)
-    if prod(values.shape[1:]) == 1:
-        return float(np.mean((values[:, 0] > 0) == (predicted[:rows, -1] > 0)))
-    return float(np.mean(values.argmax(1) == predicted[:rows].argmax(1)))
 
 
 def _sentence(error: Exception) -> str:
