@@ -23,6 +23,8 @@ features. `python -m benchmarks.zoo.writers` has them written, measures them, an
 - **integer**: logits of the exported file in onnxruntime that differ from `predict`, over the 256 samples. **qdq** and
   **float**: how often the exported file names the class that `predict` does.
 
+What is blank was not measured yet: `python -m benchmarks.zoo.writers` goes on there.
+
 """
 COLUMNS = ("network", "form", "error", "trained", "integer", "qdq", "float")
 
