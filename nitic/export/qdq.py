@@ -23,7 +23,7 @@ from nitic.ir.types import element_of, i8
 from nitic.ops.bfp import RoundShiftOp
 
 OPSET = 13  # from which on tool chains for QDQ files read them
-MOVES = ("Flatten", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+MOVES = ("Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def qdq_model(

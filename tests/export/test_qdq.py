@@ -162,6 +162,21 @@ def test_a_network_that_prepares_its_samples_rounds_what_it_makes_of_them(casts:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_names_for_rounded_values(tmp_path: Path) -> None:
+    """onnxruntime takes an Identity away, and then rounds behind the pool itself, wrongly in opset 21."""
+    prediction = trained("lenet", steps=1)
+    out, path = exported("lenet", prediction, tmp_path, 21), tmp_path / "named.onnx"
+    model = onnx.load(tmp_path / "lenet.onnx")
+    (at, pool), *_ = ((i, node) for i, node in enumerate(model.graph.node) if node.op_type == "MaxPool")
+    model.graph.node.insert(at, helper.make_node("Identity", [pool.input[0]], ["same"], name="same"))
+    model.graph.node[at + 1].input[0] = "same"
+    onnx.save(model, path)
+    predict, x = function(prediction.net.module, "predict"), random(BATCH, 1, 28, 28)
+    expected = onnxruntime_output(out, x)
+    out.write_bytes(qdq_model(import_onnx(path, BATCH), path, predict, prediction.net.state, {}, 21))
+    np.testing.assert_array_equal(onnxruntime_output(out, x), expected)
+
+
 def test_what_an_opset_lacks_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(CompileError, match=r"--opset: the network, of opset 17, .* opset 13: .*'HardSwish'"):
         exported("mobile", trained("mobile", steps=1), tmp_path, 13)

@@ -4,6 +4,7 @@ Only the standard library is imported here, since the scripts run in environment
 """
 
 import json
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -86,7 +87,7 @@ class Folder:
             make(str(file.path(self.root)))
         except Exception as error:  # noqa: BLE001 - whatever a writer raises is what the table says
             traceback.print_exc()
-            words = " ".join(str(error).split())[:200]
+            words = re.sub(r'File "[^"]*/', 'File "', " ".join(str(error).split()))[:200]
             file = replace(file, failure=f"{type(error).__name__}: {words}")
         with (self.folder / MANIFEST).open("a") as manifest:
             manifest.write(json.dumps(asdict(file)) + "\n")

@@ -253,7 +253,8 @@ def _input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
 
 
 def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """Without the line of a script that a node comes from."""
+    return " ".join(str(error).split()).partition(" note: from ")[0]
 
 
 STAGES: dict[str, Callable[[Measured], Record]] = {"float": Measured.floats, "train": Measured.train}

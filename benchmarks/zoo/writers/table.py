@@ -23,6 +23,8 @@ features. `python -m benchmarks.zoo.writers` has them written, measures them, an
 - **integer**: logits of the exported file in onnxruntime that differ from `predict`, over the 256 samples. **qdq** and
   **float**: how often the exported file names the class that `predict` does.
 
+What is blank was not measured yet: `python -m benchmarks.zoo.writers` goes on there.
+
 """
 COLUMNS = ("network", "form", "error", "trained", "integer", "qdq", "float")
 
@@ -50,17 +52,21 @@ def _summary(files: Sequence[File], latest: Mapping[tuple[Any, Any, str], Record
     count = Counter[str]()
     for file in files:
         found, trained = (latest.get((file.writer, file.name, stage), {}) for stage in ("float", "train"))
+        is_listed = bool(found.get("listed")) and bool(trained)
         count["written"] += not file.failure
-        count["listed"] += bool(found.get("listed"))
+        count["unrun"] += "unrun" in found
         count["read"] += "error" in found or "unrun" in found
         count["right"] += bool(found.get("right"))
+        count["tried"] += bool(trained)
         count["trained"] += learns(trained)
-        count["listed and trained"] += bool(found.get("listed")) and learns(trained)
+        count["listed"] += is_listed
+        count["listed and trained"] += is_listed and learns(trained)
     share = 100 * count["listed and trained"] / max(1, count["listed"])
     return (
-        f"Of {count['written']} files nitic reads {count['read']}, {count['right']} of them as onnxruntime does, and "
-        f"trains {count['trained']}. Of the {count['listed']} whose operators [operators.md](operators.md) names, "
-        f"{count['listed and trained']} train ({share:.0f} %)."
+        f"Of {count['written']} files nitic reads {count['read']}: {count['right']} as onnxruntime does, and "
+        f"{count['unrun']} that onnxruntime does not run. With {count['tried']} of them training was tried, and the "
+        f"loss of {count['trained']} falls: of those {count['listed']} whose operators [operators.md](operators.md) "
+        f"names, of {count['listed and trained']} ({share:.0f} %)."
     )
 
 
@@ -70,7 +76,7 @@ def learns(trained: Record) -> bool:
 
 def _cells(file: File, latest: Mapping[tuple[Any, Any, str], Record]) -> list[str]:
     found, trained = (latest.get((file.writer, file.name, stage), {}) for stage in ("float", "train"))
-    name = [file.network, " ".join([file.form, *(f"`--{key} {value}`" for key, value in file.options.items())])]
+    name = [file.network, " ".join([file.form, *(f"`--{key} {_words(value)}`" for key, value in file.options.items())])]
     said = found.get("problem") or trained.get("problem")
     if file.failure or said:
         return [*name, f"not written: {file.failure}" if file.failure else f"refused: {said}", *[""] * 4]
@@ -80,6 +86,10 @@ def _cells(file: File, latest: Mapping[tuple[Any, Any, str], Record]) -> list[st
         return [*name, error, trained.get("fault", ""), *[""] * 3]
     loss = f"{trained['first_loss']:.2f} to {trained['last_loss']:.2f}{'' if learns(trained) else ' **no**'}"
     return [*name, error, loss, *(_agreement(trained, form) for form in ("integer", "qdq", "float"))]
+
+
+def _words(value: Any) -> str:
+    return ",".join(f"{each:g}" for each in value) if isinstance(value, list) else str(value)
 
 
 def _agreement(trained: Record, form: str) -> str:

@@ -26,7 +26,7 @@ def raw_cnn() -> tuple[Any, Samples]:
     rng = np.random.default_rng(0)
 
     def weight(*shape: int) -> Any:
-        return tf.Variable(rng.normal(size=shape).astype("float32") / np.sqrt(np.prod(shape[:-1])))
+        return tf.Variable((rng.normal(size=shape) / np.sqrt(np.prod(shape[:-1]))).astype("float32"))
 
     w1, b1, w2, w3, b3 = weight(3, 3, 1, 8), weight(8), weight(3, 3, 8, 16), weight(576, 10), weight(10)
     gamma, beta, mean, variance = (tf.Variable(rng.uniform(0.5, 1.5, 16).astype("float32")) for _ in range(4))
