@@ -17,6 +17,7 @@ from tests.kernels.harness import C99_FLAGS
 from tests.networks.stages import WRITERS, samples
 from tests.runtime.helpers import fail, succeed, write_npy
 
+pytestmark = pytest.mark.xdist_group("c99")  # one process makes what all of them read
 BATCH, STEPS = 16, 6
 SANITIZED = "-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 OUTSIDE = {"memcpy", "memset", "memmove", "memcmp"}  # what compilers call by themselves

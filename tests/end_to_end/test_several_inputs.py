@@ -24,6 +24,7 @@ from nitic.options import CompileOptions, ExportFormat, ExportOptions
 from nitic.session import CompiledProgram
 from tests.support.bits import Run, differing
 
+pytestmark = pytest.mark.xdist_group("several inputs")  # one process makes what all of them read
 BATCH, CLASSES, STEPS = 20, 4, 10
 IMAGE, VECTOR = (3, 8, 8), (5,)
 TARGET = "x86-64-portable"
