@@ -5,7 +5,12 @@
 
 #include "data/formats.h"
 
-static int nothing_found(const char *folder) {
+static int nothing_found(const char *folder, const nitic_program *program) {
+  if (program->input_count > 1)
+    return nitic_fail(NITIC_MISMATCH,
+                      "%s: no data set here: expected y_train.npy and a file for each of the program's %u inputs, the "
+                      "first of them x_train.%s.npy",
+                      folder, program->input_count, program->inputs->name);
   bool packed = nitic_file_exists(folder, "train-images-idx3-ubyte.gz");
   return nitic_fail(
       NITIC_MISMATCH,
@@ -14,7 +19,7 @@ static int nothing_found(const char *folder) {
       folder, packed ? "; unpack with: gunzip *.gz" : "");
 }
 
-typedef enum { NONE, IDX, CIFAR, NPY, PACKED } format;
+typedef enum { NONE, IDX, CIFAR, NPY, PACKED, INPUTS } format; /* the last: a .npy file for each of several inputs */
 
 static const char *const idx[][2] = {{"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
                                      {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}};
@@ -22,18 +27,6 @@ static const char *const npy[][2] = {{"x_train.npy", "y_train.npy"}, {"x_test.np
 
 static bool has_one(const char *folder, const char *const names[2]) {
   return nitic_file_exists(folder, names[0]) || nitic_file_exists(folder, names[1]);
-}
-
-/* The format of a split: any file of it counts, so that a split that is not whole is no split that is not there. */
-static format find_format(const char *folder, nitic_split split) {
-  bool train = split == NITIC_TRAIN_SPLIT;
-  if (has_one(folder, idx[split]))
-    return IDX;
-  if (train ? nitic_file_largest(folder, "data_batch_", 1, ".bin") > 0 : nitic_file_exists(folder, "test_batch.bin"))
-    return CIFAR;
-  if (has_one(folder, npy[split]))
-    return NPY;
-  return nitic_file_largest(folder, train ? "train-" : "test-", 5, ".images") >= 0 ? PACKED : NONE;
 }
 
 enum { NAME_SIZE = 256 }; /* of the longest name of a file, with its end */
@@ -52,6 +45,20 @@ static bool has_any_input(const nitic_program *program, const char *folder, niti
   return found;
 }
 
+/* The format of a split: any file of it counts, so that a split that is not whole is no split that is not there. */
+static format find_format(const nitic_program *program, const char *folder, nitic_split split) {
+  if (program->input_count > 1)
+    return has_any_input(program, folder, split) ? INPUTS : NONE;
+  bool train = split == NITIC_TRAIN_SPLIT;
+  if (has_one(folder, idx[split]))
+    return IDX;
+  if (train ? nitic_file_largest(folder, "data_batch_", 1, ".bin") > 0 : nitic_file_exists(folder, "test_batch.bin"))
+    return CIFAR;
+  if (has_one(folder, npy[split]))
+    return NPY;
+  return nitic_file_largest(folder, train ? "train-" : "test-", 5, ".images") >= 0 ? PACKED : NONE;
+}
+
 static int check_counts(nitic_dataset *data, const nitic_program *program, const char *folder) {
   data->count = data->inputs->count;
   data->classes = data->inputs->classes;
@@ -67,15 +74,6 @@ static int check_counts(nitic_dataset *data, const nitic_program *program, const
 
 /* A file for each input, and one with the labels. */
 static int open_inputs(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {
-  if (!has_any_input(program, folder, split)) {
-    nitic_split other = split == NITIC_TRAIN_SPLIT ? NITIC_TEST_SPLIT : NITIC_TRAIN_SPLIT;
-    if (has_any_input(program, folder, other))
-      return NITIC_OK;
-    return nitic_fail(NITIC_MISMATCH,
-                      "%s: no data set here: expected y_train.npy and a file for each of the program's %u inputs, the "
-                      "first of them x_train.%s.npy",
-                      folder, program->input_count, program->inputs->name);
-  }
   data->inputs = calloc(program->input_count, sizeof *data->inputs);
   if (!data->inputs)
     return nitic_fail(NITIC_RUNTIME, "no memory for a data set of %u inputs", program->input_count);
@@ -95,9 +93,9 @@ static int open_inputs(nitic_dataset *data, const nitic_program *program, const 
 }
 
 static int open_folder(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {
-  if (program->input_count > 1)
+  switch (find_format(program, folder, split)) {
+  case INPUTS:
     return open_inputs(data, program, folder, split);
-  switch (find_format(folder, split)) {
   case IDX:
     return nitic_idx_open(data, program, folder, idx[split][0], idx[split][1]);
   case CIFAR:
@@ -110,7 +108,7 @@ static int open_folder(nitic_dataset *data, const nitic_program *program, const 
     break;
   }
   nitic_split other = split == NITIC_TRAIN_SPLIT ? NITIC_TEST_SPLIT : NITIC_TRAIN_SPLIT;
-  return find_format(folder, other) == NONE ? nothing_found(folder) : NITIC_OK;
+  return find_format(program, folder, other) == NONE ? nothing_found(folder, program) : NITIC_OK;
 }
 
 int nitic_data_open(nitic_dataset *data, const nitic_program *program, const char *folder, nitic_split split) {

@@ -95,8 +95,11 @@ def test_other_compilers_and_byte_orders_compile_it(sources: Path, tmp_path: Pat
 
 
 def test_a_folder_of_others_is_kept(options: CompileOptions, sources: Path, tmp_path: Path) -> None:
+    (sources / "notes").write_text("kept")
     compile_model(options)  # over its own
+    assert (sources / "notes").read_text() == "kept"
     (tmp_path / "mine").write_text("")
+    (tmp_path / "program.c").write_text("int main(void) { return 0; }")
     with pytest.raises(CompileError, match="the folder holds other files"):
         compile_model(replace(options, output=tmp_path))
     with pytest.raises(CompileError, match="sources are a folder, and this is a file"):

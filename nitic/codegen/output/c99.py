@@ -7,16 +7,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.output import source
 from nitic.codegen.output.generate import Generated
 from nitic.codegen.output.source import Variant
 from nitic.errors import CompileError, ExitCode
 from nitic.paths import runtime_folder, runtime_sources
-from nitic.program import Program
+from nitic.program import DESCRIPTION_MAGIC, Program
 from nitic.targets.base import Target
 
-MARK = "program.c"
+DESCRIPTION = "description.bin"  # whose first bytes nobody else writes
 BARE = ("runtime/core/bare.c", "runtime/core/byte_order.c")
 
 MAKEFILE = """# make          the training program
@@ -80,7 +79,7 @@ and input.offset are in every checkpoint.
 
 def check(output: Path) -> None:
     """The folder can be written, and holds nothing else. Raises CompileError."""
-    if output.is_dir() and any(output.iterdir()) and not (output / MARK).exists():
+    if output.is_dir() and any(output.iterdir()) and not _is_ours(output / DESCRIPTION):
         message = "the folder holds other files: give an empty one, or one that nitic wrote before"
     elif output.exists() and not output.is_dir():
         message = "sources are a folder, and this is a file"
@@ -91,14 +90,21 @@ def check(output: Path) -> None:
     raise CompileError(str(output), message, exit_code=ExitCode.RUN_TIME)
 
 
+def _is_ours(description: Path) -> bool:
+    return description.is_file() and description.read_bytes().startswith(DESCRIPTION_MAGIC)
+
+
 def write(program: Program, variants: Sequence[Variant], generated: Generated, target: Target, output: Path) -> None:
-    """Writes the folder, which appears when it is complete. Raises CompileError."""
+    """Writes the folder, whose files appear when all are complete; others in it stay. Raises
+    CompileError."""
     try:
         with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as name:
             folder = Path(name) / output.name
             _fill(folder, program, variants, generated, target)
-            shutil.rmtree(output, ignore_errors=True)
-            folder.rename(output)
+            output.mkdir(exist_ok=True)
+            shutil.rmtree(output / "runtime", ignore_errors=True)
+            for each in folder.iterdir():
+                each.replace(output / each.name)
     except OSError as error:
         raise CompileError(str(output), f"cannot write it: {error.strerror}", exit_code=ExitCode.RUN_TIME) from error
 
@@ -113,8 +119,8 @@ def _fill(folder: Path, program: Program, variants: Sequence[Variant], generated
     shutil.copyfile(runtime / "nitic.h", folder / "runtime" / "nitic.h")
     (folder / "kernels.c").write_text(_kernels(generated))
     tables = source.program_source(program, variants, generated.kernels)
-    (folder / MARK).write_text("\n".join(['#include "nitic.h"', "", source.state_array(program), tables]))
-    (folder / "description.bin").write_bytes(source.description(program, variants))
+    (folder / "program.c").write_text("\n".join(['#include "nitic.h"', "", source.state_array(program), tables]))
+    (folder / DESCRIPTION).write_bytes(source.description(program, variants))
     values = {
         "model": program.model,
         "compiler": source.COMPILER,
@@ -131,11 +137,6 @@ def _kernels(generated: Generated) -> str:
     texts = {path.stem: path.read_text(encoding="utf-8") for path in generated.objects}
     parts = ['#include "core/kernel.h"\n\n']
     for variant, kernels in generated.kernels.items():
-        parts += [
-            _renamed(texts[kernel.name], kernel, source.call_name(variant, label)) for label, kernel in kernels.items()
-        ]
+        for label, kernel in kernels.items():
+            parts.append(texts[kernel.name].replace(kernel.name, source.call_name(variant, label)))
     return "".join(parts)
-
-
-def _renamed(text: str, kernel: Kernel, name: str) -> str:
-    return text.replace(kernel.name, name)
