@@ -6,8 +6,8 @@ from onnx import checker, defs, helper, numpy_helper, shape_inference, version_c
 
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError, ExitCode
-from nitic.frontend.importer import opset
 from nitic.frontend.model_file import first_line
+from nitic.frontend.nodes import opset
 
 INVALID = (RuntimeError, ValueError, checker.ValidationError, shape_inference.InferenceError, defs.SchemaError)
 DOMAINS = {"", "ai.onnx"}

@@ -14,8 +14,9 @@ from xdsl.ir import BlockArgument
 from nitic.arithmetic.integers import Array
 from nitic.export.float import File, finished, for_inference, standardisation, trained_values, with_values
 from nitic.export.opset import in_opset
-from nitic.frontend.importer import ImportedModel, opset
+from nitic.frontend.importer import ImportedModel
 from nitic.frontend.network import read_network
+from nitic.frontend.nodes import opset
 from nitic.frontend.operators.recurrent import HANDLERS as UNROLLED
 from nitic.interpret import Environment, ExponentValues, known_values
 from nitic.ir.function import arguments

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from nitic.arithmetic.integers import Array
 from nitic.frontend import folding
-from nitic.frontend.nodes import Node
+from nitic.frontend.nodes import Node, replace_node
 from nitic.frontend.problems import MALFORMED
 from nitic.frontend.shapes import inferred_shapes
 from nitic.frontend.values import Constant, NodeError
@@ -42,11 +42,7 @@ def with_adaptive_pools(model: onnx.ModelProto, opset: int) -> None:
         x, sizes = source.input[0], (indices.shape[0], indices.shape[2])
         windows = [_windows(n, m) for n, m in zip(shapes.get(x, ())[2:], sizes, strict=False) if n]
         if len(windows) == 2 and (last := _Trace(graph, constants, opset).end(source, node, windows)):
-            at = list(graph.node).index(last)
-            made = _pools(graph, x, last, windows)
-            del graph.node[at]
-            for each in reversed(made):
-                graph.node.insert(at, each)
+            replace_node(graph, last, _pools(graph, x, last, windows))
 
 
 def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, Array]]:

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
-from nitic.frontend.nodes import Node
+from nitic.frontend.nodes import Node, opset, replace_node
 from nitic.frontend.values import NodeError
 
 _DOMAIN = "ai.onnx.ml"
@@ -27,10 +27,9 @@ def read_as_layers(model: onnx.ModelProto, file: str) -> None:
     graph = model.graph
     if not any(node.domain == _DOMAIN for node in graph.node):
         return
-    opset = max((each.version for each in model.opset_import if not each.domain), default=1)
-    reader = _Reader(graph, opset)
-    for at in reversed(range(len(graph.node))):
-        node = Node(graph.node[at], opset)
+    reader = _Reader(graph, opset(model))
+    for proto in list(graph.node):
+        node = Node(proto, reader.opset)
         form = _FORMS.get(node.proto.op_type) if node.proto.domain == _DOMAIN else None
         if form is None:
             continue
@@ -38,9 +37,7 @@ def read_as_layers(model: onnx.ModelProto, file: str) -> None:
             made = list(form(reader, node))
         except NodeError as error:
             raise CompileError(f"{file}: {node}", str(error)) from error
-        del graph.node[at]
-        for each in reversed(made):
-            graph.node.insert(at, each)
+        replace_node(graph, proto, made)
 
 
 class _Reader:

@@ -31,7 +31,7 @@ from nitic.frontend.graph import (
 )
 from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored_tensors
 from nitic.frontend.network import Network, read_network
-from nitic.frontend.nodes import Node, unique_names
+from nitic.frontend.nodes import Node, opset, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY, VIEWS
 from nitic.frontend.patterns import with_batch_norms
 from nitic.frontend.preparation import Preparation, Standardisation
@@ -116,10 +116,6 @@ def survey(path: Path) -> Survey:
     operators = Counter(Node(proto, 0).op for proto in model.graph.node)
     producer = " ".join(filter(None, (model.producer_name, model.producer_version)))
     return Survey(producer, opset(model), dict(sorted(operators.items())))
-
-
-def opset(model: onnx.ModelProto) -> int:
-    return max((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), default=1)
 
 
 def external_files(path: Path) -> set[Path]:

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from nitic.arithmetic.integers import Array
 from nitic.frontend import folding
-from nitic.frontend.nodes import Node
+from nitic.frontend.nodes import Node, opset, replace_node
 from nitic.frontend.problems import MALFORMED
 from nitic.frontend.values import Constant, NodeError
 
@@ -30,15 +30,11 @@ def unroll(model: onnx.ModelProto) -> None:
     graph = model.graph
     if not any(node.op_type == "Loop" for node in graph.node):
         return
-    opset = max((each.version for each in model.opset_import if not each.domain), default=1)
-    steps = _Steps(graph, opset)
+    steps = _Steps(graph, opset(model))
     for node in list(graph.node):
         made = steps.of(node) if node.op_type == "Loop" and not node.domain else None
         if made:
-            at = list(graph.node).index(node)
-            del graph.node[at]
-            for each in reversed(made):
-                graph.node.insert(at, each)
+            replace_node(graph, node, made)
 
 
 class _Steps:

@@ -16,6 +16,19 @@ _FRAME = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<functio
 _LIBRARY = re.compile(r"(^|/)(torch|torchvision|site-packages)/")
 
 
+def opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators in a file."""
+    return max((each.version for each in model.opset_import if each.domain in {"", "ai.onnx"}), default=1)
+
+
+def replace_node(graph: onnx.GraphProto, node: onnx.NodeProto, made: Sequence[onnx.NodeProto]) -> None:
+    """Puts nodes in the place of one."""
+    at = list(graph.node).index(node)
+    del graph.node[at]
+    for each in reversed(made):
+        graph.node.insert(at, each)
+
+
 class Node:
     """One ONNX node. `name` tells it from all others where the importer has given it one of `unique_names`."""
 

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from nitic.arithmetic.integers import Array
 from nitic.frontend import folding
-from nitic.frontend.nodes import Node
+from nitic.frontend.nodes import Node, replace_node
 from nitic.frontend.shapes import inferred_shapes
 from nitic.frontend.values import Constant, NodeError, inverse
 from nitic.ir.types import Shape
@@ -36,10 +36,7 @@ def with_batch_norms(model: onnx.ModelProto, opset: int) -> list[str]:
         part, made = next(found, (chain, None))
         where = f"node {(part[-1].name or part[-1].output[0])!r} ({part[-1].op_type})"
         if made:
-            at = list(model.graph.node).index(part[-1])
-            del model.graph.node[at]
-            for node in reversed(made):
-                model.graph.node.insert(at, node)
+            replace_node(model.graph, part[-1], made)
             notes.append(f"{where}: it ends the arithmetic of a batch normalisation, which is trained as one")
         elif graph.looks_folded(part):
             notes.append(

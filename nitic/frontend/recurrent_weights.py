@@ -11,7 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 from nitic.frontend import folding
-from nitic.frontend.nodes import Node
+from nitic.frontend.nodes import Node, opset
 from nitic.frontend.problems import MALFORMED
 from nitic.frontend.shapes import inferred_shapes
 from nitic.frontend.values import Constant, NodeError
@@ -55,7 +55,7 @@ class _Parts:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
-        self.opset = max((each.version for each in model.opset_import if not each.domain), default=1)
+        self.opset = opset(model)
         self.makers = {name: node for node in model.graph.node for name in node.output}
         self.tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         self.known: dict[str, Constant] = {}

@@ -13,7 +13,8 @@ from nitic.arithmetic.requantisation import NEVER
 from nitic.driver.build import build_program
 from nitic.errors import CompileError
 from nitic.export.qdq import OPSET, qdq_model
-from nitic.frontend.importer import import_onnx, opset
+from nitic.frontend.importer import import_onnx
+from nitic.frontend.nodes import opset
 from nitic.ir.function import argument, function
 from nitic.ir.types import shape_of
 from nitic.options import CompileOptions
