@@ -186,22 +186,24 @@ def test_check_says_what_a_sample_consists_of(folder: Path) -> None:
 def test_refusals_of_files(folder: Path, tmp_path: Path) -> None:
     x, y = samples(BATCH)
     alone = run(folder, "predict", "--data", folder / "x_test.meta.npy", "--output", tmp_path / "p.npy")
-    assert (alone.returncode, "the program has 2 inputs: give a folder with a file for each" in alone.stderr) == (
-        2,
-        True,
-    )
-    for made, sentence in (
-        ({}, "expected y_train.npy and a file for each of the program's 2 inputs, the first of them x_train.image.npy"),
-        ({"image": x["image"]}, "x_train.meta.npy: cannot open"),
-        ({**x, "meta": x["meta"][1:]}, f"{BATCH - 1} samples of input meta, but {BATCH} of image"),
-        ({**x, "meta": x["meta"][:, 1:]}, "x_train.meta.npy: its samples are 4, the program expects 5"),
+    assert alone.returncode == 2
+    assert "the program has 2 inputs: give a folder with a file for each" in alone.stderr
+    for made, code, sentence in (
+        (
+            {},
+            4,
+            "expected y_train.npy and a file for each of the program's 2 inputs, the first of them x_train.image.npy",
+        ),
+        ({"image": x["image"]}, 1, "x_train.meta.npy: cannot open"),
+        ({**x, "meta": x["meta"][1:]}, 4, f"{BATCH - 1} samples of input meta, but {BATCH} of image"),
+        ({**x, "meta": x["meta"][:, 1:]}, 4, "x_train.meta.npy: its samples are 4, the program expects 5"),
     ):
         for file in tmp_path.glob("*.npy"):
             file.unlink()
         if made:
             save(tmp_path, "train", made, y)
         done = run(folder, "train", "--data", tmp_path)
-        assert done.returncode == 4 if made != {"image": x["image"]} else 1, done.stderr
+        assert done.returncode == code, done.stderr
         assert sentence in done.stderr
     augmented = run(folder, "train", "--data", folder, "--augment", "flip")
     assert "needs a program whose input is an image" in augmented.stderr
