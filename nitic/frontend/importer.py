@@ -448,9 +448,9 @@ class _Importer:
 
 
 def _file_names(inputs: Sequence[_Input]) -> list[str]:
-    """The names of inputs with the letters that every file system takes."""
+    """The names of inputs with the letters that every file system takes, and numbers where these are not different."""
     names = [re.sub(r"[^A-Za-z0-9_-]", "_", each.name) or "_" for each in inputs]
-    return [name if names.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(names)]
+    return names if len({*names}) == len(names) else [f"{name}_{i}" for i, name in enumerate(names)]
 
 
 def _and_more(nodes: Sequence[Node]) -> str:
