@@ -47,15 +47,16 @@ class CompiledProgram:
 def compile_program(model: str | Path, **options: Any) -> CompiledProgram:
     """Compiles an ONNX file for use in this process; options are those of CompileOptions. Raises CompileError."""
     from nitic.driver.build import build_program
-    from nitic.driver.outputs import write
+    from nitic.driver.outputs import writer
     from nitic.driver.watcher import watcher
 
     folder = tempfile.TemporaryDirectory(prefix="nitic-")
     library = Path(folder.name) / "program.so"
     asked = replace(CompileOptions(model=Path(model), emit=Emit.LIB), **options)
     watch = watcher(asked)
-    program = build_program(asked, watch)
-    write(program, asked, library, watch)
+    with writer(asked, library, watch) as write:
+        program = build_program(asked, watch)
+        write(program)
     return CompiledProgram(program, library, asked, folder)
 
 

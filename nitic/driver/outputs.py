@@ -1,6 +1,9 @@
 """The files that `nitic compile` writes, and the checks of their paths before minutes of work."""
 
 import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from nitic import pipeline, targets
@@ -27,6 +30,7 @@ SUFFIXES = {
     Emit.CUBIN: ".fatbin",
 }
 TABLE_SUFFIX = ".json"
+Write = Callable[[Program], Generated]
 
 
 def suffix(options: CompileOptions) -> str:
@@ -84,32 +88,38 @@ def _check_for_gpus(output: Path, options: CompileOptions) -> None:
     check_output(output.with_suffix(TABLE_SUFFIX), options.model)
 
 
-def write(program: Program, options: CompileOptions, output: Path, watch: Watcher | None = None) -> Generated:
-    """What `options.emit` says, for `options.target`. Raises CompileError."""
-    writing = {Code.CUDA: _write_for_gpu, Code.C99: _write_sources}.get(
-        targets.find(options.target).code, _write_for_cpu
-    )
-    generated = writing(program, options, output, watch)
+@contextmanager
+def writer(options: CompileOptions, output: Path, watch: Watcher | None = None) -> Generator[Write]:
+    """What writes a program as the options say; it raises CompileError. What needs no program begins at once."""
+    writers = {Code.CUDA: _write_for_gpu, Code.C99: _write_sources}
+    code = targets.find(options.target).code
+    given = partial(writers[code], options, output, watch) if code in writers else None
+    with nullcontext(given) if given else _writer_for_cpu(options, output, watch) as write:
+        yield write
     _install_header(options.emit, output)
-    return generated
 
 
-def _write_for_cpu(program: Program, options: CompileOptions, output: Path, watch: Watcher | None) -> Generated:
+@contextmanager
+def _writer_for_cpu(options: CompileOptions, output: Path, watch: Watcher | None) -> Generator[Write]:
     """Machine code, linked with the runtime, which a process of its own compiles beside everything else."""
     kind, target = options.emit, targets.find(options.target)
     kept = cache.KernelCache(cache.cache_folder() if options.cache else None)
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
         folder = Path(name)
         with beside(lambda: link.runtime_objects(kind, folder, kept, target)) as runtime:
-            variants = plan(program, watch, options.cache)
-            meanings = {variant.name: variant.kernels for variant in variants}
-            generated = generate.generate(meanings, folder, kept)
-            sources = source.write_program(program, variants, generated.kernels, folder, target.platform)
-            link.link([*generated.objects, *runtime()], sources, kind, output, target)
-    return generated
+
+            def write(program: Program) -> Generated:
+                variants = plan(program, watch, options.cache)
+                meanings = {variant.name: variant.kernels for variant in variants}
+                generated = generate.generate(meanings, folder, kept)
+                sources = source.write_program(program, variants, generated.kernels, folder, target.platform)
+                link.link([*generated.objects, *runtime()], sources, kind, output, target)
+                return generated
+
+            yield write
 
 
-def _write_sources(program: Program, options: CompileOptions, output: Path, watch: Watcher | None) -> Generated:
+def _write_sources(options: CompileOptions, output: Path, watch: Watcher | None, program: Program) -> Generated:
     """A folder of C."""
     kept = cache.KernelCache(cache.cache_folder() if options.cache else None)
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
@@ -119,7 +129,7 @@ def _write_sources(program: Program, options: CompileOptions, output: Path, watc
     return generated
 
 
-def _write_for_gpu(program: Program, options: CompileOptions, output: Path, watch: Watcher | None) -> Generated:
+def _write_for_gpu(options: CompileOptions, output: Path, watch: Watcher | None, program: Program) -> Generated:
     """A program for GPUs; or its kernels alone, and beside them the launch table in JSON. Raises CompileError."""
     (name,) = program.variants
     module = program.module.clone()

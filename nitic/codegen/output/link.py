@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from nitic.codegen.output.cache import Cache
+from nitic.codegen.output.processes import processors
 from nitic.errors import CompileError, ExitCode
 from nitic.options import Emit
 from nitic.paths import runtime_folder, runtime_sources
@@ -54,11 +55,14 @@ def _zig(otherwise: str) -> list[str]:
 
 
 def runtime_objects(emit: Emit, folder: Path, cache: Cache, target: Target) -> list[Path]:
-    """The runtime compiled for a target, or taken out of the cache: objects in `folder`. Raises CompileError."""
+    """The runtime compiled for a target, or taken out of the cache: objects in `folder`. Raises CompileError.
+
+    One processor is left to those who do something else meanwhile.
+    """
     found = runtime_sources(target.device, target.platform.system)
     sources = [path for path in found if emit == Emit.EXE or path.parent.name != COMMAND_LINE]
     common = _common_digest(target.platform)
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(max(1, processors() - 1)) as pool:
         return list(pool.map(lambda each: _runtime_object(each, folder, cache, target.platform, common), sources))
 
 
