@@ -64,7 +64,7 @@ def test_the_program_trains_to_the_same_bytes(options: CompileOptions, sources: 
 
 def test_what_firmware_links_needs_no_libc(sources: Path, tmp_path: Path) -> None:
     shutil.copytree(sources, tmp_path / "sources")
-    subprocess.run(["make", "-s", "-C", tmp_path / "sources", "CFLAGS=-O1 -ffreestanding", "bare.a"], check=True)
+    subprocess.run(["make", "-s", "-B", "-C", tmp_path / "sources", "CFLAGS=-O1 -ffreestanding", "bare.a"], check=True)
     whole = ["-Wl,--whole-archive", tmp_path / "sources/bare.a"]
     subprocess.run(["cc", "-nostdlib", "-r", *whole, "-o", tmp_path / "bare.o"], check=True)
     found = subprocess.run(["nm", "-u", tmp_path / "bare.o"], capture_output=True, text=True, check=True).stdout
