@@ -28,7 +28,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 C_SOURCES := $(wildcard runtime/*.h runtime/*/*.[ch] runtime/cuda/*.cuh runtime/cuda/ptx/*.cuh tests/emulator/*.[ch] \
-	tests/emulator/*.cpp tests/emulator/*.cuh tests/runtime/*.c tests/targets/*.c benchmarks/gpu/*.cuh)
+	tests/emulator/*.cpp tests/emulator/*.cuh examples/*/*.[ch] examples/*/src/*.[ch] tests/runtime/*.c tests/end_to_end/*.c tests/targets/*.c benchmarks/gpu/*.cuh)
 
 # `cross` brings a C compiler where the machine has none that links.
 HAS_CC := $(shell t=$$(mktemp) && echo 'int main(void) { return 0; }' | cc -x c - -o $$t 2>/dev/null && $$t && echo yes; rm -f $$t)

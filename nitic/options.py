@@ -139,13 +139,12 @@ class CompileOptions:
     def _check_pair(self) -> None:
         """The target exists, and `emit` is possible for it. Raises CompileError."""
         from nitic import targets
-        from nitic.targets.base import Code
 
         _check_choice("target", self.target, targets.names())
         if self.emit in FOR_GPUS and targets.find(self.target).device != "cuda":
             raise _usage("--emit", f"{self.emit} is for --target=cuda, not {self.target}")
-        if self.emit in (Emit.LIB, Emit.OBJ) and targets.find(self.target).code == Code.C99:
-            raise _usage("--emit", f"{self.target} is a folder of sources, so there is no {self.emit} of it")
+        if self.emit in (Emit.LIB, Emit.OBJ) and (what := targets.find(self.target).folder_of):
+            raise _usage("--emit", f"{self.target} is a folder of {what}, so there is no {self.emit} of it")
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 DEVICES = ("cpu", "cuda")
 SYSTEMS = ("posix", "standard")
+BARE = "bare"  # device and system in one, for machines without an operating system
+FREESTANDING = ("core", BARE)  # what needs no libc
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -21,5 +23,6 @@ def runtime_sources(device: str = "cpu", system: str = "posix") -> list[Path]:
 
     What is for one of them alone lies in the folder of its name.
     """
-    others = {*DEVICES, *SYSTEMS} - {device, system}
-    return sorted(path for path in runtime_folder().glob("*/*.c") if path.parent.name not in others)
+    others = {*DEVICES, *SYSTEMS, BARE} - {device, system}
+    found = sorted(path for path in runtime_folder().glob("*/*.c") if path.parent.name not in others)
+    return [path for path in found if path.parent.name in FREESTANDING] if device == BARE else found

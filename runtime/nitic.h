@@ -33,8 +33,8 @@ typedef enum {
  * STATISTIC, FROZEN. */
 typedef struct {
   const char *name;
-  nitic_role role;
-  nitic_dtype dtype;
+  uint32_t role;  /* nitic_role: an enum has other sizes by other compilers for one machine */
+  uint32_t dtype; /* nitic_dtype */
   uint32_t rank;
   int64_t shape[NITIC_MAX_RANK];
   uint64_t offset; /* bytes from the start of the arena */
@@ -100,7 +100,7 @@ typedef enum { NITIC_CPUID, NITIC_XCR0, NITIC_HWCAP } nitic_feature_source;
 
 /* All of `bits` must be set there. Of CPUID that is a leaf, a subleaf, and a register: EAX 0, EBX 1, ECX 2, EDX 3. */
 typedef struct {
-  nitic_feature_source source;
+  uint32_t source; /* nitic_feature_source */
   uint32_t bits;
   uint32_t leaf, subleaf, reg;
 } nitic_requirement;
@@ -242,15 +242,24 @@ int nitic_shuffle(int64_t count, int64_t seed, int64_t epoch, int64_t *order);
  * odd and below 256. */
 int nitic_scaled_rate(const char *text, int32_t batch, int32_t *m, int32_t *k);
 
-/* ---- without a session, an operating system or libc, on one thread: the caller has `arena_bytes` bytes of zeros, from
- * a multiple of 64 bytes on, and 64 more behind them. It writes samples, labels and hyper tensors to the offsets of
- * nitic_tensor_find, and reads metrics and outputs there. */
+/* A checkpoint as bytes. A sink takes so many more of them; a source gives so many from `offset` on, and is asked for
+ * each at least twice. Both give 0, or a code that ends the call and is what it gives. Reading takes a checkpoint as
+ * nitic_checkpoint_write and nitic_checkpoint_save write it; the session stays as it was, unless a source that has
+ * given the whole checkpoint before fails in the end. */
+typedef int nitic_sink(void *context, const void *bytes, size_t count);
+typedef int nitic_source(void *context, uint64_t offset, void *bytes, size_t count);
+int nitic_checkpoint_write(nitic_session *session, nitic_sink *sink, void *context);
+int nitic_checkpoint_read(nitic_session *session, nitic_source *source, void *context);
 
-enum { NITIC_MAX_BUFFERS = 256 };
-/* Writes the initial state. */
-void nitic_bare_start(const nitic_program *program, void *arena);
-/* NITIC_OK, or NITIC_RUNTIME where a kernel failed, or NITIC_UNSUPPORTED where it has more than NITIC_MAX_BUFFERS. */
-int nitic_bare_run(const nitic_variant *variant, nitic_kind kind, void *arena);
+/* ---- without a heap, an operating system or libc, on one thread: what `--target cortex-m4` and its like, and `make
+ * bare.a` of `--target c`, have in the place of nitic_session_create and _destroy, and of the paths of checkpoints. The
+ * sentence of nitic_last_error names no values there. */
+
+enum { NITIC_SESSION_BYTES = 4096 }; /* of a session beside its arena */
+/* How many bytes of memory a session of a program takes. */
+uint64_t nitic_session_bytes(const nitic_program *program);
+/* A session in memory of the caller, from a multiple of 64 bytes on. It ends with the memory. */
+int nitic_session_at(const nitic_program *program, void *memory, uint64_t bytes, nitic_session **session);
 
 #pragma GCC visibility pop
 

@@ -82,13 +82,15 @@ HEAVY: Mapping[str, Sequence[str]] = {
 # The folders of the runtime, and whose headers each may include, besides nitic.h and its own.
 INCLUDES: Mapping[str, Sequence[str]] = {
     "core": (),
+    "bare": ("core",),
+    "hosted": ("core",),
     "data": ("core",),
-    "checkpoint": ("core",),
-    "cli": ("core", "data"),
+    "checkpoint": ("core", "hosted"),
+    "cli": ("core", "hosted", "data"),
     "cpu": ("core",),
     "cuda": ("core",),
-    "posix": ("core",),
-    "standard": ("core",),
+    "posix": ("core", "hosted"),
+    "standard": ("core", "hosted"),
 }
 
 

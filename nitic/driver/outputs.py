@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from nitic import pipeline, targets
-from nitic.codegen.output import c99, cache, generate, link, source
+from nitic.codegen.output import c99, cache, folder, generate, library, link, source
 from nitic.codegen.output.cuda import artifact, compiler
 from nitic.codegen.output.generate import Generated
 from nitic.codegen.output.processes import beside
@@ -41,7 +41,7 @@ def suffix(options: CompileOptions) -> str:
 def check_outputs(output: Path, options: CompileOptions) -> None:
     """Every file that the options ask for can be written, and replaces none that stays. Raises CompileError."""
     if writes_folder(options):
-        c99.check(output)
+        folder.check(output)
     else:
         check_output(output, options.model)
     if options.emit == Emit.LIB:
@@ -51,8 +51,8 @@ def check_outputs(output: Path, options: CompileOptions) -> None:
 
 
 def writes_folder(options: CompileOptions) -> bool:
-    """Whether the output is a folder of sources."""
-    return targets.find(options.target).code == Code.C99 and options.emit == Emit.EXE
+    """Whether the output is a folder of sources, or of a library."""
+    return bool(targets.find(options.target).folder_of) and options.emit == Emit.EXE
 
 
 def check_output(output: Path, model: Path) -> None:
@@ -101,7 +101,7 @@ def writer(options: CompileOptions, output: Path, watch: Watcher | None = None) 
 
 @contextmanager
 def _writer_for_cpu(options: CompileOptions, output: Path, watch: Watcher | None) -> Generator[Write]:
-    """Machine code, linked with the runtime, which a process of its own compiles beside everything else."""
+    """Machine code, linked with the runtime or beside it in a library; a process of its own compiles the runtime."""
     kind, target = options.emit, targets.find(options.target)
     kept = cache.KernelCache(cache.cache_folder() if options.cache else None)
     with tempfile.TemporaryDirectory(prefix="nitic-") as name:
@@ -112,6 +112,9 @@ def _writer_for_cpu(options: CompileOptions, output: Path, watch: Watcher | None
                 variants = plan(program, watch, options.cache)
                 meanings = {variant.name: variant.kernels for variant in variants}
                 generated = generate.generate(meanings, folder, kept)
+                if target.folder_of:
+                    library.write(program, variants, generated, runtime(), target, output)
+                    return generated
                 sources = source.write_program(program, variants, generated.kernels, folder, target.platform)
                 link.link([*generated.objects, *runtime()], sources, kind, output, target)
                 return generated

@@ -6,12 +6,12 @@ A new target is a file of this folder with `TARGETS`, and its place in the list 
 import platform
 from pathlib import Path
 
-from nitic.targets import arm, c99, cuda, riscv, wasm, x86
+from nitic.targets import arm, c99, cortex_m, cuda, riscv, wasm, x86
 from nitic.targets.base import Target, Variant
 
 NATIVE = "native"
 """Stands for the best target that this machine runs."""
-TARGETS = {target.name: target for file in (x86, arm, riscv, wasm, c99, cuda) for target in file.TARGETS}
+TARGETS = {target.name: target for file in (x86, arm, riscv, wasm, cortex_m, c99, cuda) for target in file.TARGETS}
 VARIANTS = {variant.name: variant for target in TARGETS.values() for variant in target.variants}
 
 

@@ -138,6 +138,8 @@ class Platform:
     incbin: bool = True
 
 
+BARE = "bare"
+"""Device and system of a machine without an operating system: firmware gives the memory."""
 # A step computes nothing in floating point: the compiler may not even use its registers.
 HERE = Platform(step_flags=("-mgeneral-regs-only",))
 
@@ -156,3 +158,8 @@ class Target:
     def code(self) -> Code:
         """What all its kernels become."""
         return self.variants[0].code
+
+    @property
+    def folder_of(self) -> str:
+        """What a folder is of that stands for a program; "" where a program is a file."""
+        return "sources" if self.code == Code.C99 else "a library" if self.device == BARE else ""

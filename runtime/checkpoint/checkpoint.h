@@ -1,15 +1,11 @@
-/* checkpoint/checkpoint.h: the file format, shared by save.c (writes), header.c (parses) and load.c (reads). */
+/* checkpoint/checkpoint.h: the file format, shared by save.c, header.c (parses) and load.c (reads). */
 #ifndef NITIC_CHECKPOINT_CHECKPOINT_H
 #define NITIC_CHECKPOINT_CHECKPOINT_H
 
-#include "core/internal.h"
-#include "core/json.h"
+#include "core/checkpoint.h"
+#include "hosted/json.h"
 
 enum { NITIC_MAX_HEADER = 100 * 1000 * 1000 }; /* the limit of safetensors itself */
-
-/* Indexed by nitic_dtype. */
-extern const char *const NITIC_SAFETENSORS_NAMES[5];
-extern const int32_t NITIC_ELEMENT_BYTES[5];
 
 /* What a header says of a tensor; offsets count from the end of the header. */
 typedef struct {
@@ -32,17 +28,6 @@ typedef struct {
   nitic_progress progress;
   nitic_hyper hyper;
 } nitic_reader;
-
-/* The program's state in the order of the file; NULL without memory. The caller frees it. */
-const nitic_tensor **nitic_sorted_state(const nitic_program *program, uint32_t *count);
-
-/* The description has "checksum":"0123456789abcdef": FNV-1a over the description with zeros for these digits and then
- * over each tensor, name and data, in the order of nitic_sorted_state. */
-enum { NITIC_CHECKSUM_DIGITS = 16 };
-#define NITIC_CHECKSUM_START UINT64_C(0xcbf29ce484222325)
-uint64_t nitic_checksum(uint64_t sum, const void *data, size_t bytes);
-/* Where the digits are in the text of a description, or NULL. */
-char *nitic_checksum_digits(char *description);
 
 /* Whether the file holds a checkpoint of nitic, of whatever program. */
 bool nitic_checkpoint_recognise(const char *path);

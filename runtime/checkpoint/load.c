@@ -124,21 +124,23 @@ static int check_owner(const nitic_reader *r, const owner *who) {
 }
 
 static int check_progress(const nitic_reader *r) {
-  const nitic_progress *p = &r->progress;
-  const int64_t limit = (int64_t)1 << 40;
-  bool good = p->seed >= 0 && p->epochs >= 1 && p->epochs <= 1000000000 && p->epoch >= 0 && p->epoch < limit &&
-              p->epoch_step >= 0 && p->epoch_step < limit && p->step >= 0 && p->step < limit && p->samples >= 0;
-  good = good && p->running.count >= 0 && p->running.count < limit && p->running.correct >= 0 &&
-         p->running.correct <= p->running.count;
-  good = good && llabs(p->running.loss) < limit << 20;
-  if (good && p->samples > 0)
-    good = p->epoch_step <= p->samples / r->program->batch;
+  bool good = nitic_progress_is_sensible(&r->progress, r->program->batch);
   return good ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: its progress makes no sense", r->path);
+}
+
+/* Where the digits are in the text of a description, or NULL. Quotes inside a value are escaped, so no value can look
+ * like the key. */
+static char *checksum_digits(char *description) {
+  static const char key[] = "\"checksum\":\"";
+  char *digits = strstr(description, key);
+  digits = digits ? digits + sizeof key - 1 : NULL;
+  bool good = digits && strspn(digits, "0123456789abcdef") == NITIC_CHECKSUM_DIGITS;
+  return good ? digits : NULL;
 }
 
 /* To call before the description is parsed: its strings are decoded in place, which changes the text. */
 static void take_checksum(nitic_reader *r) {
-  char *digits = nitic_checksum_digits(r->description);
+  char *digits = checksum_digits(r->description);
   if (!digits)
     return;
   char text[NITIC_CHECKSUM_DIGITS + 1] = {0};
@@ -233,18 +235,13 @@ static int check_tensors(const nitic_reader *r) {
 }
 
 static int check_checksum(const nitic_reader *r) {
-  uint32_t count;
-  const nitic_tensor **tensors = nitic_sorted_state(r->program, &count);
-  if (!tensors)
-    return nitic_fail(NITIC_RUNTIME, "%s: no memory to check the checkpoint", r->path);
   const char *data = r->data + 8 + r->header_bytes;
   uint64_t sum = r->described;
-  for (uint32_t i = 0; i < count; i++) {
-    const nitic_entry *e = &r->entries[tensors[i] - r->program->tensors];
-    sum = nitic_checksum(sum, tensors[i]->name, strlen(tensors[i]->name));
-    sum = nitic_checksum(sum, data + e->begin, tensors[i]->bytes);
+  for (const nitic_tensor *t = NULL; (t = nitic_next_state(r->program, t));) {
+    const nitic_entry *e = &r->entries[t - r->program->tensors];
+    sum = nitic_checksum(sum, t->name, strlen(t->name));
+    sum = nitic_checksum(sum, data + e->begin, t->bytes);
   }
-  free(tensors);
   if (r->described != 0 && sum == r->checksum)
     return NITIC_OK;
   return nitic_fail(NITIC_MISMATCH, "%s: damaged checkpoint: its checksum is not that of its contents", r->path);

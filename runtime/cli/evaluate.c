@@ -5,8 +5,8 @@
 
 #include "cli/commands.h"
 #include "cli/numbers.h"
-#include "core/replace.h"
 #include "data/batch.h"
+#include "hosted/replace.h"
 
 enum { STATISTICS_IMAGES = 4096 }; /* of packed images, which may be a terabyte: so many give good statistics */
 
@@ -24,7 +24,7 @@ int nitic_prepare_input(nitic_session *s, const nitic_dataset *data) {
     nitic_data_get(data, i, s->input, NULL);
     nitic_statistics_add(&statistics, s->input, 1);
   }
-  status = nitic_statistics_set(s, &statistics);
+  status = nitic_statistics_finish(s, &statistics);
   if (nitic_interrupted())
     return nitic_fail(NITIC_INTERRUPTED, "interrupted");
   return nitic_file_lost() ? nitic_file_check_lost() : status;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/numbers.h"
-#include "core/json.h"
+#include "hosted/json.h"
 
 static nitic_epoch_values values_now(const nitic_session *s) {
   nitic_epoch_values values = {0};

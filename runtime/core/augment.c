@@ -1,15 +1,7 @@
 /* core/augment.c: see augment.h. */
 #include "core/augment.h"
 
-#include <string.h>
-
-static bool take_word(const char **text, const char *word) {
-  size_t length = strlen(word);
-  if (strncmp(*text, word, length) != 0)
-    return false;
-  *text += length;
-  return true;
-}
+#include "core/words.h"
 
 static bool take_pad(const char **text, int32_t *pad) {
   const char *start = *text;
@@ -21,29 +13,29 @@ static bool take_pad(const char **text, int32_t *pad) {
 /* Takes one word. False where it is none, or comes twice. */
 static bool take_step(nitic_augment *a, const char **text) {
   nitic_augment before = *a;
-  if (take_word(text, "flip")) {
+  if (nitic_take_word(text, "flip")) {
     a->flip = true;
     return !before.flip;
   }
   bool cropped = before.crop || before.resized_crop;
-  if (take_word(text, "resized-crop")) {
+  if (nitic_take_word(text, "resized-crop")) {
     a->resized_crop = true;
     return !cropped;
   }
-  if (!take_word(text, "crop"))
+  if (!nitic_take_word(text, "crop"))
     return false;
   a->crop = true;
   a->pad = NITIC_DEFAULT_PAD;
-  return !cropped && (!take_word(text, ":") || take_pad(text, &a->pad));
+  return !cropped && (!nitic_take_word(text, ":") || take_pad(text, &a->pad));
 }
 
 bool nitic_augment_parse(nitic_augment *augment, const char *text) {
   *augment = (nitic_augment){0};
-  if (strcmp(text, "none") == 0)
+  if (nitic_same(text, "none"))
     return true;
   do
     if (!take_step(augment, &text))
       return false;
-  while (take_word(&text, ","));
+  while (nitic_take_word(&text, ","));
   return *text == 0;
 }

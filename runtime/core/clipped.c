@@ -1,6 +1,4 @@
 /* core/clipped.c: numbers of the state that stand at the limit of their type, where saturation stopped them. */
-#include <stdlib.h>
-
 #include "core/internal.h"
 
 static int64_t limit_of(const nitic_tensor *tensor) {
@@ -24,7 +22,9 @@ int64_t nitic_clipped(const nitic_session *s, const nitic_tensor *tensor) {
   int64_t limit = limit_of(tensor), clipped = 0;
   if (limit == INT64_MAX)
     return 0;
-  for (int64_t i = 0, count = nitic_elements(tensor); i < count; i++)
-    clipped += llabs(number(s->memory + tensor->offset, tensor->dtype, i)) >= limit;
+  for (int64_t i = 0, count = nitic_elements(tensor); i < count; i++) {
+    int64_t found = number(s->memory + tensor->offset, tensor->dtype, i);
+    clipped += found >= limit || found <= -limit;
+  }
   return clipped;
 }

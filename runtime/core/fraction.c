@@ -1,8 +1,7 @@
 /* core/fraction.c: decimal text to exact fractions, and those to rates m * 2^-k. No floating point. */
-#include <string.h>
-
 #include "core/hyper.h"
 #include "core/internal.h"
+#include "core/words.h"
 
 enum { MAX_DIGITS = 9, MAX_TENS = 12, RATE_BITS = 8 };
 
@@ -57,10 +56,8 @@ static bool apply_tens(nitic_fraction *value, int32_t tens) {
 
 bool nitic_fraction_parse(const char *text, nitic_fraction *value) {
   *value = (nitic_fraction){.num = 1, .den = 1};
-  if (strncmp(text, "2^", 2) == 0) {
-    text += 2;
+  if (nitic_take_word(&text, "2^"))
     return parse_exponent(&text, &value->exponent) && *text == 0 && value->exponent >= -60 && value->exponent <= 30;
-  }
   int32_t tens, extra = 0;
   if (!parse_digits(&text, &value->num, &tens))
     return false;

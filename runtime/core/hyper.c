@@ -1,10 +1,8 @@
 /* core/hyper.c: the options lr, momentum, schedule, gb and weight-decay: parsing, and their integers for an epoch. */
 #include "core/hyper.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "core/internal.h"
+#include "core/words.h"
 
 enum { Q30 = 1 << 30, MAX_GB = 7, DEFAULT_GB = 4 };
 
@@ -72,15 +70,14 @@ static bool parse_steps(nitic_hyper *h, const char *text) {
 }
 
 static bool parse_schedule(nitic_hyper *h, const char *text) {
-  if (strcmp(text, "constant") == 0) {
+  if (nitic_same(text, "constant")) {
     h->schedule = NITIC_CONSTANT;
     return true;
   }
-  if (strncmp(text, "step:", 5) == 0)
-    return parse_steps(h, text + 5);
-  if (strncmp(text, "cosine", 6) != 0)
+  if (nitic_take_word(&text, "step:"))
+    return parse_steps(h, text);
+  if (!nitic_take_word(&text, "cosine"))
     return false;
-  text += 6;
   nitic_fraction least = {.num = 0, .den = 1};
   int64_t q30 =
       *text == 0 || (take(&text, ':') && nitic_fraction_parse(text, &least)) ? nitic_fraction_fixed(least, 30) : -1;
@@ -103,9 +100,11 @@ static int set_schedule(nitic_hyper *h, const char *text) {
 
 /* "4,4,3,3,2" (one for each epoch, the last one stays) or "5@0,4@100,3@150" (value@first epoch). */
 static bool parse_gb(nitic_hyper *h, const char *text) {
-  bool with_epochs = strchr(text, '@') != NULL;
+  bool with_epochs = false;
+  for (const char *at = text; *at; at++)
+    with_epochs |= *at == '@';
   h->gb_count = 0;
-  if (strcmp(text, "auto") == 0)
+  if (nitic_same(text, "auto"))
     return true;
   do {
     int64_t value = take_number(&text), epoch = h->gb_count;
@@ -158,13 +157,13 @@ enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
 
 int nitic_hyper_set(nitic_hyper *h, const char *option, const char *text) {
   for (int i = 0; i < OPTION_COUNT; i++) {
-    if (strcmp(OPTIONS[i].name, option) != 0)
+    if (!nitic_same(OPTIONS[i].name, option))
       continue;
-    if (strlen(text) >= NITIC_OPTION_LENGTH)
+    if (nitic_length(text) >= NITIC_OPTION_LENGTH)
       return nitic_fail(NITIC_USAGE, "--%s takes at most %d characters", option, NITIC_OPTION_LENGTH - 1);
     int status = OPTIONS[i].set(h, text);
     if (status == NITIC_OK)
-      strcpy((char *)h + OPTIONS[i].text, text);
+      memcpy((char *)h + OPTIONS[i].text, text, nitic_length(text) + 1);
     return status;
   }
   return nitic_fail(NITIC_USAGE, "there is no option '%s': lr, momentum, schedule, gb, weight-decay and augment exist",
@@ -173,7 +172,7 @@ int nitic_hyper_set(nitic_hyper *h, const char *option, const char *text) {
 
 const char *nitic_hyper_text(const nitic_hyper *h, const char *option) {
   for (int i = 0; i < OPTION_COUNT; i++)
-    if (strcmp(OPTIONS[i].name, option) == 0)
+    if (nitic_same(OPTIONS[i].name, option))
       return (const char *)h + OPTIONS[i].text;
   return NULL;
 }
@@ -252,9 +251,9 @@ int nitic_hyper_epoch(const nitic_hyper *h, int32_t batch, int64_t epoch, int64_
 
 /* Whether the program uses the option; it always uses --lr and --schedule. */
 static bool applies(const nitic_session *s, const char *option) {
-  if (strcmp(option, "gb") == 0)
+  if (nitic_same(option, "gb"))
     return nitic_tensor_of(s->program, NITIC_HYPER, "gb") != NULL;
-  if (strcmp(option, "momentum") == 0 || strcmp(option, "weight-decay") == 0)
+  if (nitic_same(option, "momentum") || nitic_same(option, "weight-decay"))
     return s->program->momentum != 0;
   return true;
 }

@@ -40,6 +40,9 @@ struct nitic_session {
  * be called `seed` or `step` too. */
 const nitic_tensor *nitic_tensor_of(const nitic_program *program, nitic_role role, const char *name);
 
+/* The session's first half, in memory that is all zero: nitic_session_make has it from the heap. */
+int nitic_session_begin(nitic_session *session, const nitic_program *program, int threads, const char *variant);
+
 /* The two halves of nitic_session_create. After the first, tensors and checkpoints can be used, but nothing can run. */
 int nitic_session_make(const nitic_program *program, int threads, const char *variant, nitic_session **session);
 int nitic_session_open(nitic_session *session);
@@ -66,6 +69,8 @@ int64_t nitic_clipped(const nitic_session *session, const nitic_tensor *tensor);
 
 /* Four words of Philox4x32-10 for a counter and a key (numerics.md). */
 void nitic_philox(const uint32_t counter[4], uint64_t key, uint32_t words[4]);
+/* By which an epoch orders its samples. */
+uint64_t nitic_shuffle_key(int64_t i, int64_t seed, int64_t epoch);
 
 /* Integer statistics of the samples, channel by channel of each input. */
 typedef struct {
@@ -75,11 +80,18 @@ typedef struct {
   int64_t *sum, *square_sum;
 } nitic_statistics;
 
-int nitic_statistics_init(nitic_statistics *statistics, const nitic_program *program);
+int32_t nitic_statistics_channels(const nitic_program *program);
+/* `sums`: two for each channel. */
+void nitic_statistics_begin(nitic_statistics *statistics, const nitic_program *program, int64_t *sums);
 void nitic_statistics_add(nitic_statistics *statistics, const uint8_t *samples, int64_t count);
-int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent);
-/* nitic_statistics_finish for the session's input. */
+/* The map of the samples in the place of their sums, and its exponent. */
+int nitic_statistics_map(const nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent);
+/* Whether the session's input takes one, and the map of the samples for it. */
+int nitic_statistics_check(const nitic_session *session);
 int nitic_statistics_set(nitic_session *session, nitic_statistics *statistics);
+/* With sums of the heap (hosted/session.c), which the second one gives back in any case. */
+int nitic_statistics_init(nitic_statistics *statistics, const nitic_program *program);
+int nitic_statistics_finish(nitic_session *session, nitic_statistics *statistics);
 /* Of a number below 2^62, rounded down. */
 int64_t nitic_square_root(int64_t v);
 

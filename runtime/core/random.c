@@ -1,8 +1,6 @@
 /* core/random.c: counter-based random numbers. nitic/data/arrays.py has the same in NumPy. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "core/internal.h"
+#include "core/words.h"
 
 /* The stream of the shuffle ("shuf"); operators of a program have small stream numbers. */
 #define SHUFFLE_STREAM 0x73687566u
@@ -20,35 +18,11 @@ void nitic_philox(const uint32_t counter[4], uint64_t key, uint32_t words[4]) {
   memcpy(words, c, sizeof c);
 }
 
-typedef struct {
-  uint64_t key;
-  int64_t index;
-} shuffle_item;
-
-static int compare_items(const void *a, const void *b) {
-  const shuffle_item *x = a, *y = b;
-  if (x->key != y->key)
-    return x->key < y->key ? -1 : 1;
-  return (x->index > y->index) - (x->index < y->index);
-}
-
 /* The shuffle: sample i gets the 64-bit key w0 + 2^32 w1, w = Philox4x32-10 with key = seed and
  * counter = (i low, i high, SHUFFLE_STREAM, epoch); samples are visited by rising key, by rising i where keys are
  * equal. */
-int nitic_shuffle(int64_t count, int64_t seed, int64_t epoch, int64_t *order) {
-  if (count < 1)
-    return NITIC_OK;
-  shuffle_item *items = calloc((size_t)count, sizeof *items);
-  if (!items)
-    return nitic_fail(NITIC_RUNTIME, "no memory to shuffle %lld samples", (long long)count);
-  for (int64_t i = 0; i < count; i++) {
-    uint32_t counter[4] = {(uint32_t)i, (uint32_t)(i >> 32), SHUFFLE_STREAM, (uint32_t)epoch}, words[4];
-    nitic_philox(counter, (uint64_t)seed, words);
-    items[i] = (shuffle_item){words[0] | (uint64_t)words[1] << 32, i};
-  }
-  qsort(items, (size_t)count, sizeof *items, compare_items);
-  for (int64_t i = 0; i < count; i++)
-    order[i] = items[i].index;
-  free(items);
-  return NITIC_OK;
+uint64_t nitic_shuffle_key(int64_t i, int64_t seed, int64_t epoch) {
+  uint32_t counter[4] = {(uint32_t)i, (uint32_t)(i >> 32), SHUFFLE_STREAM, (uint32_t)epoch}, words[4];
+  nitic_philox(counter, (uint64_t)seed, words);
+  return words[0] | (uint64_t)words[1] << 32;
 }

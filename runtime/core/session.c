@@ -1,8 +1,6 @@
 /* core/session.c: a program, its tensors and its device. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "core/internal.h"
+#include "core/words.h"
 
 int32_t nitic_label_count(const nitic_program *program) {
   return program->classes == 1 && program->squared_error ? NITIC_NUMBERS : program->classes;
@@ -20,9 +18,16 @@ void *nitic_session_tensor(nitic_session *s, const char *name) {
   return s->memory + tensor->offset;
 }
 
+const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *name) {
+  for (uint32_t i = 0; i < program->tensor_count; i++)
+    if (nitic_same(program->tensors[i].name, name))
+      return &program->tensors[i];
+  return NULL;
+}
+
 const nitic_tensor *nitic_tensor_of(const nitic_program *program, nitic_role role, const char *name) {
   for (uint32_t i = 0; i < program->tensor_count; i++)
-    if (program->tensors[i].role == role && (!name || strcmp(program->tensors[i].name, name) == 0))
+    if (program->tensors[i].role == role && (!name || nitic_same(program->tensors[i].name, name)))
       return &program->tensors[i];
   return NULL;
 }
@@ -82,8 +87,9 @@ void nitic_session_reset(nitic_session *s) {
   start(s);
 }
 
-static int set_up(nitic_session *s, int threads, const char *variant) {
-  int status = check_program(s->program);
+int nitic_session_begin(nitic_session *s, const nitic_program *program, int threads, const char *variant) {
+  s->program = program;
+  int status = check_program(program);
   if (status == NITIC_OK)
     status = nitic_device_create(s->program, threads, variant, &s->device);
   if (status != NITIC_OK)
@@ -94,35 +100,10 @@ static int set_up(nitic_session *s, int threads, const char *variant) {
   return NITIC_OK;
 }
 
-int nitic_session_make(const nitic_program *program, int threads, const char *variant, nitic_session **session) {
-  *session = NULL;
-  nitic_session *s = calloc(1, sizeof *s);
-  if (!s)
-    return nitic_fail(NITIC_RUNTIME, "no memory for a session");
-  s->program = program;
-  int status = set_up(s, threads, variant);
-  if (status != NITIC_OK)
-    nitic_session_destroy(s);
-  else
-    *session = s;
-  return status;
-}
-
 int nitic_session_open(nitic_session *s) {
   int status = nitic_device_open(s->device);
   if (status == NITIC_OK)
     nitic_device_batch(s->device, &s->input, &s->label);
-  return status;
-}
-
-int nitic_session_create(const nitic_program *program, int threads, const char *variant, nitic_session **session) {
-  int status = nitic_session_make(program, threads, variant, session);
-  if (status == NITIC_OK)
-    status = nitic_session_open(*session);
-  if (status != NITIC_OK) {
-    nitic_session_destroy(*session);
-    *session = NULL;
-  }
   return status;
 }
 
@@ -133,13 +114,6 @@ int nitic_state_read(nitic_session *s) {
 
 void nitic_state_written(nitic_session *s) { nitic_device_written(s->device); }
 
-void nitic_session_destroy(nitic_session *s) {
-  if (!s)
-    return;
-  nitic_device_destroy(s->device);
-  free(s);
-}
-
 const char *nitic_session_variant(const nitic_session *s) { return nitic_device_variant(s->device)->name; }
 int nitic_session_threads(const nitic_session *s) { return nitic_device_threads(s->device); }
 nitic_progress *nitic_session_progress(nitic_session *s) { return &s->progress; }
@@ -149,32 +123,25 @@ int nitic_session_normalised(const nitic_session *s) {
   return s->program->normalised || !s->input_multiplier || s->input_multiplier[0] != 0;
 }
 
-int nitic_set_statistics(nitic_session *s, const uint8_t *samples, int64_t count) {
+int nitic_statistics_check(const nitic_session *s) {
   if (!s->input_multiplier || !s->input_offset || !s->input_exponent)
     return nitic_fail(NITIC_USAGE, "the program takes no input statistics");
-  if (s->program->normalised)
-    return NITIC_OK;
-  nitic_statistics statistics;
-  int status = nitic_statistics_init(&statistics, s->program);
-  if (status != NITIC_OK)
-    return status;
-  nitic_statistics_add(&statistics, samples, count);
-  return nitic_statistics_set(s, &statistics);
+  return NITIC_OK;
 }
 
 int nitic_statistics_set(nitic_session *s, nitic_statistics *statistics) {
   int status = nitic_state_read(s);
   if (status == NITIC_OK)
-    status = nitic_statistics_finish(statistics, s->input_multiplier, s->input_offset, s->input_exponent);
+    status = nitic_statistics_map(statistics, s->input_multiplier, s->input_offset, s->input_exponent);
   if (status == NITIC_OK)
     nitic_state_written(s);
   return status;
 }
 
 static bool is_top(const nitic_tensor *tensor) {
-  size_t length = strlen(tensor->name);
+  size_t length = nitic_length(tensor->name);
   return tensor->role == NITIC_STATISTIC && tensor->dtype == NITIC_I32 && length > 4 &&
-         strcmp(tensor->name + length - 4, ".top") == 0;
+         nitic_same(tensor->name + length - 4, ".top");
 }
 
 /* Whether no `top` is set. A layer whose activations are all zero never sets its own, so one that is set is enough. */

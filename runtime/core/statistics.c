@@ -1,22 +1,23 @@
 /* core/statistics.c: mean and standard deviation of the training set become the integer input map of numerics.md:
  * m = saturate(R(x * multiplier + offset, 16)), channel by channel, at an exponent that cuts off no sample. */
-#include <stdlib.h>
-
 #include "core/internal.h"
 
 /* What has statistics of its own: the channels of an image, and a vector as a whole. */
 static int32_t channels_of(const nitic_input *input) { return input->rank == 3 ? (int32_t)input->shape[2] : 1; }
 
-int nitic_statistics_init(nitic_statistics *statistics, const nitic_program *program) {
+int32_t nitic_statistics_channels(const nitic_program *program) {
   int32_t channels = 0;
   for (uint32_t i = 0; i < program->input_count; i++)
     channels += channels_of(&program->inputs[i]);
-  int64_t *sums = calloc((size_t)channels * 2, sizeof *sums);
-  if (!sums)
-    return nitic_fail(NITIC_RUNTIME, "no memory for the statistics of %d channels", channels);
+  return channels;
+}
+
+void nitic_statistics_begin(nitic_statistics *statistics, const nitic_program *program, int64_t *sums) {
+  int32_t channels = nitic_statistics_channels(program);
   *statistics =
       (nitic_statistics){.program = program, .channels = channels, .sum = sums, .square_sum = sums + channels};
-  return NITIC_OK;
+  for (int32_t i = 0; i < 2 * channels; i++)
+    sums[i] = 0;
 }
 
 static void add(const uint8_t *sample, int64_t pixels, int32_t channels, int64_t *sum, int64_t *square_sum) {
@@ -71,11 +72,13 @@ static int32_t nearest(int64_t x, int shift) {
   return (int32_t)(shift ? (x + ((int64_t)1 << (shift - 1)) - (x < 0)) >> shift : x);
 }
 
+static int64_t magnitude(int64_t x) { return x < 0 ? -x : x; }
+
 /* How far the maps are moved up from exponent -5, so that the values of 0 and 255 are mantissas of int8. */
 static int shift_to_fit(int32_t channels, const int64_t *multiplier, const int64_t *offset) {
   int64_t most = 0;
   for (int32_t c = 0; c < channels; c++) {
-    int64_t low = llabs(offset[c]), high = llabs(255 * multiplier[c] + offset[c]);
+    int64_t low = magnitude(offset[c]), high = magnitude(255 * multiplier[c] + offset[c]);
     most = low > most ? low : most;
     most = high > most ? high : most;
   }
@@ -115,8 +118,8 @@ static void write_maps(const nitic_statistics *statistics, int shift, int32_t *m
   }
 }
 
-/* Writes the map of the samples, and its exponent; writes nothing on failure. Releases the statistics in any case. */
-int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent) {
+/* Writes the map of the samples, and its exponent; writes nothing on failure. */
+int nitic_statistics_map(const nitic_statistics *statistics, int32_t *multiplier, int32_t *offset, int32_t *exponent) {
   int status =
       statistics->samples ? NITIC_OK : nitic_fail(NITIC_MISMATCH, "there are no samples to take statistics of");
   if (status == NITIC_OK) {
@@ -125,7 +128,5 @@ int nitic_statistics_finish(nitic_statistics *statistics, int32_t *multiplier, i
     write_maps(statistics, shift, multiplier, offset);
     *exponent = shift - 5;
   }
-  free(statistics->sum);
-  *statistics = (nitic_statistics){0};
   return status;
 }

@@ -1,8 +1,7 @@
 /* core/step.c: steps on a device, several of which may be in flight. No float here: this file compiles with
  * -mgeneral-regs-only. */
-#include <string.h>
-
 #include "core/internal.h"
+#include "core/words.h"
 
 /* Rows from `count` on repeat the first ones, so that calibration sees samples only. */
 static void fill_input(nitic_session *s, const uint8_t *samples, int32_t count) {

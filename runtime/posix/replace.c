@@ -1,5 +1,5 @@
-/* posix/replace.c: see core/replace.h. */
-#include "core/replace.h"
+/* posix/replace.c: see hosted/replace.h. */
+#include "hosted/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>

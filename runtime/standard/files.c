@@ -1,12 +1,12 @@
-/* standard/files.c: files by ISO C's streams, read as a whole: core/system.h, core/replace.h. */
+/* standard/files.c: files by ISO C's streams, read as a whole: core/system.h, hosted/replace.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/internal.h"
-#include "core/replace.h"
 #include "core/system.h"
+#include "hosted/replace.h"
 
 enum { CHUNK = 1 << 16, UNKNOWN = -1 /* no errno */ };
 

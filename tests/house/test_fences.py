@@ -11,6 +11,7 @@ import pytest
 
 from nitic.ir.op import NnOp
 from nitic.ops.bfp import BfpOp
+from nitic.paths import FREESTANDING as FREESTANDING_FOLDERS
 from tools.rooms import (
     FILES,
     HEAVY,
@@ -123,6 +124,15 @@ def test_only_one_folder_knows_the_operating_system() -> None:
     for path in RUNTIME.rglob("*.[ch]"):
         if path.relative_to(RUNTIME).parts[0] not in SYSTEM_HEADERS:
             assert set(re.findall(r"^#include <(.*)>", path.read_text(), re.MULTILINE)) <= ISO_C, path
+
+
+FREESTANDING = {"stdarg.h", "stdbool.h", "stddef.h", "stdint.h"}
+
+
+@pytest.mark.parametrize("folder", FREESTANDING_FOLDERS)
+def test_what_firmware_links_needs_no_libc(folder: str) -> None:
+    for path in (RUNTIME / folder).rglob("*.[ch]"):
+        assert set(re.findall(r"^#include <(.*)>", path.read_text(), re.MULTILINE)) <= FREESTANDING, path
 
 
 def test_generic_machinery_names_no_operator_of_a_network() -> None:

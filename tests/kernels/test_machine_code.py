@@ -51,6 +51,8 @@ FLOATS = {
     "x86_64": FLOAT,
     "aarch64": r"^(f(?!mov$)\w+|[su]cvtf)$",
     "armv7": r"^(?!vmov).*\.f(16|32|64)",
+    "thumbv7em": r"^v",  # all registers of an FPU, which these have not
+    "thumbv8m.main": r"^v",
     "riscv64": r"^f(?!ence|mv\.)\w+\.[shdxwl]",
     "wasm32": r"^(?!.*reinterpret)(f(32|64)|.*_f(32|64))",
 }
@@ -171,6 +173,7 @@ def test_what_counts_as_floating_point(name: str) -> None:
     ("architecture", "name"),
     [
         *[("aarch64", "fmul"), ("aarch64", "scvtf"), ("armv7", "vadd.f32"), ("armv7", "vcvt.s32.f64")],
+        *[("thumbv7em", "vadd.f32"), ("thumbv8m.main", "vldr")],
         *[("riscv64", "fadd.d"), ("riscv64", "fcvt.w.s"), ("wasm32", "f32x4.add"), ("wasm32", "i32.trunc_f64_s")],
     ],
 )

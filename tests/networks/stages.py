@@ -13,6 +13,7 @@ from xdsl.rewriter import Rewriter
 from models.lenet import lenet
 from models.mlp import mlp
 from models.resnet8 import resnet8
+from models.tiny_cnn import tiny_cnn
 from models.vgg_small import vgg_small
 from nitic import state
 from nitic.arithmetic import requantisation
@@ -45,6 +46,7 @@ WRITERS = {
     "mlp": mlp,
     "lenet": lenet,
     "digits_cnn": digits_cnn,
+    "tiny_cnn": tiny_cnn,
     "resnet8": resnet8,
     "vgg_narrow": vgg_narrow,
     "mobile": mobile,

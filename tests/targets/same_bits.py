@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from nitic.ir.types import shape_of
 from nitic.options import CompileOptions
 from tests.networks.stages import WRITERS, Interpreted, imported, samples
 from tests.runtime.helpers import write_npy
+from tests.targets import firmware
+from tests.targets.firmware import BOARDS, Board
 from tests.targets.machines import MACHINES, Machine, Run, compiled, runner
 
 SEED = 3
@@ -25,18 +28,19 @@ OPTIONS = ("--lr", "2^-6", "--momentum", "0.9", "--schedule", "constant", "--see
 
 @dataclass(frozen=True)
 class Case:
-    """A network, its batch, and a run of so many epochs of so many steps."""
+    """A network, its batch, and a run of so many epochs of so many steps; the boards that have room for it."""
 
     network: str
     batch: int
     epochs: int
     steps: int
+    boards: tuple[Board, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.network}, {self.epochs * self.steps} steps of {self.batch}"
 
 
-CASES = (Case("lenet", 32, 3, 48), Case("resnet8", 16, 1, 20))
+CASES = (Case("tiny_cnn", 8, 3, 48, BOARDS), Case("lenet", 32, 3, 48, BOARDS[:1]), Case("resnet8", 16, 1, 20))
 
 
 def compare(case: Case, folder: Path, machines: Sequence[Machine] = MACHINES) -> bool:
@@ -63,9 +67,31 @@ def compare(case: Case, folder: Path, machines: Sequence[Machine] = MACHINES) ->
         found[machine.name] = digest
         variant, arena = variant_of(run)
         print(f"| {machine.name} | {variant} | {program.stat().st_size:,} | {arena:,} | `{digest}` |", flush=True)
+    for board in case.boards:
+        found[board.core] = _by_board(board, case, options, folder, halfway, x, y)
     found["interpreter"] = interpreted(case, data / "whole", x, y)
     print(f"| interpreter | | | | `{found['interpreter']}` |", flush=True)
     return len(set(found.values())) == 1
+
+
+def _by_board(
+    board: Board, case: Case, options: CompileOptions, folder: Path, halfway: Path | None, x: Array, y: Array
+) -> str:
+    """The digest of the firmware's run, beside one that goes on from another machine's checkpoint. Says both."""
+    data, emulator = options.model.parent, firmware.emulator(folder)
+    made = firmware.built(board, options, data, x, y, case.epochs, SEED)
+    checkpoint, resume = data / "checkpoint", data / "resume"
+    resume.unlink(missing_ok=True)
+    stack = made.run(emulator)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    if halfway:
+        shutil.copy(halfway, resume)
+        made.run(emulator)
+        resumed = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+        digest = digest if resumed == digest else f"{digest}, but {resumed} where {halfway.name} went on"
+    sizes = f"{made.flash:,} of flash, {made.ram:,} of RAM and {stack:,} of stack"
+    print(f"| {board.core} ({board.machine}) | {sizes} | | {made.arena:,} | `{digest}` |", flush=True)
+    return digest
 
 
 def trained(run: Run, case: Case, name: str, *more: str) -> str:

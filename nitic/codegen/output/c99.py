@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from nitic.codegen.output import source
+from nitic.codegen.output import folder, source
 from nitic.codegen.output.generate import Generated
 from nitic.codegen.output.source import Variant
-from nitic.errors import CompileError, ExitCode
-from nitic.paths import runtime_folder, runtime_sources
-from nitic.program import DESCRIPTION_MAGIC, Program
+from nitic.paths import BARE, runtime_folder, runtime_sources
+from nitic.program import Program
 from nitic.targets.base import Target
 
-DESCRIPTION = "description.bin"  # whose first bytes nobody else writes
-BARE = ("runtime/core/bare.c", "runtime/core/byte_order.c")
-
 MAKEFILE = """# make          the training program
-# make bare.a   what a firmware links instead: kernels, tables and core/bare.c, without libc
+# make bare.a   what a firmware links instead: kernels, tables, runtime/core and runtime/bare, without libc
 CC ?= cc
 AR ?= ar
 CFLAGS ?= -O2
 FLAGS = -std=c99 -Wall -Wextra -Werror -pedantic -Iruntime
-SOURCES = kernels.c program.c $(wildcard runtime/*/*.c)
-BARE = kernels.o program.o %(bare)s
+SOURCES = kernels.c program.c $(filter-out runtime/bare/%,$(wildcard runtime/*/*.c))
+BARE = kernels.c program.c $(wildcard runtime/core/*.c runtime/bare/*.c)
 
 program: $(SOURCES:.c=.o)
 \t$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@
 
-bare.a: $(BARE)
+bare.a: $(BARE:.c=.o)
 \t$(AR) rcs $@ $^
 
-%%.o: %%.c $(wildcard runtime/*.h runtime/*/*.h)
+%.o: %.c $(wildcard runtime/*.h runtime/*/*.h)
 \t$(CC) $(FLAGS) $(CFLAGS) -c $< -o $@
 
 clean:
@@ -60,76 +55,34 @@ Asked of the compiler, beside C99: bytes of 8 bits, two's complement, and shifts
 
 ## In a firmware
 
-`make bare.a` needs no libc, but for memcpy and memset, which compilers call by themselves. A training step is
+`make bare.a` needs no libc, but for memcpy, memmove and memset, which compilers call by themselves.
 
-    #include "nitic.h"
-
-    static uint64_t arena[(%(arena)d + 64) / 8 + 8]; /* from a multiple of 64 bytes on */
-
-    const nitic_program *p = &nitic_program_instance;
-    nitic_bare_start(p, arena);
-    /* Write %(batch)d samples to "input", their classes to "label", and numbers to input.multiplier, input.offset,
-     * rate_m, ..., each from the byte nitic_tensor_find(p, NAME)->offset of the arena on; and then, for each batch: */
-    nitic_bare_run(&p->variants[0], NITIC_TRAIN_STEP, arena);
-
-The values of rate_m, rate_k, momentum and decay for a learning rate are in the log of a training run; input.multiplier
-and input.offset are in every checkpoint.
-"""
-
-
-def check(output: Path) -> None:
-    """The folder can be written, and holds nothing else. Raises CompileError."""
-    if output.is_dir() and any(output.iterdir()) and not _is_ours(output / DESCRIPTION):
-        message = "the folder holds other files: give an empty one, or one that nitic wrote before"
-    elif output.exists() and not output.is_dir():
-        message = "sources are a folder, and this is a file"
-    elif not output.parent.is_dir():
-        message = "cannot write it: its folder does not exist"
-    else:
-        return
-    raise CompileError(str(output), message, exit_code=ExitCode.RUN_TIME)
-
-
-def _is_ours(description: Path) -> bool:
-    return description.is_file() and description.read_bytes().startswith(DESCRIPTION_MAGIC)
+%(firmware)s"""
 
 
 def write(program: Program, variants: Sequence[Variant], generated: Generated, target: Target, output: Path) -> None:
-    """Writes the folder, whose files appear when all are complete; others in it stay. Raises
-    CompileError."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as name:
-            folder = Path(name) / output.name
-            _fill(folder, program, variants, generated, target)
-            output.mkdir(exist_ok=True)
-            shutil.rmtree(output / "runtime", ignore_errors=True)
-            for each in folder.iterdir():
-                each.replace(output / each.name)
-    except OSError as error:
-        raise CompileError(str(output), f"cannot write it: {error.strerror}", exit_code=ExitCode.RUN_TIME) from error
+    """Writes the folder. Raises CompileError."""
+    folder.write(program, variants, output, lambda made: _fill(made, program, variants, generated, target))
 
 
-def _fill(folder: Path, program: Program, variants: Sequence[Variant], generated: Generated, target: Target) -> None:
+def _fill(made: Path, program: Program, variants: Sequence[Variant], generated: Generated, target: Target) -> None:
     runtime = runtime_folder()
-    sources = runtime_sources(target.device, target.platform.system)
+    sources = {*runtime_sources(target.device, target.platform.system), *runtime_sources(BARE, BARE)}
     for path in [*sources, *(header for each in {p.parent for p in sources} for header in each.glob("*.h"))]:
-        copy = folder / "runtime" / path.relative_to(runtime)
+        copy = made / "runtime" / path.relative_to(runtime)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    shutil.copyfile(runtime / "nitic.h", folder / "runtime" / "nitic.h")
-    (folder / "kernels.c").write_text(_kernels(generated))
+    (made / "runtime" / folder.HEADER).write_text(folder.header(program, variants))
+    (made / "kernels.c").write_text(_kernels(generated))
     tables = source.program_source(program, variants, generated.kernels)
-    (folder / "program.c").write_text("\n".join(['#include "nitic.h"', "", source.state_array(program), tables]))
-    (folder / DESCRIPTION).write_bytes(source.description(program, variants))
+    (made / "program.c").write_text("\n".join(['#include "nitic.h"', "", source.state_array(program), tables]))
     values = {
         "model": program.model,
         "compiler": source.COMPILER,
-        "arena": max(variant.arena for variant in variants),
-        "batch": program.batch,
-        "bare": " ".join(path.replace(".c", ".o") for path in BARE),
+        "firmware": folder.FIRMWARE,
     }
-    (folder / "Makefile").write_text(MAKEFILE % values)
-    (folder / "README.md").write_text(README % values)
+    (made / "Makefile").write_text(MAKEFILE)
+    (made / "README.md").write_text(README % values)
 
 
 def _kernels(generated: Generated) -> str:

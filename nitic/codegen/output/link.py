@@ -24,7 +24,15 @@ FLAGS = [
 ]
 # Level 2 takes half as long again as level 1, and gains something only where the pixels of every sample pass.
 PIXELS, PIXELS_FLAGS = "data", ["-O2"]
-STEP_SOURCES = ("core/step.c", "cpu/device.c", "posix/pool.c", "cuda/device.c", "cuda/graph.c", "cuda/store.c")
+STEP_SOURCES = (
+    "core/step.c",
+    "cpu/device.c",
+    "bare/device.c",
+    "posix/pool.c",
+    "cuda/device.c",
+    "cuda/graph.c",
+    "cuda/store.c",
+)
 COMMAND_LINE = "cli"  # the folder that only an executable needs
 LINK_FLAGS = {
     Emit.EXE: ["-Wl,--gc-sections", "-s"],
@@ -47,10 +55,10 @@ def compiler(platform: Platform = HERE) -> list[str]:
     return _zig("no C compiler to link the program with")
 
 
-def _zig(otherwise: str) -> list[str]:
-    """The C compiler of zig. Raises CompileError where it is not installed."""
+def _zig(otherwise: str, tool: str = "cc") -> list[str]:
+    """The C compiler of zig, or another of its tools. Raises CompileError where it is not installed."""
     if find_spec("ziglang"):
-        return [sys.executable, "-m", "ziglang", "cc"]
+        return [sys.executable, "-m", "ziglang", tool]
     raise CompileError("", otherwise, "install one, or: pip install 'nitic[cross]'", ExitCode.RUN_TIME)
 
 
@@ -82,6 +90,16 @@ def link(objects: Sequence[Path], source: Path, emit: Emit, output: Path, target
         inputs.write_bytes(os.fsencode("\n".join(map(_quoted, (*objects, program)))))
         _run([*command, f"@{inputs}", *LINK_FLAGS[emit], *libraries, "-o", str(made)])
         install(made, output)
+
+
+def archive(objects: Sequence[Path], source: Path, output: Path, target: Target) -> None:
+    """Writes a static library: these objects, and the tables in `source`. Raises CompileError."""
+    program = source.with_suffix(".o")
+    command, flags = compiler(target.platform), [*FLAGS, *target.platform.flags]
+    _run([*command, *flags, "-I", str(runtime_folder()), "-c", str(source), "-o", str(program)])
+    inputs = source.with_name("inputs")
+    inputs.write_bytes(os.fsencode("\n".join(map(_quoted, (*objects, program)))))
+    _run([*_zig("no archiver for this target", "ar"), "rcsD", str(output), f"@{inputs}"])
 
 
 def _quoted(path: Path) -> str:

@@ -80,7 +80,11 @@ def label_of(group: FusedOp) -> str:
 
 
 def write_program(
-    program: Program, variants: Sequence[Variant], kernels: Kernels, folder: Path, platform: Platform = HERE
+    program: Program,
+    variants: Sequence[Variant],
+    kernels: Kernels,
+    folder: Path,
+    platform: Platform = HERE,
 ) -> Path:
     """program.c, and beside it what the assembler reads for it: the state and the description."""
     source, described = folder / "program.c", description(program, variants)
@@ -114,6 +118,19 @@ def byte_array(declared: str, content: bytes) -> str:
     """Bytes as an array in C, for compilers that include no files."""
     lines = (content[i : i + BYTES_OF_LINE] for i in range(0, len(content), BYTES_OF_LINE))
     return "\n".join([f"{declared} = {{", *(",".join(map(str, line)) + "," for line in lines), "};"])
+
+
+def constants(program: Program, variants: Sequence[Variant]) -> str:
+    """The sizes of a program, for the header of those who have to give it memory."""
+    values = {
+        "BATCH": (program.batch, "samples of a step"),
+        "SAMPLE_BYTES": (sum(part.size for part in program.inputs), ""),
+        "CLASSES": (program.classes, "mantissas of a sample's logits"),
+        "ARENA_BYTES": (max(variant.arena for variant in variants), "state, batch, scratch"),
+    }
+    lines = [f"#define NITIC_{key} {value}{f' /* {says} */' * bool(says)}" for key, (value, says) in values.items()]
+    lines.append("#define NITIC_PROGRAM_BYTES (NITIC_ARENA_BYTES + NITIC_SESSION_BYTES) /* nitic_session_bytes */")
+    return "\n".join([f"/* ---- {program.model.replace('*/', '')}, recipe {program.recipe} */", "", *lines, ""])
 
 
 def program_source(program: Program, variants: Sequence[Variant], kernels: Kernels) -> str:

@@ -1,4 +1,4 @@
-/* core/error.c: the last error of each thread, one sentence. */
+/* hosted/error.c: the last error of each thread, one sentence. */
 #include <stdarg.h>
 #include <stdio.h>
 

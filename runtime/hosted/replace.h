@@ -1,6 +1,6 @@
-/* core/replace.h: a file that is written in one go: what was there stays until the new one is complete. */
-#ifndef NITIC_CORE_REPLACE_H
-#define NITIC_CORE_REPLACE_H
+/* hosted/replace.h: a file that is written in one go: what was there stays until the new one is complete. */
+#ifndef NITIC_HOSTED_REPLACE_H
+#define NITIC_HOSTED_REPLACE_H
 
 #include <stdio.h>
 

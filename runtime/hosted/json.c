@@ -1,5 +1,5 @@
-/* core/json.c: see json.h. */
-#include "core/json.h"
+/* hosted/json.c: see json.h. */
+#include "hosted/json.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* core/json.h: the little JSON that checkpoints and logs need. Reading is bounded and never looks past `end`. */
-#ifndef NITIC_CORE_JSON_H
-#define NITIC_CORE_JSON_H
+/* hosted/json.h: the little JSON that checkpoints and logs need. Reading is bounded and never looks past `end`. */
+#ifndef NITIC_HOSTED_JSON_H
+#define NITIC_HOSTED_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>

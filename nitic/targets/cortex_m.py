@@ -1,0 +1,21 @@
+"""ARM's microcontrollers without an FPU: a library for firmware, on one thread and in memory of the caller."""
+
+from nitic.targets import loops
+from nitic.targets.base import BARE, Machine, Platform, Target, Variant
+
+NO_FLOATS = ("+soft-float", "-fpregs")  # not even registers, which copies of memory would use
+
+
+def _target(name: str, triple: str) -> Target:
+    """A core by the name that LLVM and gcc have for it; zig writes another."""
+    variant = Variant(name.replace("-", ""), loops.RULES, Machine(triple, name, NO_FLOATS, vector_bits=128), lanes=1)
+    zig = name.replace("-", "_")
+    flags = (f"-mcpu={zig}+soft_float", "-Os", "-fno-PIC", "-ffreestanding")
+    platform = Platform(zig="thumb-freestanding-eabi", system=BARE, flags=flags, link=(), suffix=f"-{name}")
+    return Target(name, (variant,), device=BARE, platform=platform)
+
+
+TARGETS = (
+    _target("cortex-m4", "thumbv7em-unknown-none-eabi"),
+    _target("cortex-m33", "thumbv8m.main-unknown-none-eabi"),
+)
