@@ -94,7 +94,7 @@ COMPILING: dict[str, Any] = {
     "recipe": Annotated[str, typer.Option(help="niti16 or niti.")],
     "recipe_options": Annotated[
         list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="An option of the recipe: rule=plain, bits=6."),
+        typer.Option("--option", metavar="KEY=VALUE", help="An option of the recipe: rule=iadam, bits=6."),
     ],
     "batch_size": Annotated[
         int | None, typer.Option(min=1, help="Default: what the model fixes, which it overrides, else 64.")

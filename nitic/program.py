@@ -80,6 +80,11 @@ class Program:
     def has_momentum(self) -> bool:
         return any(label.role == "velocity" for label in argument_labels(self.train_step))
 
+    @property
+    def has_moments(self) -> bool:
+        """Whether the update keeps moments of the gradients."""
+        return any(label.role == "first_moment" for label in argument_labels(self.train_step))
+
     def _of_role(self, role: str) -> BlockArgument:
         return next(arg for label, arg in arguments(self.train_step) if label.role == role)
 

@@ -157,7 +157,7 @@ def _initial_value(
             return mantissas(parameters[name], parameter_exponent(roles[name], leading[name]), limit)
         case "exponent" if roles[name.removesuffix(".exponent")] == "input":
             return np.asarray(inputs.INPUT_EXPONENT)
-        case "exponent":
+        case "exponent" if name.removesuffix(".exponent") in leading:
             owner = name.removesuffix(".exponent")
             return np.asarray(parameter_exponent(roles[owner], leading[owner]))
         case "statistic" if name in parameters:

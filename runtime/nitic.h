@@ -16,21 +16,24 @@
 typedef enum { NITIC_U8, NITIC_I8, NITIC_I16, NITIC_I32, NITIC_I64 } nitic_dtype;
 
 typedef enum {
-  NITIC_INPUT,     /* samples of a batch, NHWC uint8 */
-  NITIC_LABEL,     /* int32 class per sample; -1 marks a row that does not count */
-  NITIC_HYPER,     /* scalars the runtime sets before a step: rate_m, rate_k, momentum, decay, gb, seed, step */
-  NITIC_WEIGHT,    /* int8 parameter of a pure int8 recipe */
-  NITIC_MASTER,    /* int16 parameter */
-  NITIC_VELOCITY,  /* int32 momentum of a master */
-  NITIC_EXPONENT,  /* int32 exponent of a parameter or of the input */
-  NITIC_STATISTIC, /* `top` of an activation (its largest exponent); input.multiplier and input.offset */
-  NITIC_FROZEN,    /* int8 parameter that training does not change */
-  NITIC_METRIC,    /* loss (int64, sum over the batch), correct (int32) */
-  NITIC_OUTPUT     /* logits (int8) and logits.exponent (int32) */
+  NITIC_INPUT,    /* samples of a batch, NHWC uint8 */
+  NITIC_LABEL,    /* int32 class per sample; -1 marks a row that does not count */
+  NITIC_HYPER,    /* scalars the runtime sets before a step: rate_m, rate_k, momentum, decay, gb, lr_m, lr_k, shrink,
+                     seed, step */
+  NITIC_WEIGHT,   /* int8 parameter of a pure int8 recipe */
+  NITIC_MASTER,   /* int16 parameter */
+  NITIC_VELOCITY, /* int32 momentum of a master */
+  NITIC_FIRST_MOMENT,  /* int16 running mean of the gradient of a master */
+  NITIC_SECOND_MOMENT, /* int32 running mean of its square */
+  NITIC_EXPONENT,      /* int32 exponent of a parameter or of the input */
+  NITIC_STATISTIC,     /* `top` of an activation (its largest exponent); input.multiplier and input.offset */
+  NITIC_FROZEN,        /* int8 parameter that training does not change */
+  NITIC_METRIC,        /* loss (int64, sum over the batch), correct (int32) */
+  NITIC_OUTPUT         /* logits (int8) and logits.exponent (int32) */
 } nitic_role;
 
 /* A named tensor of the program. The state (what a checkpoint holds) is every WEIGHT, MASTER, VELOCITY, EXPONENT,
- * STATISTIC, FROZEN. */
+ * STATISTIC, FROZEN, FIRST_MOMENT, SECOND_MOMENT. */
 typedef struct {
   const char *name;
   uint32_t role;  /* nitic_role: an enum has other sizes by other compilers for one machine */
@@ -199,8 +202,8 @@ int32_t nitic_label_count(const nitic_program *program);
 /* Goes back to the initial state (weights as compiled, nothing trained). */
 void nitic_session_reset(nitic_session *session);
 
-/* Sets an option, in the command line's words: lr, momentum, schedule, gb, weight-decay or augment. The last one
- * changes what the command train reads; a caller of nitic_step brings samples that are already augmented. */
+/* Sets an option, in the command line's words: lr, momentum, schedule, warmup, gb, weight-decay or augment. The last
+ * one changes what the command train reads; a caller of nitic_step brings samples that are already augmented. */
 int nitic_configure(nitic_session *session, const char *option, const char *text);
 /* An option as text: NULL when there is none of this name, "" where the program does not use it. */
 const char *nitic_configuration(const nitic_session *session, const char *option);

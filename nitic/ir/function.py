@@ -11,7 +11,7 @@ from nitic.errors import CompileError, ExitCode
 from nitic.ir.op import value_name
 
 # Velocities come last: they start as zeros, which a program need not carry.
-STATE_ROLES = ("weight", "master", "frozen", "exponent", "statistic", "velocity")
+STATE_ROLES = ("weight", "master", "frozen", "exponent", "statistic", "velocity", "first_moment", "second_moment")
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,14 @@ class Gradients(Protocol):
 
 
 class Insert(Protocol):
-    """Inserts an operator and gives its first result. `static`: the function is inference, which takes no ranges."""
+    """Inserts an operator and gives its first result. `static`: the function is inference, which takes no ranges.
+
+    `dither` gives what a new dithered rounding of the step starts from.
+    """
 
     static: bool
+
+    def dither(self) -> SSAValue: ...
 
     def __call__(self, op: "NnOp", /) -> OpResult: ...
 

@@ -94,6 +94,8 @@ NN = [
     update.UpdatePlainOp,
     update.UpdateMomentumOp,
     update.UpdateNitiOp,
+    update.UpdateAdamOp,
+    update.UpdateLionOp,
 ]
 BFP = [
     bfp.RangeOp,
@@ -112,6 +114,7 @@ BFP = [
     bfp.ExponentOfOp,
     bfp.AlignOp,
     bfp.GrowOp,
+    bfp.MomentExponentOp,
     bfp.TopOp,
 ]
 

@@ -14,7 +14,7 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def, traits_def, var_operand_def
 from xdsl.utils.exceptions import VerifyException
 
-from nitic.arithmetic import integers, randomness, requantisation, rounding, sums, updates
+from nitic.arithmetic import integers, moments, randomness, requantisation, rounding, sums, updates
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient
 from nitic.ir.traits import Epilogue, Intermediate, KeepsSign, Pointwise, TakesInt64
@@ -361,9 +361,16 @@ class TopOp(ScalarUpdateOp):
         return np.asarray(requantisation.update_top(*(int(v) for v in operands)), np.int64)
 
 
+class NextExponentOp(ScalarUpdateOp):
+    """The exponent of a part of the state from the end of this step on; until then all go by the old one."""
+
+    def infer_types(self) -> Sequence[Attribute]:
+        return [exponent]
+
+
 @irdl_op_definition
-class GrowOp(ScalarUpdateOp):
-    """The exponent of a parameter from the end of this step on, by its range: see arithmetic.updates.growth."""
+class GrowOp(NextExponentOp):
+    """Of a parameter, by its range: see arithmetic.updates.growth."""
 
     name = "bfp.grow"
     e = operand_def(exponent)
@@ -371,12 +378,28 @@ class GrowOp(ScalarUpdateOp):
     full = prop_def(IntegerAttr[I64])
     new = result_def(exponent)
 
-    def infer_types(self) -> Sequence[Attribute]:
-        return [exponent]
-
     def reference(self, *operands: Array) -> Array:
         e, r = (int(v) for v in operands)
         return np.asarray(e + updates.growth(r, self.full.value.data), np.int64)
+
+
+@irdl_op_definition
+class MomentExponentOp(NextExponentOp):
+    """Of a moment of a gradient, by its exponent and range and those of the gradient's accumulator.
+
+    `moment` names it in arithmetic.moments.MOMENTS.
+    """
+
+    name = "bfp.moment_exponent"
+    e = operand_def(exponent)
+    r = operand_def(range_)
+    e_dw = operand_def(exponent)
+    r_dw = operand_def(range_)
+    moment = prop_def(StringAttr)
+    new = result_def(exponent)
+
+    def reference(self, *operands: Array) -> Array:
+        return np.asarray(moments.MOMENTS[self.moment.data].after(*(int(v) for v in operands)), np.int64)
 
 
 def range_of(value: SSAValue, insert: Insert) -> SSAValue:

@@ -4,8 +4,9 @@
 #include "cli/commands.h"
 #include "cli/numbers.h"
 
-static const char *const ROLES[] = {"input",    "label",     "hyper",  "weight", "master", "velocity",
-                                    "exponent", "statistic", "frozen", "metric", "output"};
+static const char *const ROLES[] = {"input",    "label",        "hyper",         "weight",   "master",
+                                    "velocity", "first moment", "second moment", "exponent", "statistic",
+                                    "frozen",   "metric",       "output"};
 static const char *const DTYPES[] = {"u8", "i8", "i16", "i32", "i64"};
 
 static int64_t count_elements(const nitic_program *program, nitic_role role) {

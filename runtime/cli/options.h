@@ -14,7 +14,7 @@ typedef enum { NITIC_TRAIN, NITIC_EVAL, NITIC_PREDICT, NITIC_INFO, NITIC_HELP } 
 typedef struct {
   nitic_command command;
   const char *data, *load, *resume, *save, *log, *output, *logits, *variant;
-  const char *lr, *momentum, *schedule, *gb, *weight_decay, *augment;
+  const char *lr, *momentum, *schedule, *warmup, *gb, *weight_decay, *augment;
   const char *split_name;
   nitic_split split;
   int64_t threads, epochs, seed, log_every, save_every;

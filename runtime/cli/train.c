@@ -23,8 +23,9 @@ typedef struct {
 /* ---- preparation */
 
 static int configure(nitic_session *s, const nitic_options *o) {
-  const char *const given[][2] = {{"lr", o->lr}, {"momentum", o->momentum},         {"schedule", o->schedule},
-                                  {"gb", o->gb}, {"weight-decay", o->weight_decay}, {"augment", o->augment}};
+  const char *const given[][2] = {
+      {"lr", o->lr}, {"momentum", o->momentum},         {"schedule", o->schedule}, {"warmup", o->warmup},
+      {"gb", o->gb}, {"weight-decay", o->weight_decay}, {"augment", o->augment}};
   int status = NITIC_OK;
   for (size_t i = 0; i < sizeof given / sizeof *given && status == NITIC_OK; i++)
     if (given[i][1])

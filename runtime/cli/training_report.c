@@ -7,9 +7,10 @@
 #include "cli/numbers.h"
 #include "hosted/json.h"
 
-static nitic_epoch_values values_now(const nitic_session *s) {
-  nitic_epoch_values values = {0};
-  nitic_hyper_epoch(&s->hyper, s->program->batch, s->progress.epoch, s->progress.epochs, &values);
+static nitic_values values_now(const nitic_session *s) {
+  nitic_values values = {0};
+  const nitic_progress *p = &s->progress;
+  nitic_hyper_values(&s->hyper, s->program->batch, p->epoch, p->epochs, p->step, &values);
   return values;
 }
 
@@ -38,7 +39,7 @@ static nitic_text begin_line(const char *event) {
 }
 
 static void add_configuration(nitic_text *text, const nitic_session *s) {
-  static const char *const options[] = {"lr", "momentum", "schedule", "gb", "weight-decay", "augment"};
+  static const char *const options[] = {"lr", "momentum", "schedule", "warmup", "gb", "weight-decay", "augment"};
   for (size_t i = 0; i < sizeof options / sizeof *options; i++)
     nitic_text_add_string(text, options[i], nitic_configuration(s, options[i]));
 }
@@ -65,7 +66,7 @@ static void log_start(nitic_report *r, const nitic_session *s) {
 
 static void log_interval(nitic_report *r, const nitic_session *s, int64_t milliseconds) {
   const nitic_progress *p = &s->progress;
-  nitic_epoch_values values = values_now(s);
+  nitic_values values = values_now(s);
   nitic_text text = begin_line("interval");
   nitic_text_add_integer(&text, "epoch", p->epoch + 1);
   nitic_text_add_integer(&text, "epoch_step", p->epoch_step);
@@ -126,13 +127,19 @@ static void say_clipped(const nitic_session *s) {
 }
 
 static void say_integers(nitic_report *r, const nitic_session *s) {
-  nitic_epoch_values v = r->said = values_now(s);
-  fprintf(stderr, "learning rate %s, schedule %s: now %d * 2^%d, with the batch folded in %d * 2^%d", s->hyper.lr_text,
-          s->hyper.schedule_text, v.unscaled.m, -v.unscaled.k, v.rate.m, -v.rate.k);
+  nitic_values v = r->said = values_now(s);
+  fprintf(stderr, "learning rate %s, schedule %s: now %d * 2^%d", s->hyper.lr_text, s->hyper.schedule_text,
+          v.unscaled.m, -v.unscaled.k);
+  if (nitic_tensor_of(s->program, NITIC_HYPER, "rate_m"))
+    fprintf(stderr, ", with the batch folded in %d * 2^%d", v.rate.m, -v.rate.k);
+  if (s->progress.step < s->hyper.warmup)
+    fprintf(stderr, ", rising until step %lld", (long long)s->hyper.warmup);
   if (s->program->momentum)
     fprintf(stderr, "; momentum %d/256", v.momentum);
   if (s->program->momentum && s->hyper.decay >= 0)
     fprintf(stderr, "; weight decay 2^-%d", s->hyper.decay);
+  if (nitic_tensor_of(s->program, NITIC_HYPER, "shrink"))
+    fprintf(stderr, "; weight decay %s: now %d * 2^-24", s->hyper.decay_text, v.shrink);
   if (*nitic_configuration(s, "gb"))
     fprintf(stderr, "; gb %s: now %d", s->hyper.gb_text, v.gb);
   if (strcmp(s->hyper.augment_text, "none") != 0)
@@ -142,7 +149,7 @@ static void say_integers(nitic_report *r, const nitic_session *s) {
 
 /* Says what a schedule has changed since it was last said. */
 static void say_changes(nitic_report *r, const nitic_session *s) {
-  nitic_epoch_values v = values_now(s);
+  nitic_values v = values_now(s);
   bool has_gb = *nitic_configuration(s, "gb") != 0;
   bool same =
       v.unscaled.m == r->said.unscaled.m && v.unscaled.k == r->said.unscaled.k && (v.gb == r->said.gb || !has_gb);

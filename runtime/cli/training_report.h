@@ -13,7 +13,7 @@ typedef struct {
   int64_t every; /* steps of an interval */
   int64_t epoch_start, interval_start, first_step;
   nitic_metrics interval;
-  nitic_epoch_values said; /* the scalars that were last said */
+  nitic_values said; /* the scalars that were last said */
 } nitic_report;
 
 /* Opens the log and states what the options became. */

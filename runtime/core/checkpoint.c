@@ -281,6 +281,7 @@ static void describe(stream *s) {
   field_option(s, "schedule");
   field_number(s, "seed", &p->seed);
   field_number(s, "step", &p->step);
+  field_option(s, "warmup");
   field_option(s, "weight-decay");
   put(s, '}');
 }

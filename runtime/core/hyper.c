@@ -1,4 +1,5 @@
-/* core/hyper.c: the options lr, momentum, schedule, gb and weight-decay: parsing, and their integers for an epoch. */
+/* core/hyper.c: the options lr, momentum, schedule, warmup, gb and weight-decay: parsing, and their integers for a
+ * step. */
 #include "core/hyper.h"
 
 #include "core/internal.h"
@@ -32,6 +33,7 @@ static int set_decay(nitic_hyper *h, const char *text) {
   int64_t fixed = nitic_fraction_parse(text, &value) ? nitic_fraction_fixed(value, 30) : -1;
   if (fixed < 0 || (fixed == 0 && value.num != 0))
     return nitic_fail(NITIC_USAGE, "--weight-decay takes 0 or a number from 1e-9 to 1, not '%s'", text);
+  h->decay_q30 = fixed;
   h->decay = fixed == 0 ? -1 : nitic_rate_log2(nitic_rate_round(value, Q30));
   return NITIC_OK;
 }
@@ -45,6 +47,15 @@ static int64_t take_number(const char **text) {
   bool good = at > *text && !(*at >= '0' && *at <= '9');
   *text = at;
   return good ? value : -1;
+}
+
+static int set_warmup(nitic_hyper *h, const char *text) {
+  const char *at = text;
+  int64_t steps = take_number(&at);
+  if (steps < 0 || *at != 0)
+    return nitic_fail(NITIC_USAGE, "--warmup takes a number of steps, not '%s'", text);
+  h->warmup = steps;
+  return NITIC_OK;
 }
 
 static bool take(const char **text, char c) {
@@ -149,6 +160,7 @@ static const struct {
     {"lr", set_lr, offsetof(nitic_hyper, lr_text)},
     {"momentum", set_momentum, offsetof(nitic_hyper, momentum_text)},
     {"schedule", set_schedule, offsetof(nitic_hyper, schedule_text)},
+    {"warmup", set_warmup, offsetof(nitic_hyper, warmup_text)},
     {"gb", set_gb, offsetof(nitic_hyper, gb_text)},
     {"weight-decay", set_decay, offsetof(nitic_hyper, decay_text)},
     {"augment", set_augment, offsetof(nitic_hyper, augment_text)},
@@ -166,7 +178,8 @@ int nitic_hyper_set(nitic_hyper *h, const char *option, const char *text) {
       memcpy((char *)h + OPTIONS[i].text, text, nitic_length(text) + 1);
     return status;
   }
-  return nitic_fail(NITIC_USAGE, "there is no option '%s': lr, momentum, schedule, gb, weight-decay and augment exist",
+  return nitic_fail(NITIC_USAGE,
+                    "there is no option '%s': lr, momentum, schedule, warmup, gb, weight-decay and augment exist",
                     option);
 }
 
@@ -177,11 +190,14 @@ const char *nitic_hyper_text(const nitic_hyper *h, const char *option) {
   return NULL;
 }
 
-void nitic_hyper_defaults(nitic_hyper *h, bool has_gb, bool has_velocity) {
+void nitic_hyper_defaults(nitic_hyper *h, nitic_update_rule rule) {
+  static const char *const rates[] = {
+      [NITIC_PLAIN] = "2^-3", [NITIC_MOMENTUM] = "2^-6", [NITIC_BITS] = "2^-4", [NITIC_MOMENTS] = "2^-10"};
   *h = (nitic_hyper){.decay = -1};
-  nitic_hyper_set(h, "lr", has_gb ? "2^-4" : has_velocity ? "2^-6" : "2^-3");
-  nitic_hyper_set(h, "schedule", has_gb ? "constant" : "cosine");
-  nitic_hyper_set(h, "momentum", has_velocity ? "0.9" : "0");
+  nitic_hyper_set(h, "lr", rates[rule]);
+  nitic_hyper_set(h, "schedule", rule == NITIC_BITS ? "constant" : "cosine");
+  nitic_hyper_set(h, "warmup", rule == NITIC_MOMENTS ? "100" : "0");
+  nitic_hyper_set(h, "momentum", rule == NITIC_MOMENTUM ? "0.9" : "0");
   nitic_hyper_set(h, "weight-decay", "0");
   nitic_hyper_set(h, "gb", "auto");
   nitic_hyper_set(h, "augment", "none");
@@ -235,16 +251,31 @@ static int32_t decay_shift(const nitic_hyper *h, nitic_rate rate) {
   return shift < NITIC_NO_DECAY ? shift : NITIC_NO_DECAY;
 }
 
-int nitic_hyper_epoch(const nitic_hyper *h, int32_t batch, int64_t epoch, int64_t epochs, nitic_epoch_values *values) {
+/* rate * weight decay in Q24, at most 1; the product of the mantissas is below 2^38. */
+static int32_t shrink_q24(const nitic_hyper *h, nitic_rate rate) {
+  uint64_t product = (uint64_t)rate.m * (uint64_t)h->decay_q30;
+  int32_t shift = rate.k + 6;
+  uint64_t shrink = shift <= 0    ? product << -shift
+                    : shift <= 40 ? (product + (UINT64_C(1) << (shift - 1))) >> shift
+                                  : 0;
+  return shrink < 1 << 24 ? (int32_t)shrink : 1 << 24;
+}
+
+int nitic_hyper_values(const nitic_hyper *h, int32_t batch, int64_t epoch, int64_t epochs, int64_t step,
+                       nitic_values *values) {
   if (epoch < 0 || epochs < 1 || epochs > 1000000000)
     return nitic_fail(NITIC_USAGE, "epoch %lld of %lld makes no sense", (long long)epoch, (long long)epochs);
-  nitic_rate unscaled = nitic_rate_round(h->lr, factor_q30(h, epoch, epochs));
-  *values = (nitic_epoch_values){
+  uint64_t factor = factor_q30(h, epoch, epochs);
+  if (step < h->warmup)
+    factor = factor * (uint64_t)(step + 1) / (uint64_t)h->warmup;
+  nitic_rate unscaled = nitic_rate_round(h->lr, (uint32_t)factor);
+  *values = (nitic_values){
       .unscaled = unscaled,
       .rate = nitic_rate_scale(unscaled, batch),
       .momentum = h->momentum,
       .decay = decay_shift(h, unscaled),
       .gb = gb_of(h, epoch, epochs),
+      .shrink = shrink_q24(h, unscaled),
   };
   return NITIC_OK;
 }
@@ -253,8 +284,10 @@ int nitic_hyper_epoch(const nitic_hyper *h, int32_t batch, int64_t epoch, int64_
 static bool applies(const nitic_session *s, const char *option) {
   if (nitic_same(option, "gb"))
     return nitic_tensor_of(s->program, NITIC_HYPER, "gb") != NULL;
-  if (nitic_same(option, "momentum") || nitic_same(option, "weight-decay"))
+  if (nitic_same(option, "momentum"))
     return s->program->momentum != 0;
+  if (nitic_same(option, "weight-decay"))
+    return s->program->momentum != 0 || nitic_tensor_of(s->program, NITIC_HYPER, "shrink") != NULL;
   return true;
 }
 

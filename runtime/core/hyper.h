@@ -43,30 +43,37 @@ typedef struct {
 typedef struct {
   char lr_text[NITIC_OPTION_LENGTH], momentum_text[NITIC_OPTION_LENGTH], schedule_text[NITIC_OPTION_LENGTH];
   char gb_text[NITIC_OPTION_LENGTH], decay_text[NITIC_OPTION_LENGTH], augment_text[NITIC_OPTION_LENGTH];
+  char warmup_text[NITIC_OPTION_LENGTH];
   nitic_fraction lr;
-  int32_t momentum; /* of 256 */
-  int32_t decay;    /* d of 2^-d; -1 = none */
+  int32_t momentum;  /* of 256 */
+  int32_t decay;     /* d of 2^-d; -1 = none */
+  int64_t decay_q30; /* not rounded to a power of two */
   nitic_schedule_kind schedule;
   int64_t steps[NITIC_MAX_SCHEDULE]; /* epochs at which the rate is multiplied by the factor */
   int32_t step_count;
   uint32_t factor_q30; /* of a step; the least factor of a cosine */
   nitic_gb_entry gb[NITIC_MAX_SCHEDULE];
   nitic_augment augment; /* of what the command train reads */
+  int64_t warmup;        /* steps in which the rate rises to its first value */
   int32_t gb_count;      /* 0 = auto: 4, then 3 from 2/5 of the epochs on, 2 from 4/5 on */
 } nitic_hyper;
 
 typedef struct {
   nitic_rate unscaled, rate;
   int32_t momentum, decay, gb;
-} nitic_epoch_values;
+  int32_t shrink; /* rate times weight decay, in 2^-24 */
+} nitic_values;
+
+typedef enum { NITIC_PLAIN, NITIC_MOMENTUM, NITIC_BITS, NITIC_MOMENTS } nitic_update_rule;
 
 /* The defaults. niti16: 2^-6 with momentum 0.9 or 2^-3 without momentum, cosine. niti: gb auto, and for 1-D parameters
- * a constant 2^-4. */
-void nitic_hyper_defaults(nitic_hyper *hyper, bool has_gb, bool has_velocity);
+ * a constant 2^-4. Rules with moments: 2^-10, cosine, 100 steps of warm-up. */
+void nitic_hyper_defaults(nitic_hyper *hyper, nitic_update_rule rule);
 int nitic_hyper_set(nitic_hyper *hyper, const char *option, const char *text);
 /* NULL when there is no such option. */
 const char *nitic_hyper_text(const nitic_hyper *hyper, const char *option);
-int nitic_hyper_epoch(const nitic_hyper *hyper, int32_t batch, int64_t epoch, int64_t epochs,
-                      nitic_epoch_values *values);
+/* What a step of an epoch goes by; steps are counted over the whole run. */
+int nitic_hyper_values(const nitic_hyper *hyper, int32_t batch, int64_t epoch, int64_t epochs, int64_t step,
+                       nitic_values *values);
 
 #endif

@@ -31,6 +31,7 @@ struct nitic_session {
   int32_t channels;
   nitic_hyper hyper;
   nitic_progress progress;
+  int64_t epoch;                         /* whose rates are set */
   nitic_flight flights[NITIC_MAX_DEPTH]; /* oldest first */
   int flight_count;
   nitic_metrics finished; /* sums over the finished steps, since the last nitic_take_metrics */
@@ -46,6 +47,9 @@ int nitic_session_begin(nitic_session *session, const nitic_program *program, in
 /* The two halves of nitic_session_create. After the first, tensors and checkpoints can be used, but nothing can run. */
 int nitic_session_make(const nitic_program *program, int threads, const char *variant, nitic_session **session);
 int nitic_session_open(nitic_session *session);
+
+/* Sets the rates of the next step; they change within an epoch while the rate rises. */
+int nitic_set_values(nitic_session *session);
 
 /* Starts a step on the batch in the input tensors; it may be unfinished on return. */
 int nitic_step_start(nitic_session *session);

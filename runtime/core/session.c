@@ -87,6 +87,14 @@ void nitic_session_reset(nitic_session *s) {
   start(s);
 }
 
+static nitic_update_rule rule_of(const nitic_program *program) {
+  if (nitic_tensor_of(program, NITIC_HYPER, "gb"))
+    return NITIC_BITS;
+  if (nitic_tensor_of(program, NITIC_HYPER, "lr_m"))
+    return NITIC_MOMENTS;
+  return program->momentum ? NITIC_MOMENTUM : NITIC_PLAIN;
+}
+
 int nitic_session_begin(nitic_session *s, const nitic_program *program, int threads, const char *variant) {
   s->program = program;
   int status = check_program(program);
@@ -95,7 +103,7 @@ int nitic_session_begin(nitic_session *s, const nitic_program *program, int thre
   if (status != NITIC_OK)
     return status;
   bind_tensors(s);
-  nitic_hyper_defaults(&s->hyper, nitic_tensor_of(s->program, NITIC_HYPER, "gb"), s->program->momentum);
+  nitic_hyper_defaults(&s->hyper, rule_of(s->program));
   start(s);
   return NITIC_OK;
 }
@@ -183,8 +191,14 @@ static void set_if_present(nitic_session *s, const char *name, int32_t value) {
 }
 
 int nitic_begin_epoch(nitic_session *s, int64_t epoch) {
-  nitic_epoch_values values;
-  int status = nitic_hyper_epoch(&s->hyper, s->program->batch, epoch, s->progress.epochs, &values);
+  s->epoch = epoch;
+  return nitic_set_values(s);
+}
+
+int nitic_set_values(nitic_session *s) {
+  const nitic_progress *p = &s->progress;
+  nitic_values values;
+  int status = nitic_hyper_values(&s->hyper, s->program->batch, s->epoch, p->epochs, p->step, &values);
   if (status != NITIC_OK)
     return status;
   set_if_present(s, "rate_m", values.rate.m);
@@ -192,5 +206,8 @@ int nitic_begin_epoch(nitic_session *s, int64_t epoch) {
   set_if_present(s, "momentum", values.momentum);
   set_if_present(s, "decay", values.decay);
   set_if_present(s, "gb", values.gb);
+  set_if_present(s, "lr_m", values.unscaled.m);
+  set_if_present(s, "lr_k", values.unscaled.k);
+  set_if_present(s, "shrink", values.shrink);
   return NITIC_OK;
 }

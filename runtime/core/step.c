@@ -104,6 +104,10 @@ int nitic_step_start(nitic_session *s) {
     status = check_normalised(s);
   if (status != NITIC_OK)
     return status;
+  if (s->hyper.warmup != 0 && s->progress.step <= s->hyper.warmup)
+    status = nitic_set_values(s);
+  if (status != NITIC_OK)
+    return status;
   if (s->step)
     *s->step = (int32_t)s->progress.step;
   if (s->seed)

@@ -12,6 +12,7 @@ from nitic.arithmetic import (
     inputs,
     integers,
     losses,
+    moments,
     norms,
     pointwise,
     randomness,
@@ -81,6 +82,24 @@ def cross_entropy(o: Array, e: int, label: Array) -> tuple[Array, int, Array, in
     return losses.cross_entropy(o, e, label, np.full(len(o), 1 << (losses.START_BITS - 1)))
 
 
+def update_adam(*v: Any) -> Any:
+    """(M, v, e_v, s, e_s) of the specification's order of operands."""
+    master, em, first, e_first, second, e_second, dw, e_dw, m, k, shrink, *starts = v
+    r_dw, r_first, r_second = map(integers.max_abs, (dw, first, second))
+    scales = (em, 0, e_dw, r_dw, e_first, r_first, e_second, r_second)
+    new = moments.update_adam(master, first, second, dw, (m, k, shrink), scales, tuple(starts))
+    e_1 = moments.ADAM_FIRST.after(e_first, r_first, e_dw, r_dw)
+    return new[0], new[1], e_1, new[2], moments.ADAM_SECOND.after(e_second, r_second, e_dw, r_dw)
+
+
+def update_lion(*v: Any) -> Any:
+    """(M, v, e_v)"""
+    master, em, moment, e, dw, e_dw, m, k, shrink, *starts = v
+    r_dw, r = map(integers.max_abs, (dw, moment))
+    new = moments.update_lion(master, moment, dw, (m, k, shrink), (em, 0, e_dw, r_dw, e, r), tuple(starts))
+    return *new, moments.LION.after(e, r, e_dw, r_dw)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "R": rounding.round_nearest,
     "P": rounding.round_pseudo_stochastic,
@@ -113,6 +132,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         M, v, em, 0, *rest
     ),
     "update_niti(w, dw, gb)": lambda w, dw, gb: updates.update_niti(w, 0, dw, integers.max_abs(dw), gb),
+    "update_adam(M, em, v, ev, s, es, dw, e_dw, m, k, decay, t, t_v, t_s)": update_adam,
+    "update_lion(M, em, v, ev, dw, e_dw, m, k, decay, t, t_v)": update_lion,
     "scaled_rate(m, k, n)": updates.scaled_rate,
     "dropout(x, p, seed, stream, step)": lambda *v: (pointwise.dropout(*v), -15),
 }

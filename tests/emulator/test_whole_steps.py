@@ -28,6 +28,8 @@ CASES = [
     ("resnext", "niti16"),
     ("alexnet", "niti16"),
     ("quotients", "niti16"),
+    ("digits_cnn", "niti16{rule=iadam}"),
+    ("digits_cnn", "niti16{rule=ilion}"),
 ]
 
 

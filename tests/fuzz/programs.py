@@ -45,6 +45,7 @@ RATE_SHIFT, THREADS = 2, (1, 3)
 OPTIONS: Sequence[dict[str, Any]] = (
     *({}, {}, {"recipe": "niti"}, {"recipe": "niti"}),
     *({"loss": "mse"}, {"batch_norm": "freeze"}, {"batch_norm": "fold"}, {"recipe": "niti", "loss": "mse"}),
+    *({"recipe": "niti16{rule=iadam}"}, {"recipe": "niti16{rule=ilion}"}),
 )
 assert emitters  # heavy, and imported once, before there are processes
 

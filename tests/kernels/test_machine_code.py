@@ -29,7 +29,7 @@ from nitic.ops.power import LogOp, PowerDgradOp, PowerOp
 from nitic.ops.product import AddConstOp, MulOp, MulSumOp, ScaleConstOp
 from nitic.ops.reshape import TransposeOp
 from nitic.ops.statistics import BatchNormStatisticsOp
-from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
+from nitic.ops.update import UpdateAdamOp, UpdateLionOp, UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from nitic.passes.kernels.select_kernels import select
 from nitic.targets import VARIANTS
 from tests.kernels.harness import FOR_CPUS, Build, kernel_of, machine, make_group, one, packed_types
@@ -118,6 +118,20 @@ SAMPLES: list[tuple[Build, list[Attribute]]] = [
     (
         one(UpdateMomentumOp, **ROUND),
         [tensor(STATE, i16), tensor(STATE, i32), tensor(STATE, i32), *[HYPER] * 4, exponent, range_, exponent],
+    ),
+    (
+        one(UpdateAdamOp, decays=1),
+        [
+            *[tensor(STATE, i16)] * 2,
+            *[tensor(STATE, i32)] * 2,
+            *[HYPER] * 3,
+            *[exponent, range_] * 4,
+            *[exponent] * 3,
+        ],
+    ),
+    (
+        one(UpdateLionOp, decays=1),
+        [*[tensor(STATE, i16)] * 2, tensor(STATE, i64), *[HYPER] * 3, *[exponent, range_] * 3, *[exponent] * 2],
     ),
     (one(UpdateNitiOp, **ROUND), [tensor(STATE, i8), tensor(STATE, i32), HYPER, range_, range_]),
     (one(TransposeOp, perm=(0, 3, 1, 2)), [IMAGE]),

@@ -25,7 +25,7 @@ from nitic.ops.bfp import (
     TopOp,
 )
 from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
-from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
+from nitic.ops.update import UpdateAdamOp, UpdateLionOp, UpdateMomentumOp, UpdateNitiOp, UpdatePlainOp
 from tests.kernels.harness import Data, check, data, examples, machines, one, scalar, threads
 
 EXAMPLES = examples(12)
@@ -256,6 +256,53 @@ def test_updates_of_a_master(
     moving = (master, velocity, dw, m, k, momentum, d, *scales)
     named = {7: "exponent", 8: "range", 9: "exponent"}
     check(one(UpdateMomentumOp, round=rounding), moving, variant, threads, named)
+
+
+@machines
+@EXAMPLES
+@given(
+    shape=shapes,
+    of=data,
+    bits=st.tuples(st.integers(0, 40), st.integers(0, 15), st.integers(0, 31)),
+    wide=st.booleans(),
+    zero=st.integers(0, 7),
+    exponents=st.tuples(*[st.integers(-60, 30)] * 4),
+    r=st.sampled_from((0, 24575, 24576, 32767)),
+    rate=st.tuples(st.integers(0, 255), st.integers(0, 40), st.integers(0, 2**24)),
+    starts=st.tuples(*[st.integers(0, 2**31 - 1)] * 3),
+    decays=st.integers(0, 1),
+    threads=threads,
+)
+def test_updates_by_moments(
+    variant: str,
+    shape: tuple[int, ...],
+    of: Data,
+    bits: tuple[int, int, int],
+    wide: bool,
+    zero: int,
+    exponents: tuple[int, int, int, int],
+    r: int,
+    rate: tuple[int, int, int],
+    starts: tuple[int, int, int],
+    decays: int,
+    threads: int,
+) -> None:
+    of_dw, of_first, of_second = (2**each - 1 for each in bits)
+    dw = of.integers(shape, of_dw, np.int64) if wide else of.i32(*shape)
+    first = of.other(1).integers(shape, of_first, np.int16)
+    second = np.abs(of.other(2).integers(shape, of_second, np.int64)).astype(np.int32)
+    dw, first, second = (x * (zero >> i & 1) for i, x in enumerate((dw, first, second)))  # a gradient may end or begin
+    master, (t, *others) = of.other(3).integers(shape, 32767, np.int16), map(scalar, starts)
+    em, e_dw, e_first, e_second = map(scalar, exponents)
+    states = ((em, r), (e_dw, max_abs(dw)), (e_first, max_abs(first)), (e_second, max_abs(second)))
+    scales = [each for e, range_ in states for each in (e, scalar(range_, np.int64))]
+    rates = (*map(scalar, rate),)
+    kinds = {7 + i: ("exponent", "range")[i % 2] for i in range(8)} | {15 + i: "exponent" for i in range(3)}
+    operands = (master, first, second, dw, *rates, *scales, t, *others)
+    check(one(UpdateAdamOp, decays=decays), operands, variant, threads, kinds)
+    kinds = {6 + i: ("exponent", "range")[i % 2] for i in range(6)} | {12 + i: "exponent" for i in range(2)}
+    operands = (master, first, dw, *rates, *scales[:6], t, others[0])
+    check(one(UpdateLionOp, decays=decays), operands, variant, threads, kinds)
 
 
 @machines

@@ -19,6 +19,7 @@ from nitic import state
 from nitic.arithmetic import requantisation
 from nitic.arithmetic.inputs import INPUT_EXPONENT, input_map, input_statistics
 from nitic.arithmetic.integers import Array
+from nitic.driver.build import parse_recipe
 from nitic.frontend.demo import digits_cnn
 from nitic.frontend.importer import ImportedModel, import_onnx
 from nitic.frontend.writer import NetworkWriter
@@ -33,7 +34,6 @@ from nitic.passes.training.canonicalise import Canonicalise
 from nitic.passes.training.insert_backward import InsertBackward
 from nitic.passes.training.insert_loss import InsertLoss
 from nitic.pipeline import run_passes, training_passes
-from nitic.recipe import RECIPES
 from tests.networks.branches import BRANCHES, tables
 from tests.networks.mobile import mobile
 
@@ -55,7 +55,8 @@ WRITERS = {
 }
 DRAWN = {"seed": np.asarray(1), "step": np.asarray(0)}
 """What the random numbers of a step come from, for stages in floats, which draw none."""
-HYPERS = {"rate_m": 1, "rate_k": 6, "momentum": 230, "decay": 80, "gb": 4, "seed": 1}
+OF_MOMENTS = {"lr_m": 131, "lr_k": 17, "shrink": 839}
+HYPERS = {"rate_m": 1, "rate_k": 6, "momentum": 230, "decay": 80, "gb": 4, **OF_MOMENTS, "seed": 1}
 
 
 def imported(name: str, batch: int) -> ImportedModel:
@@ -98,7 +99,7 @@ class Interpreted:
         writer = WRITERS[network]() if isinstance(network, str) else network
         model = import_onnx(writer, batch) if isinstance(writer, Path) else imported_from(writer, batch)
         leading = state.leading_exponents(model.module, model.parameters)
-        run_passes(model.module, training_passes(RECIPES[recipe]))
+        run_passes(model.module, training_passes(parse_recipe(recipe)))
         self.module: ModuleOp = model.module
         self.state = state.initial_state(model.module, model.parameters, leading)
         self.steps = 0

@@ -147,15 +147,30 @@ def _norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic], wide
 
 def _updates(master: type[np.generic], w: type[np.generic], dw: type[np.generic], *scales: str) -> list[Spec]:
     hypers, shape = ((I32, ()),) * 4, (2, 3)
+    velocity = I32 if scales else F
     ranges = ("range", "range") if scales else ()
+
+    def of_moments(states: int, dithers: int) -> tuple[str, ...]:
+        return (*(("exponent", "range") * states), *(("exponent",) * dithers)) if scales else ()
+
     return [
         (update.UpdatePlainOp, ((master, shape), (dw, shape), *hypers[:2], *scales), ROUND),
         (
             update.UpdateMomentumOp,
-            ((master, shape), (I32 if scales else F, shape), (dw, shape), *hypers, *scales),
+            ((master, shape), (velocity, shape), (dw, shape), *hypers, *scales),
             ROUND,
         ),
         (update.UpdateNitiOp, ((w, shape), (dw, shape), hypers[0], *ranges), {"round": "nearest"}),
+        (
+            update.UpdateAdamOp,
+            (*((each, shape) for each in (master, master, velocity, dw)), *hypers[:3], *of_moments(4, 3)),
+            {"decays": 1},
+        ),
+        (
+            update.UpdateLionOp,
+            ((master, shape), (master, shape), (dw, shape), *hypers[:3], *of_moments(3, 2)),
+            {"decays": 0},
+        ),
     ]
 
 
@@ -211,6 +226,7 @@ INTEGER: list[Spec] = [
     (bfp.ExpCommonOp, ("exponent", "exponent", "range", "range"), {}),
     (bfp.ExponentOfOp, ((I8, (2, 3)),), {}),
     (bfp.GrowOp, ("exponent", "range"), {"full": 24576}),
+    (bfp.MomentExponentOp, ("exponent", "range", "exponent", "range"), {"moment": "adam_second"}),
     (bfp.AlignOp, ((I8, (2, 3)), "exponent", "exponent"), {}),
     (bfp.TopOp, ((I32, ()), "range", "exponent"), {}),
 ]

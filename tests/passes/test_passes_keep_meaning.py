@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from xdsl.dialects.builtin import ModuleOp
 
-from nitic.arithmetic import integers, updates
+from nitic.arithmetic import integers, moments, updates
 from nitic.arithmetic.integers import Array
 from nitic.driver.build import parse_recipe
 from nitic.interpret import run_function
@@ -21,7 +21,18 @@ from nitic.pipeline import run_passes, target_passes, training_passes
 from tests.networks.stages import HYPERS, imported
 
 FUNCTIONS = ("train_step", "eval_step", "predict", "calibrate")
-EXTREME_HYPERS = {"rate_m": 255, "rate_k": -4, "momentum": 255, "decay": 1, "gb": 7, "seed": -1, "step": 2**31 - 1}
+EXTREME_HYPERS = {
+    "rate_m": 255,
+    "rate_k": -4,
+    "momentum": 255,
+    "decay": 1,
+    "gb": 7,
+    "lr_m": 255,
+    "lr_k": -4,
+    "shrink": 2**24,
+    "seed": -1,
+    "step": 2**31 - 1,
+}
 RECIPES = ("niti16", "niti")
 OPTIONS = (
     "niti16{bits=6}",
@@ -29,6 +40,8 @@ OPTIONS = (
     "niti16{activations=stochastic,errors=stochastic}",
     "niti16{activations=dithered,errors=dithered}",
     "niti{bits=2,errors=pseudo_stochastic}",
+    "niti16{rule=iadam}",
+    "niti16{rule=ilion}",
 )
 Results = dict[str, dict[str, Array]]
 Inputs = Mapping[str, Array | int]
@@ -58,10 +71,12 @@ def bounds(label: Label) -> tuple[int, int]:
         "weight": integers.INT8_LIMIT,
         "master": integers.INT16_LIMIT,
         "velocity": updates.VELOCITY_LIMIT,
+        "first_moment": moments.ADAM_FIRST.limit,
+        "second_moment": moments.ADAM_SECOND.limit,
         "exponent": 25,
         "statistic": 30 << 8 if label.name.endswith(".top") else 2**24,
     }[label.role]
-    return -limit, limit
+    return 0 if label.role == "second_moment" else -limit, limit
 
 
 def results_of(module: ModuleOp, inputs: Inputs) -> Results:

@@ -16,6 +16,7 @@ from nitic.program import Program
 from nitic.session import CompiledProgram
 
 HYPERS = {"momentum": 230, "decay": 80, "gb": 4, "seed": 1}
+DECAY_SHIFT = 3  # of a rule with moments
 State = dict[str, Array]
 
 
@@ -42,7 +43,9 @@ class Run:
     def inputs(self, x: Array, y: Array) -> dict[str, Array | int]:
         """What @train_step takes."""
         rate_m, rate_k = updates.scaled_rate(1, self.rate_shift, len(x))
-        return {**self.state, **HYPERS, "rate_m": rate_m, "rate_k": rate_k, "input": x, "label": y, "step": self.steps}
+        rates = {"rate_m": rate_m, "rate_k": rate_k, "lr_m": 1, "lr_k": self.rate_shift}
+        hypers = {**HYPERS, **rates, "shrink": 1 << 24 - self.rate_shift - DECAY_SHIFT}
+        return {**self.state, **hypers, "input": x, "label": y, "step": self.steps}
 
     def step(self, x: Array, y: Array) -> None:
         outputs = run_function(function(self.program.module, "train_step"), self.inputs(x, y))
@@ -58,6 +61,8 @@ def session(
     made.configure(lr=f"2^-{rate_shift}", schedule="constant")
     if compiled.program.has_momentum:
         made.configure(momentum="0.9")
+    if compiled.program.has_moments:
+        made.configure(weight_decay=f"2^-{DECAY_SHIFT}", warmup="0")
     made.set_statistics(x)
     made.begin_epoch(0)
     return made
@@ -77,8 +82,8 @@ def trained(program: Program) -> list[str]:
 
 
 def moves(name: str, before: Mapping[str, Array], after: Mapping[str, Array]) -> bool:
-    """Whether a parameter has changed, or its velocity, in which small gradients gather before it follows."""
-    kept = [each for each in (name, f"{name}.velocity") if each in before]
+    """Whether a parameter has changed, or what gathers small gradients before it follows."""
+    kept = [each for each in (name, f"{name}.velocity", f"{name}.first_moment") if each in before]
     return any((before[each] != after[each]).any() for each in kept)
 
 

@@ -149,6 +149,14 @@ def shifted_left(shift: Expr, lanes: int = 1) -> Rounding:
     return lambda x: tir.let((clamp(tir.cast(x, "int64"), -limit, limit) << by) & kept)
 
 
+def exact_shift(shift: Expr) -> Rounding:
+    """R of int64 values by any shift, where those to the left are known to fit, or to be of zeros."""
+    left = tir.let(tir.cast(clamp(-shift, 0, 62), "int64"))
+    kept = tir.let(tir.select(shift > 62, tir.constant(0, "int64"), tir.constant(-1, "int64")))
+    right = nearest(clamp(shift, 0, 62), "int64")
+    return lambda x: right((x << left) & kept)
+
+
 def align(exponent: Expr, target: Expr, lanes: int = 1) -> Rounding:
     """An int8 mantissa, as int32, moved from one exponent to another."""
     shift = tir.let(target - exponent)

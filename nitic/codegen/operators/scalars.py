@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 
+from nitic.arithmetic import moments
+from nitic.arithmetic.integers import INT16_LIMIT
 from nitic.arithmetic.requantisation import NEVER
 from nitic.arithmetic.rounding import ALIGN_LEFT
 from nitic.arithmetic.sums import MANTISSA_BITS, TERM_BITS
@@ -23,6 +25,7 @@ from nitic.ops.bfp import (
     ExpParameterSumOp,
     ExpSumOp,
     GrowOp,
+    MomentExponentOp,
     ShiftOp,
     StaticShiftOp,
     TopOp,
@@ -133,6 +136,33 @@ def growth(r: Expr, full: int) -> Expr:
     return tir.let(tir.select(r >= full, tir.constant(1), tir.constant(0)))
 
 
+def moment_exponent(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, MomentExponentOp)
+    operands = (emission.scalar(value) for value in op.operands)
+    return moment_after(moments.MOMENTS[op.moment.data], *operands)
+
+
+def moment_after(moment: moments.Moment, e: Expr, r: Expr, e_dw: Expr, r_dw: Expr) -> Expr:
+    """arithmetic.moments.Moment.after."""
+    s = tir.let(gradient_shift(r_dw))
+    r_new = tir.let(gradient_range(r_dw, s) if moment.power == 1 else gradient_range(r_dw, s) * gradient_range(r_dw, s))
+    old = tir.let(integer.bit_length(r) + e + 1 - moment.bits)
+    new = tir.let(integer.bit_length(r_new) + (e_dw + s) * moment.power - moment.fall + 1 - moment.bits)
+    if_new = tir.select(r == 0, new, tir.maximum(old, new))
+    return tir.let(tir.select(r_new == 0, tir.select(r == 0, e, old), if_new))
+
+
+def gradient_shift(r_dw: Expr) -> Expr:
+    """arithmetic.moments.gradient_shift."""
+    return integer.shift_for(r_dw, moments.GRADIENT_BITS)
+
+
+def gradient_range(r_dw: Expr, s: Expr) -> Expr:
+    """arithmetic.moments.gradient_range."""
+    rounded = integer.nearest(s, "int64")(tir.cast(r_dw, "int64"))
+    return tir.let(tir.minimum(rounded, tir.constant(INT16_LIMIT, "int64")))
+
+
 SCALARS: dict[str, Scalar] = {
     "bfp.exp_add": exp_add,
     "bfp.exp_const": exp_const,
@@ -147,4 +177,5 @@ SCALARS: dict[str, Scalar] = {
     "bfp.dither": dither,
     "bfp.top": top,
     "bfp.grow": grow,
+    "bfp.moment_exponent": moment_exponent,
 }

@@ -53,13 +53,22 @@ from nitic.ops.bfp import (
     TopOp,
 )
 from nitic.ops.elementwise import InputMapOp
-from nitic.ops.update import largest_row
+from nitic.ops.update import UpdateOp, largest_row
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.invariants import no_float, no_range_of_samples, unrounded
 from nitic.passes.training.insert_calibration import CALIBRATE
 from nitic.passes.training.insert_loss import random_numbers
 
-STORED = {"input": u8, "master": i16, "velocity": i32, "weight": i8, "frozen": i8, "statistic": i64}
+STORED = {
+    "input": u8,
+    "master": i16,
+    "velocity": i32,
+    "first_moment": i16,
+    "second_moment": i32,
+    "weight": i8,
+    "frozen": i8,
+    "statistic": i64,
+}
 ROUNDINGS, AUTO = (*rounding_.ROUNDINGS, STOCHASTIC, DITHERED), "auto"
 FIRST_STREAM = 1 << 16  # of stochastic and dithered roundings; dropout has the streams before it
 
@@ -135,6 +144,7 @@ class Quantiser:
         self.names: set[str] = set()
         self.state: list[tuple[Label, SSAValue]] = []  # what changes besides parameters: statistics, exponents
         self.growing: list[tuple[Label, SSAValue, SSAValue, int]] = []  # exponents of parameters, sizes, from where on
+        self.updates: list[tuple[NnOp, UpdateOp]] = []  # in floats and in integers
         self.streams = count(FIRST_STREAM)
         self.dithers: list[DitherOp] = []
         self.origin = location("")
@@ -165,7 +175,7 @@ class Quantiser:
                 self.narrow[old] = self._requantise(new, shift, "nearest", weight)
             case "weight":
                 self._parameter(label, old, lambda: largest_row(new, self), full_rows(shape_of(new)))
-            case "frozen":
+            case "frozen" | "first_moment" | "second_moment":
                 self.signature.add(Label(f"{label.name}.exponent", "exponent"), exponent)
             case _:
                 pass
@@ -185,6 +195,8 @@ class Quantiser:
         integer = op.to_integer(self.operands(op), self)
         self.insert(integer)
         self.raw.update(zip(op.results, integer.results, strict=True))
+        if isinstance(integer, UpdateOp):
+            self.updates.append((op, integer))
         if op.has_trait(CoarseError) or (op.has_trait(Scales) and op.operands[0] in self.coarse):
             self.coarse.update(op.results)
 
@@ -289,14 +301,14 @@ class Quantiser:
 
     def _requantise(self, acc: SSAValue, shift: SSAValue, rounding: str, format_: Format) -> SSAValue:
         if rounding == DITHERED:
-            return self.insert(RoundShiftOp.of(acc, shift, self._dither(), round=rounding, to=format_.to))
+            return self.insert(RoundShiftOp.of(acc, shift, self.dither(), round=rounding, to=format_.to))
         if rounding != STOCHASTIC:
             return self.insert(RoundShiftOp.of(acc, shift, round=rounding, to=format_.to))
         random = random_numbers(self.signature)
         stream = next(self.streams)
         return self.insert(RoundShiftOp.of(acc, shift, *random, round=rounding, stream=stream, to=format_.to))
 
-    def _dither(self) -> SSAValue:
+    def dither(self) -> SSAValue:
         """A new bfp.dither at the start of the function, so that no kernel has to wait for it."""
         op = DitherOp.of(*random_numbers(self.signature), stream=next(self.streams))
         set_origin(op, self.origin)
@@ -323,6 +335,12 @@ class Quantiser:
                 new.append((Label(f"{label.name}.exponent", label.role), self.insert(ExponentOfOp.of(computed))))
         # At the end: until then all go by the exponent that the parameter has in this step.
         self.state += [(label, self.insert(GrowOp.of(e, r, full=full))) for label, e, r, full in self.growing]
+        names: dict[SSAValue, str] = {value: label.name for label, value in arguments(self.old)}
+        self.state += [
+            (Label(f"{names[op.operands[i]]}.exponent", "exponent"), e)
+            for op, integer in self.updates
+            for i, e in integer.next_exponents(self)
+        ]
         self.signature.write()
         set_results(self.func, self.state if self.func.sym_name.data == CALIBRATE else new + self.state)
 

@@ -5,8 +5,8 @@ result; what is cheap to compute is computed where it is rounded, and a rounding
 mantissas. Nothing moves across a bfp.range: its value is known only when the whole tensor is. Scalars cost nothing, so
 each is computed in the first kernel that needs it. Only the numbers that dithered roundings start from (bfp.dither) are
 computed in kernels of their own, many in one: they depend on nothing but the step, and equal roundings then share a
-kernel. So are the exponents of the next step (bfp.grow), behind all that go by the old ones. A group must be convex:
-the graph of groups has no cycle.
+kernel. So are the exponents of the next step (bfp.grow, bfp.moment_exponent), behind all that go by the old ones. A
+group must be convex: the graph of groups has no cycle.
 
 A GPU may speculate: it rounds by the shift of the previous step while it takes the range, and rounds again where the
 shift turns out to be another one. So a rounding joins the kernel that takes its range, and so do a sum behind it and
@@ -27,7 +27,7 @@ from nitic.ir.dag import Dag
 from nitic.ir.function import functions, return_of
 from nitic.ir.traits import Cheap, Epilogue, Gate, Intermediate, OnMantissas, Pointwise, Repeatable, Sum, View
 from nitic.ir.types import element_of, i8, is_tensor, shape_of
-from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, GrowOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
+from nitic.ops.bfp import AlignOp, DitherOp, ExpConstOp, NextExponentOp, RangeOp, RoundShiftOp, ScalarOp, TopOp
 from nitic.ops.fused import FusedOp, YieldOp
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import exponents_tracked
@@ -35,7 +35,7 @@ from nitic.passes.kernels.recompute_pointwise import range_to_guess
 
 MOST_GUESSES = 2  # shifts that a group may guess: each costs one more kernel
 SUNK = (ScalarOp, TopOp, AlignOp)
-JOINED = (DitherOp, GrowOp)
+JOINED = (DitherOp, NextExponentOp)
 JOINED_MOST = 64  # of these in one kernel: CUDA takes some 500 parameters
 
 

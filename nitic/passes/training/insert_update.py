@@ -21,20 +21,21 @@ from nitic.ir.function import (
 )
 from nitic.ir.op import set_origin
 from nitic.ir.types import i32, shape_of, tensor
-from nitic.ops.update import UpdateMomentumOp, UpdateNitiOp, UpdateOp, UpdatePlainOp
+from nitic.ops.update import UpdateAdamOp, UpdateLionOp, UpdateMomentumOp, UpdateNitiOp, UpdateOp, UpdatePlainOp
 from nitic.passes.base import NiticPass, option_error
 from nitic.passes.invariants import unrounded
 
 Updated = list[tuple[Label, SSAValue]]
-RULES = ("momentum", "plain", "niti")
+MOMENTS = {"iadam": (UpdateAdamOp, ("first_moment", "second_moment")), "ilion": (UpdateLionOp, ("first_moment",))}
+RULES = ("momentum", "plain", "niti", *MOMENTS)
 
 
 @dataclass(frozen=True)
 class InsertUpdate(NiticPass):
     """Replaces every `<parameter>.gradient` of @train_step by updates of its state.
 
-    rule: `momentum` or `plain` keep an int16 master; `niti` keeps int8 weights, but 1-D parameters follow `plain`.
-    round: how a gradient is rounded on its way into the state.
+    rule: `momentum`, `plain`, `iadam` and `ilion` keep an int16 master; `niti` keeps int8 weights, but 1-D parameters
+    follow `plain`. round: how a gradient is rounded on its way into the state; `iadam` and `ilion` dither it.
     """
 
     rule: str = "momentum"
@@ -66,6 +67,8 @@ class InsertUpdate(NiticPass):
         _, state = signature.arguments[name]
         if self.rule == "momentum":
             return self._momentum(signature, name, state, dw)
+        if self.rule in MOMENTS:
+            return self._moments(signature, name, state, dw)
         if self.rule == "niti" and len(shape_of(state)) > 1:
             op = UpdateNitiOp.of(state, dw, hyper(signature, "gb"), round=self.round)
             return [(Label(name, "weight"), self._insert(signature.func, op, dw))]
@@ -78,6 +81,15 @@ class InsertUpdate(NiticPass):
         hypers = [hyper(signature, each) for each in ("rate_m", "rate_k", "momentum", "decay")]
         op = UpdateMomentumOp.of(state, velocity, dw, *hypers, round=self.round)
         return [(Label(name, "master"), self._insert(signature.func, op, dw)), (label, op.new_velocity)]
+
+    def _moments(self, signature: Signature, name: str, state: SSAValue, dw: SSAValue) -> Updated:
+        rule, roles = MOMENTS[self.rule]
+        labels = [Label(f"{name}.{role}", role) for role in roles]
+        kept = [signature.add(label, state.type) for label in labels]
+        rates = [hyper(signature, each) for each in ("lr_m", "lr_k", "shrink")]
+        op = rule.of(state, *kept, dw, *rates, decays=int(len(shape_of(state)) > 1))
+        self._insert(signature.func, op, dw)
+        return list(zip((Label(name, "master"), *labels), op.results, strict=True))
 
     def _insert(self, func: FuncOp, op: UpdateOp, dw: SSAValue) -> SSAValue:
         if isinstance(dw, OpResult):
