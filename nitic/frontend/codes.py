@@ -60,12 +60,12 @@ class Held:
         return name if name not in taken else next(n for i in range(2, 2**31) if (n := f"{name}.{i}") not in taken)
 
     def array(self, name: str, default: float) -> Array:
-        """A scale or a zero point."""
+        """A scale or a zero point: of a scale beside a power of two, the power."""
         if not name:
             return np.full(1, default, np.float32)
         if self.origin(name) not in self.tensors:
             raise NodeError(f"the scale or zero point {name!r} is not constant")
-        return numpy_helper.to_array(self.tensors[self.origin(name)])
+        return _settled(numpy_helper.to_array(self.tensors[self.origin(name)]))
 
     def is_constant(self, name: str) -> bool:
         """Whether a scale or a zero point is known."""
@@ -93,6 +93,19 @@ class Held:
         for name in names:
             product = product * self.array(name, 1).reshape(-1)
         return product
+
+
+def _settled(scale: Array) -> Array:
+    """Scales, and the powers of two in the place of those that are one step of their type beside one.
+
+    By such steps a file has halves rounded away from zero (docs/export.md): it means the powers.
+    """
+    if scale.dtype.kind != "f":
+        return scale
+    with np.errstate(all="ignore"):
+        powers = np.exp2(np.rint(np.log2(scale))).astype(scale.dtype)
+        is_near = (np.nextafter(scale, np.inf) == powers) | (np.nextafter(scale, 0) == powers)
+    return np.where(is_near, powers, scale)
 
 
 def _held(node: onnx.NodeProto) -> onnx.TensorProto | None:

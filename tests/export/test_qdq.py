@@ -41,20 +41,34 @@ def standardised(prediction: Prediction) -> Array:
     return (x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    "name", ["mlp", "lenet", "vgg_narrow", "resnet8", "mobile", "densenet", "inception", "recurrent"]
-)
-def test_logits_are_near_those_of_the_program(name: str, tmp_path: Path) -> None:
-    """Where they differ, halves were rounded to even, a batch norm kept more than 16 bits, or a recurrent layer all."""
+FARTHEST = {"mlp": 0, "lenet": 0, "vgg_narrow": 0, "mobile": 0, "inception": 0, "resnet8": 1, "densenet": 2}
+"""Mantissas between a logit of the file and that of the program, at most. Where there are any, a batch norm in floats
+differs from 24 bits of its inverse deviation."""
+
+
+@pytest.mark.parametrize("name", FARTHEST)
+def test_logits_are_those_of_the_program(name: str, tmp_path: Path) -> None:
+    """But where a batch norm, which computes in floats, gives another mantissa."""
+    assert moved(name, tmp_path).max() <= FARTHEST[name]
+
+
+def test_logits_behind_a_recurrent_layer_are_near_those_of_the_program(tmp_path: Path) -> None:
+    """Inside, it rounds nothing."""
+    away = moved("recurrent", tmp_path)
+    assert np.median(away) <= 1
+    assert away.max() <= 20
+
+
+def moved(name: str, folder: Path) -> Array:
+    """How many mantissas each logit is from that of the program."""
     prediction = trained(name)
-    out = exported(name, prediction, tmp_path)
+    out = exported(name, prediction, folder)
     onnx.checker.check_model(out, full_check=True)
     parts = np.split(standardised(prediction), len(prediction.x) // BATCH)
     logits = np.concatenate([onnxruntime_output(out, x, optimised=False) for x in parts])
     away = np.abs(logits * 2.0**-prediction.exponent - prediction.logits)
     assert (away == np.rint(away)).all(), "logits are rounded as the program rounds them"
-    assert np.median(away) <= 1
-    assert away.max() <= (20 if name == "recurrent" else 8)
+    return away
 
 
 @pytest.mark.parametrize("name", ["lenet", "resnet8"])
@@ -89,7 +103,7 @@ def test_opsets(name: str, version: int, tmp_path: Path) -> None:
         options.add_session_config_entry("session.x64quantprecision", "1")
         session = onnxruntime.InferenceSession(out, options, providers=["CPUExecutionProvider"])
         found = np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
-        assert np.abs(found - wanted).max() <= 4 * 2.0**prediction.exponent
+        assert np.abs(found - wanted).max() <= 2 * 2.0**prediction.exponent
 
 
 @pytest.mark.parametrize(
@@ -116,7 +130,7 @@ def test_files_of_both_exporters_in_both_opsets(name: str, version: int, tmp_pat
     assert import_onnx(out, 2).parameters.keys() == model.parameters.keys()
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet"])
+@pytest.mark.parametrize("name", ["mlp", "lenet", "resnet8"])
 def test_prediction_begins_at_the_exponents_that_the_file_has(name: str, tmp_path: Path) -> None:
     """Those of the program that wrote it: nothing has to be calibrated."""
     prediction = trained(name)
@@ -190,6 +204,7 @@ def test_training_goes_on_from_the_file(tmp_path: Path) -> None:
 
 
 def test_weights_are_int8_and_scales_powers_of_two(tmp_path: Path) -> None:
+    """But for the divisors of what is rounded, one step below them."""
     model = onnx.load(exported("lenet", trained("lenet"), tmp_path))
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     read = [node for node in model.graph.node if node.op_type == "DequantizeLinear"]
@@ -198,4 +213,9 @@ def test_weights_are_int8_and_scales_powers_of_two(tmp_path: Path) -> None:
         if node.input[0] in stored:
             assert stored[node.input[0]].data_type == TensorProto.INT8
         assert np.log2(onnx.numpy_helper.to_array(stored[node.input[1]])) % 1 == 0
+    rounded = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    divisors = {float(onnx.numpy_helper.to_array(stored[node.input[1]])) for node in rounded}
+    steps = {float(onnx.numpy_helper.to_array(stored[node.input[1]])) for node in read}
+    assert {float(np.nextafter(np.float32(each), np.float32(np.inf))) for each in divisors - steps} <= steps
+    assert divisors - steps
     assert opset(model) >= OPSET
