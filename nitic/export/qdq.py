@@ -23,12 +23,14 @@ from nitic.frontend.network import read_network
 from nitic.frontend.nodes import opset
 from nitic.frontend.operators.recurrent import HANDLERS as UNROLLED
 from nitic.interpret import Environment, ExponentValues, known_values
-from nitic.ir.function import arguments
+from nitic.ir.function import arguments, function
+from nitic.ir.op import NnOp
 from nitic.ir.types import element_of, i8, shape_of
-from nitic.ops.bfp import RoundShiftOp
+from nitic.ops.bfp import BfpOp, RoundShiftOp
 from nitic.ops.concat import ConcatOp
 from nitic.ops.norm import NormaliseOp
 
+FLOAT = onnx.TensorProto.FLOAT
 OPSET = 13  # from which on tool chains for QDQ files read them
 MOVES = ("Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 
@@ -55,7 +57,7 @@ def qdq_model(
     for name, (mantissas, e) in parameters.items():
         if mantissas.ndim > 1:
             file.store_as_int8(tensors[name], e)
-    for rounding in _roundings(predict, known):
+    for rounding in _roundings(model, predict, known):
         file.round(rounding)
     for value in model.prepared:
         file.round_readers_of(value, int(state["input.exponent"]))
@@ -87,16 +89,31 @@ class _Rounding:
     channels: int = 0
 
 
-def _roundings(predict: FuncOp, known: Environment) -> Iterable[_Rounding]:
-    """Where @predict rounds what follows from the samples: of what a node rounds, the last is its result."""
-    exponents, normalised, results = ExponentValues(known), list[_Rounding](), dict[str, _Rounding]()
+def _roundings(model: ImportedModel, predict: FuncOp, known: Environment) -> Iterable[_Rounding]:
+    """Where @predict rounds what follows from the samples, if that is all that a node of the file computes.
+
+    It is not where the last operator of a node has become part of others, as a factor behind a sum.
+    """
+    exponents, normalised, rounded = ExponentValues(known), list[_Rounding](), dict[str, _Rounding]()
     for op in predict.body.block.ops:
         if isinstance(op, NormaliseOp):
             e, channels = exponents.of(op.xhat), shape_of(op.inverse)[-1]
             normalised.append(_Rounding(op.source, e, to_int8=False, channels=channels))
-        elif isinstance(op, RoundShiftOp | ConcatOp) and op.result not in known:
-            results[op.source] = _Rounding(op.source, exponents.of(op.result), element_of(op.result) == i8)
-    return [*normalised, *results.values()]
+        if isinstance(op, RoundShiftOp | ConcatOp) and op.result not in known:
+            rounded[op.source] = _Rounding(op.source, exponents.of(op.result), element_of(op.result) == i8)
+    imported, computed = (_last_operators(func) for func in (function(model.module, "predict"), predict))
+    return [*normalised, *(each for each in rounded.values() if imported.get(each.node) == computed.get(each.node))]
+
+
+def _last_operators(func: FuncOp) -> dict[str, str]:
+    """The name of the last operator of each node, but for those of the number format."""
+    ops = (op for op in func.body.block.ops if isinstance(op, NnOp) and not isinstance(op, BfpOp))
+    return {op.source: op.name for op in ops}
+
+
+def _moves(node: onnx.NodeProto) -> bool:
+    """Whether it only moves or chooses values, or casts floats to what they are."""
+    return node.op_type in MOVES or any(node.op_type == "Cast" and each.i == FLOAT for each in node.attribute)
 
 
 class _Quantised(File):
@@ -116,6 +133,8 @@ class _Quantised(File):
         stored = next((tensor for tensor in self.graph.initializer if tensor.name == name), None)
         if stored is None:  # a Constant: its values are those of the mantissas already
             return
+        for source in [source for source in self.graph.input if source.name == name]:
+            self.graph.input.remove(source)  # where a file has its initializers as inputs
         mantissas = np.rint(numpy_helper.to_array(stored) * 2.0**-e).astype(np.int8)
         stored.CopyFrom(numpy_helper.from_array(mantissas, self._fresh(f"{name}.int8")))
         node = helper.make_node("DequantizeLinear", [stored.name, self._step(e), self._zero(f"{name}.zero")], [name])
@@ -156,7 +175,7 @@ class _Quantised(File):
         onnxruntime would do so itself, and wrongly from opset 21 on.
         """
         for node in list(self.graph.node):
-            if node.op_type in MOVES and node.input[0] in self.rounded and node.output[0] not in self.rounded:
+            if _moves(node) and node.input[0] in self.rounded and node.output[0] not in self.rounded:
                 e = self.rounded[node.input[0]]
                 self._quantise(node, e, self._step(e))
 

@@ -52,6 +52,16 @@ class Held:
             self.read.add(name)
         return self.floats[key].name
 
+    def clip(self, node: onnx.NodeProto) -> None:
+        """Stores what a Clip makes of stored codes: so Brevitas keeps weights of few bits."""
+        if node.op_type != "Clip" or any(name and name not in self.tensors for name in node.input):
+            return
+        codes, *bounds = (numpy_helper.to_array(self.tensors[name]) if name else None for name in node.input)
+        if codes is not None and codes.dtype.kind in "iu":
+            low, high = (*bounds, None, None)[:2]
+            clipped = np.clip(codes, low, high).astype(codes.dtype)
+            self.tensors[node.output[0]] = numpy_helper.from_array(clipped, node.output[0])
+
     def original_name(self, stored: str, result: str) -> str:
         """The name that a tensor had before its codes were `stored`, if no other value has it."""
         given = {*self.tensors, *self.makers, *self.inputs}

@@ -177,6 +177,72 @@ def test_a_network_that_prepares_its_samples_rounds_what_it_makes_of_them(casts:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_initializers_may_be_inputs(tmp_path: Path) -> None:
+    """A weight is none any more: its name is that of what is made of its mantissas."""
+    prediction, path = trained("lenet", steps=1), tmp_path / "named.onnx"
+    out = exported("lenet", prediction, tmp_path)
+    model = onnx.load(tmp_path / "lenet.onnx")
+    for tensor in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    onnx.save(model, path)
+    predict, x = function(prediction.net.module, "predict"), random(BATCH, 1, 28, 28)
+    expected = onnxruntime_output(out, x)
+    out.write_bytes(qdq_model(import_onnx(path, BATCH), path, predict, prediction.net.state, {}))
+    onnx.checker.check_model(out, full_check=True)
+    np.testing.assert_array_equal(onnxruntime_output(out, x), expected)
+
+
+def small(nodes: list[onnx.NodeProto], folder: Path) -> Path:
+    """Some nodes from x to z [N, 4] between a convolution to four channels and a linear layer, of opset 21."""
+    rng = np.random.default_rng(0)
+    values: dict[str, Array] = {
+        "filter": rng.normal(size=(4, 1, 3, 3)).astype(np.float32) / 3,
+        "weight": rng.normal(size=(4, 10)).astype(np.float32) / 2,
+        "axes": np.array([2, 3]),
+        "four": np.array([4]),
+        "count": np.array(676, np.float32),
+    }
+    ends = [helper.make_node("Conv", ["input", "filter"], ["conv"]), helper.make_node("Relu", ["conv"], ["x"])]
+    graph = helper.make_graph(
+        [*ends, *nodes, helper.make_node("MatMul", ["z", "weight"], ["y"])],
+        "small",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 1, 28, 28])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 10])],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    path = folder / "small.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [
+            helper.make_node("ReduceSum", ["x", "axes"], ["sum"], keepdims=0),
+            helper.make_node("Div", ["sum", "count"], ["z"]),
+        ],
+        [
+            helper.make_node("Cast", ["x"], ["cast"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["cast", "four"], ["longer"]),
+            helper.make_node("ReduceMean", ["longer", "axes"], ["mean"], keepdims=0),
+            helper.make_node("Flatten", ["mean"], ["z"]),
+        ],
+    ],
+    ids=["a_mean_by_a_sum", "a_cast_of_floats"],
+)
+def test_nodes_of_whose_results_the_program_rounds_other_numbers(nodes: list[onnx.NodeProto], tmp_path: Path) -> None:
+    """It rounds the mean, not the sum that it never has; and onnxruntime takes the cast away, and rounds behind it."""
+    path, out = small(nodes, tmp_path), tmp_path / "qdq.onnx"
+    prediction = trained(path)
+    predict = function(prediction.net.module, "predict")
+    out.write_bytes(qdq_model(import_onnx(path, BATCH), path, predict, prediction.net.state, {}))
+    x = standardised(prediction)
+    for optimised in (False, True):
+        away = np.abs(onnxruntime_output(out, x, optimised=optimised) * 2.0**-prediction.exponent - prediction.logits)
+        assert away.max() <= 4
+
+
 def test_names_for_rounded_values(tmp_path: Path) -> None:
     """onnxruntime takes an Identity away, and then rounds behind the pool itself, wrongly in opset 21."""
     prediction = trained("lenet", steps=1)

@@ -344,6 +344,19 @@ def test_the_last_softmax_is_dropped_quantised_as_well(tmp_path: Path) -> None:
     np.testing.assert_allclose(log_softmax(logits(import_onnx(path), x)), log_softmax(x @ W), atol=1e-4)
 
 
+def test_stored_codes_within_bounds(tmp_path: Path) -> None:
+    """As Brevitas stores weights: of few bits, in bytes."""
+    nodes = [
+        node("Clip", "w_quantized low high", "clipped"),
+        node("DequantizeLinear", "clipped s", "w", axis=1),
+        node("MatMul", "x w", "y"),
+    ]
+    path = save(tmp_path, nodes, (2, 6), w_quantized=CODES, s=SCALES, low=np.int8(-7), high=np.int8(7))
+    x = random(2, 6)
+    expected = onnxruntime_output(path, x, optimised=False)
+    np.testing.assert_allclose(logits(import_onnx(path, 2), x), expected, rtol=1e-5, atol=1e-6)
+
+
 ROUNDING = [
     node("Div", "x there", "quotient"),
     node("Round", "quotient", "whole"),
