@@ -56,7 +56,7 @@ TASKS = (
     Task("VGG-small", vgg_small, "cifar", 100, 7, 1000),
     Task("ResNet-8", resnet8, "cifar16", 1500, 5),
     Task("MobileNet block", lambda: mobile(shape=(1, 28, 28)), "mnist", 600),
-    Task("every table", lambda: tables((1, 28, 28)), "mnist", 600),
+    Task("every table", lambda: tables((1, 28, 28)), "mnist", 1500),
 )
 
 

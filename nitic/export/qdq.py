@@ -1,17 +1,21 @@
 """`--format qdq`: the ONNX file that was compiled, with int8 weights, and QuantizeLinear and DequantizeLinear wherever
-the program rounds. Scales are powers of two; docs/export.md says how near that comes to what the program predicts.
+the program rounds to int8. Scales are powers of two; docs/export.md says how near that comes to what the program
+predicts.
+
+What the program rounds to int16, around a batch norm, is rounded by arithmetic: few tools know QuantizeLinear of int16,
+and opset 13 has none.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import BlockArgument
 
-from nitic.arithmetic.integers import Array
+from nitic.arithmetic.integers import INT16_LIMIT, Array
 from nitic.export.float import File, finished, for_inference, standardisation, trained_values, with_values
 from nitic.export.opset import in_opset
 from nitic.frontend.importer import ImportedModel
@@ -19,10 +23,14 @@ from nitic.frontend.network import read_network
 from nitic.frontend.nodes import opset
 from nitic.frontend.operators.recurrent import HANDLERS as UNROLLED
 from nitic.interpret import Environment, ExponentValues, known_values
-from nitic.ir.function import arguments
-from nitic.ir.types import element_of, i8
-from nitic.ops.bfp import RoundShiftOp
+from nitic.ir.function import arguments, function
+from nitic.ir.op import NnOp
+from nitic.ir.types import element_of, i8, shape_of
+from nitic.ops.bfp import BfpOp, RoundShiftOp
+from nitic.ops.concat import ConcatOp
+from nitic.ops.norm import NormaliseOp
 
+FLOAT = onnx.TensorProto.FLOAT
 OPSET = 13  # from which on tool chains for QDQ files read them
 MOVES = ("Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 
@@ -49,8 +57,8 @@ def qdq_model(
     for name, (mantissas, e) in parameters.items():
         if mantissas.ndim > 1:
             file.store_as_int8(tensors[name], e)
-    for node, e in _roundings(predict, known).items():
-        file.round_result(node, e)
+    for rounding in _roundings(model, predict, known):
+        file.round(rounding)
     for value in model.prepared:
         file.round_readers_of(value, int(state["input.exponent"]))
     file.round_moved()
@@ -68,14 +76,44 @@ def _parameters(predict: FuncOp, known: Environment) -> Iterator[tuple[str, tupl
             yield label.name, (known[arg], exponents.of(arg))
 
 
-def _roundings(predict: FuncOp, known: Environment) -> dict[str, int]:
-    """The exponent of what each node of the file gives, where @predict rounds that to int8."""
-    exponents = ExponentValues(known)
-    return {
-        op.source: exponents.of(op.result)
-        for op in predict.body.block.ops
-        if isinstance(op, RoundShiftOp) and not isinstance(op.x, BlockArgument) and element_of(op.result) == i8
-    }
+@dataclass(frozen=True)
+class _Rounding:
+    """What a node of the file gives is rounded to multiples of 2^e: to int8, or to int16.
+
+    channels: of a batch norm whose normalised values are rounded before it scales them, how many it has; else 0.
+    """
+
+    node: str
+    e: int
+    to_int8: bool
+    channels: int = 0
+
+
+def _roundings(model: ImportedModel, predict: FuncOp, known: Environment) -> Iterable[_Rounding]:
+    """Where @predict rounds what follows from the samples, if that is all that a node of the file computes.
+
+    It is not where the last operator of a node has become part of others, as a factor behind a sum.
+    """
+    exponents, normalised, rounded = ExponentValues(known), list[_Rounding](), dict[str, _Rounding]()
+    for op in predict.body.block.ops:
+        if isinstance(op, NormaliseOp):
+            e, channels = exponents.of(op.xhat), shape_of(op.inverse)[-1]
+            normalised.append(_Rounding(op.source, e, to_int8=False, channels=channels))
+        if isinstance(op, RoundShiftOp | ConcatOp) and op.result not in known:
+            rounded[op.source] = _Rounding(op.source, exponents.of(op.result), element_of(op.result) == i8)
+    imported, computed = (_last_operators(func) for func in (function(model.module, "predict"), predict))
+    return [*normalised, *(each for each in rounded.values() if imported.get(each.node) == computed.get(each.node))]
+
+
+def _last_operators(func: FuncOp) -> dict[str, str]:
+    """The name of the last operator of each node, but for those of the number format."""
+    ops = (op for op in func.body.block.ops if isinstance(op, NnOp) and not isinstance(op, BfpOp))
+    return {op.source: op.name for op in ops}
+
+
+def _moves(node: onnx.NodeProto) -> bool:
+    """Whether it only moves or chooses values, or casts floats to what they are."""
+    return node.op_type in MOVES or any(node.op_type == "Cast" and each.i == FLOAT for each in node.attribute)
 
 
 class _Quantised(File):
@@ -95,17 +133,41 @@ class _Quantised(File):
         stored = next((tensor for tensor in self.graph.initializer if tensor.name == name), None)
         if stored is None:  # a Constant: its values are those of the mantissas already
             return
+        for source in [source for source in self.graph.input if source.name == name]:
+            self.graph.input.remove(source)  # where a file has its initializers as inputs
         mantissas = np.rint(numpy_helper.to_array(stored) * 2.0**-e).astype(np.int8)
         stored.CopyFrom(numpy_helper.from_array(mantissas, self._fresh(f"{name}.int8")))
-        node = helper.make_node("DequantizeLinear", [stored.name, self._scale(e), self._zero(f"{name}.zero")], [name])
+        node = helper.make_node("DequantizeLinear", [stored.name, self._step(e), self._zero(f"{name}.zero")], [name])
         self.graph.node.insert(0, node)
 
-    def round_result(self, name: str, e: int) -> None:
+    def round(self, rounding: _Rounding) -> None:
         """What a node gives becomes what is rounded of it, under its name."""
-        node = self.nodes.get(name)
+        node = self.nodes.get(rounding.node)
         if node is None or node.op_type in UNROLLED:  # the operator stands for several nodes, or the node for several
             return
-        self._round(node, e)
+        if rounding.channels:
+            if node.op_type != "BatchNormalization":  # the arithmetic of one
+                return
+            node = self._split(node, rounding.channels)
+        if rounding.to_int8:
+            self._quantise(node, rounding.e, self._divisor(rounding.e))
+        else:
+            self._round_to_int16(node, rounding.e)
+
+    def _split(self, node: onnx.NodeProto, channels: int) -> onnx.NodeProto:
+        """Makes two of a batch norm. Gives the one that normalises; `node` becomes one that scales."""
+        x, gamma, beta, *statistics = node.input
+        y = self._fresh(f"{node.output[0]}.normalised")
+        one = self._constant(f"ones.{channels}", np.ones(channels, np.float32))
+        zero = self._constant(f"zeros.{channels}", np.zeros(channels, np.float32))
+        normalise = helper.make_node("BatchNormalization", [x, one, zero, *statistics], [y])
+        normalise.attribute.extend(node.attribute)
+        del node.attribute[:], node.input[:]
+        node.input.extend([y, gamma, beta, zero, one])
+        node.attribute.append(helper.make_attribute("epsilon", 0.0))
+        at = list(self.graph.node).index(node)
+        self.graph.node.insert(at, normalise)
+        return self.graph.node[at]
 
     def round_moved(self) -> None:
         """What only moves or chooses rounded values is rounded as they are, which changes nothing.
@@ -113,14 +175,34 @@ class _Quantised(File):
         onnxruntime would do so itself, and wrongly from opset 21 on.
         """
         for node in list(self.graph.node):
-            if node.op_type in MOVES and node.input[0] in self.rounded and node.output[0] not in self.rounded:
-                self._round(node, self.rounded[node.input[0]])
+            if _moves(node) and node.input[0] in self.rounded and node.output[0] not in self.rounded:
+                e = self.rounded[node.input[0]]
+                self._quantise(node, e, self._step(e))
 
-    def _round(self, node: onnx.NodeProto, e: int) -> None:
+    def _quantise(self, node: onnx.NodeProto, e: int, divisor: str) -> None:
+        value, at = self._set_apart(node)
+        self._insert_codes(at, node.output[0], value, e, divisor)
+
+    def _round_to_int16(self, node: onnx.NodeProto, e: int) -> None:
+        value, at = self._set_apart(node)
+        quotient, integer, mantissa = (self._fresh(f"{value}.{each}") for each in ("quotient", "integer", "int16"))
+        low, high = (
+            self._constant(f"{each}.int16", np.array(each, np.float32)) for each in (-INT16_LIMIT, INT16_LIMIT)
+        )
+        made = [
+            helper.make_node("Div", [node.output[0], self._divisor(e)], [quotient]),
+            helper.make_node("Round", [quotient], [integer]),
+            helper.make_node("Clip", [integer, low, high], [mantissa]),
+            helper.make_node("Mul", [mantissa, self._step(e)], [value]),
+        ]
+        for each in reversed(made):
+            self.graph.node.insert(at, each)
+
+    def _set_apart(self, node: onnx.NodeProto) -> tuple[str, int]:
+        """Gives what a node makes another name. Gives the name it had, and the place behind the node."""
         value = node.output[0]
         node.output[0] = self._fresh(f"{value}.exact")
-        at = next(i for i, each in enumerate(self.graph.node) if each.output[0] == node.output[0])
-        self._insert_rounding(at + 1, node.output[0], value, e)
+        return value, 1 + next(i for i, each in enumerate(self.graph.node) if each.output[0] == node.output[0])
 
     def round_readers_of(self, value: str, e: int) -> None:
         """The readers of the standardised input get it rounded."""
@@ -130,16 +212,20 @@ class _Quantised(File):
                 if each == value:
                     node.input[i] = rounded
         makers = (i for i, node in enumerate(self.graph.node) if value in node.output)
-        self._insert_rounding(next(makers, -1) + 1, value, rounded, e)
+        self._insert_codes(next(makers, -1) + 1, value, rounded, e, self._divisor(e))
 
-    def _insert_rounding(self, at: int, value: str, result: str, e: int) -> None:
+    def _insert_codes(self, at: int, value: str, result: str, e: int, divisor: str) -> None:
         codes, self.rounded[result] = self._fresh(f"{result}.int8"), e
-        scale, zero = self._scale(e), self._zero("zero.int8")
-        self.graph.node.insert(at, helper.make_node("DequantizeLinear", [codes, scale, zero], [result]))
-        self.graph.node.insert(at, helper.make_node("QuantizeLinear", [value, scale, zero], [codes]))
+        zero = self._zero("zero.int8")
+        self.graph.node.insert(at, helper.make_node("DequantizeLinear", [codes, self._step(e), zero], [result]))
+        self.graph.node.insert(at, helper.make_node("QuantizeLinear", [value, divisor, zero], [codes]))
 
-    def _scale(self, e: int) -> str:
+    def _step(self, e: int) -> str:
         return self._constant(f"scale.{e}", np.array(2.0**e, np.float32))
+
+    def _divisor(self, e: int) -> str:
+        """One step of float32 below 2^e: quotients of halves are above halves, and so rounded away from zero."""
+        return self._constant(f"divisor.{e}", np.nextafter(np.array(2.0**e, np.float32), np.float32(0)))
 
     def _zero(self, name: str) -> str:
         return self._constant(name, np.array(0, np.int8))

@@ -52,6 +52,16 @@ class Held:
             self.read.add(name)
         return self.floats[key].name
 
+    def clip(self, node: onnx.NodeProto) -> None:
+        """Stores what a Clip makes of stored codes: so Brevitas keeps weights of few bits."""
+        if node.op_type != "Clip" or any(name and name not in self.tensors for name in node.input):
+            return
+        codes, *bounds = (numpy_helper.to_array(self.tensors[name]) if name else None for name in node.input)
+        if codes is not None and codes.dtype.kind in "iu":
+            low, high = (*bounds, None, None)[:2]
+            clipped = np.clip(codes, low, high).astype(codes.dtype)
+            self.tensors[node.output[0]] = numpy_helper.from_array(clipped, node.output[0])
+
     def original_name(self, stored: str, result: str) -> str:
         """The name that a tensor had before its codes were `stored`, if no other value has it."""
         given = {*self.tensors, *self.makers, *self.inputs}
@@ -60,12 +70,12 @@ class Held:
         return name if name not in taken else next(n for i in range(2, 2**31) if (n := f"{name}.{i}") not in taken)
 
     def array(self, name: str, default: float) -> Array:
-        """A scale or a zero point."""
+        """A scale or a zero point: of a scale beside a power of two, the power."""
         if not name:
             return np.full(1, default, np.float32)
         if self.origin(name) not in self.tensors:
             raise NodeError(f"the scale or zero point {name!r} is not constant")
-        return numpy_helper.to_array(self.tensors[self.origin(name)])
+        return _settled(numpy_helper.to_array(self.tensors[self.origin(name)]))
 
     def is_constant(self, name: str) -> bool:
         """Whether a scale or a zero point is known."""
@@ -93,6 +103,19 @@ class Held:
         for name in names:
             product = product * self.array(name, 1).reshape(-1)
         return product
+
+
+def _settled(scale: Array) -> Array:
+    """Scales, and the powers of two in the place of those that are one step of their type beside one.
+
+    By such steps a file has halves rounded away from zero (docs/export.md): it means the powers.
+    """
+    if scale.dtype.kind != "f":
+        return scale
+    with np.errstate(all="ignore"):
+        powers = np.exp2(np.rint(np.log2(scale))).astype(scale.dtype)
+        is_near = (np.nextafter(scale, np.inf) == powers) | (np.nextafter(scale, 0) == powers)
+    return np.where(is_near, powers, scale)
 
 
 def _held(node: onnx.NodeProto) -> onnx.TensorProto | None:

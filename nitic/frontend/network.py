@@ -8,6 +8,7 @@ import onnx
 
 from nitic.frontend.biases import note_missing, restore
 from nitic.frontend.classical import read_as_layers
+from nitic.frontend.float_roundings import join_batch_norms, quantise_roundings
 from nitic.frontend.loops import unroll
 from nitic.frontend.model_file import read_model
 from nitic.frontend.quantised import read_as_floats
@@ -33,7 +34,9 @@ def read_network(path: Path, restores_biases: bool = False) -> Network:
     model = read_model(path)
     read_as_layers(model, path.name)
     unroll(model)
+    quantise_roundings(model.graph)
     found = read_as_floats(model.graph)
+    join_batch_norms(model.graph)
     notes = [*found.notes, *put_together(model)]
     notes += restore(model) if restores_biases else note_missing(model)
     return Network(model, tuple(notes), found.unread, found.ranges)

@@ -217,6 +217,7 @@ class _Reader:
 
     def other(self, node: onnx.NodeProto) -> None:
         """What is no operator of quantisation, but may take codes."""
+        self.held.clip(node)
         taken = [self.codes[name] for name in node.input if name in self.codes]
         if not taken or node.op_type in _SHAPES:
             self.append(node)

@@ -41,20 +41,34 @@ def standardised(prediction: Prediction) -> Array:
     return (x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    "name", ["mlp", "lenet", "vgg_narrow", "resnet8", "mobile", "densenet", "inception", "recurrent"]
-)
-def test_logits_are_near_those_of_the_program(name: str, tmp_path: Path) -> None:
-    """Where they differ, halves were rounded to even, a batch norm kept more than 16 bits, or a recurrent layer all."""
+FARTHEST = {"mlp": 0, "lenet": 0, "vgg_narrow": 0, "mobile": 0, "inception": 0, "resnet8": 1, "densenet": 2}
+"""Mantissas between a logit of the file and that of the program, at most. Where there are any, a batch norm in floats
+differs from 24 bits of its inverse deviation."""
+
+
+@pytest.mark.parametrize("name", FARTHEST)
+def test_logits_are_those_of_the_program(name: str, tmp_path: Path) -> None:
+    """But where a batch norm, which computes in floats, gives another mantissa."""
+    assert moved(name, tmp_path).max() <= FARTHEST[name]
+
+
+def test_logits_behind_a_recurrent_layer_are_near_those_of_the_program(tmp_path: Path) -> None:
+    """Inside, it rounds nothing."""
+    away = moved("recurrent", tmp_path)
+    assert np.median(away) <= 1
+    assert away.max() <= 20
+
+
+def moved(name: str, folder: Path) -> Array:
+    """How many mantissas each logit is from that of the program."""
     prediction = trained(name)
-    out = exported(name, prediction, tmp_path)
+    out = exported(name, prediction, folder)
     onnx.checker.check_model(out, full_check=True)
     parts = np.split(standardised(prediction), len(prediction.x) // BATCH)
     logits = np.concatenate([onnxruntime_output(out, x, optimised=False) for x in parts])
     away = np.abs(logits * 2.0**-prediction.exponent - prediction.logits)
     assert (away == np.rint(away)).all(), "logits are rounded as the program rounds them"
-    assert np.median(away) <= 1
-    assert away.max() <= (20 if name == "recurrent" else 8)
+    return away
 
 
 @pytest.mark.parametrize("name", ["lenet", "resnet8"])
@@ -89,7 +103,7 @@ def test_opsets(name: str, version: int, tmp_path: Path) -> None:
         options.add_session_config_entry("session.x64quantprecision", "1")
         session = onnxruntime.InferenceSession(out, options, providers=["CPUExecutionProvider"])
         found = np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
-        assert np.abs(found - wanted).max() <= 4 * 2.0**prediction.exponent
+        assert np.abs(found - wanted).max() <= 2 * 2.0**prediction.exponent
 
 
 @pytest.mark.parametrize(
@@ -116,7 +130,7 @@ def test_files_of_both_exporters_in_both_opsets(name: str, version: int, tmp_pat
     assert import_onnx(out, 2).parameters.keys() == model.parameters.keys()
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet"])
+@pytest.mark.parametrize("name", ["mlp", "lenet", "resnet8"])
 def test_prediction_begins_at_the_exponents_that_the_file_has(name: str, tmp_path: Path) -> None:
     """Those of the program that wrote it: nothing has to be calibrated."""
     prediction = trained(name)
@@ -163,6 +177,72 @@ def test_a_network_that_prepares_its_samples_rounds_what_it_makes_of_them(casts:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_initializers_may_be_inputs(tmp_path: Path) -> None:
+    """A weight is none any more: its name is that of what is made of its mantissas."""
+    prediction, path = trained("lenet", steps=1), tmp_path / "named.onnx"
+    out = exported("lenet", prediction, tmp_path)
+    model = onnx.load(tmp_path / "lenet.onnx")
+    for tensor in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    onnx.save(model, path)
+    predict, x = function(prediction.net.module, "predict"), random(BATCH, 1, 28, 28)
+    expected = onnxruntime_output(out, x)
+    out.write_bytes(qdq_model(import_onnx(path, BATCH), path, predict, prediction.net.state, {}))
+    onnx.checker.check_model(out, full_check=True)
+    np.testing.assert_array_equal(onnxruntime_output(out, x), expected)
+
+
+def small(nodes: list[onnx.NodeProto], folder: Path) -> Path:
+    """Some nodes from x to z [N, 4] between a convolution to four channels and a linear layer, of opset 21."""
+    rng = np.random.default_rng(0)
+    values: dict[str, Array] = {
+        "filter": rng.normal(size=(4, 1, 3, 3)).astype(np.float32) / 3,
+        "weight": rng.normal(size=(4, 10)).astype(np.float32) / 2,
+        "axes": np.array([2, 3]),
+        "four": np.array([4]),
+        "count": np.array(676, np.float32),
+    }
+    ends = [helper.make_node("Conv", ["input", "filter"], ["conv"]), helper.make_node("Relu", ["conv"], ["x"])]
+    graph = helper.make_graph(
+        [*ends, *nodes, helper.make_node("MatMul", ["z", "weight"], ["y"])],
+        "small",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 1, 28, 28])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 10])],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    path = folder / "small.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [
+            helper.make_node("ReduceSum", ["x", "axes"], ["sum"], keepdims=0),
+            helper.make_node("Div", ["sum", "count"], ["z"]),
+        ],
+        [
+            helper.make_node("Cast", ["x"], ["cast"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["cast", "four"], ["longer"]),
+            helper.make_node("ReduceMean", ["longer", "axes"], ["mean"], keepdims=0),
+            helper.make_node("Flatten", ["mean"], ["z"]),
+        ],
+    ],
+    ids=["a_mean_by_a_sum", "a_cast_of_floats"],
+)
+def test_nodes_of_whose_results_the_program_rounds_other_numbers(nodes: list[onnx.NodeProto], tmp_path: Path) -> None:
+    """It rounds the mean, not the sum that it never has; and onnxruntime takes the cast away, and rounds behind it."""
+    path, out = small(nodes, tmp_path), tmp_path / "qdq.onnx"
+    prediction = trained(path)
+    predict = function(prediction.net.module, "predict")
+    out.write_bytes(qdq_model(import_onnx(path, BATCH), path, predict, prediction.net.state, {}))
+    x = standardised(prediction)
+    for optimised in (False, True):
+        away = np.abs(onnxruntime_output(out, x, optimised=optimised) * 2.0**-prediction.exponent - prediction.logits)
+        assert away.max() <= 4
+
+
 def test_names_for_rounded_values(tmp_path: Path) -> None:
     """onnxruntime takes an Identity away, and then rounds behind the pool itself, wrongly in opset 21."""
     prediction = trained("lenet", steps=1)
@@ -190,6 +270,7 @@ def test_training_goes_on_from_the_file(tmp_path: Path) -> None:
 
 
 def test_weights_are_int8_and_scales_powers_of_two(tmp_path: Path) -> None:
+    """But for the divisors of what is rounded, one step below them."""
     model = onnx.load(exported("lenet", trained("lenet"), tmp_path))
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     read = [node for node in model.graph.node if node.op_type == "DequantizeLinear"]
@@ -198,4 +279,9 @@ def test_weights_are_int8_and_scales_powers_of_two(tmp_path: Path) -> None:
         if node.input[0] in stored:
             assert stored[node.input[0]].data_type == TensorProto.INT8
         assert np.log2(onnx.numpy_helper.to_array(stored[node.input[1]])) % 1 == 0
+    rounded = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    divisors = {float(onnx.numpy_helper.to_array(stored[node.input[1]])) for node in rounded}
+    steps = {float(onnx.numpy_helper.to_array(stored[node.input[1]])) for node in read}
+    assert {float(np.nextafter(np.float32(each), np.float32(np.inf))) for each in divisors - steps} <= steps
+    assert divisors - steps
     assert opset(model) >= OPSET

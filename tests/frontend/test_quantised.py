@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nitic.errors import CompileError
 from nitic.frontend.importer import import_onnx
 from nitic.ops.elementwise import ReluOp
+from nitic.ops.norm import NormaliseOp
 from tests.export.predictions import trained
 from tests.support.onnx_models import count_of, log_softmax, logits, onnxruntime_output, random, save_network
 
@@ -341,6 +342,70 @@ def test_the_last_softmax_is_dropped_quantised_as_well(tmp_path: Path) -> None:
     path = save(tmp_path, [*nodes, node("DequantizeLinear", "q one u0", "y")], (4, 6), **VALUES, **ZEROS)
     x = random(4, 6)
     np.testing.assert_allclose(log_softmax(logits(import_onnx(path), x)), log_softmax(x @ W), atol=1e-4)
+
+
+def test_stored_codes_within_bounds(tmp_path: Path) -> None:
+    """As Brevitas stores weights: of few bits, in bytes."""
+    nodes = [
+        node("Clip", "w_quantized low high", "clipped"),
+        node("DequantizeLinear", "clipped s", "w", axis=1),
+        node("MatMul", "x w", "y"),
+    ]
+    path = save(tmp_path, nodes, (2, 6), w_quantized=CODES, s=SCALES, low=np.int8(-7), high=np.int8(7))
+    x = random(2, 6)
+    expected = onnxruntime_output(path, x, optimised=False)
+    np.testing.assert_allclose(logits(import_onnx(path, 2), x), expected, rtol=1e-5, atol=1e-6)
+
+
+ROUNDING = [
+    node("Div", "x there", "quotient"),
+    node("Round", "quotient", "whole"),
+    node("Clip", "whole low high", "mantissa"),
+    node("Mul", "mantissa back", "rounded"),
+    node("MatMul", "rounded w", "y"),
+]
+RANGE: dict[str, Any] = {"w": W.astype(np.float32), "low": np.float32(-32767), "high": np.float32(32767)}
+
+
+@pytest.mark.parametrize("there", [np.float32(0.25), np.nextafter(np.float32(0.25), np.float32(0))])
+def test_a_rounding_by_arithmetic_is_left_out(tmp_path: Path, there: np.float32) -> None:
+    """Halves go away from zero where the divisor is one step below the factor: it means the same power of two."""
+    path = save(tmp_path, ROUNDING, (2, 6), **RANGE, there=there, back=np.float32(0.25))
+    model = import_onnx(path, 2)
+    assert "1 activations, whose rounding is left out" in model.notes[0]
+    x = random(2, 6)
+    np.testing.assert_allclose(logits(model, x), x @ W, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"back": np.float32(0.5)}, {"high": np.float32(100)}, {"there": np.float32(0.2499)}, {"low": np.float32(0)}],
+)
+def test_other_arithmetic_is_no_rounding(tmp_path: Path, changed: dict[str, Any]) -> None:
+    values = {**RANGE, "there": np.float32(0.25), "back": np.float32(0.25), **changed}
+    with pytest.raises(CompileError, match=r"operator Round is supported only on constants|Round is not supported"):
+        import_onnx(save(tmp_path, ROUNDING, (2, 6), **values), 2)
+
+
+def two_norms(epsilon: float) -> list[onnx.NodeProto]:
+    return [
+        node("BatchNormalization", "x one nought mean var", "normal", epsilon=0.01),
+        node("BatchNormalization", "normal gamma beta nought one", "scaled", epsilon=epsilon),
+        node("MatMul", "scaled w", "y"),
+    ]
+
+
+@pytest.mark.parametrize(("epsilon", "count"), [(0.0, 1), (1e-5, 2)])
+def test_a_batch_norm_that_normalises_and_one_that_scales_are_one(tmp_path: Path, epsilon: float, count: int) -> None:
+    rng = np.random.default_rng(0)
+    own = {key: rng.uniform(0.5, 2, 6).astype(np.float32) for key in ("mean", "var", "gamma", "beta")}
+    ends = {"one": np.ones(6, np.float32), "nought": np.zeros(6, np.float32)}
+    path = save(tmp_path, two_norms(epsilon), (2, 6), w=W.astype(np.float32), **own, **ends)
+    model = import_onnx(path, 2)
+    assert count_of(model, NormaliseOp) == count
+    x = random(2, 6)
+    np.testing.assert_allclose(logits(model, x), onnxruntime_output(path, x), rtol=1e-4, atol=1e-5)
+    assert {"gamma", "beta", "mean", "var"} <= model.parameters.keys()
 
 
 def test_an_output_of_codes(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ HOMES = (
 )
 # Who else may name operators of networks, and why. All others ask for traits (nitic.ir.traits).
 ABOUT_OPERATORS = {
+    "nitic.export.qdq": "rounds what batch norms normalise, and what concats join",
     "nitic.frontend.builder": "moves what ONNX lays out as NCHW: inserts reshapes and transposes",
     "nitic.passes.frontend.fold_batch_norm": "makes batch norms part of the layers before them",
     "nitic.passes.training.canonicalise": "merges reshapes and transposes by their rules",

@@ -247,6 +247,9 @@ def tables(shape: tuple[int, int, int] = IMAGE) -> BranchWriter:
     for name in [*TABLES, "swish"]:
         net.at(stem, 8)
         before = net.layer(f"{name}.before", 4, 1, relu=False)
+        if name == "exp":  # which int8 holds up to 4.84
+            bounds = [net.number(f"exp.{bound}", bound) for bound in (-2, 2)]
+            net.node("Clip", "exp.clip", [before, *bounds], [before := "exp.clipped"])
         op, attributes = TABLES.get(name, ("Sigmoid", {}))
         net.node(op, name, [before], [f"{name}.out"], **attributes)
         if name not in TABLES:

@@ -19,7 +19,7 @@ features. `python -m benchmarks.zoo.writers` has them written, measures them, an
   the largest difference of a class's value by the largest such value, of logits less their mean. In quantised files
   nitic leaves the roundings of activations out.
 - **trained**: the mean loss of the first and the last of 24 rounds over 64 samples, in batches of 16, at the rate 2^-6
-  with momentum 0.9.
+  with momentum 0.9; where it does not fall, at half that rate, as the row says.
 - **integer**: logits of the exported file in onnxruntime that differ from `predict`, over the 256 samples. **qdq** and
   **float**: how often the exported file names the class that `predict` does.
 
@@ -84,7 +84,8 @@ def _cells(file: File, latest: Mapping[tuple[Any, Any, str], Record]) -> list[st
     error = found.get("fault") or unrun or f"{found['error']:.0e}{'' if found['right'] else ' **wrong**'}"
     if "last_loss" not in trained:
         return [*name, error, trained.get("fault", ""), *[""] * 3]
-    loss = f"{trained['first_loss']:.2f} to {trained['last_loss']:.2f}{'' if learns(trained) else ' **no**'}"
+    loss = f"{trained['first_loss']:.2f} to {trained['last_loss']:.2f}"
+    loss += f"{', at half the rate' if trained.get('halved') else ''}{'' if learns(trained) else ' **no**'}"
     return [*name, error, loss, *(_agreement(trained, form) for form in ("integer", "qdq", "float"))]
 
 

@@ -1,4 +1,4 @@
-# requirements: brevitas==0.12.1 torch==2.12.1 onnx==1.23.2 onnxscript==0.7.2 numpy==1.26.4 onnxoptimizer==0.4.2
+# requirements: brevitas==0.12.1 torch==2.8.0 onnx==1.23.2 onnxscript==0.7.2 numpy==1.26.4 onnxoptimizer==0.4.2
 """Brevitas's quantised networks, in its two forms: QCDQ of ONNX's own operators, and qonnx."""
 
 import warnings
