@@ -28,6 +28,7 @@ CASES = [
     ("resnext", "niti16"),
     ("alexnet", "niti16"),
     ("quotients", "niti16"),
+    ("norms", "niti16"),
 ]
 
 
