@@ -7,6 +7,7 @@ from nitic.arithmetic.rounding import ALIGN_LEFT, round_nearest
 
 MANTISSA_BITS = 7  # of int8
 TERM_BITS = 29  # of each of two accumulators that add up
+WIDE_TERM_SHIFT = 14  # of the larger of two int16 tensors that add up
 
 
 def add(a: Array, ea: int, b: Array, eb: int, static: bool = False) -> tuple[Array, int]:
@@ -25,6 +26,13 @@ def common_exponent(ea: int, eb: int, ra: int = 1, rb: int = 1) -> int:
     if ra == 0:
         return eb
     return max(ea, eb) if abs(ea - eb) > 16 else min(ea, eb)
+
+
+def wide_common_exponent(ea: int, eb: int, ra: int = 1, rb: int = 1) -> int:
+    """The exponent of a sum of int16: the larger operand is shifted left by 14 at most, the other rounded to it."""
+    if 0 in (ra, rb):
+        return common_exponent(ea, eb, ra, rb)
+    return max(min(ea, eb), max(ea, eb) - WIDE_TERM_SHIFT)
 
 
 def add_at(a: Array, ea: int, b: Array, eb: int, e: int) -> Array:

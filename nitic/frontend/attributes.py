@@ -160,6 +160,9 @@ CONSTANT = {"at_least": -(2**20), "at_most": 2**20}
 FLOAT_TYPES = (T.FLOAT, T.FLOAT16, T.DOUBLE, T.BFLOAT16)
 RANDOM = {"dtype": element_type(*FLOAT_TYPES, default=T.FLOAT), "shape": integers(at_least=0), "seed": number()}
 RANDOM_LIKE = {"dtype": element_type(*FLOAT_TYPES), "seed": number()}
+NORM = {"epsilon": number(1e-5, at_least=0)}
+FLOATS_BETWEEN = element_type(*FLOAT_TYPES, default=T.FLOAT)
+ROW_NORM = {**NORM, "axis": integer(-1), "stash_type": FLOATS_BETWEEN}
 NORMAL = {"mean": number(0.0), "scale": number(1.0, at_least=0)}
 UNIFORM = {"low": number(0.0), "high": number(1.0)}
 RECURRENT = {
@@ -211,7 +214,9 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "Gather": {"axis": integer(0)},
     "Gelu": {"approximate": word("none", "tanh")},
     "Gemm": {"alpha": number(1.0), "beta": number(1.0), "transA": flag(0), "transB": flag(0)},
+    "GroupNormalization": {**NORM, "num_groups": integer(**SIZE), "stash_type": FLOATS_BETWEEN},
     "HardSigmoid": {"alpha": number(0.2, at_most=LARGEST_SLOPE), "beta": number(0.5)},
+    "InstanceNormalization": NORM,
     "LRN": {
         "alpha": number(1e-4, above=0),
         "beta": number(0.75, at_least=0, at_most=MAX_BETA),
@@ -219,10 +224,12 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
         "size": integer(at_least=1, at_most=MAX_SIZE),
     },
     "LSTM": {**RECURRENT, "input_forget": flag(0)},
+    "LayerNormalization": ROW_NORM,
     "LeakyRelu": {"alpha": number(0.01)},
     "LogSoftmax": {"axis": AXIS},
     "MaxPool": {**POOL, "storage_order": flag(0)},
     "Pad": {"mode": word("constant", "reflect", "edge", "wrap"), "pads": integers(), "value": number(0.0)},
+    "RMSNormalization": ROW_NORM,
     "RNN": RECURRENT,
     "RandomNormal": {**RANDOM, **NORMAL},
     "RandomNormalLike": {**RANDOM_LIKE, **NORMAL},

@@ -36,6 +36,7 @@ from nitic.frontend.operators import HANDLERS, LAST_ONLY, VIEWS
 from nitic.frontend.patterns import with_batch_norms
 from nitic.frontend.preparation import Preparation, Standardisation
 from nitic.frontend.problems import MALFORMED, Problem, UnsupportedNodes
+from nitic.frontend.row_norm_patterns import with_row_norms
 from nitic.frontend.shapes import inferred_shapes
 from nitic.frontend.softplus import without_thresholds
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
@@ -168,6 +169,7 @@ class _Importer:
         without_thresholds(self.model.graph)
         with_adaptive_pools(self.model, opset(self.model))
         self.notes += with_batch_norms(self.model, opset(self.model))
+        with_row_norms(self.model, opset(self.model))
         drop_unneeded(graph)
         self._read_initializers()
         builder = self._emitter(self._declared_inputs())

@@ -98,6 +98,13 @@ class BatchStatistics(OpTrait):
     """It takes the mean and variance of a batch: insert-rounding dithers the errors of a function that has one."""
 
 
+class WideSums(OpTrait):
+    """In a function that has one, sums are taken of int16 mantissas, and errors are dithered (insert-rounding).
+
+    What passes by all blocks of a transformer, and its error, would lose too much where each sum left it 8 bits.
+    """
+
+
 class RunningStatistics(OpTrait):
     """It recalls running statistics, which insert-loss replaces by those of the batch. Each batch norm has one."""
 

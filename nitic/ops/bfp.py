@@ -170,6 +170,21 @@ class ExpCommonOp(ScalarOp):
 
 
 @irdl_op_definition
+class ExpWideCommonOp(ScalarOp):
+    """The exponent of the sum of two tensors of at most int16, by their ranges in training as bfp.exp_common."""
+
+    name = "bfp.exp_wide_common"
+    lhs = operand_def(exponent)
+    rhs = operand_def(exponent)
+    ranges = var_operand_def(range_)
+    e = result_def(exponent)
+
+    def scalar(self, *operands: int) -> int:
+        lhs, rhs, *ranges = operands
+        return sums.wide_common_exponent(lhs, rhs, *ranges)
+
+
+@irdl_op_definition
 class ExpParameterSumOp(ScalarOp):
     """The exponent of an accumulator plus a parameter: the accumulator's, unless the parameter is too large for it."""
 

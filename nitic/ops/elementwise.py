@@ -13,8 +13,16 @@ from nitic.arithmetic import inputs, integers, pointwise, rounding, sums
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import E, Exponents, Gradients, Insert, NnOp, NoGradient, accumulator, is_float, like
 from nitic.ir.traits import Bias, Bounded, Cheap, Clamp, Epilogue, Gate, KeepsSign, Repeatable, Scales, Sum, TakesInt64
-from nitic.ir.types import element_of, exponent, f32, i8, i32, shape_of, with_element
-from nitic.ops.bfp import ExpCommonOp, ExponentOfOp, ExpSumOp, RangeOp, aligned_parameter, range_if_zero
+from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, shape_of, with_element
+from nitic.ops.bfp import (
+    ExpCommonOp,
+    ExponentOfOp,
+    ExpSumOp,
+    ExpWideCommonOp,
+    RangeOp,
+    aligned_parameter,
+    range_if_zero,
+)
 
 
 def check_parameter_sum(op: NnOp) -> None:
@@ -170,6 +178,8 @@ class AddOp(NnOp):
         a, b = operands
         exponents = insert(ExponentOfOp.of(a)), insert(ExponentOfOp.of(b))
         ranges = () if insert.static else (range_if_zero(a, insert), range_if_zero(b, insert))
+        if i16 in (element_of(a), element_of(b)):
+            return WideAddOp.of(a, b, *exponents, insert(ExpWideCommonOp.of(*exponents, *ranges)))
         return AddOp.of(a, b, *exponents, insert(ExpCommonOp.of(*exponents, *ranges)))
 
     def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
@@ -181,6 +191,42 @@ class AddOp(NnOp):
     def backward(self, grad: Gradients) -> None:
         for operand in (self.a, self.b):
             grad.pass_on(operand, grad.of(self.y))
+
+
+@irdl_op_definition
+class WideAddOp(NnOp):
+    """The integer form of nn.add where an operand is int16: each is rounded to the exponent of the sum.
+
+    The exponents of a, of b and of the sum follow (bfp.exp_wide_common).
+    """
+
+    name = "nn.wide_add"
+    traits = traits_def(Cheap())
+    a = operand_def()
+    b = operand_def()
+    scales = var_operand_def(exponent)
+    y = result_def()
+
+    def infer_types(self) -> Sequence[Attribute]:
+        if shape_of(self.a) != shape_of(self.b):
+            raise VerifyException(f"a tensor of {shape_of(self.b)} cannot be added to one of {shape_of(self.a)}")
+        if len(self.scales) != 3 or f32 in (element_of(self.a), element_of(self.b)):
+            raise VerifyException("it adds integers, with three exponents")
+        return [with_element(like(self.a), i32)]
+
+    def reference(self, *operands: Array) -> Array:
+        a, b, *scales = operands
+        ea, eb, e = (int(v) for v in scales)
+        return sums.accumulate(a, ea, b, eb, e)
+
+    def exponents(self, e: Exponents[E]) -> Sequence[E | None]:
+        return [e.shift(self.scales[2])]
+
+    def accumulator_bound(self) -> int:
+        return (integers.INT16_LIMIT << sums.WIDE_TERM_SHIFT) + integers.INT16_LIMIT
+
+    def backward(self, grad: Gradients) -> None:
+        raise NoGradient
 
 
 @irdl_op_definition

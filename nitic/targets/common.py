@@ -21,6 +21,7 @@ OWN_LOOPS = (
     *("nn.transpose", "nn.slice", "nn.reshape", "nn.pack", "nn.concat", "nn.pad"),
     *("nn.bias_grad", "nn.scale_grad", "nn.mul_sum", "nn.reduce_sum"),
     *("nn.batch_norm_statistics", "nn.mean_square", "nn.lrn", "nn.lrn_room", "nn.lrn_dgrad"),
+    *("nn.row_statistics", "nn.row_norm_sums", "bfp.row_tops"),
     *("nn.cross_entropy", "nn.mean_squared_error"),
 )
 
@@ -29,7 +30,8 @@ BY_ELEMENT = Rule(CONTRACTIONS, "by_element")
 
 COMMON = (
     BY_ELEMENT,
-    *(Rule((name,), name.removeprefix("nn.")) for name in OWN_LOOPS),
+    *(Rule((name,), name.split(".")[-1]) for name in OWN_LOOPS),
+    Rule(("nn.row_scale_grad",), "scale_grad"),
     Rule([op.name for op in (*NN, *BFP)], POINTWISE),
 )
 

@@ -30,6 +30,7 @@ CASES = [
     ("quotients", "niti16"),
     ("digits_cnn", "niti16{rule=iadam}"),
     ("digits_cnn", "niti16{rule=ilion}"),
+    ("norms", "niti16"),
 ]
 
 

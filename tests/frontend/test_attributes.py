@@ -38,6 +38,8 @@ SIZES: Wrong = ("a list of integers, each at least 1, each at most 16777216", [[
 PADS: Wrong = ("a list of integers, each at least 0, each at most 16777216", [[-1, 0, 0, 0], [0, 0, 0, 2**62]])
 SIZE: Wrong = ("an integer, at least 1, at most 16777216", [0, -1, 2**40])
 CONSTANT: Wrong = ("a number, finite, at least -1048576, at most 1048576", [nan, inf, -inf, 2.0**21, -(2.0**21)])
+NORM: Wrong = ("a number, finite, at least 0", [nan, inf, -1.0])
+ROW_NORMS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization")
 FLOATS = "FLOAT or FLOAT16 or DOUBLE or BFLOAT16"
 # What each attribute must be, and values that are not. By name, where it means the same in all operators.
 NAMED: dict[str, Wrong] = {
@@ -70,6 +72,7 @@ NAMED: dict[str, Wrong] = {
     "min": ("a number, below 3.4e+38", [nan, inf]),
     "momentum": ("a number, finite, at least 0, at most 1", [nan, inf, -inf, -0.1, 1.5]),
     "noop_with_empty_axes": FLAG,
+    "num_groups": SIZE,
     "num_outputs": ("an integer, at least 1", [0, -2]),
     "output_padding": ("a list of integers, each at least 0, each at most 16777216", [[-1, 0]]),
     "output_shape": SIZES,
@@ -82,6 +85,7 @@ NAMED: dict[str, Wrong] = {
     "seed": FINITE,
     "shape": ("a list of integers, each at least 0", [[2, -1]]),
     "split": ("a list of integers, each at least 0", [[3, -1]]),
+    "stash_type": (f"an integer, {FLOATS}", [0, 7, 99]),
     "storage_order": FLAG,
     "strides": SIZES,
     "to": ("an integer, an element type of ONNX", [0, -1, 99]),
@@ -99,6 +103,7 @@ OWN: dict[tuple[str, str], Wrong] = {
     ("Gemm", "beta"): FINITE,
     ("HardSigmoid", "alpha"): ("a number, finite, at most 128.0", [nan, inf, -inf, 1e4]),
     ("HardSigmoid", "beta"): FINITE,
+    **{(op, "epsilon"): NORM for op in ROW_NORMS},
     ("LRN", "alpha"): ("a number, finite, above 0", [nan, inf, 0.0, -1.0]),
     ("LRN", "beta"): ("a number, finite, at least 0, at most 16", [nan, -1.0, 17.0]),
     ("LRN", "bias"): ("a number, finite, above 0", [nan, inf, 0.0, -1.0]),
@@ -139,6 +144,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "Cast": {"to": 1},
     "Concat": {"axis": 1},
     "DepthToSpace": {"blocksize": 1},
+    "GroupNormalization": {"num_groups": 1},
     "LRN": {"size": 1},
     "MaxPool": {"kernel_shape": [1, 1]},
     "RandomNormal": {"shape": [2, 6]},

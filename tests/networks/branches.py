@@ -46,6 +46,20 @@ class BranchWriter(NetworkWriter):
         self.initializers.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
         return name
 
+    def values(self, name: str, mean: float, size: int) -> str:
+        """A vector of parameters around a number."""
+        values = self._random.normal(mean, 0.1, size).astype(np.float32)
+        self.initializers.append(numpy_helper.from_array(values, name))
+        return name
+
+    def matrix(self, name: str, rows: int, columns: int) -> str:
+        """A product of the last axis with a weight, and a bias."""
+        weight = self._random.normal(0, 1 / np.sqrt(rows), (rows, columns)).astype(np.float32)
+        self.initializers.append(numpy_helper.from_array(weight, f"{name}.weight"))
+        self.node("MatMul", name, [self.value, f"{name}.weight"], [f"{name}.out"])
+        self.node("Add", f"{name}.sum", [self.value, self.values(f"{name}.bias", 0, columns)], [f"{name}.sum.out"])
+        return self.value
+
     def layer(self, name: str, channels: int, kernel: int, *, norm: bool = True, relu: bool = True) -> str:
         """Convolution, normalisation, relu."""
         self.conv(name, channels, kernel, pad=kernel // 2, bias=not norm)
@@ -240,6 +254,67 @@ def quotients() -> BranchWriter:
     return net.classify()
 
 
+def norms() -> BranchWriter:
+    """Group and instance norm of images, then layer and RMS norm of their pixels, whole and as arithmetic."""
+    net = BranchWriter("norms", IMAGE, opset=21)
+    net.conv("stem", 8, 3, pad=1)
+    net.max_pool()
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {
+        "group": ("GroupNormalization", {"num_groups": 2}),
+        "each": ("InstanceNormalization", {}),
+    }
+    for name, (kind, attributes) in kinds.items():
+        inputs = [net.value, net.values(f"{name}.weight", 1, 8), net.values(f"{name}.bias", 0, 8)]
+        net.node(kind, name, inputs, [f"{name}.out"], **attributes)
+        net.relu()
+        net.conv(f"{name}.behind", 8, 3, pad=1)
+    net.node("Reshape", "flat", [net.value, net.constant("pixels", 0, 8, 16)], ["flat.out"])
+    net.node("Transpose", "tokens", [net.value], ["tokens.out"], perm=[0, 2, 1])
+    for name, write in (("layer", whole_norm), ("rms", rms_norm), ("parts", layer_norm_in_parts)):
+        stream = net.value
+        write(net, name)
+        net.matrix(f"{name}.up", 8, 16)
+        net.node("Tanh", f"{name}.act", [net.value], [f"{name}.act.out"])
+        net.matrix(f"{name}.down", 16, 8)
+        net.node("Add", f"{name}.add", [net.value, stream], [f"{name}.add.out"])
+    net.node("ReduceMean", "mean", [net.value, net.constant("axis", 1)], ["mean.out"], keepdims=0)
+    net.shape = (8,)
+    net.linear("fc", 10)
+    return net
+
+
+def whole_norm(net: BranchWriter, name: str) -> None:
+    inputs = [net.value, net.values(f"{name}.weight", 1, 8), net.values(f"{name}.bias", 0, 8)]
+    net.node("LayerNormalization", name, inputs, [f"{name}.out"])
+
+
+def rms_norm(net: BranchWriter, name: str) -> None:
+    """x / sqrt(mean(x * x) + epsilon) * weight, as exporters write torch.nn.RMSNorm."""
+    x = net.value
+    net.node("Pow", f"{name}.square", [x, net.number(f"{name}.two", 2)], [f"{name}.square.out"])
+    net.node("ReduceMean", f"{name}.mean", [net.value, net.constant(f"{name}.axes", -1)], [f"{name}.mean.out"])
+    net.node("Add", f"{name}.above", [net.value, net.number(f"{name}.epsilon", 1e-6)], [f"{name}.above.out"])
+    net.node("Sqrt", f"{name}.root", [net.value], [f"{name}.root.out"])
+    net.node("Reciprocal", f"{name}.inverse", [net.value], [f"{name}.inverse.out"])
+    net.node("Mul", f"{name}.scaled", [x, net.value], [f"{name}.scaled.out"])
+    net.node("Mul", name, [net.value, net.values(f"{name}.weight", 1, 8)], [f"{name}.out"])
+
+
+def layer_norm_in_parts(net: BranchWriter, name: str) -> None:
+    """As exporters write it before opset 17."""
+    x, axes = net.value, net.constant(f"{name}.axes", -1)
+    net.node("ReduceMean", f"{name}.mean", [x, axes], [f"{name}.mean.out"])
+    net.node("Sub", f"{name}.off", [x, net.value], [f"{name}.off.out"])
+    off = net.value
+    net.node("Pow", f"{name}.square", [off, net.number(f"{name}.two", 2)], [f"{name}.square.out"])
+    net.node("ReduceMean", f"{name}.variance", [net.value, axes], [f"{name}.variance.out"])
+    net.node("Add", f"{name}.above", [net.value, net.number(f"{name}.epsilon", 1e-5)], [f"{name}.above.out"])
+    net.node("Sqrt", f"{name}.root", [net.value], [f"{name}.root.out"])
+    net.node("Div", f"{name}.divided", [off, net.value], [f"{name}.divided.out"])
+    net.node("Mul", f"{name}.scaled", [net.value, net.values(f"{name}.weight", 1, 8)], [f"{name}.scaled.out"])
+    net.node("Add", name, [net.value, net.values(f"{name}.bias", 0, 8)], [f"{name}.out"])
+
+
 def tables(shape: tuple[int, int, int] = IMAGE) -> BranchWriter:
     """A branch for every function that is a table, between convolutions, and two average pools."""
     net = BranchWriter("tables", shape, opset=20)  # of Gelu
@@ -270,4 +345,5 @@ BRANCHES = {
     "alexnet": alexnet,
     "recurrent": recurrent,
     "quotients": quotients,
+    "norms": norms,
 }

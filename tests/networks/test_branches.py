@@ -26,6 +26,7 @@ COSINES = {
     "alexnet": 0.95,
     "recurrent": 0.99,
     "quotients": 0.98,
+    "norms": 0.97,
 }
 
 

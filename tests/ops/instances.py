@@ -23,6 +23,8 @@ from nitic.ops import (
     power,
     product,
     reshape,
+    row_norm,
+    rows,
     statistics,
     update,
 )
@@ -145,6 +147,20 @@ def _norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic], wide
     ]
 
 
+def _row_norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic]) -> list[Spec]:
+    """x is an int16 mantissa, t an int8 one; or all are floats."""
+    e: tuple[str, ...] = () if t is F else ("exponent",)
+    row = acc, (2, 1)
+    return [
+        (row_norm.RowStatisticsOp, ((x, (2, 3)), *e), {"epsilon": 1e-5, "centred": 1}),
+        (row_norm.RowStatisticsOp, ((x, (2, 3)), *e), {"epsilon": 0.0, "centred": 0}),
+        (row_norm.RowNormaliseOp, ((x, (2, 3)), row, row, row), {"centred": 1}),
+        (row_norm.RowScaleOp, ((x, (2, 3)), (t, (3,)), (acc, (3,)), *e * 2), {}),
+        (row_norm.RowScaleOp, ((x, (2, 3)), (t, (3,))), {}),
+        (row_norm.RowScaleGradOp, ((t, (2, 2, 3)), (x, (2, 2, 3))), {}),
+    ]
+
+
 def _updates(master: type[np.generic], w: type[np.generic], dw: type[np.generic], *scales: str) -> list[Spec]:
     hypers, shape = ((I32, ()),) * 4, (2, 3)
     velocity = I32 if scales else F
@@ -181,6 +197,8 @@ FLOAT: list[Spec] = [
     *_activations(F, F),
     *_powers(F),
     *_norms(F, F, F, F),
+    *_row_norms(F, F, F),
+    (row_norm.RowNormDgradOp, ((F, (2, 3)), (F, (2, 3)), (F, (2, 1)), (F, (2, 1)), (F, (3,))), {"centred": 1}),
     (loss.CrossEntropyOp, ((F, (4, 3)), (I32, (4,))), {}),
     (loss.MeanSquaredErrorOp, ((F, (4, 3)), (I32, (4,))), {}),
     *_updates(F, F, F),
@@ -192,6 +210,14 @@ INTEGER: list[Spec] = [
     *_activations(I8, I32),
     *_powers(I8),
     *_norms(I16, I8, I32, I64),
+    *_row_norms(I16, I8, I32),
+    (row_norm.RowNormSumsOp, ((I8, (2, 3)), (I16, (2, 3)), (I8, (3,))), {"centred": 0}),
+    (
+        row_norm.RowNormErrorOp,
+        ((I8, (2, 3)), (I16, (2, 3)), (I32, (2, 1)), (I32, (2, 1)), (I64, (2, 1)), (I64, (2, 1)), (I8, (3,))),
+        {"centred": 1},
+    ),
+    (elementwise.WideAddOp, ((I16, (2, 3)), (I8, (2, 3)), "exponent", "exponent", "exponent"), {}),
     (statistics.RecalledMeanExponentOp, ("exponent", "range"), {"epsilon": 1e-5}),
     (statistics.RecalledVarianceExponentOp, ("range",), {}),
     (lrn.LrnCommonOp, ("exponent",), LRN),
@@ -229,6 +255,11 @@ INTEGER: list[Spec] = [
     (bfp.MomentExponentOp, ("exponent", "range", "exponent", "range"), {"moment": "adam_second"}),
     (bfp.AlignOp, ((I8, (2, 3)), "exponent", "exponent"), {}),
     (bfp.TopOp, ((I32, ()), "range", "exponent"), {}),
+    (bfp.ExpWideCommonOp, ("exponent", "exponent"), {}),
+    (bfp.ExpWideCommonOp, ("exponent", "exponent", "range", "range"), {}),
+    (rows.RowTopsOp, ((I64, (2, 3)), (I32, (2, 1))), {}),
+    (rows.RowShiftOp, ("range",), {"bits": 15}),
+    (rows.RowRoundShiftOp, ((I64, (2, 3)), (I32, (2, 1)), "exponent"), {"limit": 32767}),
 ]
 
 

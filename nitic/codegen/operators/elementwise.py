@@ -19,7 +19,7 @@ from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
 from nitic.ir.types import Shape, dtype_of, is_tensor, shape_of
 from nitic.ops.bfp import DITHERED, ELEMENTS, STOCHASTIC, AlignOp, RoundShiftOp, ShiftOp
-from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp
+from nitic.ops.elementwise import AccumulateOp, AddOp, BiasOp, DropoutOp, InputMapOp, ReluDgradOp, ReluOp, WideAddOp
 from nitic.ops.fused import FLAT
 from nitic.ops.product import broadcasts
 
@@ -190,7 +190,7 @@ def add(emission: Emission, op: NnOp) -> Evaluators:
 
 def accumulate(emission: Emission, op: NnOp) -> Evaluators:
     """R(a, e - e_a) + R(b, e - e_b)."""
-    assert isinstance(op, AccumulateOp)
+    assert isinstance(op, AccumulateOp | WideAddOp)
     *each, common = (emission.scalar(value) for value in op.scales)
     first, second = (integer.any_shift("nearest", tir.let(common - e), emission.lanes) for e in each)
 
@@ -258,6 +258,7 @@ POINTWISE: dict[str, Prepare] = {
     "nn.bias": bias,
     "nn.add": add,
     "nn.accumulate": accumulate,
+    "nn.wide_add": accumulate,
     "nn.relu": relu,
     "nn.relu_dgrad": relu_dgrad,
     "nn.dropout": dropout,

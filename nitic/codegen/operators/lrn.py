@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
-
-from xdsl.ir import SSAValue
 
 from nitic.arithmetic import losses
 from nitic.arithmetic.lrn import LEAST, ROOM, Response
@@ -14,7 +11,7 @@ from nitic.codegen.core import integer, tir
 from nitic.codegen.core.function import Function
 from nitic.codegen.core.group import Emission, Point, Scalar, Template
 from nitic.codegen.core.tir import Buffer, Expr
-from nitic.ir.layout import ceildiv
+from nitic.codegen.loops.rows import rows
 from nitic.ir.op import NnOp
 from nitic.ir.types import dtype_of, shape_of
 from nitic.ops.lrn import LrnCommonOfRoomOp, LrnCommonOp, LrnDgradOp, LrnOp, LrnRoomOp
@@ -86,16 +83,6 @@ class Normaliser:
         return integer.exp2_q20(tir.let(t), self.exp2)
 
 
-def pixels(emission: Emission, value: SSAValue, body: Callable[[Expr], None]) -> int:
-    """body(index of the first channel) for each pixel of the unit."""
-    *outer, channels = shape_of(value)
-    f, count = emission.function, prod(outer)
-    together = max(1, f.BLOCK // channels)
-    with tir.loop(f.begin * together, tir.minimum(f.end * together, count)) as pixel:
-        body(tir.let(pixel * channels))
-    return ceildiv(count, together)
-
-
 def lrn(emission: Emission, op: NnOp) -> int:
     assert isinstance(op, LrnOp)
     emission.open(op, 1)
@@ -103,14 +90,14 @@ def lrn(emission: Emission, op: NnOp) -> int:
     e, common = (emission.scalar(each) for each in op.scale)
     normaliser = Normaliser.of(emission, op.response, channels, e)
 
-    def pixel(first: Expr) -> None:
+    def pixel(_: Expr, first: Expr) -> None:
         with tir.loop(0, channels) as k:
             squares = normaliser.sum_of_squares(x, first, k)
             factor = normaliser.factor(normaliser.decay(squares, normaliser.denominator(squares)), common)
             value = tir.cast(x.load(first + k), dtype) * tir.cast(factor, dtype)
             emission.finish(op.y, value, Point(first + k, emission.channel(k)))
 
-    return pixels(emission, op.x, pixel)
+    return rows(emission.function, shape_of(op.x), pixel)
 
 
 def lrn_room(emission: Emission, op: NnOp) -> int:
@@ -119,14 +106,14 @@ def lrn_room(emission: Emission, op: NnOp) -> int:
     x, dy, channels = emission.buffer(op.x), emission.buffer(op.dy), shape_of(op.x)[-1]
     normaliser = Normaliser.of(emission, op.response, channels, emission.scalar(op.scale))
 
-    def pixel(first: Expr) -> None:
+    def pixel(_: Expr, first: Expr) -> None:
         with tir.loop(0, channels) as k:
             squares = normaliser.sum_of_squares(x, first, k)
             room = ROOM - normaliser.decay(squares, normaliser.denominator(squares))
             zero = tir.cast(dy.load(first + k), "int32") == 0
             emission.finish(op.room, tir.select(zero, tir.constant(0), room), Point(first + k, emission.channel(k)))
 
-    return pixels(emission, op.x, pixel)
+    return rows(emission.function, shape_of(op.x), pixel)
 
 
 def lrn_dgrad(emission: Emission, op: NnOp) -> int:
@@ -139,7 +126,7 @@ def lrn_dgrad(emission: Emission, op: NnOp) -> int:
     factors, quotients = tir.local("int64", channels), tir.local("int64", channels)
     eight = integer.nearest(tir.constant(8), "int64")
 
-    def pixel(first: Expr) -> None:
+    def pixel(_: Expr, first: Expr) -> None:
         with tir.loop(0, channels) as k:
             squares = normaliser.sum_of_squares(x, first, k)
             denominator = normaliser.denominator(squares)
@@ -153,7 +140,7 @@ def lrn_dgrad(emission: Emission, op: NnOp) -> int:
             value = tir.cast(_wide(dy.load(first + k)) * factors.load(k) - back, dtype)
             emission.finish(op.dx, value, Point(first + k, emission.channel(k)))
 
-    return pixels(emission, op.x, pixel)
+    return rows(emission.function, shape_of(op.x), pixel)
 
 
 def _quotient(f: Function, product: Expr, denominator: Expr) -> Expr:

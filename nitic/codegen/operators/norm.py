@@ -20,7 +20,7 @@ from nitic.codegen.core.tir import Buffer, Expr
 from nitic.errors import CompileError
 from nitic.ir.layout import ceildiv
 from nitic.ir.op import NnOp
-from nitic.ir.types import Shape, dtype_of, shape_of
+from nitic.ir.types import Shape, dtype_of, element_of, i16, shape_of
 from nitic.ops.norm import (
     BatchNormDgradOp,
     BatchNormScaleOp,
@@ -92,14 +92,16 @@ def statistics(emission: Emission, op: NnOp) -> int:
 
 
 def scale_grad(emission: Emission, op: NnOp) -> int:
+    """Of int8, and of an x that is int16."""
     assert isinstance(op, ScaleGradOp)
     emission.open(op, 1)
     dy, x, columns = emission.buffer(op.dy), emission.buffer(op.x), Columns.of(emission, op.x)
-    dtype = dtype_of(op.dgamma).__name__
+    dtype, is_wide = dtype_of(op.dgamma).__name__, element_of(op.x) == i16
     sums = tir.local(dtype, columns.width)
 
     def term(index: Expr, _: Expr, valid: Expr) -> Expr:
-        return tir.cast(product(dy.load(index, columns.lanes, valid), x.load(index, columns.lanes, valid)), dtype)
+        error, value = (each.load(index, columns.lanes, valid) for each in (dy, x))
+        return tir.cast(error, dtype) * tir.cast(value, dtype) if is_wide else tir.cast(product(error, value), dtype)
 
     with emission.function.units() as unit:
         first, count = columns.channels(unit)
@@ -169,7 +171,7 @@ class Columns:
 def recall(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormRecallOp)
     mean, variance = (
-        _aligned(tir.constant(norms.RUNNING_EXPONENT), emission.scalar(e), limit)
+        aligned(tir.constant(norms.RUNNING_EXPONENT), emission.scalar(e), limit)
         for e, limit in zip(op.operands[2:], (norms.MEAN_LIMIT, norms.VARIANCE_LIMIT), strict=True)
     )
     return {
@@ -194,11 +196,11 @@ def recalled_mean_exponent(emission: Emission, op: NnOp) -> Expr:
 def running(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormRunningOp)
     limit, rate = norms.RUNNING_LIMIT, norms.running_rate(op.momentum.value.data)
-    aligned = _aligned(emission.scalar(op.scale[0]), tir.constant(norms.RUNNING_EXPONENT), limit)
+    at_running = aligned(emission.scalar(op.scale[0]), tir.constant(norms.RUNNING_EXPONENT), limit)
 
     def evaluate(point: Point) -> Expr:
         old = emission.value(op.running, point)
-        return old + _fraction_of(tir.let(aligned(emission.value(op.new, point)) - old), rate)
+        return old + _fraction_of(tir.let(at_running(emission.value(op.new, point)) - old), rate)
 
     return {op.updated: evaluate}
 
@@ -213,14 +215,14 @@ def inverse(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, BatchNormInverseOp)
     e, epsilon = emission.scalar(op.scale[0]), op.integer_epsilon()
     at = tir.let(tir.maximum(e, norms.least_exponent(epsilon)))
-    aligned = _aligned(tir.constant(-48), at, norms.VARIANCE_LIMIT)
-    least = tir.let(tir.maximum(aligned(tir.constant(epsilon, "int64")), tir.constant(1, "int64")))
+    scaled = aligned(tir.constant(-48), at, norms.VARIANCE_LIMIT)
+    least = tir.let(tir.maximum(scaled(tir.constant(epsilon, "int64")), tir.constant(1, "int64")))
     moved = integer.any_shift("nearest", tir.let(at - e))
     zero, most = tir.constant(0, "int64"), tir.constant(norms.VARIANCE_LIMIT, "int64")
 
     def evaluate(point: Point) -> Expr:
         variance = integer.clamp(emission.value(op.variance, point), zero, most)
-        root = _square_root(tir.let((moved(variance) + least) << 16))
+        root = square_root(tir.let((moved(variance) + least) << 16))
         return emission.function.divide(root + 2**45, root * 2)
 
     return {op.inverse: evaluate}
@@ -318,7 +320,7 @@ def rounded_quotient(a: Expr, n: int) -> Expr:
     return (a * 2 + n) // tir.constant(2 * n, "int64")
 
 
-def _aligned(e_from: Expr, e_to: Expr, limit: int) -> Callable[[Expr], Expr]:
+def aligned(e_from: Expr, e_to: Expr, limit: int) -> Callable[[Expr], Expr]:
     """arithmetic.rounding.align_saturated of an int64."""
     left = tir.let(tir.cast(integer.clamp(e_from - e_to, 0, bit_length(limit) - 1), "int64"))
     most = tir.let(tir.select(left > 0, tir.constant(limit, "int64") >> left, tir.constant(WIDE, "int64")))
@@ -326,7 +328,7 @@ def _aligned(e_from: Expr, e_to: Expr, limit: int) -> Callable[[Expr], Expr]:
     return lambda x: _clipped(right(tir.let(integer.clamp(_wide(x), -most, most) << left)), limit)
 
 
-def _square_root(value: Expr) -> Expr:
+def square_root(value: Expr) -> Expr:
     """floor(sqrt(v)) of an int64 below 2^62, bit by bit."""
     root = tir.register("int64", tir.constant(0, "int64"))
     with tir.loop(0, 31) as i:

@@ -25,17 +25,17 @@ def mul(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, MulOp)
 
     def evaluate(point: Point) -> Expr:
-        return emission.value(op.a, point) * emission.value(op.b, _point_of(op.b, op.a, point))
+        return emission.value(op.a, point) * emission.value(op.b, point_of(op.b, op.a, point))
 
     return {op.y: evaluate}
 
 
 def expand(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, ExpandOp)
-    return {op.y: lambda point: emission.value(op.x, _point_of(op.x, op.y, point))}
+    return {op.y: lambda point: emission.value(op.x, point_of(op.x, op.y, point))}
 
 
-def _point_of(value: SSAValue, whole: SSAValue, point: Point) -> Point:
+def point_of(value: SSAValue, whole: SSAValue, point: Point) -> Point:
     """The point of an operand, which may broadcast. Raises KeyError where the loops have no point for its shape."""
     return point if shape_of(value) == shape_of(whole) else point.others[shape_of(value)]
 

@@ -9,7 +9,7 @@ from nitic.arithmetic import moments
 from nitic.arithmetic.integers import INT16_LIMIT
 from nitic.arithmetic.requantisation import NEVER
 from nitic.arithmetic.rounding import ALIGN_LEFT
-from nitic.arithmetic.sums import MANTISSA_BITS, TERM_BITS
+from nitic.arithmetic.sums import MANTISSA_BITS, TERM_BITS, WIDE_TERM_SHIFT
 from nitic.codegen.core import integer, tir
 from nitic.codegen.core.group import Emission, Scalar
 from nitic.codegen.core.tir import Expr
@@ -24,6 +24,7 @@ from nitic.ops.bfp import (
     ExpMultipleOp,
     ExpParameterSumOp,
     ExpSumOp,
+    ExpWideCommonOp,
     GrowOp,
     MomentExponentOp,
     ShiftOp,
@@ -47,6 +48,17 @@ def exp_common(emission: Emission, op: NnOp) -> Expr:
     lhs, rhs = emission.scalar(op.lhs), emission.scalar(op.rhs)
     low, high = tir.let(tir.minimum(lhs, rhs)), tir.let(tir.maximum(lhs, rhs))
     common = tir.let(tir.select(high - low > 16, high, low))
+    if not op.ranges:
+        return common
+    ra, rb = (emission.scalar(r) for r in op.ranges)
+    return tir.select(rb == 0, lhs, tir.select(ra == 0, rhs, common))
+
+
+def exp_wide_common(emission: Emission, op: NnOp) -> Expr:
+    assert isinstance(op, ExpWideCommonOp)
+    lhs, rhs = emission.scalar(op.lhs), emission.scalar(op.rhs)
+    low, high = tir.let(tir.minimum(lhs, rhs)), tir.let(tir.maximum(lhs, rhs))
+    common = tir.let(tir.maximum(low, high - WIDE_TERM_SHIFT))
     if not op.ranges:
         return common
     ra, rb = (emission.scalar(r) for r in op.ranges)
@@ -167,6 +179,7 @@ SCALARS: dict[str, Scalar] = {
     "bfp.exp_add": exp_add,
     "bfp.exp_const": exp_const,
     "bfp.exp_common": exp_common,
+    "bfp.exp_wide_common": exp_wide_common,
     "bfp.exp_largest": exp_largest,
     "bfp.exp_parameter_sum": exp_parameter_sum,
     "bfp.exp_sum": exp_sum,

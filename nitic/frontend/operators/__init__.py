@@ -6,6 +6,7 @@ from nitic.frontend.operators import (
     conditions,
     cuts,
     layers,
+    norms,
     pointwise,
     pools,
     powers,
@@ -17,6 +18,7 @@ from nitic.frontend.operators.inputs import Handler
 
 HANDLERS: dict[str, Handler] = {
     **layers.HANDLERS,
+    **norms.HANDLERS,
     **arithmetic.HANDLERS,
     **activations.HANDLERS,
     **powers.HANDLERS,

@@ -11,10 +11,11 @@ rounded stochastically.
 
 The error of the input of a batch norm sums to zero over each channel. Rounded to nearest, it no longer does, and the
 filters before the batch norm drift along the mean of their input, which running statistics follow late: in a function
-with batch norm, errors are dithered.
+with batch norm, errors are dithered. So they are in one with layer norm or attention (the trait WideSums), where a mean
+over tokens gives all of a sample the same error. There sums, and what else goes from block to block, are int16.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -37,7 +38,7 @@ from nitic.ir.function import (
 )
 from nitic.ir.op import NnOp, location, set_origin
 from nitic.ir.sample import parts_of
-from nitic.ir.traits import BatchStatistics, CoarseError, Loss, Moves, Scales
+from nitic.ir.traits import BatchStatistics, CoarseError, Loss, Moves, Scales, Sum, WideSums
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, shape_of, tensor, u8, with_element
 from nitic.ops.bfp import (
     DITHERED,
@@ -77,7 +78,8 @@ FIRST_STREAM = 1 << 16  # of stochastic and dithered roundings; dropout has the 
 class InsertRounding(NiticPass):
     """Makes every accumulator an int8 mantissa and a shift. `activations` and `errors` name the roundings.
 
-    errors: `auto` is dithered where a batch norm takes the statistics of its batch, else nearest.
+    errors: `auto` is dithered where a batch norm takes the statistics of its batch, in networks with layer norm or
+    attention, else nearest.
     """
 
     bits: int = 7
@@ -113,7 +115,8 @@ class InsertRounding(NiticPass):
     def rounding_of_errors(self, func: FuncOp) -> str:
         if self.errors != AUTO:
             return self.errors
-        normalised = any(op.has_trait(BatchStatistics) for op in func.body.block.ops)
+        ops = func.body.block.ops
+        normalised = any(op.has_trait(BatchStatistics) or op.has_trait(WideSums) for op in ops)
         return DITHERED if normalised else "nearest"
 
 
@@ -140,6 +143,7 @@ class Quantiser:
         self.narrow: dict[SSAValue, SSAValue] = {}
         self.narrow16: dict[SSAValue, SSAValue] = {}
         self.forward = set(_forward(old))
+        self.wide_sums = any(op.has_trait(WideSums) for op in old.body.block.ops)
         self.coarse: set[SSAValue] = set()  # errors of a cross-entropy, and such errors times constants
         self.names: set[str] = set()
         self.state: list[tuple[Label, SSAValue]] = []  # what changes besides parameters: statistics, exponents
@@ -204,11 +208,15 @@ class Quantiser:
         """The integer form of each operand, as the operator wants it: an accumulator, or an int16 or int8 mantissa."""
         updated = {operand for _, operand in op.UPDATES}
         raw = {*(op.ACCUMULATORS if self._takes_accumulators(op) else ()), *updated}
-        wide = (0,) if self._moves_mantissas16(op) else op.MANTISSAS16
+        wide = (0,) if self._moves_mantissas16(op) else self._mantissas16(op)
         return [
             self.raw[value] if i in raw else self.mantissa16(value) if i in wide else self.mantissa(value)
             for i, value in enumerate(op.operands)
         ]
+
+    def _mantissas16(self, op: NnOp) -> Sequence[int]:
+        """The operands that are int16 mantissas."""
+        return (0, 1) if self.wide_sums and op.has_trait(Sum) else op.MANTISSAS16
 
     def _takes_accumulators(self, op: NnOp) -> bool:
         """Whether an operator reads accumulators; one that only moves values, for a gradient that is never rounded."""
@@ -229,7 +237,7 @@ class Quantiser:
 
     def _reads_mantissas16(self, use: Use) -> bool:
         user = use.operation
-        return isinstance(user, NnOp) and (use.index in user.MANTISSAS16 or self._moves_mantissas16(user))
+        return isinstance(user, NnOp) and (use.index in self._mantissas16(user) or self._moves_mantissas16(user))
 
     def mantissa(self, value: SSAValue) -> SSAValue:
         """A value as an int8 operand: requantised once, if it is an accumulator."""
@@ -273,7 +281,8 @@ class Quantiser:
             shift = self.insert(ExpConstOp.of(value=value.owner.NARROWING))
             return self._requantise(raw, shift, "nearest", format_)
         if value not in self.forward:
-            rounding = STOCHASTIC if value in self.coarse else self.options.errors
+            errors = self.options.errors if format_.to == "i8" else "nearest"
+            rounding = STOCHASTIC if value in self.coarse else errors
             return self._requantise(raw, self._shift(raw, format_), rounding, format_)
         name = f"{self._activation_name(value)}.top"
         if not self.static:
