@@ -105,12 +105,14 @@ def target_passes(variant: str) -> list[NiticPass]:
 def shared_passes(variants: Sequence[str]) -> list[NiticPass]:
     """The target passes that do the same for every variant of a program; one for GPUs has no other variant."""
     speculate = int(any(VARIANTS[name].speculates for name in variants))
-    return _passes_of(Stage.KERNELS, RecomputePointwise(speculate), Fuse(speculate))
+    most = min((bytes_ for name in variants if (bytes_ := VARIANTS[name].accumulator_bytes) is not None), default=None)
+    frugal = int(most is not None)
+    return _passes_of(Stage.KERNELS, RecomputePointwise(speculate, most or 0), Fuse(speculate, frugal))
 
 
 def variant_passes(variant: str) -> list[NiticPass]:
     """The target passes that differ between the variants of a program: layouts, kernels, calls, memory."""
-    return _passes_of(Stage.VARIANT, SelectKernels(variant), AssignLayouts(variant))
+    return _passes_of(Stage.VARIANT, SelectKernels(variant), AssignLayouts(variant), PlanMemory(variant))
 
 
 _SPEC = rf'\s*([\w-]+)\s*(?:\{{((?:[^{{}}"]|{QUOTED})*)\}})?\s*'

@@ -14,7 +14,7 @@ from xdsl.ir import BlockArgument
 
 from nitic.arithmetic.integers import Array
 from nitic.arithmetic.losses import LARGEST_TARGET
-from nitic.ir.buffers import tensor_extents
+from nitic.ir.buffers import APART, USUAL, Memory, tensor_extents
 from nitic.ir.function import argument_labels, arguments, function, results
 from nitic.ir.sample import Part, parts_of, set_parts
 from nitic.ir.text import MAX_BYTES, print_module
@@ -30,7 +30,7 @@ class Program:
 
     module: every function in integers, the same for all targets: the interpreter runs it.
     variants: the names of the variants, best first.
-    state: initial values by name.
+    state: initial values by name. memory: how its buffers lie.
     """
 
     model: str
@@ -39,6 +39,7 @@ class Program:
     variants: tuple[str, ...]
     state: dict[str, Array]
     normalised: bool
+    memory: Memory = USUAL
 
     @property
     def train_step(self) -> FuncOp:
@@ -48,6 +49,11 @@ class Program:
     def identity(self) -> str:
         """Hexadecimal SHA-256 of what the program means; initial values are no part of it."""
         return sha256(f"{self.recipe}\n{print_module(self.module)}".encode()).hexdigest()
+
+    @property
+    def extents(self) -> tuple[dict[str, tuple[int, int]], int]:
+        """Where the named tensors lie, and the bytes of the state: nitic.ir.buffers.tensor_extents."""
+        return tensor_extents(self.module, self.memory)
 
     @property
     def batch(self) -> int:
@@ -90,13 +96,21 @@ class Program:
 
     def state_bytes(self) -> bytes:
         """The state as it lies at the start of the arena, lowest bytes first, without the zeros at its end."""
-        extents, _ = tensor_extents(self.module)
-        set_ = {name: value for name, value in self.state.items() if value.any()}
-        blob = bytearray(max((extents[name][1] for name in set_), default=0))
+        return self._bytes_at(0, APART).rstrip(b"\0") or b"\0"
+
+    def constant_bytes(self) -> bytes:
+        """The frozen parameters that are no part of the arena."""
+        return self._bytes_at(APART, 2 * APART)
+
+    def _bytes_at(self, first: int, end: int) -> bytes:
+        """What the state begins with between two offsets."""
+        extents, _ = self.extents
+        set_ = {name: value for name, value in self.state.items() if first <= extents[name][0] < end}
+        blob = bytearray(max((extents[name][1] - first for name in set_), default=0))
         for name, value in set_.items():
-            begin = extents[name][0]
+            begin = extents[name][0] - first
             blob[begin : begin + value.nbytes] = value.astype(value.dtype.newbyteorder("<")).tobytes()
-        return bytes(blob.rstrip(b"\0")) or b"\0"
+        return bytes(blob)
 
     def description(self, variants: Mapping[str, str]) -> bytes:
         """What `nitic inspect` and `nitic export` read out of a binary, compressed.

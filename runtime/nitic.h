@@ -8,10 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NITIC_ABI_VERSION 5
+#define NITIC_ABI_VERSION 6
 #define NITIC_MAX_RANK 6
-#define NITIC_MAX_THREADS 64  /* also the number of per-thread slots (int64) of a range */
-#define NITIC_NEVER INT32_MIN /* value of a `top` statistic that no training step has set */
+#define NITIC_MAX_THREADS 64            /* also the number of per-thread slots (int64) of a range */
+#define NITIC_APART (UINT64_C(1) << 62) /* in an offset: from the start of the constants, not of the arena */
+#define NITIC_NEVER INT32_MIN           /* value of a `top` statistic that no training step has set */
 
 typedef enum { NITIC_U8, NITIC_I8, NITIC_I16, NITIC_I32, NITIC_I64 } nitic_dtype;
 
@@ -40,7 +41,7 @@ typedef struct {
   uint32_t dtype; /* nitic_dtype */
   uint32_t rank;
   int64_t shape[NITIC_MAX_RANK];
-  uint64_t offset; /* bytes from the start of the arena */
+  uint64_t offset; /* bytes from the start of the arena, or NITIC_APART and from that of the constants */
   uint64_t bytes;
 } nitic_tensor;
 
@@ -137,8 +138,9 @@ typedef struct {
    * zeros. */
   const uint8_t *initial_state;
   uint64_t initial_bytes;
-  uint64_t state_bytes;  /* all state tensors lie in the first state_bytes bytes of the arena */
-  int32_t squared_error; /* 1 where the loss is a sum of squares in Q16, not of bits in Q8 */
+  uint64_t state_bytes;     /* all state tensors lie in the first state_bytes bytes of the arena */
+  int32_t squared_error;    /* 1 where the loss is a sum of squares in Q16, not of bits in Q8 */
+  const uint8_t *constants; /* frozen parameters whose offset has NITIC_APART set; NULL: all lie in the arena */
 } nitic_program;
 
 /* ---- the session: a program, its memory and its threads. Every function that returns int gives 0 or one of these
@@ -191,7 +193,7 @@ int nitic_session_threads(const nitic_session *session);
 nitic_progress *nitic_session_progress(nitic_session *session);
 
 /* The description and the memory of a named tensor, or NULL. The memory is the session's own, so writing to it changes
- * the state. The address holds until the next step: then ask again. */
+ * the state. The address holds until the next step: then ask again. NULL, too, for what NITIC_APART marks. */
 const nitic_tensor *nitic_tensor_find(const nitic_program *program, const char *name);
 void *nitic_session_tensor(nitic_session *session, const char *name);
 

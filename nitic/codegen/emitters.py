@@ -64,6 +64,6 @@ def emit(group: FusedOp, name: str, variant: str = "portable", label: str = "") 
 def _emit(group: Group, name: str, variant: Variant) -> Kernel:
     if variant.code == Code.CUDA:
         return stages.emit(group, name, REGISTRY)
-    with Function(name, group.parameters(), lanes=variant.lanes) as function:
+    with Function(name, group.parameters(), threads=variant.memory.threads, lanes=variant.lanes) as function:
         units = Emission(group, function, REGISTRY).emit()
     return function.kernel(units)

@@ -40,9 +40,10 @@ def program_of(model: ImportedModel, options: CompileOptions, watch: Watcher | N
     for note in model.notes:
         print(f"nitic: {printable(note)}", file=sys.stderr)
     module, initial = lower(model, chosen, options, watch)
-    variants = tuple(variant.name for variant in targets.find(options.target).variants)
+    variants = targets.find(options.target).variants
     normalised = options.mean is not None or model.standardisation is not None
-    return Program(model.name, chosen.name, module, variants, initial, normalised)
+    names = tuple(variant.name for variant in variants)
+    return Program(model.name, chosen.name, module, names, initial, normalised, variants[0].memory)
 
 
 def parse_recipe(text: str) -> Recipe:

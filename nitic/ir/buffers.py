@@ -1,5 +1,7 @@
 """Bytes: how much memory a value takes, and where the named tensors of a program lie in the arena."""
 
+from dataclasses import dataclass
+
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, SSAValue
@@ -10,19 +12,55 @@ from nitic.ir.types import byte_size, element_of, is_tensor, range_, shape_of, t
 
 ALIGNMENT = 64
 SLACK = 64  # bytes behind a buffer that a kernel may read
-RANGE_BYTES = 64 * 8  # an int64 slot for each thread that a program may have
+APART = 1 << 62  # NITIC_APART: of an offset, says that it is one in the constants and not in the arena
+MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
 ROLES = (*STATE_ROLES, "input", "label", "hyper", "metric", "output", "gradient")
 
 
-def tensor_extents(module: ModuleOp) -> tuple[dict[str, tuple[int, int]], int]:
-    """(offset and end of each named tensor, bytes of the state): the same for every variant."""
+@dataclass(frozen=True)
+class Memory:
+    """What a program's buffers take beside their elements; its variants have it in common.
+
+    alignment: of each, in bytes. slack: bytes behind it that a kernel may read. threads: that a program may have; a
+    range has an int64 for each. frozen_apart: frozen parameters are constants of the program, with offsets from APART
+    on, and lie in no arena.
+    """
+
+    alignment: int = ALIGNMENT
+    slack: int = SLACK
+    threads: int = MAX_THREADS
+    frozen_apart: bool = False
+
+    @property
+    def range_bytes(self) -> int:
+        return self.threads * 8
+
+    def bytes_of(self, type_: Attribute) -> int:
+        """Bytes that a buffer takes in the arena."""
+        if type_ == range_:
+            return self.range_bytes
+        size = tensor_bytes(type_) + (self.slack if is_tensor(type_) and shape_of(type_) else 0)
+        return -(-size // self.alignment) * self.alignment
+
+
+USUAL = Memory()
+"""Of programs that threads of a processor with vectors run."""
+
+
+def tensor_extents(module: ModuleOp, memory: Memory = USUAL) -> tuple[dict[str, tuple[int, int]], int]:
+    """(offset and end of each named tensor, bytes of the state in the arena): the same for every variant."""
     found = named_tensors(module)
     extents: dict[str, tuple[int, int]] = {}
     top = state = 0
+    constants = APART
     for label, type_ in sorted(found.items(), key=lambda item: ROLES.index(item[0].role)):
         if label.name in extents:
             raise name_clash(label.name)
-        extents[label.name] = (top, top + buffer_bytes(type_))
+        if memory.frozen_apart and label.role == "frozen":
+            extents[label.name] = (constants, constants + memory.bytes_of(type_))
+            constants = extents[label.name][1]
+            continue
+        extents[label.name] = (top, top + memory.bytes_of(type_))
         top = extents[label.name][1]
         state = top if label.role in STATE_ROLES else state
     return extents, state
@@ -33,11 +71,12 @@ def ranges_of(func: FuncOp) -> list[SSAValue]:
     return [r for op in func.body.block.ops for r in op.results if r.type == range_]
 
 
-def range_area(module: ModuleOp) -> tuple[int, int]:
+def range_area(module: ModuleOp, memory: Memory = USUAL) -> tuple[int, int]:
     """(offset, bytes) of the memory for the ranges of whatever function runs; it lies behind the named tensors."""
-    offset = max((end for _, end in tensor_extents(module)[0].values()), default=0)
+    extents, _ = tensor_extents(module, memory)
+    offset = max((end for begin, end in extents.values() if begin < APART), default=0)
     count = max((len(ranges_of(func)) for func in functions(module)), default=0)
-    return offset, count * RANGE_BYTES
+    return offset, count * memory.range_bytes
 
 
 def named_tensors(module: ModuleOp) -> dict[Label, Attribute]:
@@ -52,7 +91,7 @@ def named_tensors(module: ModuleOp) -> dict[Label, Attribute]:
 def tensor_bytes(type_: Attribute) -> int:
     """Bytes of the elements, in the tensor's layout."""
     if not is_tensor(type_):
-        return RANGE_BYTES if type_ == range_ else byte_size(type_)
+        return USUAL.range_bytes if type_ == range_ else byte_size(type_)
     encoding = tensor_type(type_).encoding
     if isinstance(encoding, StringAttr):
         return parse_layout(encoding.data).size(shape_of(type_))
@@ -63,6 +102,5 @@ def tensor_bytes(type_: Attribute) -> int:
 
 
 def buffer_bytes(type_: Attribute) -> int:
-    """Bytes that a buffer takes in the arena."""
-    size = tensor_bytes(type_) + (SLACK if is_tensor(type_) and shape_of(type_) else 0)
-    return -(-size // ALIGNMENT) * ALIGNMENT
+    """Bytes that a buffer usually takes in the arena."""
+    return USUAL.bytes_of(type_)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from nitic.ir.buffers import USUAL, Memory
 from nitic.ir.layout import Layout
 from nitic.ir.op import NnOp
 from nitic.ops.fused import FLAT, FusedOp
@@ -88,7 +89,9 @@ class Variant:
     name: unique among all targets' variants. rules: the table. machine: for objects. code: what its kernels become.
     lanes: int32 elements of the explicit vectors that kernels are written with; LLVM cuts them to the machine's.
     flags: what /proc/cpuinfo must list. needs: the same as the runtime asks the processor for it.
-    speculates: whether roundings may guess their shifts (nitic/passes/kernels/fuse.py).
+    speculates: whether roundings may guess their shifts (nitic/passes/kernels/fuse.py). memory: how buffers lie, the
+    same for all variants of a target. accumulator_bytes: the largest accumulator of a contraction that is stored until
+    its range is known; a larger one is computed twice. None: all are stored.
     """
 
     name: str
@@ -99,6 +102,8 @@ class Variant:
     flags: frozenset[str] = frozenset()
     needs: tuple[Requirement, ...] = ()
     speculates: bool = False
+    memory: Memory = USUAL
+    accumulator_bytes: int | None = None
 
     def rule(self, op: NnOp) -> Rule:
         """The first rule of the table that fits an operator. Raises LookupError where none does."""

@@ -4,6 +4,12 @@
 
 enum { MOST_BUFFERS = 256 }; /* of a call */
 
+static void *address(const nitic_device *d, uint64_t offset) {
+  if (offset & NITIC_APART) /* kernels only read there */
+    return (void *)(uintptr_t)(d->program->constants + (offset & ~NITIC_APART));
+  return d->arena + offset;
+}
+
 int nitic_device_run(nitic_device *d, nitic_kind kind) {
   const nitic_function *function = &d->variant->functions[kind];
   void *buffers[MOST_BUFFERS];
@@ -13,7 +19,7 @@ int nitic_device_run(nitic_device *d, nitic_kind kind) {
     if (call->buffer_count > MOST_BUFFERS)
       return nitic_fail(NITIC_UNSUPPORTED, "kernel %s has %u buffers", call->name, call->buffer_count);
     for (uint32_t j = 0; j < call->buffer_count; j++)
-      buffers[j] = d->arena + call->buffers[j];
+      buffers[j] = address(d, call->buffers[j]);
     if (call->kernel(buffers, &all) != 0)
       return nitic_fail(NITIC_RUNTIME, "kernel %s (call %u) failed", call->name, i);
   }

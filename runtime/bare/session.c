@@ -47,7 +47,7 @@ int nitic_device_create(const nitic_program *program, int threads, const char *v
 static uint64_t named_bytes(const nitic_program *program) {
   uint64_t end = program->state_bytes;
   for (uint32_t i = 0; i < program->tensor_count; i++)
-    if (program->tensors[i].offset + program->tensors[i].bytes > end)
+    if (!nitic_is_constant(&program->tensors[i]) && program->tensors[i].offset + program->tensors[i].bytes > end)
       end = program->tensors[i].offset + program->tensors[i].bytes;
   return end;
 }

@@ -22,7 +22,7 @@ void nitic_turn_state(const nitic_program *program, uint8_t *memory) {
   for (uint32_t i = 0; i < program->tensor_count; i++) {
     const nitic_tensor *tensor = &program->tensors[i];
     int64_t count = nitic_elements(tensor);
-    if (nitic_is_state(tensor) && count > 0)
+    if (nitic_is_state(tensor) && !nitic_is_constant(tensor) && count > 0)
       nitic_turn(memory + tensor->offset, count, (size_t)(tensor->bytes / (uint64_t)count));
   }
 }

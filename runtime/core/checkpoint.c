@@ -53,8 +53,8 @@ enum { HELD = 128, DIGITS = 20 }; /* bytes that pass at a time; of an int64 */
 /* A header on its way. `sink` takes it, or `source` gives what it is compared with, or it is only counted. */
 typedef struct {
   const nitic_program *program;
-  const nitic_session *session; /* the options of its configuration that have no meaning are "" */
-  nitic_progress *progress;     /* is read where there is a source */
+  const nitic_session *session;
+  nitic_progress *progress; /* is read where there is a source */
   nitic_hyper *hyper;
   char checksum[NITIC_CHECKSUM_DIGITS];
   nitic_sink *sink;
@@ -340,13 +340,13 @@ static int write(nitic_session *session, nitic_sink *sink, void *context) {
   header(&s, 0);
   uint64_t bytes = s.position - 8, sum = s.sum;
   for (const nitic_tensor *t = NULL; (t = nitic_next_state(s.program, t));)
-    sum = nitic_checksum(sum_name(sum, t), session->memory + t->offset, t->bytes);
+    sum = nitic_checksum(sum_name(sum, t), nitic_elements_of(session, t), t->bytes);
   seal(&s, sum);
   s.sink = sink;
   header(&s, bytes);
   flush(&s);
   for (const nitic_tensor *t = NULL; s.status == NITIC_OK && (t = nitic_next_state(s.program, t));)
-    s.status = sink(context, session->memory + t->offset, (size_t)t->bytes);
+    s.status = sink(context, nitic_elements_of(session, t), (size_t)t->bytes);
   return s.status;
 }
 
@@ -362,6 +362,15 @@ int nitic_checkpoint_write(nitic_session *session, nitic_sink *sink, void *conte
 
 /* ---- reading */
 
+/* What is a constant of the program has to be the same in the file. */
+static void compare_constants(stream *s, const nitic_tensor *tensor, uint64_t at, size_t count) {
+  const uint8_t *ours = nitic_elements_of(s->session, tensor) + at;
+  for (size_t i = 0; i < count && s->status == NITIC_OK; i++)
+    if ((uint8_t)s->bytes[i] != ours[i])
+      s->status =
+          nitic_fail(NITIC_MISMATCH, "frozen parameter '%.200s' is another one in the checkpoint", tensor->name);
+}
+
 /* The sum over the data, which begins at s->position. */
 static uint64_t sum_data(stream *s, uint64_t sum) {
   uint64_t at = s->position;
@@ -371,6 +380,8 @@ static uint64_t sum_data(stream *s, uint64_t sum) {
       size_t count = t->bytes - done < HELD ? (size_t)(t->bytes - done) : HELD;
       s->status = s->source(s->context, at + done, s->bytes, count);
       sum = nitic_checksum(sum, s->bytes, count);
+      if (nitic_is_constant(t))
+        compare_constants(s, t, done, count);
     }
     at += t->bytes;
   }
@@ -400,14 +411,19 @@ static int check(stream *s) {
 int nitic_checkpoint_read(nitic_session *session, nitic_source *source, void *context) {
   nitic_progress progress = {.epochs = 1};
   nitic_hyper hyper = session->hyper;
-  stream s = {
-      .program = session->program, .progress = &progress, .hyper = &hyper, .source = source, .context = context};
+  stream s = {.program = session->program,
+              .session = session,
+              .progress = &progress,
+              .hyper = &hyper,
+              .source = source,
+              .context = context};
   int status = nitic_settle(session);
   if (status == NITIC_OK)
     status = check(&s);
   uint64_t at = s.position;
   for (const nitic_tensor *t = NULL; status == NITIC_OK && (t = nitic_next_state(s.program, t)); at += t->bytes)
-    status = source(context, at, session->memory + t->offset, (size_t)t->bytes);
+    if (!nitic_is_constant(t))
+      status = source(context, at, session->memory + t->offset, (size_t)t->bytes);
   if (status != NITIC_OK)
     return status;
   nitic_turn_state(session->program, session->memory);

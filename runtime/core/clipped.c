@@ -23,7 +23,7 @@ int64_t nitic_clipped(const nitic_session *s, const nitic_tensor *tensor) {
   if (limit == INT64_MAX)
     return 0;
   for (int64_t i = 0, count = nitic_elements(tensor); i < count; i++) {
-    int64_t found = number(s->memory + tensor->offset, tensor->dtype, i);
+    int64_t found = number(nitic_elements_of(s, tensor), tensor->dtype, i);
     clipped += found >= limit || found <= -limit;
   }
   return clipped;

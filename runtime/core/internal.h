@@ -116,6 +116,14 @@ static inline bool nitic_is_state(const nitic_tensor *tensor) {
   return tensor->role >= NITIC_WEIGHT && tensor->role <= NITIC_FROZEN;
 }
 
+static inline bool nitic_is_constant(const nitic_tensor *tensor) { return (tensor->offset & NITIC_APART) != 0; }
+
+/* The elements of a named tensor, to be read. */
+static inline const uint8_t *nitic_elements_of(const nitic_session *s, const nitic_tensor *tensor) {
+  return nitic_is_constant(tensor) ? s->program->constants + (tensor->offset & ~NITIC_APART)
+                                   : s->memory + tensor->offset;
+}
+
 static inline int nitic_bit_length(uint64_t x) {
   int length = 0;
   for (; x; x >>= 1)

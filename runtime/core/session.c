@@ -9,7 +9,7 @@ int32_t nitic_label_count(const nitic_program *program) {
 /* The caller may write to the memory, so the state counts as changed. */
 void *nitic_session_tensor(nitic_session *s, const char *name) {
   const nitic_tensor *tensor = nitic_tensor_find(s->program, name);
-  if (!tensor || nitic_state_read(s) != NITIC_OK)
+  if (!tensor || nitic_is_constant(tensor) || nitic_state_read(s) != NITIC_OK)
     return NULL;
   if (tensor->role == NITIC_INPUT || tensor->role == NITIC_LABEL)
     return tensor->role == NITIC_INPUT ? (void *)s->input : s->label;

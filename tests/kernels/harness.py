@@ -19,13 +19,13 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from nitic import targets
 from nitic.arithmetic.integers import Array
 from nitic.codegen.c99.text import c99_text
-from nitic.codegen.core.function import MAX_THREADS
 from nitic.codegen.core.kernel import Kernel
 from nitic.codegen.cuda.text import cuda_text, prologue
 from nitic.codegen.emitters import emit
 from nitic.codegen.output.cuda.launch import launch_entry
 from nitic.codegen.output.generate import parse_group
 from nitic.codegen.output.objects import write_object
+from nitic.ir.buffers import MAX_THREADS
 from nitic.ir.layout import SLACK, Layout, parse_layout
 from nitic.ir.op import NnOp, Property
 from nitic.ir.types import dtype_of, element_of, is_tensor, range_, shape_of, tensor, tensor_type

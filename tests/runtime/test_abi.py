@@ -11,10 +11,10 @@ import pytest
 
 from nitic import abi
 from nitic.arithmetic import requantisation
-from nitic.codegen.core.function import MAX_THREADS
 from nitic.codegen.output import source
 from nitic.codegen.output.link import compiler
 from nitic.errors import ExitCode
+from nitic.ir.buffers import MAX_THREADS
 from nitic.paths import runtime_folder
 
 Structure = type[ctypes.Structure]

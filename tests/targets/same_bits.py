@@ -28,19 +28,29 @@ OPTIONS = ("--lr", "2^-6", "--momentum", "0.9", "--schedule", "constant", "--see
 
 @dataclass(frozen=True)
 class Case:
-    """A network, its batch, and a run of so many epochs of so many steps; the boards that have room for it."""
+    """A network, its batch, and a run of so many epochs of so many steps; the boards that have room for it.
+
+    With frozen parameters there is no row of the interpreter, which trains all.
+    """
 
     network: str
     batch: int
     epochs: int
     steps: int
     boards: tuple[Board, ...] = ()
+    freeze: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.network}, {self.epochs * self.steps} steps of {self.batch}"
+        frozen = f", without {', '.join(self.freeze)}" if self.freeze else ""
+        return f"{self.network}, {self.epochs * self.steps} steps of {self.batch}{frozen}"
 
 
-CASES = (Case("tiny_cnn", 8, 3, 48, BOARDS), Case("lenet", 32, 3, 48, BOARDS[:1]), Case("resnet8", 16, 1, 20))
+CASES = (
+    Case("tiny_cnn", 8, 3, 48, BOARDS),
+    Case("tiny_cnn", 8, 3, 48, BOARDS[:1], ("conv*",)),
+    Case("lenet", 32, 3, 48, BOARDS[:1]),
+    Case("resnet8", 16, 1, 20),
+)
 
 
 def compare(case: Case, folder: Path, machines: Sequence[Machine] = MACHINES) -> bool:
@@ -51,7 +61,7 @@ def compare(case: Case, folder: Path, machines: Sequence[Machine] = MACHINES) ->
     shape = shape_of(argument(function(imported(case.network, case.batch).module, "predict"), "input"))[1:]
     x, y = samples(shape, case.batch * case.steps)
     write_npy(data, "train", x, y)
-    options = CompileOptions(data / f"{case.network}.onnx", batch_size=case.batch)
+    options = CompileOptions(data / f"{case.network}.onnx", batch_size=case.batch, freeze=case.freeze)
     columns = ("machine", "variant", "program", "arena", "SHA-256 of the checkpoint")
     print(f"{case}\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
     found: dict[str, str] = {}
@@ -69,8 +79,9 @@ def compare(case: Case, folder: Path, machines: Sequence[Machine] = MACHINES) ->
         print(f"| {machine.name} | {variant} | {program.stat().st_size:,} | {arena:,} | `{digest}` |", flush=True)
     for board in case.boards:
         found[board.core] = _by_board(board, case, options, folder, halfway, x, y)
-    found["interpreter"] = interpreted(case, data / "whole", x, y)
-    print(f"| interpreter | | | | `{found['interpreter']}` |", flush=True)
+    if not case.freeze:
+        found["interpreter"] = interpreted(case, data / "whole", x, y)
+        print(f"| interpreter | | | | `{found['interpreter']}` |", flush=True)
     return len(set(found.values())) == 1
 
 

@@ -18,8 +18,7 @@ from tvm.tirx.script import builder as T
 from nitic.codegen.core import tir
 from nitic.codegen.core.kernel import BLOCK, Kernel
 from nitic.codegen.core.tir import Buffer, Expr
-
-MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
+from nitic.ir.buffers import MAX_THREADS
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class Function(AbstractContextManager["Function"]):
 
     name: str
     parameters: Mapping[str, str]
+    threads: int = MAX_THREADS  # that may share the work
     lanes: int = 16  # of an explicit vector of int32, at most; tables are stored by them, since LLVM is slow with many
     buffers: dict[str, Buffer] = field(default_factory=dict)
     thread: Expr = None
@@ -120,7 +120,7 @@ class Function(AbstractContextManager["Function"]):
     def read_range(self, slots: Buffer) -> Expr:
         """The maximum over the slots of all threads; an int64."""
         top = tir.register("int64", tir.constant(0, "int64"))
-        with tir.loop(0, MAX_THREADS) as slot:
+        with tir.loop(0, self.threads) as slot:
             top.set(tir.maximum(top.value, slots.load(slot)))
         return tir.let(top.value)
 

@@ -12,7 +12,7 @@ from xdsl.ir import Attribute
 
 from nitic import targets
 from nitic.codegen.core.kernel import BLOCK, Kernel, Kernels
-from nitic.ir.buffers import named_tensors, tensor_bytes, tensor_extents
+from nitic.ir.buffers import named_tensors, tensor_bytes
 from nitic.ir.function import Label, functions
 from nitic.ir.text import print_module
 from nitic.ir.types import dtype_of, is_tensor, shape_of
@@ -114,10 +114,17 @@ def state_array(program: Program) -> str:
     return byte_array("static const uint8_t nitic_initial_state[]", program.state_bytes())
 
 
-def byte_array(declared: str, content: bytes) -> str:
+def constant_array(program: Program) -> str:
+    """The frozen parameters that are no part of the arena, in C; kernels read numbers of up to 8 bytes."""
+    declared = "static const union { uint8_t bytes[%d]; uint64_t aligned; } nitic_constants"
+    content = program.constant_bytes()
+    return byte_array(declared % len(content), content, "{{", "}}") if content else ""
+
+
+def byte_array(declared: str, content: bytes, opened: str = "{", closed: str = "}") -> str:
     """Bytes as an array in C, for compilers that include no files."""
     lines = (content[i : i + BYTES_OF_LINE] for i in range(0, len(content), BYTES_OF_LINE))
-    return "\n".join([f"{declared} = {{", *(",".join(map(str, line)) + "," for line in lines), "};"])
+    return "\n".join([f"{declared} = {opened}", *(",".join(map(str, line)) + "," for line in lines), f"{closed};"])
 
 
 def constants(program: Program, variants: Sequence[Variant]) -> str:
@@ -127,6 +134,7 @@ def constants(program: Program, variants: Sequence[Variant]) -> str:
         "SAMPLE_BYTES": (sum(part.size for part in program.inputs), ""),
         "CLASSES": (program.classes, "mantissas of a sample's logits"),
         "ARENA_BYTES": (max(variant.arena for variant in variants), "state, batch, scratch"),
+        "CONSTANT_BYTES": (len(program.constant_bytes()), "frozen parameters, which stay in flash"),
     }
     lines = [f"#define NITIC_{key} {value}{f' /* {says} */' * bool(says)}" for key, (value, says) in values.items()]
     lines.append("#define NITIC_PROGRAM_BYTES (NITIC_ARENA_BYTES + NITIC_SESSION_BYTES) /* nitic_session_bytes */")
@@ -138,7 +146,7 @@ def program_source(program: Program, variants: Sequence[Variant], kernels: Kerne
     parts: list[str] = []
     for variant in variants:
         parts += [*_kernels(variant.name, kernels.get(variant.name, {})), variant.tables]
-    parts += [_inputs(program), _tensors(program), _variants(variants), _program(program)]
+    parts += [constant_array(program), _inputs(program), _tensors(program), _variants(variants), _program(program)]
     return "\n".join(parts)
 
 
@@ -212,7 +220,7 @@ def _inputs(program: Program) -> str:
 
 
 def _tensors(program: Program) -> str:
-    extents, _ = tensor_extents(program.module)
+    extents, _ = program.extents
     tensors = sorted(named_tensors(program.module).items(), key=lambda item: extents[item[0].name])
     lines = [_tensor(label, type_, extents[label.name][0]) for label, type_ in tensors]
     return "\n".join(["static const nitic_tensor tensors[] = {", *lines, "};"])
@@ -243,7 +251,7 @@ def requirements(variant: targets.Variant) -> list[str]:
 
 
 def _program(program: Program) -> str:
-    _, state_bytes = tensor_extents(program.module)
+    _, state_bytes = program.extents
     fields = {
         "abi_version": "NITIC_ABI_VERSION",
         "model": c_string(program.model),
@@ -264,6 +272,7 @@ def _program(program: Program) -> str:
         "initial_bytes": len(program.state_bytes()),
         "state_bytes": state_bytes,
         "squared_error": int(program.has_squared_error),
+        "constants": "nitic_constants.bytes" if program.constant_bytes() else "NULL",
     }
     lines = [f"  .{key} = {value}," for key, value in fields.items()]
     return "\n".join(["const nitic_program nitic_program_instance = {", *lines, "};", ""])

@@ -13,6 +13,9 @@ shift turns out to be another one. So a rounding joins the kernel that takes its
 the rounding of this sum; accumulators that nothing else reads are not stored. In inference, where no range is taken,
 they are not stored either: roundings and residual connections join the kernel that makes the accumulator. (On a CPU
 speculation makes programs larger and hardly faster.)
+
+A machine with little memory is frugal: a rounding joins the kernel that makes its accumulator where nothing else reads
+that, which is so in inference, and behind what recompute-pointwise has copied.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,17 +46,19 @@ JOINED_MOST = 64  # of these in one kernel: CUDA takes some 500 parameters
 class Fuse(NiticPass):
     """Puts every operator but a view of memory (nn.reshape) into an nn.fused.
 
-    `speculate`: a rounding joins the group that takes its range. What the group computes stays the same.
+    `speculate`: a rounding joins the group that takes its range. `frugal`: one that takes none does. What is computed
+    stays the same.
     """
 
     speculate: int = 0
+    frugal: int = 0
     name = "fuse"
     requires = (exponents_tracked,)
 
     def apply(self, module: ModuleOp) -> None:
         for func in functions(module):
             copy_constants(func)
-            Grouping(func, bool(self.speculate)).run()
+            Grouping(func, bool(self.speculate), bool(self.frugal)).run()
 
 
 def copy_constants(func: FuncOp) -> None:
@@ -68,8 +73,8 @@ def copy_constants(func: FuncOp) -> None:
 class Grouping:
     """Groups of one function, named by the position of their first operator."""
 
-    def __init__(self, func: FuncOp, speculate: bool) -> None:
-        self.speculate = speculate
+    def __init__(self, func: FuncOp, speculate: bool, frugal: bool = False) -> None:
+        self.speculate, self.frugal = speculate, frugal
         self.guessed = set[RangeOp]()  # ranges whose shift is guessed by the group that takes them
         self.block = func.body.block
         self.end = return_of(func)
@@ -113,7 +118,8 @@ class Grouping:
         if isinstance(op, RoundShiftOp):
             if self.speculate:
                 self._guess(op, first.op)
-            return self.speculate or any(each.has_trait(Cheap) for each in self.members[self.group[first.op]])
+            alone = self.frugal and first.has_one_use()
+            return self.speculate or alone or any(each.has_trait(Cheap) for each in self.members[self.group[first.op]])
         if op.has_trait(Sum):
             rounded = self.speculate and isinstance(first.op, RoundShiftOp)
             return rounded and self._take_scalars(op.operands[2:], self.group[first.op])

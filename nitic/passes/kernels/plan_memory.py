@@ -15,28 +15,31 @@ from xdsl.ir import SSAValue
 
 from nitic.arithmetic.integers import Array
 from nitic.errors import CompileError
-from nitic.ir.buffers import RANGE_BYTES, buffer_bytes, range_area, ranges_of, tensor_extents
+from nitic.ir.buffers import Memory, range_area, ranges_of, tensor_extents
 from nitic.ir.function import arguments, functions, results
 from nitic.ops.fused import FusedOp, phase_of
 from nitic.passes.base import NiticPass
 from nitic.passes.invariants import scheduled
 from nitic.passes.kernels.call_graph import CallGraph
+from nitic.targets import VARIANTS
 
 
 @dataclass(frozen=True)
 class PlanMemory(NiticPass):
     """Gives every nn.fused the offsets of its buffers, and the module the bytes of arena and state."""
 
+    variant: str = "portable"
     name = "plan-memory"
     ANNOTATES = True
     requires = (scheduled,)
 
     def apply(self, module: ModuleOp) -> None:
-        tensors, state = tensor_extents(module)
-        base, ranges = range_area(module)
+        memory = VARIANTS[self.variant].memory
+        tensors, state = tensor_extents(module, memory)
+        base, ranges = range_area(module, memory)
         top = start = base + ranges
         for func in functions(module):
-            top = max(top, _Planner(func, {n: o for n, (o, _) in tensors.items()}, base, start).run())
+            top = max(top, _Planner(func, memory, {n: o for n, (o, _) in tensors.items()}, base, start).run())
         module.attributes["nn.arena"] = IntegerAttr(top, i64)
         module.attributes["nn.state"] = IntegerAttr(state, i64)
 
@@ -44,8 +47,8 @@ class PlanMemory(NiticPass):
 class _Planner:
     """Allocates the buffers of one function. Values that share memory (views, in-place updates) have one root."""
 
-    def __init__(self, func: FuncOp, tensors: dict[str, int], ranges: int, start: int) -> None:
-        self.func, self.start = func, start
+    def __init__(self, func: FuncOp, memory: Memory, tensors: dict[str, int], ranges: int, start: int) -> None:
+        self.func, self.memory, self.start = func, memory, start
         self.graph = CallGraph(func)
         self.offset: dict[SSAValue, int] = {arg: tensors[label.name] for label, arg in arguments(func)}
         self._check_updates()
@@ -53,7 +56,7 @@ class _Planner:
             if self.offset.setdefault(self.find(value), tensors[label.name]) != tensors[label.name]:
                 raise CompileError(f"@{func.sym_name.data}", f"result '{label.name}' would need a copy")
         for i, value in enumerate(ranges_of(func)):
-            self.offset[value] = ranges + i * RANGE_BYTES
+            self.offset[value] = ranges + i * memory.range_bytes
 
     def find(self, value: SSAValue) -> SSAValue:
         return self.graph.root[value]
@@ -74,11 +77,11 @@ class _Planner:
     def run(self) -> int:
         """Allocates the remaining buffers; returns the end of the memory used."""
         lives = self._lifetimes()
-        values = sorted(lives, key=lambda v: (-buffer_bytes(v.type), lives[v]))
-        offsets = first_fit([(*lives[v], buffer_bytes(v.type)) for v in values])
+        values = sorted(lives, key=lambda v: (-self.memory.bytes_of(v.type), lives[v]))
+        offsets = first_fit([(*lives[v], self.memory.bytes_of(v.type)) for v in values])
         self.offset |= {value: self.start + offset for value, offset in zip(values, offsets, strict=True)}
         self._record()
-        return max([self.start, *(self.offset[v] + buffer_bytes(v.type) for v in values)])
+        return max([self.start, *(self.offset[v] + self.memory.bytes_of(v.type) for v in values)])
 
     def _lifetimes(self) -> dict[SSAValue, tuple[int, int]]:
         """First and last phase that touches each buffer that has no offset yet."""
