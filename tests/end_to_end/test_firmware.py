@@ -53,10 +53,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     x, y = samples((8, 8, 1), BATCH * STEPS)
     write_npy(folder, "train", x, y)
     (folder / "digits.h").write_text(header(x, y))
-    options = [
-        CompileOptions(folder / "net.onnx", folder / name, batch_size=BATCH, target=name) for name in ("c", "cortex-m4")
-    ]
-    return Made(*map(compile_model, options), folder)
+    sources, library = (
+        compile_model(CompileOptions(folder / "net.onnx", folder / name, batch_size=BATCH, target=name))
+        for name in ("c", "cortex-m4")
+    )
+    return Made(sources, library, folder)
 
 
 def undefined(files: list[Path]) -> set[str]:
