@@ -18,7 +18,9 @@ class _Writer(NetworkWriter):
     def relu6(self) -> None:
         name = f"relu{len(self.nodes)}"
         bounds = {f"{name}.min": 0.0, f"{name}.max": 6.0}
-        self.initializers += [numpy_helper.from_array(np.asarray(value, np.float32), key) for key, value in bounds.items()]
+        self.initializers += [
+            numpy_helper.from_array(np.asarray(value, np.float32), key) for key, value in bounds.items()
+        ]
         self._append("Clip", name, self.shape, list(bounds))
 
     def depthwise(self, name: str, stride: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from nitic.arithmetic.integers import INT16_LIMIT, Array, bit_length, saturate, wide
 from nitic.arithmetic.losses import EXP2, log2_q8
 from nitic.arithmetic.rounding import round_dithered, round_nearest
+from nitic.arithmetic.rows import round_rows
 from nitic.arithmetic.updates import FULL_MASTER, growth
 
 GRADIENT_BITS = 15
@@ -101,14 +102,7 @@ def normalised(first: Array, e_1: int, second: Array, e_2: int) -> Array:
     z = ((log2_q8(np.maximum(second, 1)) + (e_2 << 8)) >> 1) - ((e_1 + 12) << 8)
     whole, fraction = z >> 8, z & 255
     factor = np.where(fraction > 0, EXP2[(256 - fraction) & 255], 1 << 10)
-    return saturate(_round_each(first * factor, np.where(fraction > 0, 11, 10) + whole), LARGEST_STEP)
-
-
-def _round_each(x: Array, s: Array) -> Array:
-    """R(x, s) with a shift for each element; |x| below 2^26."""
-    right, left = np.clip(s, 0, 62), np.clip(-s, 0, 30)
-    x = x << left
-    return np.where(s > 62, 0, (x + ((1 << right) >> 1) - ((x < 0) & (right > 0))) >> right)
+    return saturate(round_rows(first * factor, np.where(fraction > 0, 11, 10) + whole), LARGEST_STEP)
 
 
 def update_lion(

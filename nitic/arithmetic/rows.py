@@ -22,7 +22,7 @@ def bit_lengths(x: Array) -> Array:
 
 
 def round_rows(x: Array, s: Array) -> Array:
-    """R(x, s) with a shift for each row; the limits of R."""
+    """R(x, s) with a shift for each row, or each element; the limits of R."""
     x, s = np.broadcast_arrays(wide(x), wide(s))
     right, left = np.clip(s, 1, 62), np.clip(-s, 0, 30)
     rounded = (x + (wide(1) << (right - 1)) - (x < 0)) >> right
