@@ -10,6 +10,8 @@ enum { OPEN = 0x01, CLOSE = 0x02, PRINT = 0x04, WRITE = 0x05, READ = 0x06, SEEK 
 enum { EXITED = 0x20026 };
 #define UNUSED UINT32_C(0x5A5A5A5A)
 
+__attribute__((section(".stack"), aligned(8), used)) static uint32_t stack[STACK / 4];
+
 static int32_t call(uint32_t number, const void *arguments) {
   register uint32_t r0 __asm__("r0") = number;
   register const void *r1 __asm__("r1") = arguments;

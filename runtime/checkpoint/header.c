@@ -55,9 +55,10 @@ static int parse_field(nitic_reader *r, nitic_json *json, nitic_entry *e, int *f
   if (!key || !nitic_json_take(json, ':'))
     return nitic_header_malformed(r, json, "a field of a tensor");
   int field = 0;
-  if (strcmp(key, "dtype") == 0)
-    field = (e->dtype = nitic_json_string(json)) ? 1 : 0;
-  else if (strcmp(key, "shape") == 0)
+  if (strcmp(key, "dtype") == 0) {
+    e->dtype = nitic_json_string(json);
+    field = e->dtype ? 1 : 0;
+  } else if (strcmp(key, "shape") == 0)
     field = take_shape(json, e) ? 2 : 0;
   else if (strcmp(key, "data_offsets") == 0)
     field = take_offsets(json, e) ? 4 : 0;

@@ -237,7 +237,7 @@ static int check_tensors(const nitic_reader *r) {
 static int check_checksum(const nitic_reader *r) {
   const char *data = r->data + 8 + r->header_bytes;
   uint64_t sum = r->described;
-  for (const nitic_tensor *t = NULL; (t = nitic_next_state(r->program, t));) {
+  for (const nitic_tensor *t = nitic_next_state(r->program, NULL); t; t = nitic_next_state(r->program, t)) {
     const nitic_entry *e = &r->entries[t - r->program->tensors];
     sum = nitic_checksum(sum, t->name, strlen(t->name));
     sum = nitic_checksum(sum, data + e->begin, t->bytes);

@@ -316,8 +316,10 @@ static void header(stream *s, uint64_t bytes) {
   s->described = false;
   put_text(s, "\"}");
   uint64_t begin = 0;
-  for (const nitic_tensor *t = NULL; (t = nitic_next_state(s->program, t)); begin += t->bytes)
+  for (const nitic_tensor *t = nitic_next_state(s->program, NULL); t; t = nitic_next_state(s->program, t)) {
     describe_tensor(s, t, begin);
+    begin += t->bytes;
+  }
   put(s, '}');
   while (s->position % 8 && s->status == NITIC_OK)
     put(s, ' ');
@@ -339,13 +341,14 @@ static int write(nitic_session *session, nitic_sink *sink, void *context) {
   stream s = {.program = session->program, .session = session, .progress = &session->progress, .context = context};
   header(&s, 0);
   uint64_t bytes = s.position - 8, sum = s.sum;
-  for (const nitic_tensor *t = NULL; (t = nitic_next_state(s.program, t));)
+  for (const nitic_tensor *t = nitic_next_state(s.program, NULL); t; t = nitic_next_state(s.program, t))
     sum = nitic_checksum(sum_name(sum, t), nitic_elements_of(session, t), t->bytes);
   seal(&s, sum);
   s.sink = sink;
   header(&s, bytes);
   flush(&s);
-  for (const nitic_tensor *t = NULL; s.status == NITIC_OK && (t = nitic_next_state(s.program, t));)
+  for (const nitic_tensor *t = nitic_next_state(s.program, NULL); t && s.status == NITIC_OK;
+       t = nitic_next_state(s.program, t))
     s.status = sink(context, nitic_elements_of(session, t), (size_t)t->bytes);
   return s.status;
 }
@@ -374,7 +377,7 @@ static void compare_constants(stream *s, const nitic_tensor *tensor, uint64_t at
 /* The sum over the data, which begins at s->position. */
 static uint64_t sum_data(stream *s, uint64_t sum) {
   uint64_t at = s->position;
-  for (const nitic_tensor *t = NULL; (t = nitic_next_state(s->program, t));) {
+  for (const nitic_tensor *t = nitic_next_state(s->program, NULL); t; t = nitic_next_state(s->program, t)) {
     sum = sum_name(sum, t);
     for (uint64_t done = 0; done < t->bytes && s->status == NITIC_OK; done += HELD) {
       size_t count = t->bytes - done < HELD ? (size_t)(t->bytes - done) : HELD;
@@ -421,9 +424,12 @@ int nitic_checkpoint_read(nitic_session *session, nitic_source *source, void *co
   if (status == NITIC_OK)
     status = check(&s);
   uint64_t at = s.position;
-  for (const nitic_tensor *t = NULL; status == NITIC_OK && (t = nitic_next_state(s.program, t)); at += t->bytes)
+  for (const nitic_tensor *t = nitic_next_state(s.program, NULL); t && status == NITIC_OK;
+       t = nitic_next_state(s.program, t)) {
     if (!nitic_is_constant(t))
       status = source(context, at, session->memory + t->offset, (size_t)t->bytes);
+    at += t->bytes;
+  }
   if (status != NITIC_OK)
     return status;
   nitic_turn_state(session->program, session->memory);

@@ -61,8 +61,11 @@ bool nitic_fraction_parse(const char *text, nitic_fraction *value) {
   int32_t tens, extra = 0;
   if (!parse_digits(&text, &value->num, &tens))
     return false;
-  if ((*text == 'e' || *text == 'E') && (text++, !parse_exponent(&text, &extra)))
-    return false;
+  if (*text == 'e' || *text == 'E') {
+    text++;
+    if (!parse_exponent(&text, &extra))
+      return false;
+  }
   return *text == 0 && apply_tens(value, tens + extra);
 }
 

@@ -119,7 +119,9 @@ static bool parse_gb(nitic_hyper *h, const char *text) {
     return true;
   do {
     int64_t value = take_number(&text), epoch = h->gb_count;
-    if (with_epochs && (!take(&text, '@') || (epoch = take_number(&text)) < 0))
+    if (with_epochs)
+      epoch = take(&text, '@') ? take_number(&text) : -1;
+    if (epoch < 0)
       return false;
     bool rises = h->gb_count ? epoch > h->gb[h->gb_count - 1].epoch : epoch == 0;
     if (value < 0 || value > MAX_GB || !rises || h->gb_count == NITIC_MAX_SCHEDULE)

@@ -57,6 +57,8 @@ static int check_program(const nitic_program *program) {
 
 static void bind_tensors(nitic_session *s) {
   const nitic_tensor *input = nitic_tensor_of(s->program, NITIC_INPUT, NULL);
+  if (!input) /* check_program has found it */
+    return;
   s->memory = nitic_device_memory(s->device);
   s->sample_bytes = (size_t)(nitic_elements(input) / s->program->batch);
   s->channels = input->rank == 4 ? (int32_t)input->shape[3] : 1;

@@ -71,7 +71,7 @@ static int bind_functions(nitic_device *d) {
   size_t count = 0;
   for (int kind = 0; kind < NITIC_KINDS; kind++)
     count += count_buffers(&d->variant->functions[kind]);
-  d->addresses = calloc(count + 1, sizeof *d->addresses);
+  d->addresses = (void **)calloc(count + 1, sizeof *d->addresses);
   if (!d->addresses)
     return nitic_fail(NITIC_RUNTIME, "no memory for %zu buffer addresses", count);
   void **next = d->addresses;
@@ -106,7 +106,7 @@ void nitic_device_destroy(nitic_device *d) {
   nitic_pool_destroy(d->pool);
   if (d->arena)
     nitic_memory_free(d->arena, d->bytes);
-  free(d->addresses);
+  free((void *)d->addresses);
   free(d);
 }
 

@@ -46,7 +46,7 @@ static int parse(const nitic_file *file, idx_header *header, const char *expecte
     return nitic_fail(NITIC_MISMATCH, "%s: truncated at offset %zu: the header has %zu bytes", file->path, file->size,
                       header->data);
   for (int32_t i = 0; i < header->rank; i++)
-    header->shape[i] = read_u32(file->bytes + 4 + 4 * i);
+    header->shape[i] = read_u32(file->bytes + 4 + (size_t)4 * (size_t)i);
   return nitic_file_check_size(file, header->data, header->element_bytes, header->shape, header->rank);
 }
 

@@ -8,10 +8,10 @@ nitic_part *nitic_parts_add(nitic_dataset *data) {
   int32_t count = data->part_count;
   bool full = (count & (count - 1)) == 0; /* the room is a power of two */
   size_t room = count ? 2 * (size_t)count : 1;
-  nitic_part *parts = data->parts;
-  if (full && count < NITIC_MAX_PARTS)
-    parts = realloc(data->parts, room * sizeof *parts);
-  if (!parts || count == NITIC_MAX_PARTS) {
+  nitic_part *parts = NULL;
+  if (count < NITIC_MAX_PARTS)
+    parts = full ? realloc(data->parts, room * sizeof *parts) : data->parts;
+  if (!parts) {
     nitic_fail(NITIC_RUNTIME, "no room for more than %d data files", count);
     return NULL;
   }

@@ -53,7 +53,7 @@ static void copy_line(const nitic_image *image, const nitic_box *box, const uint
 
 /* Gives what interpolation would, but faster, where the box has the size of the result. */
 static void copy_box(const nitic_image *image, const nitic_box *box, const uint8_t *pad, uint8_t *to) {
-  for (int32_t i = 0; i < box->size.height; i++, to += box->size.width * image->channels)
+  for (int32_t i = 0; i < box->size.height; i++, to += (size_t)box->size.width * (size_t)image->channels)
     for (int32_t c = 0; c < image->channels; c++)
       copy_line(image, box, pad, i, c, to);
 }

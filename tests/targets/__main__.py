@@ -1,9 +1,10 @@
-"""Targets that this machine is not, emulated: python -m tests.targets [FOLDER] [machines|avx512vnni]
+"""Targets that this machine is not, emulated: python -m tests.targets [FOLDER] [machines|analysis|avx512vnni]
 
-machines: programs for other processors, by qemu and Node (same_bits.py). avx512vnni: that variant on a processor that
+machines: programs for other processors and firmware, by qemu and Node (same_bits.py). analysis: the folder of C99 under
+gcc's analyser, clang-tidy and valgrind (analysis.py). avx512vnni: that variant on a processor that
 has it, by Bochs: training runs end in the checkpoints of the variant for any x86-64, byte for byte, and the kernels
-compute what the operators' references do. Without a word it is both. Each line is a run, or what pytest says; the exit
-code is 1 where something differed.
+compute what the operators' references do. Without a word it is all three. Each line is a run, or what a tool says; the
+exit code is 1 where something differed, or a tool complained.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from nitic.options import CompileOptions
 from tests.kernels.elsewhere import ELSEWHERE, Split
 from tests.networks.stages import WRITERS, imported, samples
 from tests.runtime.helpers import write_npy
-from tests.targets import same_bits
+from tests.targets import analysis, same_bits
 from tests.targets.bochs import Guest, Run
 
 VARIANT = "avx512vnni"
@@ -99,7 +100,23 @@ def machines(folder: Path) -> int:
     return not all(equal)
 
 
-PARTS = {"machines": machines, "avx512vnni": bochs}
+def analyses(folder: Path) -> int:
+    found: list[str] = []
+    for network in analysis.NETWORKS:
+        data = folder / f"{network}-analysis"
+        made = analysis.sources(network, data)
+        write_npy(data, "train", *samples(analysis.shape(network), analysis.BATCH * 3))
+        for tool, said in (
+            ("gcc -fanalyzer", analysis.analysed(made)),
+            ("clang-tidy", analysis.tidied(made)),
+            ("valgrind", analysis.checked(made, folder, data.resolve())),
+        ):
+            print(f"{network}, {tool}: {len(said)} complaints", *said, sep="\n  ", flush=True)
+            found += said
+    return bool(found)
+
+
+PARTS = {"machines": machines, "analysis": analyses, "avx512vnni": bochs}
 
 
 def main(folder: str = "build/targets", *parts: str) -> int:

@@ -33,7 +33,7 @@ FIRMWARE = """    #include "nitic.h"
     nitic_checkpoint_write(session, sink, context); /* the file of `train --save`, a few bytes at a time */
 
 `nitic.h` says what each of them gives. All memory is the caller's: NITIC_ARENA_BYTES of tensors and scratch, and the
-session. The stack takes some 5 KB beside, most of it while a checkpoint is read.
+session. The stack takes 4 KB beside, while a checkpoint is read, and more where kernels have tables of many channels.
 """
 
 
