@@ -29,6 +29,7 @@ CASES = [
     ("alexnet", "niti16"),
     ("quotients", "niti16"),
     ("norms", "niti16"),
+    ("attention", "niti16"),
 ]
 
 
