@@ -178,6 +178,15 @@ FLOAT_MAX = 3.4e38  # exporters write it, float32's own limit or infinity for no
 LOWEST, HIGHEST = (float(limit) for limit in (np.finfo(np.float32).min, np.finfo(np.float32).max))
 
 ATTRIBUTES: dict[str, dict[str, Attribute]] = {
+    "Attention": {
+        "is_causal": flag(0),
+        "kv_num_heads": integer(**SIZE),
+        "q_num_heads": integer(**SIZE),
+        "qk_matmul_output_mode": integer(0, at_least=0, at_most=3),
+        "scale": number(above=0),
+        "softcap": number(0.0),
+        "softmax_precision": FLOATS_BETWEEN,
+    },
     "AveragePool": {**POOL, "count_include_pad": flag(0)},
     "BatchNormalization": {
         "epsilon": number(1e-5, at_least=2.0**-48, at_most=2.0**14),  # an int64 in units of 2^-48

@@ -33,12 +33,14 @@ from nitic.frontend.model_file import first_line, read_model, sidecar_of, stored
 from nitic.frontend.network import Network, read_network
 from nitic.frontend.nodes import Node, opset, unique_names
 from nitic.frontend.operators import HANDLERS, LAST_ONLY, VIEWS
+from nitic.frontend.operators.attention import Scores, handler_of_scores
 from nitic.frontend.patterns import with_batch_norms
 from nitic.frontend.preparation import Preparation, Standardisation
 from nitic.frontend.problems import MALFORMED, Problem, UnsupportedNodes
 from nitic.frontend.row_norm_patterns import with_row_norms
 from nitic.frontend.shapes import inferred_shapes
 from nitic.frontend.softplus import without_thresholds
+from nitic.frontend.splits import without_sequences
 from nitic.frontend.values import Activation, Constant, Conversion, NodeError, Value
 from nitic.ir.op import NnOp
 from nitic.ir.sample import Part
@@ -167,6 +169,7 @@ class _Importer:
         self.notes += take_output(self.model, self.file, self.ports.output)
         self.notes += take_positive_class(self.model.graph)
         without_thresholds(self.model.graph)
+        without_sequences(self.model.graph)
         with_adaptive_pools(self.model, opset(self.model))
         self.notes += with_batch_norms(self.model, opset(self.model))
         with_row_norms(self.model, opset(self.model))
@@ -365,6 +368,8 @@ class _Importer:
     def _finish(self, builder: Builder) -> ModuleOp:
         name = self.model.graph.output[0].name
         value = self.values.get(name)
+        if isinstance(value, Scores):
+            raise CompileError(self.file, f"output {name!r} is a product of two activations: only attention has one")
         if not isinstance(value, Activation):
             raise CompileError(self.file, f"output {name!r} does not depend on the input")
         classes = value.shape[1] if len(value.shape) > 1 else 1
@@ -410,7 +415,8 @@ class _Importer:
             raise NodeError(f"operator {node.op} is not supported")
         if node.op in HANDLERS or node.op in ATTRIBUTES:  # those of other operators are for onnx, which evaluates them
             node.check_attributes()
-        if node.op in LAST_ONLY:
+        read = [self.values.get(name) for name in node.proto.input]
+        if node.op in LAST_ONLY and not any(value is None or isinstance(value, Scores) for value in read):
             self.finals.update(dict.fromkeys(node.proto.output, node))
         for name in node.proto.input:
             if name in self.finals and node.op in VIEWS:
@@ -443,8 +449,8 @@ class _Importer:
         builder.trains = preparation is None
         if preparation and (samples := preparation.takes(node, inputs)):
             return [samples]
-        if node.op in HANDLERS:
-            made = HANDLERS[node.op](builder, node, inputs)
+        if handler := handler_of_scores(node, inputs) or HANDLERS.get(node.op):
+            made = handler(builder, node, inputs)
             return [made] if isinstance(made, Constant | Activation) else list(made)
         raise NodeError(f"operator {node.op} {_CONSTANTS_ONLY}")
 

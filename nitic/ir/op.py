@@ -105,6 +105,9 @@ class NnOp(IRDLOperation, ABC):
     UPDATES: ClassVar[Sequence[tuple[int, int]]] = ()
     """Pairs (result, operand) that share one buffer: the operator writes in place."""
 
+    ASIDE: ClassVar[Sequence[int]] = ()
+    """The results of another shape than the others, which the loops of its kernel store themselves."""
+
     @abstractmethod
     def infer_types(self) -> Sequence[Attribute]:
         """The types of the results, from operands and properties. Raises VerifyException where a rule is broken."""

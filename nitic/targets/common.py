@@ -22,6 +22,8 @@ OWN_LOOPS = (
     *("nn.bias_grad", "nn.scale_grad", "nn.mul_sum", "nn.reduce_sum"),
     *("nn.batch_norm_statistics", "nn.mean_square", "nn.lrn", "nn.lrn_room", "nn.lrn_dgrad"),
     *("nn.row_statistics", "nn.row_norm_sums", "bfp.row_tops"),
+    *("nn.attention", "nn.attention_row_error"),
+    *("nn.attention_query_rows", "nn.attention_key_sums", "nn.attention_value_sums"),
     *("nn.cross_entropy", "nn.mean_squared_error"),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nitic.arithmetic import integers, norms, pointwise, row_norms, rows, sums
+from nitic.arithmetic import attention, integers, norms, pointwise, row_norms, rows, sums
 from nitic.arithmetic.integers import Array
 from tests.arithmetic.test_vectors import batch_norm_forward, listed
 
@@ -41,6 +41,40 @@ def norm_backward(
     return dx, ((dy * xhat).sum(0), e_dy + norms.NORMALISED_EXPONENT), (dy.sum(0), e_dy)
 
 
+def softmax(scores: Array, e: int, c: int, e_c: int, mask: Any = None) -> tuple[Array, Array]:
+    kept = None if mask is None else np.array(mask, bool)
+    return attention.softmax(scores, e, attention.largest_scores(scores, kept), c, e_c, kept)
+
+
+def softmax_backward(u: Array, total: Array, dp: Array, e: int, scale: int, e_scale: int) -> tuple[Array, int, Array]:
+    mean = attention.error_mean(u, total, dp)
+    error = attention.unrounded_error(u, total, dp, mean, scale)
+    shift, h = attention.error_shifts(error, total)
+    return attention.rounded_error(error, shift), e - 8 + e_scale, h
+
+
+def causal_attention(
+    q: Array, e_q: int, k: Array, e_k: int, v: Array, e_v: int, scale: float
+) -> tuple[Array, int, Array, Array]:
+    c, e_c, _, _ = attention.softmax_constants(scale)
+    scores = q @ k.swapaxes(-1, -2)
+    mask = attention.causal(*scores.shape[-2:])
+    u, total = attention.softmax(scores, e_q + e_k, attention.largest_scores(scores, mask), c, e_c, mask)
+    return attention.normalised_product(u @ v, total), e_v - 8, u, total
+
+
+def attention_backward(dy: Array, e: int, *rest: Any) -> Any:
+    """((dq, e), (dk, e), (dv, e)): of dq the accumulator's rows come to int8 at once."""
+    q, e_q, k, e_k, v, e_v, u, total, scale = rest
+    _, _, s, e_s = attention.softmax_constants(scale)
+    m, b = rows.row_reciprocal(total)
+    w, e_w = rows.requantise_rows(dy * m, e - 15, -b, 15, attention.PLANES_LIMIT)
+    ds, e_ds, h = softmax_backward(u, total, dy @ v.swapaxes(-1, -2), e + e_v, s, e_s)
+    x, e_x = rows.requantise_rows(q, e_q, h, 15, attention.PLANES_LIMIT)
+    dq = rows.requantise_rows(ds @ k, e_ds + e_k, h)
+    return dq, (ds.swapaxes(-1, -2) @ x, e_ds + e_x), (u.swapaxes(-1, -2) @ w, e_w)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "bl(x)": rows.bit_lengths,
     "as_integer(value, bits)": pointwise.as_integer,
@@ -51,6 +85,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "norm_epsilon(epsilon, D)": row_norms.scaled_epsilon,
     "norm_forward(x, e, c, ec, centre)": norm_forward,
     "norm_affine(xhat, gamma, eg, beta, eb)": batch_norm_forward,
+    "softmax_constants(scale)": attention.softmax_constants,
+    "softmax(S, e, c, ec)": softmax,
+    "softmax(S, e, c, ec, mask)": softmax,
+    "softmax_matmul(u, Z, v, ev)": lambda u, z, v, e: (attention.normalised_product(u @ v, z), e - 8),
+    "softmax_backward(u, Z, dp, ep, sc, esc)": softmax_backward,
+    "attention(q, eq, k, ek, v, ev, scale), causal": causal_attention,
+    "attention_backward(dy, e, q, eq, k, ek, v, ev, u, Z, scale)": attention_backward,
     "norm_backward(dy, ey, xhat, inverse, h, e, gamma, eg, centre, bits)": norm_backward,
 }
 

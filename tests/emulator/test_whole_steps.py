@@ -31,6 +31,7 @@ CASES = [
     ("digits_cnn", "niti16{rule=iadam}"),
     ("digits_cnn", "niti16{rule=ilion}"),
     ("norms", "niti16"),
+    ("attention", "niti16"),
 ]
 
 

@@ -62,7 +62,13 @@ NAMED: dict[str, Wrong] = {
     "hidden_size": SIZE,
     "high": FINITE,
     "input_forget": FLAG,
+    "is_causal": FLAG,
     "keepdims": FLAG,
+    "kv_num_heads": SIZE,
+    "q_num_heads": SIZE,
+    "qk_matmul_output_mode": ("an integer, at least 0, at most 3", [-1, 4]),
+    "softcap": FINITE,
+    "softmax_precision": (f"an integer, {FLOATS}", [0, 7, 99]),
     "kernel_shape": SIZES,
     "layout": FLAG,
     "linear_before_reset": FLAG,
@@ -96,6 +102,7 @@ NAMED: dict[str, Wrong] = {
     "value": FINITE,
 }
 OWN: dict[tuple[str, str], Wrong] = {
+    ("Attention", "scale"): ("a number, finite, above 0", [nan, inf, 0.0, -1.0]),
     ("Celu", "alpha"): ("a number, finite, at least 0.0009765625, at most 1024.0", [nan, inf, 0.0, -1.0, 2e3]),
     ("DepthToSpace", "mode"): ("a string, 'DCR' or 'CRD'", ["", "dcr"]),
     ("Elu", "alpha"): CONSTANT,

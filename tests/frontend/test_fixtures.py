@@ -45,7 +45,12 @@ def test_output_equals_onnxruntime(path: Path) -> None:
         np.testing.assert_allclose(network_output(path, x), onnxruntime_output(path, x), atol=1e-4)
 
 
-@pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.stem)
+TIME_FIRST = {"vit"}  # nn.MultiheadAttention computes over [time, batch, features]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in EXPORTS if path.stem.split("-")[0] not in TIME_FIRST], ids=lambda path: path.stem
+)
 def test_no_transpose_is_left(path: Path) -> None:
     ops = {op.name for op in import_onnx(path).module.walk()}
     assert "nn.transpose" not in ops

@@ -11,6 +11,7 @@ from nitic.ir.op import NnOp
 from nitic.ir.traits import Packs, Pointwise
 from nitic.ir.types import exponent
 from nitic.ops import BFP, NN
+from nitic.ops.attention import KeyGradOp, QueryGradOp, ValueGradOp
 from nitic.ops.bfp import AlignOp, ExponentOfOp, RangeOp
 from nitic.ops.elementwise import BiasOp
 from nitic.ops.fused import FLAT
@@ -22,7 +23,14 @@ from tests.support.operators import type_of
 
 # track-exponents replaces the first; the second is what any kernel does with its results; the others have integer forms
 # of other names.
-WITHOUT_EMITTER = {ExponentOfOp.name, RangeOp.name, RowNormDgradOp.name}
+WITHOUT_EMITTER = {
+    ExponentOfOp.name,
+    RangeOp.name,
+    RowNormDgradOp.name,
+    QueryGradOp.name,
+    KeyGradOp.name,
+    ValueGradOp.name,
+}
 
 
 def test_every_operator_has_an_emitter() -> None:

@@ -52,6 +52,16 @@ class BranchWriter(NetworkWriter):
         self.initializers.append(numpy_helper.from_array(values, name))
         return name
 
+    def tensor(self, name: str, *shape: int) -> str:
+        """A parameter of numbers around 0."""
+        self.initializers.append(numpy_helper.from_array(self._random.normal(0, 0.3, shape).astype(np.float32), name))
+        return name
+
+    def index(self, name: str, value: int) -> str:
+        """An integer without axes."""
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, np.int64), name))
+        return name
+
     def matrix(self, name: str, rows: int, columns: int) -> str:
         """A product of the last axis with a weight, and a bias."""
         weight = self._random.normal(0, 1 / np.sqrt(rows), (rows, columns)).astype(np.float32)
@@ -283,8 +293,8 @@ def norms() -> BranchWriter:
     return net
 
 
-def whole_norm(net: BranchWriter, name: str) -> None:
-    inputs = [net.value, net.values(f"{name}.weight", 1, 8), net.values(f"{name}.bias", 0, 8)]
+def whole_norm(net: BranchWriter, name: str, size: int = 8) -> None:
+    inputs = [net.value, net.values(f"{name}.weight", 1, size), net.values(f"{name}.bias", 0, size)]
     net.node("LayerNormalization", name, inputs, [f"{name}.out"])
 
 
@@ -313,6 +323,60 @@ def layer_norm_in_parts(net: BranchWriter, name: str) -> None:
     net.node("Div", f"{name}.divided", [off, net.value], [f"{name}.divided.out"])
     net.node("Mul", f"{name}.scaled", [net.value, net.values(f"{name}.weight", 1, 8)], [f"{name}.scaled.out"])
     net.node("Add", name, [net.value, net.values(f"{name}.bias", 0, 8)], [f"{name}.out"])
+
+
+def attention() -> BranchWriter:
+    """A small ViT: patches, a class token, positions; attention as arithmetic, with a causal mask, and as one node."""
+    net = BranchWriter("attention", IMAGE, opset=23)
+    net.conv("patches", 12, 2, stride=2)
+    net.node("Reshape", "flat", [net.value, net.constant("to_tokens", 0, 12, 16)], ["flat.out"])
+    net.node("Transpose", "tokens", [net.value], ["tokens.out"], perm=[0, 2, 1])
+    net.node("Shape", "shape", [net.value], ["batch"], start=0, end=1)
+    net.node("Concat", "class.shape", ["batch", net.constant("class.tail", 1, 12)], ["class.shape.out"], axis=0)
+    net.node("Expand", "class", [net.tensor("class.token", 1, 1, 12), net.value], ["class.out"])
+    net.node("Concat", "joined", [net.value, "tokens.out"], ["joined.out"], axis=1)
+    net.node("Add", "placed", [net.value, net.tensor("positions", 1, 17, 12)], ["placed.out"])
+    for name, groups in (("first", 4), ("second", 4), ("third", 2)):
+        stream = net.value
+        whole_norm(net, f"{name}.norm", 12)
+        normed, heads = net.value, list[str]()
+        for part, size in {"q": 16, "k": 4 * groups, "v": 4 * groups}.items():
+            net.value = normed
+            heads.append(net.matrix(f"{name}.{part}", 12, size))
+        if name == "third":
+            net.node("Attention", f"{name}.heads", heads, [f"{name}.heads.out"], q_num_heads=4, kv_num_heads=groups)
+        else:
+            heads_in_parts(net, name, heads, causal=name == "second")
+        net.matrix(f"{name}.out", 16, 12)
+        net.node("Add", f"{name}.add", [net.value, stream], [f"{name}.add.out"])
+    whole_norm(net, "last", 12)
+    net.node("Gather", "taken", [net.value, net.index("zero", 0)], ["taken.out"], axis=1)
+    net.shape = (12,)
+    net.linear("fc", 10)
+    return net
+
+
+def heads_in_parts(net: BranchWriter, name: str, parts: Sequence[str], *, causal: bool) -> None:
+    """softmax(q . k^T / 2 + mask) . v of 4 heads as nodes."""
+    split: list[str] = []
+    for part, value in zip("qkv", parts, strict=True):
+        shape = net.constant(f"{name}.{part}.shape", 0, 17, 4, 4)
+        net.node("Reshape", f"{name}.{part}.cut", [value, shape], [f"{name}.{part}.cut.out"])
+        perm = [0, 2, 3, 1] if part == "k" else [0, 2, 1, 3]
+        net.node("Transpose", f"{name}.{part}.heads", [net.value], [f"{name}.{part}.heads.out"], perm=perm)
+        split.append(net.value)
+    net.node("MatMul", f"{name}.scores", split[:2], [f"{name}.scores.out"])
+    net.node("Mul", f"{name}.scaled", [net.value, net.number(f"{name}.scale", 0.5)], [f"{name}.scaled.out"])
+    if causal:
+        mask = np.where(np.tri(17, dtype=bool), 0, -np.inf).astype(np.float32)
+        net.initializers.append(numpy_helper.from_array(mask, f"{name}.mask"))
+        net.node("Add", f"{name}.masked", [net.value, f"{name}.mask"], [f"{name}.masked.out"])
+    net.node("Softmax", f"{name}.softmax", [net.value], [f"{name}.softmax.out"], axis=-1)
+    net.node("MatMul", f"{name}.mixed", [net.value, split[2]], [f"{name}.mixed.out"])
+    net.node("Transpose", f"{name}.together", [net.value], [f"{name}.together.out"], perm=[0, 2, 1, 3])
+    net.node(
+        "Reshape", f"{name}.whole", [net.value, net.constant(f"{name}.whole.to", 0, 17, 16)], [f"{name}.whole.out"]
+    )
 
 
 def tables(shape: tuple[int, int, int] = IMAGE) -> BranchWriter:
@@ -346,4 +410,5 @@ BRANCHES = {
     "recurrent": recurrent,
     "quotients": quotients,
     "norms": norms,
+    "attention": attention,
 }

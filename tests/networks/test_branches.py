@@ -27,6 +27,7 @@ COSINES = {
     "recurrent": 0.99,
     "quotients": 0.98,
     "norms": 0.97,
+    "attention": 0.95,
 }
 
 

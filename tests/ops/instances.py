@@ -10,6 +10,7 @@ from nitic.ir.op import NnOp, Property
 from nitic.ir.types import element_of, exponent, f32, i8, i16, i32, i64, is_tensor, range_, shape_of, u8
 from nitic.ops import (
     activation,
+    attention,
     bfp,
     concat,
     conv,
@@ -161,6 +162,30 @@ def _row_norms(x: type[np.generic], t: type[np.generic], acc: type[np.generic]) 
     ]
 
 
+def _attentions() -> tuple[list[Spec], list[Spec]]:
+    """In floats, and in integers: grouped queries, and a causal mask."""
+    q, k, v, dy, row = (2, 3, 4, 5), (2, 4, 2, 5), (2, 4, 2, 6), (2, 3, 4, 6), (2, 3, 4, 1)
+    of: dict[str, Property] = {"scale": 0.4, "causal": 1}
+    grads = (attention.QueryGradOp, attention.KeyGradOp, attention.ValueGradOp)
+    both = ((I8, q), (I8, k), (I8, v), (I8, dy), (I32, row), (I32, row))
+    parts = (*both, (I64, row), (I32, row), "exponent")
+    floats: list[Spec] = [
+        (attention.AttentionOp, ((F, q), (F, k), (F, v)), of),
+        (attention.AttentionOp, ((F, q), (F, k), (F, v)), {**of, "causal": 0}),
+        *((grad, ((F, q), (F, k), (F, v), (F, dy), (F, row), (F, row)), of) for grad in grads),
+    ]
+    integers: list[Spec] = [
+        (attention.AttentionOp, ((I8, q), (I8, k), (I8, v), "exponent"), of),
+        (attention.RowErrorOp, (*both, "exponent"), of),
+        (attention.QueryRowsOp, parts, of),
+        (attention.KeySumsOp, (*parts, (I16, q)), of),
+        (attention.ValueSumsOp, ((I8, q), (I8, k), (I16, dy), (I32, row), "exponent"), of),
+        (attention.RowWeightsOp, ((I8, dy), (I32, row)), {}),
+        (attention.RowExponentsOp, ((I32, row),), {}),
+    ]
+    return floats, integers
+
+
 def _updates(master: type[np.generic], w: type[np.generic], dw: type[np.generic], *scales: str) -> list[Spec]:
     hypers, shape = ((I32, ()),) * 4, (2, 3)
     velocity = I32 if scales else F
@@ -198,6 +223,7 @@ FLOAT: list[Spec] = [
     *_powers(F),
     *_norms(F, F, F, F),
     *_row_norms(F, F, F),
+    *_attentions()[0],
     (row_norm.RowNormDgradOp, ((F, (2, 3)), (F, (2, 3)), (F, (2, 1)), (F, (2, 1)), (F, (3,))), {"centred": 1}),
     (loss.CrossEntropyOp, ((F, (4, 3)), (I32, (4,))), {}),
     (loss.MeanSquaredErrorOp, ((F, (4, 3)), (I32, (4,))), {}),
@@ -211,6 +237,7 @@ INTEGER: list[Spec] = [
     *_powers(I8),
     *_norms(I16, I8, I32, I64),
     *_row_norms(I16, I8, I32),
+    *_attentions()[1],
     (row_norm.RowNormSumsOp, ((I8, (2, 3)), (I16, (2, 3)), (I8, (3,))), {"centred": 0}),
     (
         row_norm.RowNormErrorOp,

@@ -40,7 +40,8 @@ PROMISES: dict[type[OpTrait], Callable[[NnOp], bool]] = {
     Loss: lambda op: shape_of(op.results[0]) == shape_of(op.operands[0]),
 }
 """What a trait promises of operands, results and bounds, as far as a single operator shows it."""
-OF_FAMILIES = {"CONTRACTED", "DRAWS", "LARGEST_DIFFERENCE"}  # class variables that operators of one file share
+# Class variables that operators of one file share.
+OF_FAMILIES = {"CONTRACTED", "DRAWS", "ELEMENT", "LARGEST_DIFFERENCE", "LIKE", "OF"}
 SOURCE = 'node "a.1"'  # it needs escapes
 TRAITS = [each for each in vars(traits).values() if isinstance(each, type) and issubclass(each, OpTrait)]
 ALL = pytest.mark.parametrize("spec", SPECS, ids=name_of)

@@ -50,9 +50,10 @@ class Group:
         return [op for op in self.op.tensor_ops if isinstance(op, RangeOp)]
 
     def stored(self) -> list[SSAValue]:
-        """The results that `Emission.finish` writes; a second layout is written by the anchor's own emitter."""
+        """What `Emission.finish` writes; the anchor's own emitter writes a second layout, and what is aside."""
         made = [out for out in self.op.yielded if isinstance(out, OpResult) and is_tensor(out)]
-        return [out for out in made if not isinstance(out.op, ScalarUpdateOp) and not out.op.has_trait(Packs)]
+        made = [out for out in made if not isinstance(out.op, ScalarUpdateOp) and not out.op.has_trait(Packs)]
+        return [out for out in made if not isinstance(out.op, NnOp) or out.index not in out.op.ASIDE]
 
     def tail_shape(self, result: SSAValue | None = None) -> Shape:
         """The one shape of what `Emission.finish` is given, writes and takes ranges of: one index serves them all."""

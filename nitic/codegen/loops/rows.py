@@ -15,8 +15,12 @@ from nitic.ir.types import Shape
 def rows(f: Function, shape: Shape, body: Callable[[Expr, Expr], None]) -> int:
     """body(number of the row, index of its first element) for each row of the unit; gives the units."""
     *outer, length = shape
-    count = prod(outer)
-    together = max(1, f.BLOCK // length)
+    return each_row(f, prod(outer), length, lambda row: body(row, tir.let(row * length)))
+
+
+def each_row(f: Function, count: int, cost: int, body: Callable[[Expr], None]) -> int:
+    """body(number of the row) for each row of the unit, where a row costs as much as so many elements."""
+    together = max(1, f.BLOCK // cost)
     with tir.loop(f.begin * together, tir.minimum(f.end * together, count)) as row:
-        body(row, tir.let(row * length))
+        body(row)
     return ceildiv(count, together)

@@ -3,6 +3,7 @@
 from nitic.frontend.operators import (
     activations,
     arithmetic,
+    attention,
     conditions,
     cuts,
     layers,
@@ -18,6 +19,7 @@ from nitic.frontend.operators.inputs import Handler
 
 HANDLERS: dict[str, Handler] = {
     **layers.HANDLERS,
+    **attention.HANDLERS,
     **norms.HANDLERS,
     **arithmetic.HANDLERS,
     **activations.HANDLERS,

@@ -110,8 +110,17 @@ def mean_of_all(builder: Builder, node: Node, inputs: Inputs) -> Value:
 
 
 def expand(builder: Builder, node: Node, inputs: Inputs) -> Value:
+    """Of an activation, or of a parameter that all samples share, such as a class token."""
     del node
-    x, wanted = activation(inputs), integers(required(inputs, 1).array)
+    given = required(inputs, 1)
+    wanted = integers(given.array)
+    if wanted and not given.measured and wanted[0] == builder.declared_batch:
+        wanted = (builder.batch, *wanted[1:])
+    x = inputs[0]
+    if isinstance(x, Constant) and is_parameter(x):
+        shape = np.broadcast_shapes(x.shape, wanted)
+        return Activation.of(broadcast(builder, builder.parameter(x, "weight"), shape))
+    x = activation(inputs)
     return broadcast_to(builder, x, np.broadcast_shapes(x.shape, wanted))
 
 

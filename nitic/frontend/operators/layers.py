@@ -6,6 +6,7 @@ from nitic.frontend.attributes import as_written
 from nitic.frontend.builder import Builder, batch_flattened
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.all_axes import sums_too
+from nitic.frontend.operators.attention import matmul as scores
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, constant, required
 from nitic.frontend.operators.pointwise import bias
 from nitic.frontend.operators.pools import average_pool
@@ -88,13 +89,15 @@ def product(builder: Builder, x: Activation, w: Constant) -> Activation:
 
 def matmul(builder: Builder, node: Node, inputs: Inputs) -> Value:
     """With the weight on the left, the columns of x are multiplied: of an x that is transposed there and back."""
-    del node
     if isinstance(left := inputs[0], Constant):
         x = activation(inputs, 1)
         if len(x.shape) < 3 or len(left.shape) != 2 or left.shape[1] != x.shape[-2]:
             raise NodeError(f"cannot multiply a weight of {list(left.shape)} by an input of {list(x.shape)}")
         return last_swapped(builder, times(builder, last_swapped(builder, x), left))
-    x, w = activation(inputs), required(inputs, 1)
+    x = activation(inputs)
+    if isinstance(inputs[1], Activation):
+        return scores(builder, node, inputs)
+    w = required(inputs, 1)
     if len(x.shape) < 2 or len(w.shape) != 2:
         raise NodeError(f"cannot multiply an input of {list(x.shape)} by a weight of {list(w.shape)}")
     return times(builder, x, w.transpose((1, 0)))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import prod
 
+import numpy as np
 import onnx
 
 from nitic.frontend.builder import Builder
@@ -28,6 +29,8 @@ def cast(builder: Builder, node: Node, inputs: Inputs) -> Value:
     to_condition = node.op == "Cast" and node.integer("to") == onnx.TensorProto.BOOL
     if node.op == "Cast" and not is_float_type(node.integer("to")) and not (is_condition and to_condition):
         raise NodeError("a cast to a type other than float is not supported")
+    if node.op == "CastLike" and isinstance(x, Constant) and isinstance(inputs[1], Activation) and not x.conversion:
+        return replace(x, array=x.array.astype(np.float32))  # all that is computed is of floats
     return identity(builder, node, inputs)
 
 

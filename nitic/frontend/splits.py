@@ -1,0 +1,30 @@
+"""Sequences of tensors: torch's newer exporter writes a split as one, of which it takes each element by its place."""
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from nitic.frontend.nodes import replace_node
+
+
+def without_sequences(graph: onnx.GraphProto) -> None:
+    """Puts a Slice in the place of each SequenceAt, at a constant place, of a SplitToSequence into constant sizes."""
+    splits = {node.output[0]: node for node in graph.node if node.op_type == "SplitToSequence"}
+    if not splits:
+        return
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            tensors[node.output[0]] = node.attribute[0].t
+    for node in [node for node in graph.node if node.op_type == "SequenceAt"]:
+        split = splits.get(node.input[0])
+        if split and node.input[1] in tensors and split.input[1:] and split.input[1] in tensors:
+            axis = next((helper.get_attribute_value(each) for each in split.attribute if each.name == "axis"), 0)
+            place, sizes = (numpy_helper.to_array(tensors[name]) for name in (node.input[1], split.input[1]))
+            at = int(place.reshape(-1)[0])
+            begin = at * int(sizes) if sizes.ndim == 0 else int(sizes[:at].sum())
+            end = begin + int(sizes if sizes.ndim == 0 else sizes[at])
+            names = [f"{node.output[0]}.{key}" for key in ("begin", "end", "axis")]
+            for name, value in zip(names, (begin, end, axis), strict=True):
+                graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
+            replace_node(graph, node, [helper.make_node("Slice", [split.input[0], *names], node.output, node.name)])
