@@ -27,7 +27,7 @@ from nitic.options import CompileOptions
 from tests.networks.stages import Interpreted, samples
 from tests.runtime.helpers import read_checkpoint, succeed
 
-BATCH, EPOCHS, STEPS_PER_EPOCH, SEED = 64, 4, 50, 3
+BATCH, EPOCHS, STEPS_PER_EPOCH, SEED = 64, 2, 50, 3
 COUNT = BATCH * STEPS_PER_EPOCH
 RECIPES = ("niti16", "niti")
 HYPERS = {"niti16": {"lr": "2^-6", "momentum": "0.9"}, "niti": {"gb": "4"}}
