@@ -53,10 +53,10 @@ class Task:
 TASKS = (
     Task("MLP", lambda: mlp((784, 256, 128, 10)), "mnist", 1500),
     Task("LeNet-5", lenet, "mnist", 1500),
-    Task("VGG-small", vgg_small, "cifar", 100, 7, 1000),
+    Task("VGG-small", vgg_small, "cifar", 450, 7, 1000),
     Task("ResNet-8", resnet8, "cifar16", 1500, 5),
     Task("MobileNet block", lambda: mobile(shape=(1, 28, 28)), "mnist", 600),
-    Task("every table", lambda: tables((1, 28, 28)), "mnist", 1500),
+    Task("every table", lambda: tables((1, 28, 28)), "mnist", 1200, 7),
 )
 
 
