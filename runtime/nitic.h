@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define NITIC_ABI_VERSION 6
 #define NITIC_MAX_RANK 6
 #define NITIC_MAX_THREADS 64            /* also the number of per-thread slots (int64) of a range */
@@ -267,5 +271,9 @@ uint64_t nitic_session_bytes(const nitic_program *program);
 int nitic_session_at(const nitic_program *program, void *memory, uint64_t bytes, nitic_session **session);
 
 #pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

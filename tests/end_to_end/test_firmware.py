@@ -136,6 +136,26 @@ def test_a_float_would_be_a_call(core: str, tmp_path: Path) -> None:
     assert len(undefined([tmp_path / "float.o"]) - ASKED) == 2
 
 
+def test_the_header_is_one_of_cpp_too(made: Made, tmp_path: Path) -> None:
+    """Arduino's sketches are C++: functions have to have the names that the library gives them."""
+    (tmp_path / "sketch.cpp").write_text(
+        '#include "nitic.h"\nint f(nitic_session *s) { return nitic_begin_epoch(s, 0); }\n'
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "c++",
+        *WITHOUT_FPU["cortex-m4"],
+        "-I",
+        made.library,
+        "-c",
+        "sketch.cpp",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert "nitic_begin_epoch" in undefined([tmp_path / "sketch.o"])
+
+
 def test_the_header_says_what_memory_is_needed(made: Made) -> None:
     """The constant is what the tables of the program say."""
     told = re.findall(r"#define NITIC_(\w+) (\d+)", (made.library / "nitic.h").read_text())

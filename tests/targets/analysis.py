@@ -32,7 +32,8 @@ def sources(network: str, folder: Path) -> Path:
     """The folder that nitic writes."""
     folder.mkdir(parents=True, exist_ok=True)
     WRITERS[network]().save(folder / f"{network}.onnx")
-    return compile_model(CompileOptions(folder / f"{network}.onnx", folder / "c99", batch_size=BATCH, target="c"))
+    options = CompileOptions(folder / f"{network}.onnx", folder / "c99", batch_size=BATCH, target="c")
+    return compile_model(options).resolve()
 
 
 def shape(network: str) -> tuple[int, ...]:
@@ -54,7 +55,7 @@ def tidied(made: Path) -> list[str]:
 
 def checked(made: Path, folder: Path, data: Path) -> list[str]:
     """What valgrind finds wrong in an epoch of training that is saved, and in predictions with what was saved."""
-    root = unpacked(folder / "valgrind", ("valgrind",)).resolve()
+    root = unpacked(folder / "valgrind", ("valgrind",))
     subprocess.run(["make", "-s", "-B", "-C", made, "CFLAGS=-O1 -g"], check=True)
     environment = {**os.environ, "VALGRIND_LIB": str(root / "usr/libexec/valgrind")}
     valgrind = [root / "usr/bin/valgrind.bin", "-q", "--error-exitcode=9", "--leak-check=full", made / "program"]

@@ -224,6 +224,7 @@ def boot_image(folder: Path) -> Path:
 
 def unpacked(folder: Path, names: Sequence[str]) -> Path:
     """The packages of Debian and those that they need and this machine lacks, in one folder."""
+    folder = folder.resolve()  # apt reads a relative path from a folder of its own on
     root, packages = folder / "root", folder / "packages"
     if not root.exists():
         (packages / "partial").mkdir(parents=True, exist_ok=True)

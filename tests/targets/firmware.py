@@ -78,7 +78,7 @@ class Firmware:
 
 def emulator(folder: Path) -> Path:
     """The folder with qemu's emulator of ARM machines and its libraries."""
-    return unpacked(folder / "qemu-system", ("qemu-system-arm",)).resolve()
+    return unpacked(folder / "qemu-system", ("qemu-system-arm",))
 
 
 def built(board: Board, options: CompileOptions, folder: Path, x: Array, y: Array, epochs: int, seed: int) -> Firmware:
