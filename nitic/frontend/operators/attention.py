@@ -12,6 +12,7 @@ from xdsl.ir import SSAValue
 from nitic.arithmetic.integers import Array
 from nitic.frontend.attributes import as_written
 from nitic.frontend.builder import Builder
+from nitic.frontend.folding import is_parameter
 from nitic.frontend.nodes import Node
 from nitic.frontend.operators.inputs import Handler, Inputs, activation, axis_of, constant
 from nitic.frontend.values import Activation, Constant, NodeError, Value
@@ -114,10 +115,15 @@ def added(builder: Builder, node: Node, inputs: Inputs) -> Value:
     other = next((value for value in inputs if isinstance(value, Constant)), None)
     if other is None or x.is_softmax:
         raise NodeError(f"{_ELSEWHERE}, and what is added to its scores must be a constant")
-    kept = other.array > HIDES
-    if other.array[kept].any():
-        raise NodeError(f"a bias of scores, such as {other.name!r}, is not supported: only 0, or {HIDES:g} and below")
-    return masked(x, kept)
+    return masked(x, kept_by(other))
+
+
+def kept_by(mask: Constant) -> Array:
+    """Where a mask that is added hides nothing. Raises NodeError for a bias, and for zeros that training would move."""
+    kept = mask.array > HIDES
+    if mask.array[kept].any() or (is_parameter(mask) and kept.all()):
+        raise NodeError(f"a bias of scores, such as {mask.name!r}, is not supported: only 0, or {HIDES:g} and below")
+    return kept
 
 
 def chosen(builder: Builder, node: Node, inputs: Inputs) -> Value:
@@ -201,11 +207,9 @@ def attention_node(builder: Builder, node: Node, inputs: Inputs) -> Value:
     shape: Shape = (*parts[0].shape[:-1], parts[1].shape[-2])
     scores = Scores(q.value, q.perm, shape, parts[0], parts[1], causal=bool(node.integer("is_causal")))
     if mask is not None:
-        kept = mask.array if mask.array.dtype == bool else mask.array > HIDES
-        if mask.array.dtype != bool and mask.array[kept].any():
-            raise NodeError(f"a bias of scores, such as {mask.name!r}, is not supported")
-        scores = masked(scores, kept)
-    y = attended(builder, *parts, scale, causal=scores.causal)
+        scores = masked(scores, mask.array if mask.array.dtype == bool else kept_by(mask))
+    of_heads, keys, values = parts
+    y = attended(builder, of_heads, keys, values, scale, causal=scores.causal)
     if len(q.shape) == 4:
         return y
     n, h, t, d = y.shape
