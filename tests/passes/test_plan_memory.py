@@ -7,7 +7,7 @@ import pytest
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
-from nitic.ir.buffers import ALIGNMENT, buffer_bytes, tensor_extents
+from nitic.ir.buffers import Memory, tensor_extents
 from nitic.ir.function import STATE_ROLES, argument_labels, arguments, function, functions, results
 from nitic.ir.op import to_property
 from nitic.ops.fused import FusedOp, phase_of
@@ -24,25 +24,30 @@ Buffer = tuple[SSAValue, int]
 class Arena:
     """Who has last written each byte, while the kernels of a function run in order."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, memory: Memory) -> None:
+        self.memory = memory
         self.writer = np.full(size, NOBODY)
         self.identity: dict[SSAValue, int] = {}
 
     def write(self, value: SSAValue, offset: int) -> None:
-        end = offset + buffer_bytes(value.type)
+        end = offset + self.memory.bytes_of(value.type)
         assert offset >= 0
-        assert offset % ALIGNMENT == 0
+        assert offset % self.memory.alignment == 0
         assert end <= len(self.writer)
         self.identity[value] = len(self.identity)
         self.writer[offset:end] = self.identity[value]
 
     def read(self, value: SSAValue, offset: int) -> None:
-        region = self.writer[offset : offset + buffer_bytes(value.type)]
+        region = self.writer[offset : offset + self.memory.bytes_of(value.type)]
         assert (region == self.identity[value]).all(), f"{value.name_hint} is overwritten"
 
     def share(self, value: SSAValue, other: SSAValue) -> None:
         """The value is another view of the other's memory."""
         self.identity[value] = self.identity[other]
+
+    def overlap(self, a: Buffer, b: Buffer) -> bool:
+        (first, i), (second, j) = a, b
+        return i < j + self.memory.bytes_of(second.type) and j < i + self.memory.bytes_of(first.type)
 
 
 def replay(func: FuncOp, arena: Arena, extents: dict[str, tuple[int, int]]) -> None:
@@ -73,8 +78,8 @@ def run(phase: list[FusedOp], arena: Arena) -> None:
         arena.read(value, offset)
     for value, offset in written:
         arena.write(value, offset)
-    assert not any(overlap(a, b) for a in read for b in written)
-    assert not any(overlap(a, b) for a, b in combinations(written, 2))
+    assert not any(arena.overlap(a, b) for a in read for b in written)
+    assert not any(arena.overlap(a, b) for a, b in combinations(written, 2))
     for group in phase:
         for result, operand in group.updates().items():
             arena.share(group.results[result], group.operands[operand])
@@ -85,11 +90,6 @@ def offsets_of(group: FusedOp) -> list[int]:
     offsets = to_property(group.buffers)
     assert isinstance(offsets, list)
     return [int(offset) for offset in offsets]
-
-
-def overlap(a: Buffer, b: Buffer) -> bool:
-    (first, i), (second, j) = a, b
-    return i < j + buffer_bytes(second.type) and j < i + buffer_bytes(first.type)
 
 
 def assert_updates_wait_for_readers(func: FuncOp) -> None:
@@ -108,18 +108,20 @@ def assert_updates_wait_for_readers(func: FuncOp) -> None:
 def test_no_kernel_loses_what_another_one_wrote(network: str, recipe: str) -> None:
     module = imported(network, 4).module
     run_passes(module, training_passes(RECIPES[recipe]))
-    placed: list[tuple[dict[str, tuple[int, int]], object]] = []
+    placed: dict[Memory, tuple[dict[str, tuple[int, int]], object]] = {}
     for variant in VARIANTS:
         planned = module.clone()
         run_passes(planned, target_passes(variant))
-        extents, state = tensor_extents(planned)
-        placed.append((extents, state))
+        memory = VARIANTS[variant].memory
+        extents, state = tensor_extents(planned, memory)
+        assert placed.setdefault(memory, (extents, state)) == (extents, state), (
+            "a checkpoint would depend on the variant"
+        )
         size = to_property(planned.attributes["nn.arena"])
         assert isinstance(size, int)
         for func in functions(planned):
-            replay(func, Arena(size), extents)
+            replay(func, Arena(size, memory), extents)
             assert_updates_wait_for_readers(func)
-    assert placed[0] == placed[1], "a checkpoint would depend on the variant"
 
 
 def test_the_state_comes_first_and_without_overlap() -> None:
