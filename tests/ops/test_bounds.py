@@ -80,9 +80,9 @@ def extremes(op: NnOp, seed: int) -> list[Any]:
 def make_rows_fit(op: attention.PartOp, operands: list[Any]) -> None:
     """What a part of an attention's error knows of its rows is what the parts before it have found."""
     *_, e = [value for value, operand in zip(operands, op.operands, strict=True) if element_of(operand) == exponent]
-    by_head = largest_scores(op.scores(*operands[:2]), op.mask())
-    top = attention.of_rows(by_head)
-    total = attention.of_rows(op.softmax(*operands[:2], top, int(e))[1])
+    q, k = operands[:2]
+    top = attention.of_rows(largest_scores(op.scores(q, k), op.mask()))
+    total = attention.of_rows(op.softmax(q, k, top, int(e))[1])
     if isinstance(op, attention.ValueSumsOp):
         operands[2], operands[3] = np.sign(operands[2]) * PLANES_LIMIT, top
         return
