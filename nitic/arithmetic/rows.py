@@ -5,7 +5,7 @@ h is (..., 1) for mantissas of (..., n). A row of zeros has no leading bit, and 
 
 import numpy as np
 
-from nitic.arithmetic.integers import INT8_LIMIT, WIDE, Array, saturate, wide
+from nitic.arithmetic.integers import INT8_LIMIT, WIDE, Array, div, saturate, wide
 
 TOP_BIAS = 2**30  # makes the tops of all rows positive, so that the largest is a range
 NO_EXPONENT = -(2**20)  # of a row of zeros
@@ -56,4 +56,4 @@ def row_reciprocal(total: Array) -> tuple[Array, Array]:
     """(m, b) with 1 / total = m * 2^-(b + 15), 2^15 <= m <= 2^16; a total of 0 counts as 1."""
     total = np.maximum(wide(total), 1)
     b = bit_lengths(total)
-    return ((wide(1) << (b + 16)) + total) // (2 * total), b
+    return div(wide(1) << (b + 15), total), b

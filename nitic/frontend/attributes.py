@@ -181,8 +181,10 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "Attention": {
         "is_causal": flag(0),
         "kv_num_heads": integer(**SIZE),
+        "left_window_size": integer(-1, at_least=-1),
         "q_num_heads": integer(**SIZE),
         "qk_matmul_output_mode": integer(0, at_least=0, at_most=3),
+        "right_window_size": integer(-1, at_least=-1),
         "scale": number(above=0),
         "softcap": number(0.0),
         "softmax_precision": FLOATS_BETWEEN,

@@ -8,10 +8,11 @@ import pytest
 from xdsl.ir import Attribute
 
 from nitic.arithmetic import integers, norms, rounding, sums
+from nitic.arithmetic.attention import PLANES_LIMIT, largest_scores
 from nitic.arithmetic.integers import Array
 from nitic.ir.op import NnOp
 from nitic.ir.types import element_of, exponent, i8, i16, i32, i64, is_tensor, shape_of, u8
-from nitic.ops import loss, lrn, norm, statistics, update
+from nitic.ops import attention, loss, lrn, norm, row_norm, statistics, update
 from nitic.ops.bfp import RangeOp, RoundShiftOp, ShiftOp
 from nitic.passes.integers.check_range import INT64_LIMIT
 from tests.ops.instances import INTEGER, Spec, instance, name_of
@@ -66,7 +67,32 @@ def extremes(op: NnOp, seed: int) -> list[Any]:
         operands[1] = rng.integers(0, shape_of(op.operands[0])[1], shape_of(op.operands[1]))
     if isinstance(op, loss.MeanSquaredErrorOp):
         operands[3] = np.asarray(sums.common_exponent(int(operands[2]), 0))
+    if isinstance(op, row_norm.RowNormErrorOp):
+        dy = operands[0]
+        operands[2:4] = 2**17, 15
+        total = np.full((len(dy), 1), dy.shape[-1] * 127 * 127)
+        operands[4:6] = total, total * 32767
+    if isinstance(op, attention.PartOp):
+        make_rows_fit(op, operands)
     return operands
+
+
+def make_rows_fit(op: attention.PartOp, operands: list[Any]) -> None:
+    """What a part of an attention's error knows of its rows is what the parts before it have found."""
+    *_, e = [value for value, operand in zip(operands, op.operands, strict=True) if element_of(operand) == exponent]
+    q, k = operands[:2]
+    top = attention.of_rows(largest_scores(op.scores(q, k), op.mask()))
+    total = attention.of_rows(op.softmax(q, k, top, int(e))[1])
+    if isinstance(op, attention.ValueSumsOp):
+        operands[2], operands[3] = np.sign(operands[2]) * PLANES_LIMIT, top
+        return
+    operands[4:6] = top, total
+    if isinstance(op, attention.ErrorSumsOp):
+        types = [*operands[:4], *(each.astype(np.int32) for each in (top, total)), "exponent"]
+        before = make(attention.RowErrorOp, *types, **op.values)
+        operands[6:8] = before.reference(*operands[:6], e)[:2]
+    if isinstance(op, attention.KeySumsOp):
+        operands[9] = np.sign(operands[9]) * PLANES_LIMIT
 
 
 def magnitudes(op: NnOp, operands: list[Any]) -> list[int]:

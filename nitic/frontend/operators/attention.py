@@ -201,11 +201,17 @@ def attention_node(builder: Builder, node: Node, inputs: Inputs) -> Value:
         raise NodeError("only the first output of Attention is supported")
     if node.number("softcap"):
         raise NodeError(f"softcap={node.number('softcap')} is not supported")
+    left, right = node.integer("left_window_size"), node.integer("right_window_size")
+    if left != -1 or right > 0:
+        raise NodeError(f"windows of {left} and {right} are not supported: only -1, and 0 to the right")
     of_q, of_k = (node.attributes.get(name, 0) for name in ("q_num_heads", "kv_num_heads"))
     parts = [split_heads(builder, x, count) for x, count in ((q, of_q), (k, of_k), (v, of_k))]
     scale = node.attributes.get("scale", 1 / sqrt(parts[0].shape[-1]))
     shape: Shape = (*parts[0].shape[:-1], parts[1].shape[-2])
-    scores = Scores(q.value, q.perm, shape, parts[0], parts[1], causal=bool(node.integer("is_causal")))
+    causal = bool(node.integer("is_causal")) or right == 0
+    if causal and shape[-1] != shape[-2]:
+        raise NodeError(f"a causal attention of {shape[-2]} rows over {shape[-1]} keys is not supported")
+    scores = Scores(q.value, q.perm, shape, parts[0], parts[1], causal=causal)
     if mask is not None:
         scores = masked(scores, mask.array if mask.array.dtype == bool else kept_by(mask))
     of_heads, keys, values = parts
