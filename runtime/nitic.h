@@ -215,7 +215,7 @@ int nitic_configure(nitic_session *session, const char *option, const char *text
 const char *nitic_configuration(const nitic_session *session, const char *option);
 /* Sets the hyper tensors for epoch `epoch` (from 0) of progress.epochs. */
 int nitic_begin_epoch(nitic_session *session, int64_t epoch);
-/* Sets one hyper tensor, until the next nitic_begin_epoch. */
+/* Sets one hyper tensor, until the next nitic_begin_epoch; a rate that still rises, until the next step. */
 int nitic_set_hyper(nitic_session *session, const char *name, int64_t value);
 
 /* 1 when the program needs no input statistics or has them already. */

@@ -53,7 +53,7 @@ void board_print(const char *text) { call(PRINT, text); }
 void board_print_number(int64_t number) {
   char text[21];
   char *at = text + sizeof text;
-  uint32_t rest = (uint32_t)(number < 0 ? -number : number);
+  uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
   *--at = 0;
   do
     *--at = (char)('0' + rest % 10);

@@ -14,12 +14,20 @@
 static uint64_t memory[NITIC_PROGRAM_BYTES / 8] __attribute__((aligned(64)));
 static int64_t order[SAMPLES];
 
+/* What nitic has no sentence for. */
+static int say(const char *what) {
+  board_print(what);
+  return NITIC_RUNTIME;
+}
+
 static int write_bytes(void *context, const void *bytes, size_t count) {
-  return board_write(*(const int *)context, bytes, count) ? NITIC_OK : NITIC_RUNTIME;
+  bool done = board_write(*(const int *)context, bytes, count);
+  return done ? NITIC_OK : say("the host cannot write the checkpoint\n");
 }
 
 static int read_bytes(void *context, uint64_t offset, void *bytes, size_t count) {
-  return board_read(*(const int *)context, (uint32_t)offset, bytes, count) ? NITIC_OK : NITIC_RUNTIME;
+  bool done = board_read(*(const int *)context, (uint32_t)offset, bytes, count);
+  return done ? NITIC_OK : say("the host cannot read that many bytes of the checkpoint\n");
 }
 
 static int configure(nitic_session *session) {
@@ -67,6 +75,8 @@ static int train_epoch(nitic_session *session) {
     gather(session, order + progress->epoch_step * NITIC_BATCH);
     status = nitic_step(session, NULL, NULL, NULL);
   }
+  if (status != NITIC_OK)
+    return status;
   board_print("epoch ");
   board_print_number(progress->epoch + 1);
   board_print(": ");
@@ -83,7 +93,7 @@ static int train_epoch(nitic_session *session) {
 static int save(nitic_session *session) {
   int file = board_open("checkpoint", BOARD_WRITE);
   if (file < 0)
-    return NITIC_RUNTIME;
+    return say("the host cannot write the checkpoint\n");
   int status = nitic_checkpoint_write(session, write_bytes, &file);
   board_close(file);
   return status;

@@ -18,8 +18,9 @@ GRADIENT_BITS = 15
 KEPT_BITS = 10  # what a moment keeps is in 2^-10
 MOMENT_GUARD = 12  # bits below the last place of a moment in which its two terms are added
 GUARD = 24  # bits below the last place of a master in which a step is added up
-SIGN = 1 << 12  # one, in Q12
-LARGEST_STEP = 4 << 12  # of learning rates
+STEP_BITS = 12  # of a fraction of the learning rate
+STEP_SHIFT = STEP_BITS - GUARD  # of its product with the rate, beside exponent and k
+SIGN, LARGEST_STEP = 1 << STEP_BITS, 4 << STEP_BITS
 SIGN_BITS = 29  # of the sum whose sign ilion takes
 
 
@@ -31,6 +32,11 @@ class Moment:
     fall: int
     bits: int
     power: int = 1
+
+    @property
+    def added(self) -> int:
+        """What counts for the new gradient, in 2^-10."""
+        return (1 << KEPT_BITS) - self.kept
 
     @property
     def limit(self) -> int:
@@ -45,12 +51,13 @@ class Moment:
     def next(self, old: Array, e_old: int, g: Array, e_g: int, e: int, t: int) -> Array:
         """The next moment at exponent e, dithered from t: rounded to nearest, a small moment would never end."""
         kept = exact_shift(wide(old) * self.kept, e - MOMENT_GUARD - e_old)
-        added = exact_shift(g**self.power * ((1 << KEPT_BITS) - self.kept), e - MOMENT_GUARD - self.power * e_g)
+        added = exact_shift(g**self.power * self.added, e - MOMENT_GUARD - self.power * e_g)
         return saturate(round_dithered(kept + added, KEPT_BITS + MOMENT_GUARD, t), self.limit)
 
 
 ADAM_FIRST, ADAM_SECOND = Moment(kept=922, fall=3, bits=15), Moment(kept=1014, fall=6, bits=31, power=2)
-LION_KEPT, LION = 922, Moment(kept=1014, fall=6, bits=15)
+LION_KEPT, LION_ADDED = 922, 102  # of 1024: the mean whose sign is the direction
+LION = Moment(kept=1014, fall=6, bits=15)
 MOMENTS = {"adam_first": ADAM_FIRST, "adam_second": ADAM_SECOND, "lion": LION}
 
 
@@ -99,7 +106,7 @@ def update_adam(
 
 def normalised(first: Array, e_1: int, second: Array, e_2: int) -> Array:
     """first / sqrt(second) in Q12, at most 4, by tables: first * 2^-z for z in Q8."""
-    z = ((log2_q8(np.maximum(second, 1)) + (e_2 << 8)) >> 1) - ((e_1 + 12) << 8)
+    z = ((log2_q8(np.maximum(second, 1)) + (e_2 << 8)) >> 1) - ((e_1 + STEP_BITS) << 8)
     whole, fraction = z >> 8, z & 255
     factor = np.where(fraction > 0, EXP2[(256 - fraction) & 255], 1 << 10)
     return saturate(round_rows(first * factor, np.where(fraction > 0, 11, 10) + whole), LARGEST_STEP)
@@ -118,7 +125,7 @@ def update_lion(
     g, e_g = gradient(dw, e_dw, r_dw)
     common = sign_exponent(e_moment, r_moment, e_dw, r_dw)
     kept = round_nearest(moment, common - e_moment) * LION_KEPT
-    direction = np.sign(kept + round_nearest(g, common - e_g) * ((1 << KEPT_BITS) - LION_KEPT))
+    direction = np.sign(kept + round_nearest(g, common - e_g) * LION_ADDED)
     e = LION.after(e_moment, r_moment, e_dw, r_dw)
     new = LION.next(moment, e_moment, g, e_g, e, starts[1])
     return _step(master, em, r, direction * SIGN, rates, starts[0]), new
@@ -136,5 +143,5 @@ def _step(master: Array, em: int, r: int, u: Array, rates: tuple[int, int, int],
     m, k, shrink = rates
     g = growth(r, FULL_MASTER)
     master, em = round_nearest(wide(master), g), em + g
-    change = round_nearest(wide(u) * m, em + k + 12 - GUARD) + master * shrink
+    change = round_nearest(wide(u) * m, em + k + STEP_SHIFT) + master * shrink
     return saturate(master - round_dithered(change, GUARD, t), INT16_LIMIT)

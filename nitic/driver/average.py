@@ -20,8 +20,9 @@ def average_checkpoints(paths: Sequence[Path], output: Path, base: Path | None =
     """Writes the mean of some checkpoints as a checkpoint; gives its path. Raises CompileError.
 
     Some of them, or all, may be deltas of a base; of a single one the mean is the checkpoint that it was made of.
-    Parameters, velocities and running statistics are averaged, each rounded once (docs/numerics.md). Of statistics of
-    activations, and of numbers in the description, the largest is taken; everything else must be the same in all.
+    Parameters, velocities, moments and running statistics are averaged, each rounded once (docs/numerics.md). Of
+    statistics of activations, and of numbers in the description, the largest is taken; everything else must be the
+    same in all.
     """
     for path in (*paths, *([base] if base else ())):
         check_output(output, path)

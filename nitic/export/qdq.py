@@ -113,7 +113,8 @@ def _last_operators(func: FuncOp) -> dict[str, str]:
 
 def _moves(node: onnx.NodeProto) -> bool:
     """Whether it only moves or chooses values, or casts floats to what they are."""
-    return node.op_type in MOVES or any(node.op_type == "Cast" and each.i == FLOAT for each in node.attribute)
+    to_floats = node.op_type == "Cast" and any(each.name == "to" and each.i == FLOAT for each in node.attribute)
+    return to_floats or node.op_type in MOVES
 
 
 class _Quantised(File):

@@ -67,7 +67,8 @@ class _Graph:
 
     def __post_init__(self) -> None:
         self.held = Held(self.graph)
-        self.readers: dict[str, list[onnx.NodeProto]] = {value.name: [] for value in self.graph.output}
+        self.outputs = {value.name for value in self.graph.output}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
@@ -76,8 +77,9 @@ class _Graph:
         """The nodes of a rounding from its first one on, if that is what they are."""
         chain = [node]
         for op in _ARITHMETIC[1:]:
-            readers = self.readers.get(chain[-1].output[0], [])
-            if len(readers) != 1 or readers[0].op_type != op or readers[0].input[0] != chain[-1].output[0]:
+            value = chain[-1].output[0]
+            readers = self.readers.get(value, [])
+            if value in self.outputs or len(readers) != 1 or readers[0].op_type != op or readers[0].input[0] != value:
                 return None
             chain += readers
         return chain

@@ -147,6 +147,8 @@ class AttentionOp(ScoresOp):
         self.check_scores()
         if shape_of(self.v)[:3] != shape_of(self.k)[:3]:
             raise VerifyException(f"values of {shape_of(self.v)} do not fit keys of {shape_of(self.k)}")
+        if shape_of(self.v)[3] > MOST_FEATURES:
+            raise VerifyException(f"values of {shape_of(self.v)[3]} features are beyond {MOST_FEATURES}")
         real = element_of(self.q) == f32
         if len(self.e) != (0 if real else 1):
             raise VerifyException("integers come with the exponent of their scores, floats with none")

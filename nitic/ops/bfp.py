@@ -413,6 +413,11 @@ class MomentExponentOp(NextExponentOp):
     moment = prop_def(StringAttr)
     new = result_def(exponent)
 
+    def infer_types(self) -> Sequence[Attribute]:
+        if self.moment.data not in moments.MOMENTS:
+            raise VerifyException(f"unknown moment '{self.moment.data}'")
+        return super().infer_types()
+
     def reference(self, *operands: Array) -> Array:
         return np.asarray(moments.MOMENTS[self.moment.data].after(*(int(v) for v in operands)), np.int64)
 

@@ -50,7 +50,7 @@ static int write_bytes(void *context, const void *bytes, size_t count) {
 
 int nitic_checkpoint_save(nitic_session *s, const char *path) {
   nitic_replacement *replacement;
-  target to = {0};
+  target to = {.reason = -1};
   int status = nitic_state_read(s);
   if (status == NITIC_OK)
     status = begin(path, &replacement, &to.file);

@@ -1,4 +1,4 @@
-/* core/checkpoint.c: a checkpoint as bytes that a caller takes or gives, a few at a time. It is a safetensors file: 8
+/* core/checkpoint.c: a checkpoint as bytes that a caller takes or gives, piece by piece. It is a safetensors file: 8
  * bytes header length (little endian), a JSON header, the data. Tensors come by falling element size and then by name,
  * which keeps each aligned; the one metadata key "nitic" holds one sorted JSON object with everything else, so equal
  * sessions give equal files.

@@ -27,7 +27,7 @@ static int set_momentum(nitic_hyper *h, const char *text) {
   return NITIC_OK;
 }
 
-/* The power of two nearest to the number, as for a rate. */
+/* The power of two nearest to the number, as for a rate; for rules with moments the number in Q30. */
 static int set_decay(nitic_hyper *h, const char *text) {
   nitic_fraction value;
   int64_t fixed = nitic_fraction_parse(text, &value) ? nitic_fraction_fixed(value, 30) : -1;
@@ -53,7 +53,7 @@ static int set_warmup(nitic_hyper *h, const char *text) {
   const char *at = text;
   int64_t steps = take_number(&at);
   if (steps < 0 || *at != 0)
-    return nitic_fail(NITIC_USAGE, "--warmup takes a number of steps, not '%s'", text);
+    return nitic_fail(NITIC_USAGE, "--warmup takes a whole number of steps below 10^9, not '%s'", text);
   h->warmup = steps;
   return NITIC_OK;
 }

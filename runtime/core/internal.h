@@ -48,8 +48,8 @@ int nitic_session_begin(nitic_session *session, const nitic_program *program, in
 int nitic_session_make(const nitic_program *program, int threads, const char *variant, nitic_session **session);
 int nitic_session_open(nitic_session *session);
 
-/* Sets the rates of the next step; they change within an epoch while the rate rises. */
-int nitic_set_values(nitic_session *session);
+/* Sets the rates of the next step, as long as they rise from one to the next. */
+int nitic_raise_rates(nitic_session *session);
 
 /* Starts a step on the batch in the input tensors; it may be unfinished on return. */
 int nitic_step_start(nitic_session *session);

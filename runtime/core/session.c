@@ -192,24 +192,38 @@ static void set_if_present(nitic_session *s, const char *name, int32_t value) {
     nitic_set_hyper(s, name, value);
 }
 
-int nitic_begin_epoch(nitic_session *s, int64_t epoch) {
-  s->epoch = epoch;
-  return nitic_set_values(s);
+static int values_of(const nitic_session *s, nitic_values *values) {
+  const nitic_progress *p = &s->progress;
+  return nitic_hyper_values(&s->hyper, s->program->batch, s->epoch, p->epochs, p->step, values);
 }
 
-int nitic_set_values(nitic_session *s) {
-  const nitic_progress *p = &s->progress;
+static void set_rates(nitic_session *s, const nitic_values *values) {
+  set_if_present(s, "rate_m", values->rate.m);
+  set_if_present(s, "rate_k", values->rate.k);
+  set_if_present(s, "decay", values->decay);
+  set_if_present(s, "lr_m", values->unscaled.m);
+  set_if_present(s, "lr_k", values->unscaled.k);
+  set_if_present(s, "shrink", values->shrink);
+}
+
+int nitic_begin_epoch(nitic_session *s, int64_t epoch) {
   nitic_values values;
-  int status = nitic_hyper_values(&s->hyper, s->program->batch, s->epoch, p->epochs, p->step, &values);
+  s->epoch = epoch;
+  int status = values_of(s, &values);
   if (status != NITIC_OK)
     return status;
-  set_if_present(s, "rate_m", values.rate.m);
-  set_if_present(s, "rate_k", values.rate.k);
+  set_rates(s, &values);
   set_if_present(s, "momentum", values.momentum);
-  set_if_present(s, "decay", values.decay);
   set_if_present(s, "gb", values.gb);
-  set_if_present(s, "lr_m", values.unscaled.m);
-  set_if_present(s, "lr_k", values.unscaled.k);
-  set_if_present(s, "shrink", values.shrink);
   return NITIC_OK;
+}
+
+int nitic_raise_rates(nitic_session *s) {
+  nitic_values values;
+  if (s->hyper.warmup == 0 || s->progress.step > s->hyper.warmup)
+    return NITIC_OK;
+  int status = values_of(s, &values);
+  if (status == NITIC_OK)
+    set_rates(s, &values);
+  return status;
 }

@@ -102,10 +102,8 @@ int nitic_step_start(nitic_session *s) {
   int status = check_labels(s, s->program->batch);
   if (status == NITIC_OK)
     status = check_normalised(s);
-  if (status != NITIC_OK)
-    return status;
-  if (s->hyper.warmup != 0 && s->progress.step <= s->hyper.warmup)
-    status = nitic_set_values(s);
+  if (status == NITIC_OK)
+    status = nitic_raise_rates(s);
   if (status != NITIC_OK)
     return status;
   if (s->step)

@@ -1,4 +1,4 @@
-/* core/system.h: what the runtime asks of the system that it runs on, beside core/pool.h and core/replace.h. A binary
+/* core/system.h: what the runtime asks of the system that it runs on, beside core/pool.h and hosted/replace.h. A binary
  * is linked with one of two folders that answer: posix/, which has all of it, or standard/, which has what ISO C has:
  * one thread, files that are read as a whole, and the signals of C. Nothing else knows which, or includes a header that
  * is not ISO C's. */

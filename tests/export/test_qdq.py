@@ -228,8 +228,13 @@ def small(nodes: list[onnx.NodeProto], folder: Path) -> Path:
             helper.make_node("ReduceMean", ["longer", "axes"], ["mean"], keepdims=0),
             helper.make_node("Flatten", ["mean"], ["z"]),
         ],
+        [
+            helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.DOUBLE, saturate=1),
+            helper.make_node("Cast", ["wide"], ["cast"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["cast", "axes"], ["z"], keepdims=0),
+        ],
     ],
-    ids=["a_mean_by_a_sum", "a_cast_of_floats"],
+    ids=["a_mean_by_a_sum", "a_cast_of_floats", "a_cast_to_wider_ones"],
 )
 def test_nodes_of_whose_results_the_program_rounds_other_numbers(nodes: list[onnx.NodeProto], tmp_path: Path) -> None:
     """It rounds the mean, not the sum that it never has; and onnxruntime takes the cast away, and rounds behind it."""

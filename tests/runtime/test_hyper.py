@@ -106,6 +106,17 @@ def test_cosine_schedule(session: Callable[..., Session], text: str, least: floa
     assert got == pytest.approx(exact, rel=2**-8)
 
 
+def test_the_rate_rises_to_its_first_value(session: Callable[..., Session]) -> None:
+    """Steps are counted over the whole run; nothing but rates follows them."""
+    s = session()
+    for option, text in (("lr", "2^-3"), ("warmup", "8"), ("schedule", "constant")):
+        s.call("configure", option, text)
+    for step, expected in ((0, 1 / 64), (3, 4 / 64), (6, 7 / 64), (7, 1 / 8), (8, 1 / 8), (10**9, 1 / 8)):
+        s.progress.step = step
+        s.begin_epoch(0)
+        assert s.hyper("rate_m") * 2.0 ** -s.hyper("rate_k") == expected
+
+
 def test_momentum_and_decay(session: Callable[..., Session]) -> None:
     values = schedule(session(), 2, lr="2^-6", momentum="0.9", weight_decay="5e-4", schedule="step:1:0.25")
     assert values[0]["momentum"] == 230
@@ -147,6 +158,7 @@ def test_gb(session: Callable[..., Session], text: str, expected: list[int]) -> 
         *[("schedule", text) for text in ("cosine:", "cosine:2", "cosines", "step:3:0", "step:,:0.5")],
         *[("momentum", text) for text in ("1", "0.999", "-0.1", "much")],
         *[("weight-decay", text) for text in ("2", "1e-12", "-1", "l2")],
+        *[("warmup", text) for text in ("", "-1", "1.5", "1000000000", "10 steps")],
     ],
 )
 def test_nonsense_is_refused_and_changes_nothing(session: Callable[..., Session], option: str, text: str) -> None:

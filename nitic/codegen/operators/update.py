@@ -88,7 +88,7 @@ def update_adam(emission: Emission, op: NnOp) -> Evaluators:
     first, e_first = rule.moment(0, op.first, moments.ADAM_FIRST)
     second, e_second = rule.moment(1, op.second, moments.ADAM_SECOND)
     exp2, log2 = (emission.function.table(table.tolist()) for table in (losses.EXP2, losses.LOG2))
-    from_first, from_second = tir.let((e_first + 12) << 8), tir.let(e_second << 8)
+    from_first, from_second = tir.let((e_first + moments.STEP_BITS) << 8), tir.let(e_second << 8)
 
     def direction(point: Point) -> Expr:
         squares = tir.let(_wide(tir.maximum(emission.value(op.new_second, point), 1)))
@@ -113,7 +113,7 @@ def update_lion(emission: Emission, op: NnOp) -> Evaluators:
     common = tir.let(larger - moments.SIGN_BITS)
     of_moment = integer.any_shift("nearest", common - e)
     of_gradient = integer.any_shift("nearest", common - rule.e_gradient)
-    kept, added = (tir.constant(each, "int64") for each in (moments.LION_KEPT, 1024 - moments.LION_KEPT))
+    kept, added = (tir.constant(each, "int64") for each in (moments.LION_KEPT, moments.LION_ADDED))
 
     def direction(point: Point) -> Expr:
         sum_ = of_moment(_wide(emission.value(op.moment, point))) * kept + of_gradient(rule.gradient(point)) * added
@@ -149,7 +149,7 @@ class _Moments:
         of_old, of_new = (integer.exact_shift(tir.let(guarded - x)) for x in (e_old, self.e_gradient * moment.power))
         bits = tir.constant(moments.KEPT_BITS + moments.MOMENT_GUARD)
         round_ = integer.dithered(bits, self.starts[index + 1], "int64")
-        kept, added = (tir.constant(each, "int64") for each in (moment.kept, 1024 - moment.kept))
+        kept, added = (tir.constant(each, "int64") for each in (moment.kept, moment.added))
 
         def evaluate(point: Point) -> Expr:
             g = tir.let(self.gradient(point))
@@ -163,7 +163,7 @@ class _Moments:
         """M less rate * direction (an int64 in Q12) and its decay."""
         growth = scalars.growth(self.scales[1], FULL_MASTER)
         grow = integer.nearest(growth)
-        step = integer.any_shift("nearest", tir.let(self.scales[0] + growth + self.lr_k + (12 - moments.GUARD)))
+        step = integer.any_shift("nearest", tir.let(self.scales[0] + growth + self.lr_k + moments.STEP_SHIFT))
         round_ = integer.dithered(tir.constant(moments.GUARD), self.starts[0], "int64")
         m, shrink = _wide(self.lr_m), _wide(self.shrink * self.op.decays.value.data)
 

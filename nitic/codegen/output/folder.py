@@ -28,9 +28,11 @@ FIRMWARE = """    #include "nitic.h"
       nitic_begin_epoch(session, progress->epoch); /* the learning rate of this epoch */
       for (...)
         nitic_step(session, batch, labels, &metrics); /* uint8 samples, int32 labels: NITIC_BATCH of them */
+      progress->epoch_step = 0;
+      progress->running = (nitic_metrics){0};
     }
     nitic_predict(session, batch, NITIC_BATCH, logits, &exponent);
-    nitic_checkpoint_write(session, sink, context); /* the file of `train --save`, a few bytes at a time */
+    nitic_checkpoint_write(session, sink, context); /* the file of `train --save`, piece by piece */
 
 `nitic.h` says what each of them gives. All memory is the caller's: NITIC_ARENA_BYTES of tensors and scratch, and the
 session. The stack takes 4 KB beside, while a checkpoint is read, and more where kernels have tables of many channels.

@@ -4,7 +4,7 @@ A product of two activations is Scores until the product with v makes an attenti
 """
 
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 from xdsl.ir import SSAValue
@@ -65,8 +65,8 @@ def attended(
     """Attention of (N, heads, time, features), or (N, time, features)."""
     if k.shape[:-1] != v.shape[:-1]:
         raise NodeError(f"keys of {list(k.shape)} do not fit values of {list(v.shape)}")
-    if scale <= 0:
-        raise NodeError(f"a scale of scores of {scale} is not supported: it must be positive")
+    if not 0 < scale < inf:
+        raise NodeError(f"a scale of scores of {scale} is not supported: it must be positive and finite")
     values = [in_heads(builder, x) for x in (q, k, v)]
     op = AttentionOp.of(*values, scale=as_written(scale), causal=int(causal))
     o = builder.insert(op)
@@ -189,7 +189,7 @@ def handler_of_scores(node: Node, inputs: Inputs) -> Handler | None:
     return OF_SCORES[node.op]
 
 
-# The node of opset 23
+# The node that ONNX has since opset 23
 
 
 def attention_node(builder: Builder, node: Node, inputs: Inputs) -> Value:
