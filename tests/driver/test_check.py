@@ -35,8 +35,8 @@ def refused(folder: Path) -> Path:
     model = onnx.load(FIXTURES / "batchnorm-dynamo-train.onnx")
     for proto in model.graph.node:
         if proto.op_type in {"BatchNormalization", "Relu"}:
-            proto.op_type = {"Relu": "Hardmax"}.get(proto.op_type, "InstanceNormalization")
-            del proto.input[3:], proto.output[1:], proto.attribute[:]
+            proto.op_type = {"Relu": "Hardmax"}.get(proto.op_type, "LpNormalization")
+            del proto.input[1:], proto.output[1:], proto.attribute[:]
     onnx.save(model, folder / "refused.onnx")
     return folder / "refused.onnx"
 
@@ -92,10 +92,10 @@ def test_everything_that_is_missing_is_listed_with_its_line(
     found = json.loads(capsys.readouterr().out)
     assert not found["supported"]
     assert found["network"] is None
-    assert [p["operator"] for p in found["problems"]] == ["InstanceNormalization", "Hardmax"]
+    assert [p["operator"] for p in found["problems"]] == ["LpNormalization", "Hardmax"]
     assert all("make_exports.py:" in p["source"] and "self.bn(self.conv(x))" in p["source"] for p in found["problems"])
     missing = [each["operator"] for each in found["operators"] if not each["supported"]]
-    assert missing == ["Hardmax", "InstanceNormalization"]
+    assert missing == ["Hardmax", "LpNormalization"]
     assert run(monkeypatch, str(refused(tmp_path))) == ExitCode.UNSUPPORTED_MODEL
     text = capsys.readouterr().out
     assert text.startswith("refused.onnx: 2 problems\n")
