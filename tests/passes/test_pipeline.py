@@ -110,7 +110,7 @@ JUNK = "cannot read '{}'; write pass{{option=value}},pass"
         ("insert-rounding{bits=}", "insert-rounding: option 'bits' is a whole number, not ''"),
         ("insert-rounding{bits}", "insert-rounding: option 'bits' is a whole number, not ''"),
         ("insert-rounding{bits=1}", "insert-rounding: an int8 mantissa has 2 to 7 bits, not 1"),
-        ("insert-update{rule=}", "insert-update: unknown rule ''; the rules are momentum, plain, niti"),
+        ("insert-update{rule=}", "insert-update: unknown rule ''; the rules are momentum, plain, niti, iadam, ilion"),
         ("fuse;check-range", f"--passes: {JUNK.format('fuse;check-range')}"),
         ("fuse check-range", f"--passes: {JUNK.format('fuse check-range')}"),
         ("insert-rounding{bits=6", f"--passes: {JUNK.format('insert-rounding{bits=6')}"),
@@ -162,7 +162,7 @@ def test_options_leave_the_recipe_itself_alone() -> None:
         ),
         ("niti16{bits=six}", "insert-rounding: option 'bits' is a whole number, not 'six'"),
         ("niti16{bits=9}", "insert-rounding: an int8 mantissa has 2 to 7 bits, not 9"),
-        ("niti16{rule=adam}", "insert-update: unknown rule 'adam'; the rules are momentum, plain, niti"),
+        ("niti16{rule=adam}", "insert-update: unknown rule 'adam'; the rules are momentum, plain, niti, iadam, ilion"),
         (
             "niti16{errors=up}",
             f"insert-rounding: unknown rounding 'up'; the roundings are auto, {', '.join(ROUNDINGS)}",
