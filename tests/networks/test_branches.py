@@ -60,8 +60,10 @@ def test_integer_gradients_point_where_float_gradients_do(name: str, recipe: str
             assert abs(ratio - 1) <= 0.2, parameter
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", BRANCHES)
+# The recipes differ in their updates, which every network has: of niti two are enough.
+@pytest.mark.parametrize(
+    ("name", "recipe"), [*((name, "niti16") for name in BRANCHES), ("inception", "niti"), ("alexnet", "niti")]
+)
 def test_training_equals_the_interpreter(tmp_path: Path, name: str, recipe: str) -> None:
     BRANCHES[name]().save(tmp_path / f"{name}.onnx")
     assert_same_bits(tmp_path / f"{name}.onnx", recipe=recipe)

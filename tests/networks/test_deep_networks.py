@@ -9,7 +9,7 @@ from nitic.ops.fused import FusedOp
 from nitic.pipeline import run_passes, target_passes, training_passes
 from nitic.recipe import RECIPES
 
-LAYERS = 120
+LAYERS = 60
 
 
 def seconds(layers: int, folder: Path) -> float:
