@@ -19,7 +19,8 @@ from nitic.paths import runtime_folder, runtime_sources
 from nitic.targets.base import HERE, Platform, Target
 
 FLAGS = [
-    *("-std=c11", "-D_GNU_SOURCE", "-O1", "-fPIC", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"),
+    *("-std=c11", "-D_GNU_SOURCE", "-O1", "-pipe", "-fPIC", "-fvisibility=hidden"),
+    *("-ffunction-sections", "-fdata-sections"),
     "-fno-asynchronous-unwind-tables",  # nothing unwinds a stack of C
 ]
 # Level 2 takes half as long again as level 1, and gains something only where the pixels of every sample pass.
