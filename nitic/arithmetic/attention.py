@@ -19,6 +19,7 @@ LOG_SCALE_BITS, SCALE_BITS = 16, 15
 PLANES_LIMIT = 127 * 256 + 127  # of an int16 operand of a product: kernels may take it as two planes of int8
 OUTPUT_SHIFT = 7  # leaves 8 bits more than v has
 OUTPUT_LIMIT = 127 * 256 + 1
+LEAST_SCORE = -(2**30)  # of what is masked: below any score
 
 
 def softmax_constants(scale: float) -> tuple[int, int, int, int]:
@@ -39,7 +40,7 @@ def causal(rows: int, columns: int) -> Array:
 
 def largest_scores(scores: Array, mask: Array | None) -> Array:
     """The maximum of each row that counts, -2^30 where nothing does."""
-    return (wide(scores) if mask is None else np.where(mask, scores, -(2**30))).max(-1, keepdims=True)
+    return (wide(scores) if mask is None else np.where(mask, scores, LEAST_SCORE)).max(-1, keepdims=True)
 
 
 def softmax(scores: Array, e: int, top: Array, c: int, e_c: int, mask: Array | None) -> tuple[Array, Array]:

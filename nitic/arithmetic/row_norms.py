@@ -12,6 +12,7 @@ INVERSE_BITS = 32  # 1 / sqrt(W) is inverse * 2^(h - 32)
 EPSILON_BITS, EPSILON_LIMIT = 30, 2**60
 LONGEST = 56_000  # a longer row could pass 2^62
 XHAT_SHIFT = INVERSE_BITS + NORMALISED_EXPONENT
+SLOPE_SHIFT = -2 * NORMALISED_EXPONENT
 
 
 def scaled_epsilon(epsilon: float, length: int) -> tuple[int, int]:
@@ -50,5 +51,5 @@ def row_norm_dgrad(
 ) -> Array:
     """(D t - mean - R(xhat * slope, 18)) * inverse, `mean` and `slope` the two sums; row i has the exponent h_i."""
     t = wide(dy) * gamma
-    along = round_nearest(wide(xhat) * slope, -2 * NORMALISED_EXPONENT)
+    along = round_nearest(wide(xhat) * slope, SLOPE_SHIFT)
     return (t.shape[-1] * t - mean - along) * inverse

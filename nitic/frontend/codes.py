@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from nitic.arithmetic.integers import Array
+from nitic.frontend.nodes import constants
 from nitic.frontend.values import NodeError
 from nitic.ir.types import Shape
 
@@ -32,8 +33,7 @@ class Held:
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.inputs = {value.name for value in graph.input}
-        self.tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self.tensors |= {node.output[0]: held for node in graph.node if (held := _held(node))}
+        self.tensors = constants(graph)
         self.makers = {name: node for node in graph.node for name in node.output}
         self.floats: dict[tuple[str, bytes, bytes, int, int], onnx.TensorProto] = {}
         self.read: set[str] = set()
@@ -116,16 +116,6 @@ def _settled(scale: Array) -> Array:
         powers = np.exp2(np.rint(np.log2(scale))).astype(scale.dtype)
         is_near = (np.nextafter(scale, np.inf) == powers) | (np.nextafter(scale, 0) == powers)
     return np.where(is_near, powers, scale)
-
-
-def _held(node: onnx.NodeProto) -> onnx.TensorProto | None:
-    """What a Constant holds, if it is a tensor or floats."""
-    for each in node.attribute if node.op_type == "Constant" else ():
-        if each.name == "value":
-            return each.t
-        if each.name in {"value_float", "value_floats"}:
-            return numpy_helper.from_array(np.asarray(helper.get_attribute_value(each), np.float32))
-    return None
 
 
 def _spread(values: Array, shape: Shape, axis: int, block: int) -> Array:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from nitic.frontend.attributes import ATTRIBUTES
 from nitic.frontend.values import NodeError
@@ -144,3 +145,18 @@ def _second_to_last(text: str) -> str:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return ""
     return names[-2] if isinstance(names, list) and len(names) > 1 and isinstance(names[-2], str) else ""
+
+
+def constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """What initializers hold, and Constants of tensors or floats, by name."""
+    held = {tensor.name: tensor for tensor in graph.initializer}
+    return held | {node.output[0]: tensor for node in graph.node if (tensor := _held(node))}
+
+
+def _held(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    for each in node.attribute if node.op_type == "Constant" else ():
+        if each.name == "value":
+            return each.t
+        if each.name in {"value_float", "value_floats"}:
+            return numpy_helper.from_array(np.asarray(helper.get_attribute_value(each), np.float32))
+    return None

@@ -15,7 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from nitic.arithmetic.integers import Array
-from nitic.frontend.nodes import Node, replace_node
+from nitic.frontend.nodes import Node, constants, replace_node
 from nitic.frontend.shapes import inferred_shapes
 from nitic.ir.types import Shape
 
@@ -46,10 +46,7 @@ class _Graph:
         for node in model.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
-        self.tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-        for node in model.graph.node:
-            if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-                self.tensors[node.output[0]] = node.attribute[0].t
+        self.tensors = constants(model.graph)
         self.shapes: dict[str, Shape] = inferred_shapes(model)
 
     def norm_ending_in(self, node: onnx.NodeProto) -> tuple[onnx.NodeProto, onnx.NodeProto] | None:

@@ -5,7 +5,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from nitic.arithmetic.integers import Array
-from nitic.frontend.nodes import replace_node
+from nitic.frontend.nodes import constants, replace_node
 
 
 def without_sequences(graph: onnx.GraphProto) -> None:
@@ -13,10 +13,7 @@ def without_sequences(graph: onnx.GraphProto) -> None:
     splits = {node.output[0]: node for node in graph.node if node.op_type == "SplitToSequence"}
     if not splits:
         return
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            tensors[node.output[0]] = node.attribute[0].t
+    tensors = constants(graph)
     for node in [node for node in graph.node if node.op_type == "SequenceAt"]:
         split = splits.get(node.input[0])
         if split and node.input[1] in tensors and split.input[1:] and split.input[1] in tensors:

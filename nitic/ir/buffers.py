@@ -7,11 +7,10 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, SSAValue
 
 from nitic.ir.function import STATE_ROLES, Label, arguments, functions, name_clash, results
-from nitic.ir.layout import parse_layout
+from nitic.ir.layout import SLACK, parse_layout
 from nitic.ir.types import byte_size, element_of, is_tensor, range_, shape_of, tensor_type
 
 ALIGNMENT = 64
-SLACK = 64  # bytes behind a buffer that a kernel may read
 APART = 1 << 62  # NITIC_APART: of an offset, says that it is one in the constants and not in the arena
 MAX_THREADS = 64  # NITIC_MAX_THREADS: also the slots of a range
 ROLES = (*STATE_ROLES, "input", "label", "hyper", "metric", "output", "gradient")

@@ -109,11 +109,14 @@ class ScoresOp(NnOp):
 
     def probabilities(self, q: Array, k: Array) -> Array:
         """Of floats."""
-        scores = self.scores(q, k) * self.scale.value.data
-        if (mask := self.mask()) is not None:
-            scores = np.where(mask, scores, -np.inf)
+        scores = self.masked_scores(q, k)
         p = np.exp(scores - scores.max(-1, keepdims=True))
         return p / p.sum(-1, keepdims=True)
+
+    def masked_scores(self, q: Array, k: Array) -> Array:
+        """Of floats, scaled."""
+        scores, mask = self.scores(q, k) * self.scale.value.data, self.mask()
+        return scores if mask is None else np.where(mask, scores, -np.inf)
 
     def int64_bound(self, operands: Sequence[int]) -> int:
         """A distance of scores times the constant."""
@@ -160,9 +163,7 @@ class AttentionOp(ScoresOp):
         q, k, v, *e = operands
         values = by_head(v, q.shape[2])
         if is_float(q):
-            scores = self.scores(q, k) * self.scale.value.data
-            if (mask := self.mask()) is not None:
-                scores = np.where(mask, scores, -np.inf)
+            scores = self.masked_scores(q, k)
             top = scores.max(-1, keepdims=True)
             p = np.exp(scores - top)
             total = p.sum(-1, keepdims=True)

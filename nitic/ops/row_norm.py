@@ -328,7 +328,7 @@ class RowNormErrorOp(RowErrorOp):
     def result_bounds(self, operands: Sequence[int]) -> Sequence[int | None]:
         dy, xhat, inverse, _, mean, slope, *gamma = operands
         t = shape_of(self.dy)[-1] * dy * prod(gamma)
-        return [(t + mean + (xhat * slope >> 18) + 1) * inverse]
+        return [(t + mean + (xhat * slope >> row_norms.SLOPE_SHIFT) + 1) * inverse]
 
     def backward(self, grad: Gradients) -> None:
         raise NoGradient

@@ -30,8 +30,6 @@ from nitic.ops.attention import (
     ValueSumsOp,
 )
 
-LEAST_SCORE = -(2**30)
-
 
 def _wide(value: Expr) -> Expr:
     return tir.cast(value, "int64")
@@ -114,7 +112,7 @@ def forward(emission: Emission, op: NnOp) -> int:
     line, sums = tir.local("int32", sizes.columns), tir.local("int32", n)
 
     def row(r: Expr) -> None:
-        count, top = scores.columns(r), tir.register("int32", LEAST_SCORE)
+        count, top = scores.columns(r), tir.register("int32", attention.LEAST_SCORE)
         with tir.loop(0, count) as j:
             score = scores.score(r, scores.key(r, j))
             line.store(j, score)

@@ -112,7 +112,7 @@ def sums(emission: Emission, op: NnOp) -> int:
 def error(emission: Emission, op: NnOp) -> Evaluators:
     assert isinstance(op, RowNormErrorOp)
     length = shape_of(op.dy)[-1]
-    back = integer.nearest(tir.constant(18), "int64")
+    back = integer.nearest(tir.constant(row_norms.SLOPE_SHIFT), "int64")
 
     def evaluate(point: Point) -> Expr:
         row = point_of(op.h, op.dy, point)
