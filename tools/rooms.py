@@ -23,7 +23,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     "program": ("basics", "arithmetic", "ir"),
     "frontend": ("basics", "arithmetic", "ir", "ops"),
     "export": ("basics", "arithmetic", "ir", "ops", "interpret", "frontend"),
-    "targets": ("ir", "ops"),
+    "targets": ("basics", "ir", "ops"),
     "options": ("basics", "targets"),
     "passes": ("basics", "ir", "ops"),
     "passes/frontend": ("basics", "ir", "ops", "passes"),

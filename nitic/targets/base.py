@@ -11,6 +11,7 @@ from nitic.ir.buffers import USUAL, Memory
 from nitic.ir.layout import Layout
 from nitic.ir.op import NnOp
 from nitic.ops.fused import FLAT, FusedOp
+from nitic.paths import BARE
 
 Layouts = tuple[Layout | None, ...]
 """One entry per operand; None is row-major."""
@@ -143,8 +144,6 @@ class Platform:
     incbin: bool = True
 
 
-BARE = "bare"
-"""Device and system of a machine without an operating system: firmware gives the memory."""
 # A step computes nothing in floating point: the compiler may not even use its registers.
 HERE = Platform(step_flags=("-mgeneral-regs-only",))
 

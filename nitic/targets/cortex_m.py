@@ -1,7 +1,8 @@
 """ARM's microcontrollers without an FPU: a library for firmware, on one thread and in memory of the caller."""
 
 from nitic.ir.buffers import Memory
-from nitic.targets.base import BARE, Machine, Platform, Target, Variant
+from nitic.paths import BARE
+from nitic.targets.base import Machine, Platform, Target, Variant
 from nitic.targets.common import COMMON
 
 MOST = 8192  # bytes of an accumulator that is stored, not computed twice

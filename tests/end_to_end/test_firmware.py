@@ -42,7 +42,7 @@ class Made:
     """The folders of --target c and cortex-m4, and that of model and data."""
 
     sources: Path
-    library: Path
+    board: Path
     data: Path
 
 
@@ -53,11 +53,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     x, y = samples((8, 8, 1), BATCH * STEPS)
     write_npy(folder, "train", x, y)
     (folder / "digits.h").write_text(header(x, y))
-    sources, library = (
+    sources, board = (
         compile_model(CompileOptions(folder / "net.onnx", folder / name, batch_size=BATCH, target=name))
         for name in ("c", "cortex-m4")
     )
-    return Made(sources, library, folder)
+    return Made(sources, board, folder)
 
 
 def undefined(files: list[Path]) -> set[str]:
@@ -111,7 +111,7 @@ def test_a_session_without_a_heap_trains_to_the_same_bytes(made: Made, tmp_path:
 
 def test_a_library_asks_for_memory_and_int64_alone(made: Made) -> None:
     """Kernels and the loop of a step, by LLVM for a core without an FPU: a float could only be a call."""
-    assert undefined([made.library / "libnitic.a"]) <= ASKED
+    assert undefined([made.board / "libnitic.a"]) <= ASKED
 
 
 @pytest.mark.parametrize("core", WITHOUT_FPU)
@@ -148,7 +148,7 @@ def test_the_header_is_one_of_cpp_too(made: Made, tmp_path: Path) -> None:
         "c++",
         *WITHOUT_FPU["cortex-m4"],
         "-I",
-        made.library,
+        made.board,
         "-c",
         "sketch.cpp",
     ]
@@ -158,7 +158,7 @@ def test_the_header_is_one_of_cpp_too(made: Made, tmp_path: Path) -> None:
 
 def test_the_header_says_what_memory_is_needed(made: Made) -> None:
     """The constant is what the tables of the program say."""
-    told = re.findall(r"#define NITIC_(\w+) (\d+)", (made.library / "nitic.h").read_text())
+    told = re.findall(r"#define NITIC_(\w+) (\d+)", (made.board / "nitic.h").read_text())
     constants = {name: int(value) for name, value in told}
     assert constants["BATCH"] == BATCH
     assert constants["SAMPLE_BYTES"] == 64
